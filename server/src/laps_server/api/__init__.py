@@ -1,0 +1,1 @@
+"""The HTTP front: everything that knows FastAPI."""

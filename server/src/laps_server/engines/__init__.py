@@ -1,0 +1,1 @@
+"""Adapters that run a model's graph, one a file."""

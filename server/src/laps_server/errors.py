@@ -1,0 +1,212 @@
+"""Every error that a user can cause or meet, as one tree with stable codes.
+
+::
+
+    LapsError
+    ├── BadRequest                       the request itself is wrong
+    │   ├── BadMultipart                 multipart body that cannot be parsed
+    │   ├── TooManyFiles                 more than one file in one request
+    │   ├── FileMissing                  no complete file in the request
+    │   ├── TooLarge                     more bytes than the limit
+    │   ├── SlowUpload                   the body stopped arriving
+    │   ├── BadParameter                 a query parameter out of range (views, top_k, ...)
+    │   ├── ModelNotFound / VersionNotFound
+    │   └── ClientClosed                 the client went away; nobody reads this one
+    ├── MediaError                       the file is the problem
+    │   ├── UnsupportedContainer / UnsupportedCodec
+    │   ├── NoVideoStream
+    │   ├── VideoCorrupt
+    │   ├── ResolutionTooLarge
+    │   └── TooManyStreams
+    ├── Unavailable                      try again later
+    │   ├── NotReady / ShuttingDown / Overloaded / StorageFull
+    │   └── DeadlineExceeded
+    ├── ModelError                       a model on disk cannot be served
+    │   ├── ManifestInvalid / ModelCorrupt
+    │   └── NoModels
+    └── InternalError                    a defect of ours
+
+No web import here: ``api/errors.py`` maps the codes to HTTP in one place. Messages say what was wrong,
+hints what would be right; both may be shown to a client, so neither holds a path of the server.
+"""
+
+from __future__ import annotations
+
+
+class LapsError(Exception):
+    """Base of the tree: ``code`` is stable, ``message`` is for people, ``hint`` says what would be right."""
+
+    code = "internal"
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class BadRequest(LapsError):
+    """The request is wrong, whatever the video."""
+
+    code = "bad_request"
+
+
+class BadMultipart(BadRequest):
+    """A multipart body that cannot be parsed."""
+
+    code = "bad_multipart"
+
+
+class TooManyFiles(BadRequest):
+    """More than one file part in one request."""
+
+    code = "too_many_files"
+
+
+class FileMissing(BadRequest):
+    """No complete file in the request."""
+
+    code = "file_missing"
+
+
+class TooLarge(BadRequest):
+    """More bytes than the server takes."""
+
+    code = "too_large"
+
+
+class SlowUpload(BadRequest):
+    """The body stopped arriving."""
+
+    code = "slow_upload"
+
+
+class BadParameter(BadRequest):
+    """A parameter out of its range."""
+
+    code = "bad_parameter"
+
+
+class ModelNotFound(BadRequest):
+    """No model of that name is served."""
+
+    code = "model_not_found"
+
+
+class VersionNotFound(BadRequest):
+    """The model is served, that version of it is not."""
+
+    code = "version_not_found"
+
+
+class ClientClosed(BadRequest):
+    """The client disconnected; its work is stopped and nobody reads the answer."""
+
+    code = "client_closed"
+
+
+class MediaError(LapsError):
+    """The file itself cannot be classified."""
+
+    code = "media_error"
+
+
+class UnsupportedContainer(MediaError):
+    """Not a video container that the server opens."""
+
+    code = "unsupported_container"
+
+
+class UnsupportedCodec(MediaError):
+    """A video stream whose codec is not on the list."""
+
+    code = "unsupported_codec"
+
+
+class NoVideoStream(MediaError):
+    """Audio only, or nothing but cover art."""
+
+    code = "no_video_stream"
+
+
+class VideoCorrupt(MediaError):
+    """Not one needed frame could be decoded."""
+
+    code = "video_corrupt"
+
+
+class ResolutionTooLarge(MediaError):
+    """More pixels a frame than the server decodes."""
+
+    code = "resolution_too_large"
+
+
+class TooManyStreams(MediaError):
+    """More streams than a video has."""
+
+    code = "too_many_streams"
+
+
+class Unavailable(LapsError):
+    """The server cannot answer now; the same request may succeed later."""
+
+    code = "unavailable"
+
+
+class NotReady(Unavailable):
+    """Models are still loading."""
+
+    code = "not_ready"
+
+
+class ShuttingDown(Unavailable):
+    """The server finishes what it has and takes nothing new."""
+
+    code = "shutting_down"
+
+
+class Overloaded(Unavailable):
+    """The queue is full."""
+
+    code = "overloaded"
+
+
+class StorageFull(Unavailable):
+    """No space for the upload."""
+
+    code = "storage_full"
+
+
+class DeadlineExceeded(Unavailable):
+    """The request's deadline passed before its answer was complete."""
+
+    code = "deadline_exceeded"
+
+
+class ModelError(LapsError):
+    """A model on disk cannot be served."""
+
+    code = "model_error"
+
+
+class ManifestInvalid(ModelError):
+    """A manifest that is not what the server understands."""
+
+    code = "manifest_invalid"
+
+
+class ModelCorrupt(ModelError):
+    """A model's files do not match its manifest."""
+
+    code = "model_corrupt"
+
+
+class NoModels(ModelError):
+    """The repository holds no model."""
+
+    code = "no_models"
+
+
+class InternalError(LapsError):
+    """A defect of the server; details are in its log under the request id."""
+
+    code = "internal"
