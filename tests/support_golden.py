@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 import torch  # noqa: TID251 - checkpoints are torch files
-from laps_export import registry
 from torch import Tensor, nn  # noqa: TID251
+
+from laps_export import registry
 
 AUTHORS_PREFIX = "module.base_model."
 INPUT_SEED = 20220712
@@ -28,18 +29,16 @@ def golden_array(name: str, shape: Sequence[int]) -> np.ndarray[Any, Any]:
     shape = tuple(shape)
     if name.endswith("num_batches_tracked"):
         return np.zeros(shape, np.int64)
-    if name.endswith("running_mean"):
-        return np.asarray(0.1 * rng.standard_normal(shape), np.float32)
-    if name.endswith("running_var"):
-        return np.asarray(rng.uniform(0.5, 1.5, shape), np.float32)
-    if name.endswith("bias"):
-        return np.asarray(0.02 * rng.standard_normal(shape), np.float32)
-    if "pos_embed" in name:
-        return np.asarray(0.1 * rng.standard_normal(shape), np.float32)
-    if len(shape) == 1:
-        return np.asarray(rng.uniform(0.5, 1.5, shape), np.float32)
-    gain = RESIDUAL_GAIN if name.endswith(RESIDUAL_ENDS) else 1.0
-    return np.asarray(gain * rng.standard_normal(shape) / np.sqrt(np.prod(shape[1:])), np.float32)
+    if name.endswith("running_mean") or "pos_embed" in name:
+        values = 0.1 * rng.standard_normal(shape)
+    elif name.endswith("bias"):
+        values = 0.02 * rng.standard_normal(shape)
+    elif name.endswith("running_var") or len(shape) == 1:
+        values = rng.uniform(0.5, 1.5, shape)
+    else:
+        gain = RESIDUAL_GAIN if name.endswith(RESIDUAL_ENDS) else 1.0
+        values = gain * rng.standard_normal(shape) / np.sqrt(np.prod(shape[1:]))
+    return np.asarray(values, np.float32)
 
 
 def golden_state_dict(source: nn.Module | Mapping[str, Sequence[int]]) -> dict[str, Tensor]:

@@ -156,7 +156,7 @@ def temporal_shift(x: Tensor, *, frames: int, groups: int) -> Tensor:
     span = channels // groups
     fold = span // SHIFT_FOLDS
     clips = x.reshape(-1, frames, groups, span, height * width)  # [B, T, G, S, N]
-    ahead, back, rest = clips.split([fold, fold, span - 2 * fold], dim=3)
+    ahead, back, rest = torch.split(clips, [fold, fold, span - 2 * fold], dim=3)
     # Padding instead of writing into zeros: the exported graph stays Slice, Pad, Concat.
     before_first = [0, 0, 0, 0, 0, 0, 1, 0]
     after_last = [0, 0, 0, 0, 0, 0, 0, 1]
@@ -219,7 +219,7 @@ class Attention(nn.Module):
             split = part.reshape(-1, group, heads, dim, tokens)  # [P, G, h, d, N]
             return split.permute(0, 2, 3, 1, 4).reshape(-1, heads, dim, group * tokens)  # [P, h, d, G*N]
 
-        q, k, v = (rows(part) for part in qkv.split(heads * dim, dim=1))
+        q, k, v = (rows(part) for part in torch.split(qkv, [heads * dim] * 3, dim=1))
         scores = torch.matmul((q * self.scale).transpose(-2, -1), k * self.scale)  # [P, h, G*N, G*N]
         mixed = torch.matmul(v, scores.softmax(dim=-1).transpose(-2, -1))  # [P, h, d, G*N]
         mixed = mixed.reshape(-1, heads, dim, group, tokens).permute(0, 3, 1, 2, 4)  # [P, G, h, d, N]

@@ -74,9 +74,7 @@ class LapsConfig:
         """
         known = {field.name for field in fields(cls)}
         if set(data) != known:
-            raise ConfigError(
-                f"configuration has fields {sorted(data)}, not {sorted(known)}", code="invalid_config"
-            )
+            raise ConfigError(f"configuration has fields {sorted(data)}, not {sorted(known)}", code="invalid_config")
         try:
             levels2, levels3 = data["levels"]
             depth1, depth2, depth3 = data["depths"]

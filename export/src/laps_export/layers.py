@@ -43,9 +43,7 @@ class Mlp(nn.Module):
     def __init__(self, dim: int, hidden: int, *, spatial: bool) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(dim, hidden, 1, bias=False)
-        self.conv2 = (
-            nn.Conv2d(hidden, hidden, 3, padding=1, groups=MLP_GROUPS, bias=False) if spatial else None
-        )
+        self.conv2 = nn.Conv2d(hidden, hidden, 3, padding=1, groups=MLP_GROUPS, bias=False) if spatial else None
         self.conv3 = nn.Conv2d(hidden, dim, 1, bias=False)
         self.act = nn.GELU()
 
@@ -68,7 +66,8 @@ class ConvBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """`[N, C, H, W]` to the same shape."""
-        return x + self.mlp(self.norm2(x))
+        mixed: Tensor = x + self.mlp(self.norm2(x))
+        return mixed
 
 
 class AttentionBlock(nn.Module):
@@ -84,4 +83,5 @@ class AttentionBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """`[N, C, H, W]` to the same shape."""
         x = x + self.attn(self.norm1(x))
-        return x + self.mlp(self.norm2(x))
+        mixed: Tensor = x + self.mlp(self.norm2(x))
+        return mixed

@@ -64,9 +64,7 @@ def variant_config(name: str, *, classes: int | None = None) -> LapsConfig:
         ConfigError: `unknown_variant`, or a class count that cannot be.
     """
     if name not in VARIANTS:
-        raise ConfigError(
-            f"unknown variant {name!r}", code="unknown_variant", hint=f"one of {', '.join(VARIANTS)}"
-        )
+        raise ConfigError(f"unknown variant {name!r}", code="unknown_variant", hint=f"one of {', '.join(VARIANTS)}")
     config = VARIANTS[name].config
     return config if classes is None else replace(config, classes=classes)
 

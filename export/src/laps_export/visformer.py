@@ -43,9 +43,7 @@ class Laps(nn.Module):
         return nn.Sequential(
             *(
                 AttentionBlock(
-                    Attention(
-                        dim, heads=config.heads, frames=config.frames, kind=config.attention, level=level
-                    ),
+                    Attention(dim, heads=config.heads, frames=config.frames, kind=config.attention, level=level),
                     dim,
                 )
                 for level in levels or (0,) * depth
@@ -70,6 +68,7 @@ class Laps(nn.Module):
         x = self.stage1(self.patch_embed1(self.stem(x)) + self.pos_embed1)
         x = self.stage2(self.patch_embed2(x) + self.pos_embed2)
         x = self.stage3(self.patch_embed3(x) + self.pos_embed3)
-        x = functional.adaptive_avg_pool2d(self.norm(x), 1).flatten(1)  # [B*T, 2E]
+        # Without contiguous() torch exports the pool as index arithmetic on the memory's strides.
+        x = functional.adaptive_avg_pool2d(self.norm(x).contiguous(), 1).flatten(1)  # [B*T, 2E]
         logits: Tensor = self.head(x)
         return logits.reshape(-1, config.frames, config.classes)
