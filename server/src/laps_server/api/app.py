@@ -1,0 +1,65 @@
+"""The whole HTTP app in one function."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+
+from laps_server import __version__
+from laps_server.api import errors
+from laps_server.api.admission import Admission
+from laps_server.api.middleware import RequestMiddleware
+from laps_server.api.routes import Services, router
+from laps_server.api.uploads import UploadLimits
+from laps_server.pipeline import Pipeline
+from laps_server.settings import Settings
+
+_LOG = logging.getLogger(__name__)
+
+
+def create_app(pipeline: Pipeline, settings: Settings) -> FastAPI:
+    """Put the HTTP front before a pipeline.
+
+    Models load while the port already answers, so that ``/livez`` tells a slow start from a dead one. Where one
+    cannot be loaded the app stays up, never gets ready, and ``pipeline.failure`` says why.
+
+    Args:
+        pipeline: from :func:`laps_server.runtime.build_pipeline`; started and closed with the app.
+        settings: limits and defaults of requests.
+    """
+
+    async def start() -> None:
+        try:
+            await pipeline.start()
+        except Exception as exc:  # whatever a model's loading raises must be told, not lost with the task
+            _LOG.critical("models cannot be served: %s", exc)
+        else:
+            _LOG.info("ready")
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        starting = asyncio.create_task(start(), name="start")
+        yield
+        await starting
+        await pipeline.close()
+
+    app = FastAPI(
+        title="LAPS video classification",
+        version=__version__,
+        description="Send a video, get ranked labels and per-frame scores.",
+        lifespan=lifespan,
+    )
+    app.state.services = Services(
+        settings=settings,
+        pipeline=pipeline,
+        admission=Admission(pipeline, max_requests=settings.max_requests),
+        uploads=UploadLimits(settings.max_upload_bytes, settings.upload_idle_timeout_s, settings.upload_dir),
+    )
+    app.include_router(router)
+    errors.install(app)
+    app.add_middleware(RequestMiddleware)
+    return app

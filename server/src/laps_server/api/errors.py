@@ -1,0 +1,97 @@
+"""The one place where an error becomes HTTP: a status for every code, one envelope for all."""
+
+from __future__ import annotations
+
+import logging
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from laps_server.api.request_id import current_request_id
+from laps_server.api.schemas import ErrorBody, ErrorEnvelope
+from laps_server.errors import BadParameter, InternalError, LapsError
+
+_LOG = logging.getLogger(__name__)
+
+STATUS = {
+    "bad_request": 400,
+    "bad_multipart": 400,
+    "too_many_files": 400,
+    "file_missing": 422,
+    "too_large": 413,
+    "slow_upload": 408,
+    "bad_parameter": 422,
+    "model_not_found": 404,
+    "version_not_found": 404,
+    "client_closed": 499,  # nginx's word for a client that went away; it never reaches one
+    "media_error": 422,
+    "unsupported_container": 415,
+    "unsupported_codec": 415,
+    "no_video_stream": 422,
+    "video_corrupt": 422,
+    "resolution_too_large": 422,
+    "too_many_streams": 422,
+    "unavailable": 503,
+    "not_ready": 503,
+    "shutting_down": 503,
+    "overloaded": 503,
+    "storage_full": 503,
+    "deadline_exceeded": 504,
+    "model_error": 500,
+    "manifest_invalid": 500,
+    "model_corrupt": 500,
+    "no_models": 500,
+    "internal": 500,
+}
+RETRY_AFTER_S = {"overloaded": 1, "not_ready": 2, "shutting_down": 2, "storage_full": 10}
+
+_HTTP_CODES = {404: "not_found", 405: "method_not_allowed"}
+
+
+def respond(error: LapsError) -> JSONResponse:
+    """An error of the tree as the envelope, with its status and, where waiting helps, ``Retry-After``."""
+    headers = {"Retry-After": str(RETRY_AFTER_S[error.code])} if error.code in RETRY_AFTER_S else {}
+    return _envelope(STATUS[error.code], error.code, error.message, error.hint, headers)
+
+
+def install(app: FastAPI) -> None:
+    """Make every way to fail end in the envelope."""
+    app.add_exception_handler(LapsError, _on_laps_error)
+    app.add_exception_handler(RequestValidationError, _on_validation_error)
+    app.add_exception_handler(HTTPException, _on_http_exception)
+
+
+def internal_error() -> JSONResponse:
+    """The answer to a defect: nothing of it is told but the request id."""
+    return respond(InternalError("the server failed on this request", hint="report the request_id"))
+
+
+async def _on_laps_error(_request: Request, exc: Exception) -> JSONResponse:
+    if not isinstance(exc, LapsError):
+        raise exc
+    if STATUS[exc.code] == 500:
+        _LOG.error("request failed", exc_info=exc)
+    return respond(exc)
+
+
+async def _on_validation_error(_request: Request, exc: Exception) -> JSONResponse:
+    if not isinstance(exc, RequestValidationError):
+        raise exc
+    first, *rest = exc.errors()
+    name = str(first["loc"][-1]) if first["loc"] else "the request"
+    more = f" (and {len(rest)} more)" if rest else ""
+    return respond(BadParameter(f"{name[:100]}: {first['msg']}{more}", hint="the parameters are listed at /docs"))
+
+
+async def _on_http_exception(_request: Request, exc: Exception) -> JSONResponse:
+    if not isinstance(exc, HTTPException):
+        raise exc
+    code = _HTTP_CODES.get(exc.status_code, "http_error")
+    return _envelope(exc.status_code, code, str(exc.detail), "the API is described at /docs", dict(exc.headers or {}))
+
+
+def _envelope(status: int, code: str, message: str, hint: str | None, headers: dict[str, str]) -> JSONResponse:
+    body = ErrorEnvelope(error=ErrorBody(code=code, message=message, hint=hint, request_id=current_request_id()))
+    return JSONResponse(body.model_dump(), status_code=status, headers=headers)

@@ -1,0 +1,52 @@
+"""What happens to every HTTP request: an id, an access log line, and an envelope for what nobody caught.
+
+Pure ASGI, so that bodies stream through untouched.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from laps_server.api.errors import internal_error
+from laps_server.api.request_id import HEADER, choose_request_id, set_request_id
+
+_LOG = logging.getLogger(__name__)
+
+
+class RequestMiddleware:
+    """The outermost layer of the app."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request_id = choose_request_id(Headers(scope=scope).get(HEADER))
+        set_request_id(request_id)
+        began = time.monotonic()
+        status: int | None = None
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                MutableHeaders(scope=message)[HEADER] = request_id
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_with_id)
+        except Exception:
+            _LOG.exception("unhandled error")
+            if status is not None:  # half an answer is out: closing the connection is all that is left
+                raise
+            await internal_error()(scope, receive, send_with_id)
+        finally:
+            elapsed_ms = (time.monotonic() - began) * 1000
+            _LOG.info("%s %s %s %.0f ms", scope["method"], scope["path"], status, elapsed_ms)

@@ -1,0 +1,134 @@
+"""The routes. No ``try`` here: errors of the tree become answers in ``api/errors.py``."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query, Request
+from fastapi.responses import JSONResponse
+
+from laps_server.api import schemas
+from laps_server.api.admission import Admission
+from laps_server.api.answers import classify_response, model_response, models_response
+from laps_server.api.disconnect import unless_disconnected
+from laps_server.api.request_id import current_request_id
+from laps_server.api.uploads import FIELD, UploadLimits, received_upload
+from laps_server.clips import ViewGrid
+from laps_server.deadline import within
+from laps_server.errors import BadParameter
+from laps_server.pipeline import ClassifyOptions, Pipeline
+from laps_server.settings import Settings
+
+router = APIRouter()
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What the routes stand on; ``create_app`` puts it on the app."""
+
+    settings: Settings
+    pipeline: Pipeline
+    admission: Admission
+    uploads: UploadLimits
+
+
+def _services(request: Request) -> Services:
+    services: Services = request.app.state.services
+    return services
+
+
+ServicesDep = Annotated[Services, Depends(_services)]
+
+_VIDEO = {"type": "string", "format": "binary"}
+_CLASSIFY_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "description": "The video, as a multipart field or as the raw body.",
+        "content": {
+            "multipart/form-data": {"schema": {"type": "object", "required": [FIELD], "properties": {FIELD: _VIDEO}}},
+            "application/octet-stream": {"schema": _VIDEO},
+            "video/*": {"schema": _VIDEO},
+        },
+    }
+}
+_ERRORS: dict[int | str, dict[str, Any]] = {
+    status: {"model": schemas.ErrorEnvelope, "description": text}
+    for status, text in {
+        400: "The body cannot be parsed.",
+        404: "No such model or version.",
+        408: "The upload stalled.",
+        413: "The upload is too large.",
+        415: "Not a video container or codec that is served.",
+        422: "A parameter is out of range, no file was sent, or the video cannot be decoded.",
+        503: "Not ready, overloaded or shutting down; see Retry-After.",
+        504: "The deadline passed.",
+    }.items()
+}
+
+
+@router.post("/classify", responses=_ERRORS, openapi_extra=_CLASSIFY_BODY, tags=["classify"])
+async def classify(
+    request: Request, query: Annotated[schemas.ClassifyQuery, Query()], services: ServicesDep
+) -> schemas.ClassifyResponse:
+    """Classify one video: ranked labels for all of it, scores for each sampled frame."""
+    arrived = time.monotonic()
+    options = _options(query, services.settings, arrived)
+    with services.admission.enter():
+        services.pipeline.resolve(options)  # a wrong option is told before the upload is read
+        async with within(options.deadline), received_upload(request, services.uploads) as file:
+            upload_s = time.monotonic() - arrived
+            answer = await unless_disconnected(request, services.pipeline.classify(file.fileno(), options))
+    return classify_response(
+        answer, request_id=current_request_id(), upload_s=upload_s, total_s=time.monotonic() - arrived
+    )
+
+
+@router.get("/models", tags=["models"])
+async def list_models(services: ServicesDep) -> schemas.ModelsResponse:
+    """The served models and the server's limits."""
+    return models_response(services.pipeline, services.settings)
+
+
+@router.get("/models/{name}", responses={404: _ERRORS[404]}, tags=["models"])
+async def get_model(
+    name: str, services: ServicesDep, version: Annotated[int | None, Query(ge=1)] = None
+) -> schemas.ModelResponse:
+    """One model in full: labels, input, limits, metrics, provenance."""
+    return model_response(services.pipeline, services.pipeline.find(name, version), services.settings)
+
+
+@router.get("/livez", tags=["health"])
+async def livez() -> schemas.Health:
+    """Whether the process answers; restart it if not."""
+    return schemas.Health(status="ok")
+
+
+@router.get("/readyz", responses={503: {"model": schemas.Health}}, tags=["health"])
+async def readyz(services: ServicesDep) -> JSONResponse:
+    """Whether requests should be sent here: models loaded and warm, not shutting down."""
+    reason = services.pipeline.not_ready_reason
+    health = schemas.Health(status="ok" if reason is None else "unavailable", reason=reason)
+    return JSONResponse(health.model_dump(), status_code=200 if reason is None else 503)
+
+
+def _options(query: schemas.ClassifyQuery, settings: Settings, arrived: float) -> ClassifyOptions:
+    deadline_s = settings.default_deadline_s
+    if query.deadline_ms is not None:
+        deadline_s = query.deadline_ms / 1000
+    if deadline_s > settings.max_deadline_s:
+        raise BadParameter(
+            f"deadline_ms {query.deadline_ms} is too long",
+            hint=f"at most {settings.max_deadline_s * 1000:.0f}",
+        )
+    return ClassifyOptions(
+        model=query.model,
+        version=query.version,
+        top_k=query.top_k,
+        views=None if query.views is None else ViewGrid.parse(query.views),
+        frames=query.frames,
+        thumbnails=query.thumbnails,
+        explain=query.explain,
+        deadline=arrived + deadline_s,
+    )

@@ -1,0 +1,138 @@
+"""``laps-server serve | classify | models``: parse, build settings, run.
+
+Standard output carries results alone; progress, logs and errors go to standard error. Exit status: 0 success,
+1 the server or a file failed, 2 the command or the repository is wrong.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from pydantic import ValidationError
+from rich.console import Console
+
+from laps_server import __version__
+from laps_server.clips import ViewGrid
+from laps_server.errors import LapsError
+from laps_server.logs import configure_logging
+from laps_server.offline import Output, classify_files, list_models
+from laps_server.pipeline import ClassifyOptions
+from laps_server.serve import serve as run_server
+from laps_server.settings import Settings
+
+EXIT_WRONG_USE = 2
+
+app = typer.Typer(
+    name="laps-server",
+    help="Serve LAPS video classification models. Every option can be set as LAPS_<NAME> in the environment too.",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+)
+_errors = Console(stderr=True, highlight=False)
+
+RepositoryOption = Annotated[
+    Path | None, typer.Option("--model-repository", help="Folder with one folder a model.", show_default=False)
+]
+ThreadsOption = Annotated[
+    int | None, typer.Option("--threads", help="Threads of inference; all cores if not given.", show_default=False)
+]
+ModelOption = Annotated[str | None, typer.Option("--model", help="Model to use.", show_default=False)]
+
+
+@app.command()
+def serve(
+    *,
+    host: Annotated[str | None, typer.Option(help="Address to listen on.", show_default=False)] = None,
+    port: Annotated[int | None, typer.Option(help="Port; 0 takes a free one.", show_default=False)] = None,
+    model_repository: RepositoryOption = None,
+    threads: ThreadsOption = None,
+    default_model: Annotated[
+        str | None, typer.Option(help="Model of a request that names none.", show_default=False)
+    ] = None,
+    log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error.", show_default=False)] = None,
+) -> None:
+    """Answer POST /classify until told to stop."""
+    settings = _settings(
+        host=host,
+        port=port,
+        model_repository=model_repository,
+        threads=threads,
+        default_model=default_model,
+        log_level=log_level,
+    )
+    configure_logging(settings.log_level)
+    raise typer.Exit(run_server(settings))
+
+
+@app.command()
+def classify(
+    paths: Annotated[list[Path], typer.Argument(help="Video files, or folders to search for them.")],
+    *,
+    model: ModelOption = None,
+    version: Annotated[int | None, typer.Option(help="Version of the model.", show_default=False)] = None,
+    views: Annotated[str | None, typer.Option(help="As 5x3, 10x3 or 1x1.", show_default=False)] = None,
+    top_k: Annotated[int, typer.Option(help="Number of labels.")] = 5,
+    frames: Annotated[bool, typer.Option(help="Per-frame scores in JSON output.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="One JSON array of all answers.")] = False,
+    jsonl: Annotated[bool, typer.Option("--jsonl", help="One JSON object a line, as files finish.")] = False,
+    concurrency: Annotated[int, typer.Option(min=1, help="Files in flight at once; their views share batches.")] = 4,
+    model_repository: RepositoryOption = None,
+    threads: ThreadsOption = None,
+) -> None:
+    """Classify files without HTTP; a file that fails is reported and the others go on."""
+    if json and jsonl:
+        raise typer.BadParameter("choose one of --json and --jsonl")
+    output: Output = "json" if json else "jsonl" if jsonl else "table"
+    settings = _settings(model_repository=model_repository, threads=threads)
+    configure_logging("error")
+    options = ClassifyOptions(
+        model=model,
+        version=version,
+        top_k=top_k,
+        views=None if views is None else ViewGrid.parse(views),
+        frames=frames,
+    )
+    failed = asyncio.run(classify_files(settings, paths, options, output=output, concurrency=concurrency))
+    raise typer.Exit(1 if failed else 0)
+
+
+@app.command()
+def models(
+    *,
+    json: Annotated[bool, typer.Option("--json", help="One JSON array.")] = False,
+    model_repository: RepositoryOption = None,
+) -> None:
+    """List the models of a repository, without loading them."""
+    list_models(_settings(model_repository=model_repository), as_json=json)
+
+
+@app.callback(invoke_without_command=True)
+def _version(show: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    if show:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+def main() -> None:
+    """Entry point: errors of the tree become a message, a hint and a status; nobody sees a traceback for them."""
+    try:
+        app()
+    except LapsError as exc:
+        _errors.print(f"[bold red]error[/] ({exc.code}): ", end="")
+        _errors.print(exc.message, markup=False)
+        if exc.hint:
+            _errors.print(exc.hint, markup=False, style="dim")
+        sys.exit(EXIT_WRONG_USE)
+
+
+def _settings(**given: Any) -> Settings:
+    try:
+        return Settings(**{name: value for name, value in given.items() if value is not None})
+    except ValidationError as exc:
+        first = exc.errors(include_url=False)[0]
+        raise typer.BadParameter(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from exc

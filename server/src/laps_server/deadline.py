@@ -1,0 +1,32 @@
+"""A deadline as a point in time, so that every stage of a request counts against the same one."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from laps_server.errors import DeadlineExceeded
+
+
+@asynccontextmanager
+async def within(deadline: float | None) -> AsyncIterator[None]:
+    """Bound what is awaited inside by a point of ``time.monotonic()``; None means no bound.
+
+    Never yield out of an async generator inside this: the bound would cancel whoever iterates.
+
+    Raises:
+        DeadlineExceeded: when the point passes first.
+    """
+    remaining = None if deadline is None else deadline - time.monotonic()
+    try:
+        async with asyncio.timeout(remaining) as bound:
+            yield
+    except TimeoutError as exc:
+        if not bound.expired():
+            raise
+        raise DeadlineExceeded(
+            "the deadline passed before the answer was complete",
+            hint="ask for fewer views, as in views=1x1, or for a longer deadline_ms",
+        ) from exc

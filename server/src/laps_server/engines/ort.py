@@ -1,0 +1,111 @@
+"""ONNX Runtime in this process, on the CPU.
+
+All models of a process share one executor of one thread: a session already spreads a call over the whole thread
+budget, so two calls at once would only fight for the same cores.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+
+from laps_server.clips import Float32Array, UInt8Array
+from laps_server.engines.base import EngineInfo
+from laps_server.errors import InternalError, ModelCorrupt
+from laps_server.repository import ModelFiles
+
+_ELEMENT_TYPES = {"clips": "tensor(uint8)", "logits": "tensor(float)"}
+
+
+class OrtEngine:
+    """One session of one graph; see :class:`laps_server.engines.base.Engine` for the contract."""
+
+    def __init__(self, files: ModelFiles, *, threads: int, executor: ThreadPoolExecutor) -> None:
+        manifest = files.manifest
+        clip = manifest.clip
+        classes = manifest.labels.count
+        self._files = files
+        self._executor = executor
+        self._session: ort.InferenceSession | None = None
+        self._info = EngineInfo(
+            name="ort",
+            device="cpu",
+            threads=threads,
+            clip_shape=(clip.frames, clip.height, clip.width, 3),
+            output_shape=(clip.frames, classes) if manifest.output.kind == "per_frame" else (classes,),
+        )
+
+    @property
+    def info(self) -> EngineInfo:
+        """Shapes from the manifest; ``start`` refuses a graph that has others."""
+        return self._info
+
+    async def start(self, batch_sizes: tuple[int, ...]) -> None:
+        """Load the graph, check its shapes against the manifest, run every batch size once.
+
+        Raises:
+            ModelCorrupt: the graph cannot be loaded or is not what the manifest says.
+        """
+        loop = asyncio.get_running_loop()
+        self._session = await loop.run_in_executor(self._executor, self._load)
+        for size in batch_sizes:
+            await self.infer(np.zeros((size, *self._info.clip_shape), np.uint8))
+
+    async def infer(self, clips: UInt8Array) -> Float32Array:
+        """See :meth:`laps_server.engines.base.Engine.infer`."""
+        return await asyncio.get_running_loop().run_in_executor(self._executor, self._run, clips)
+
+    async def close(self) -> None:
+        """Drop the session after the call in flight, which the one-thread executor orders."""
+        await asyncio.get_running_loop().run_in_executor(self._executor, self._drop)
+
+    def _load(self) -> ort.InferenceSession:
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = self._info.threads
+        options.inter_op_num_threads = 1
+        # Idle threads must not spin on the cores that decoding needs.
+        options.add_session_config_entry("session.force_spinning_stop", "1")
+        try:
+            session = ort.InferenceSession(
+                _existing(self._files.graph), sess_options=options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as exc:  # ONNX Runtime raises a dozen types of its own, with Exception as their only base
+            raise ModelCorrupt(f"{self._where()} cannot be loaded: {exc}", hint="export the model again") from exc
+        self._check_tensor("input", session.get_inputs(), self._files.manifest.clip.name, "clips")
+        self._check_tensor("output", session.get_outputs(), self._files.manifest.output.name, "logits")
+        return session
+
+    def _check_tensor(self, what: str, tensors: list[ort.NodeArg], name: str, role: str) -> None:
+        expected = self._info.clip_shape if role == "clips" else self._info.output_shape
+        for tensor in tensors:
+            shape = tuple(tensor.shape[1:])
+            if tensor.name == name and tensor.type == _ELEMENT_TYPES[role] and shape == expected:
+                return
+        found = ", ".join(f"{t.name} {t.type} {t.shape}" for t in tensors)
+        raise ModelCorrupt(
+            f"{self._where()} has no {what} {name!r} of {_ELEMENT_TYPES[role]} [B, {', '.join(map(str, expected))}]; "
+            f"it has {found}",
+            hint="the manifest beside it is of another model; export both together",
+        )
+
+    def _run(self, clips: UInt8Array) -> Float32Array:
+        if self._session is None:
+            raise InternalError(f"{self._where()} is not loaded")
+        manifest = self._files.manifest
+        (logits,) = self._session.run([manifest.output.name], {manifest.clip.name: clips})
+        result: Float32Array = logits
+        return result
+
+    def _drop(self) -> None:
+        self._session = None
+
+    def _where(self) -> str:
+        return f"{self._files.name}/{self._files.version}/{self._files.graph.name}"
+
+
+def _existing(path: Path) -> str:
+    return str(path.resolve(strict=True))

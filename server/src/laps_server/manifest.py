@@ -1,0 +1,186 @@
+"""One model's manifest (``laps.json``): what a server must know of a model and cannot derive from its files.
+
+The exporter writes it, this module reads it; docs/manifest.md is the contract between the two. Unknown keys are
+refused: a newer exporter raises ``schema_version`` instead of hoping that an old server guesses right.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from laps_server.clips import ViewGrid
+from laps_server.errors import LapsError, ManifestInvalid
+
+SCHEMA_VERSION = 1
+FILE_NAME = "laps.json"
+LABELS_FILE_NAME = "labels.txt"
+
+_MAX_FRAMES = 1024
+_MAX_SIDE = 4096
+
+
+class _Strict:
+    """Mixin for the parts of a manifest: unknown keys are an error, types are not coerced."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Output(_Strict):
+    """The graph's output: logits for every frame ``[B, T, K]`` or for the whole clip ``[B, K]``."""
+
+    name: str
+    kind: Literal["per_frame", "per_clip"]
+
+
+@dataclass(frozen=True, slots=True)
+class ClipInput(_Strict):
+    """One input of the graph: ``frames`` pictures ``stride`` frames apart, uint8 ``[B, T, H, W, 3]`` RGB."""
+
+    name: str
+    dtype: Literal["uint8"]
+    layout: Literal["BTHWC"]
+    frames: int
+    height: int
+    width: int
+    stride: int
+
+    def __post_init__(self) -> None:
+        if not (1 <= self.frames <= _MAX_FRAMES and 1 <= self.stride <= _MAX_FRAMES):
+            raise ValueError(f"frames {self.frames} and stride {self.stride} must be 1 to {_MAX_FRAMES}")
+        if not (1 <= self.height <= _MAX_SIDE and 1 <= self.width <= _MAX_SIDE):
+            raise ValueError(f"height {self.height} and width {self.width} must be 1 to {_MAX_SIDE}")
+
+
+@dataclass(frozen=True, slots=True)
+class Preprocess(_Strict):
+    """How a decoded frame becomes the graph's input; ``mean`` and ``std`` are in the graph, kept for the record."""
+
+    short_side: int
+    crop_height: int
+    crop_width: int
+    interpolation: Literal["bilinear"]
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+    def __post_init__(self) -> None:
+        if max(self.crop_height, self.crop_width) > self.short_side:
+            raise ValueError(
+                f"crop {self.crop_height} x {self.crop_width} is larger than the short side {self.short_side}"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Labels(_Strict):
+    """The label set: its name, how many labels, and the hash of ``labels.txt`` beside the version folders."""
+
+    name: str
+    count: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Parity(_Strict):
+    """How far a file's logits were from the trained model's when it was exported."""
+
+    max_abs_diff: float
+    tolerance: float
+    batch_sizes: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Precision(_Strict):
+    """One file of the graph, in one numeric precision."""
+
+    file: str
+    parity: Parity
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest(_Strict):
+    """A whole manifest; see docs/manifest.md for every key."""
+
+    schema_version: Literal[1]
+    name: str
+    family: str
+    variant: str
+    output: Output
+    inputs: tuple[ClipInput, ...]
+    sampling: Literal["laps_uniform"]
+    preprocess: Preprocess
+    activation: Literal["softmax", "sigmoid"]
+    temperature: float
+    default_views: str
+    labels: Labels
+    precisions: dict[str, Precision]
+    opset: int
+    files: dict[str, str]
+    untrained: bool
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.temperature <= 0:
+            raise ValueError(f"temperature {self.temperature} must be above 0")
+        if len(self.inputs) != 1:
+            raise ValueError(f"{len(self.inputs)} inputs; this server feeds models of exactly one")
+        clip, preprocess = self.clip, self.preprocess
+        if (clip.height, clip.width) != (preprocess.crop_height, preprocess.crop_width):
+            raise ValueError(
+                f"input {clip.height} x {clip.width} differs from crop "
+                f"{preprocess.crop_height} x {preprocess.crop_width}"
+            )
+        if "float32" not in self.precisions:
+            raise ValueError("precisions must hold float32")
+        for precision in self.precisions.values():
+            if precision.file not in self.files:
+                raise ValueError(f"files has no hash of {precision.file!r}")
+        for name in self.files:
+            if "/" in name or name.startswith("."):
+                raise ValueError(f"file {name!r} must lie in the version's own folder")
+        self.grid  # noqa: B018 - parsed here so that a bad value is found when the manifest is read
+
+    @property
+    def clip(self) -> ClipInput:
+        """The graph's only input."""
+        return self.inputs[0]
+
+    @property
+    def grid(self) -> ViewGrid:
+        """The views that a request gets when it names none."""
+        try:
+            return ViewGrid.parse(self.default_views)
+        except LapsError as exc:
+            raise ValueError(f"default_views: {exc.message}") from exc
+
+    @property
+    def graph_file(self) -> str:
+        """Name of the float32 graph in the version's folder."""
+        return self.precisions["float32"].file
+
+
+_ADAPTER = TypeAdapter(Manifest)
+
+
+def parse_manifest(text: bytes, *, where: str) -> Manifest:
+    """Read a manifest from JSON bytes.
+
+    Args:
+        text: the file's content.
+        where: what to call it in an error, as ``camera-motion/1/laps.json``.
+
+    Raises:
+        ManifestInvalid: naming the first key that is wrong and counting the rest.
+    """
+    try:
+        return _ADAPTER.validate_json(text)
+    except ValidationError as exc:
+        first, *rest = exc.errors(include_url=False, include_input=False)
+        key = ".".join(str(part) for part in first["loc"]) or "the document"
+        more = f" (and {len(rest)} more)" if rest else ""
+        raise ManifestInvalid(
+            f"{where}: {key}: {first['msg']}{more}",
+            hint=f"this server reads schema_version {SCHEMA_VERSION}; export again with a matching laps-export",
+        ) from exc

@@ -1,0 +1,208 @@
+"""Files and folders through the same pipeline, without HTTP: many at once, so that their views share batches."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+import time
+from collections.abc import AsyncGenerator, Iterable, Sequence
+from contextlib import aclosing
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from laps_server.errors import BadParameter, LapsError
+from laps_server.pipeline import Classification, ClassifyOptions, Pipeline
+from laps_server.repository import discover
+from laps_server.runtime import build_pipeline
+from laps_server.settings import Settings
+
+Output = Literal["table", "json", "jsonl"]
+
+VIDEO_SUFFIXES = frozenset(
+    f".{name}"
+    for name in ("mp4", "m4v", "mov", "3gp", "mkv", "webm", "avi", "ts", "m2ts", "mts")
+    + ("mpg", "mpeg", "vob", "flv", "ogv", "ogg", "gif")
+)
+
+
+@dataclass(frozen=True, slots=True)
+class FileResult:
+    """One file's answer or its error."""
+
+    path: Path
+    answer: Classification | None
+    error: LapsError | None
+    seconds: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        if self.answer is None:
+            error = self.error
+            return {"path": str(self.path), "error": error and {"code": error.code, "message": error.message}}
+        answer = self.answer
+        return {
+            "path": str(self.path),
+            "model": {"name": answer.model, "version": answer.version},
+            "predictions": [asdict(prediction) for prediction in answer.predictions],
+            "frames": None
+            if answer.frames is None
+            else {
+                "index": [frame.index for frame in answer.frames.frames],
+                "time_s": [frame.time_s for frame in answer.frames.frames],
+                "labels": list(answer.frames.labels),
+                "scores": answer.frames.scores.tolist(),
+            },
+            "views": {"temporal": answer.grid.temporal, "spatial": answer.grid.spatial, "used": answer.views_used},
+            "video": asdict(answer.video),
+            "warnings": list(answer.warnings),
+            "seconds": round(self.seconds, 3),
+        }
+
+
+def find_videos(paths: Iterable[Path]) -> list[Path]:
+    """Files as given, whatever their name; folders searched recursively for names that videos have.
+
+    Raises:
+        BadParameter: a path that is not there, or nothing found at all.
+    """
+    found: list[Path] = []
+    for path in paths:
+        if path.is_dir():
+            found += sorted(child for child in path.rglob("*") if child.suffix.lower() in VIDEO_SUFFIXES)
+        elif path.is_file():
+            found.append(path)
+        else:
+            raise BadParameter(f"{path} is not there", hint="give video files, or folders that hold some")
+    if not found:
+        raise BadParameter("no video found", hint=f"folders are searched for {' '.join(sorted(VIDEO_SUFFIXES))}")
+    return found
+
+
+async def classify_many(
+    pipeline: Pipeline, paths: Sequence[Path], options: ClassifyOptions, *, concurrency: int
+) -> AsyncGenerator[FileResult, None]:
+    """Yield each file's result as it finishes, at most ``concurrency`` in flight."""
+    waiting = iter(paths)
+    running: set[asyncio.Task[FileResult]] = set()
+    try:
+        while True:
+            while len(running) < concurrency and (path := next(waiting, None)) is not None:
+                running.add(asyncio.create_task(_classify_one(pipeline, path, options)))
+            if not running:
+                return
+            done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                yield task.result()
+    finally:
+        for task in running:
+            task.cancel()
+
+
+async def classify_files(
+    settings: Settings, paths: Sequence[Path], options: ClassifyOptions, *, output: Output, concurrency: int
+) -> int:
+    """Classify and print; returns the number of files that failed.
+
+    Raises:
+        ModelError, BadRequest: the repository or the options are wrong, told before the first file.
+    """
+    videos = find_videos(paths)
+    pipeline = build_pipeline(settings)
+    pipeline.resolve(options)
+    errors = Console(stderr=True, highlight=False)
+    collected: list[FileResult] = []
+    failed = 0
+    try:
+        with _progress(errors) as progress:
+            await pipeline.start()
+            task = progress.add_task("classifying", total=len(videos))
+            async with aclosing(classify_many(pipeline, videos, options, concurrency=concurrency)) as results:
+                async for result in results:
+                    failed += result.error is not None
+                    progress.advance(task)
+                    if output == "jsonl":
+                        sys.stdout.write(json.dumps(result.to_dict()) + "\n")
+                        sys.stdout.flush()
+                    else:
+                        collected.append(result)
+    finally:
+        await pipeline.close()
+    in_order = sorted(collected, key=lambda result: videos.index(result.path))
+    if output == "json":
+        sys.stdout.write(json.dumps([result.to_dict() for result in in_order], indent=2) + "\n")
+    elif output == "table":
+        Console(highlight=False).print(_table(in_order))
+    return failed
+
+
+def list_models(settings: Settings, *, as_json: bool) -> None:
+    """Print the repository's models from their manifests alone."""
+    rows = [
+        {
+            "name": files.name,
+            "version": files.version,
+            "variant": files.manifest.variant,
+            "labels": f"{files.manifest.labels.name} ({files.manifest.labels.count})",
+            "input": f"{files.manifest.clip.frames} x {files.manifest.clip.height} x {files.manifest.clip.width}",
+            "views": files.manifest.default_views,
+            "untrained": files.manifest.untrained,
+        }
+        for files in discover(settings.model_repository, versions=settings.versions)
+    ]
+    if as_json:
+        sys.stdout.write(json.dumps(rows, indent=2) + "\n")
+        return
+    table = Table(*rows[0])
+    for row in rows:
+        table.add_row(*(str(value) for value in row.values()))
+    Console(highlight=False).print(table)
+
+
+async def _classify_one(pipeline: Pipeline, path: Path, options: ClassifyOptions) -> FileResult:
+    began = time.monotonic()
+    answer: Classification | None = None
+    error: LapsError | None = None
+    try:
+        descriptor = await asyncio.to_thread(os.open, path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            answer = await pipeline.classify(descriptor, options)
+        finally:
+            os.close(descriptor)
+    except LapsError as exc:
+        error = exc
+    except OSError as exc:
+        error = BadParameter(f"cannot be read: {exc.strerror}")
+    return FileResult(path, answer, error, time.monotonic() - began)
+
+
+def _progress(console: Console) -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
+
+
+def _table(results: Sequence[FileResult]) -> Table:
+    table = Table("file", "score", "label", "then", "seconds")
+    for result in results:
+        if result.answer is None:
+            message = result.error.message if result.error else "failed"
+            table.add_row(str(result.path), "-", f"[red]{message}[/]", "", f"{result.seconds:.1f}")
+            continue
+        best, *rest = result.answer.predictions
+        others = ", ".join(f"{item.label} {item.score:.3f}" for item in rest)
+        table.add_row(str(result.path), f"{best.score:.3f}", best.label, others, f"{result.seconds:.1f}")
+    return table

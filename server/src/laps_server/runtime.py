@@ -1,0 +1,48 @@
+"""Builds a pipeline from settings: the only place that knows which engine is which. No FastAPI here."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+from laps_server.engines.base import Engine
+from laps_server.engines.ort import OrtEngine
+from laps_server.pipeline import Pipeline, ServedModel
+from laps_server.repository import ModelFiles, discover
+from laps_server.scheduler import Scheduler
+from laps_server.settings import Settings
+from laps_server.video.extract import MediaLimits
+from laps_server.video.worker import DecodePool
+
+
+def build_pipeline(settings: Settings) -> Pipeline:
+    """Read the model repository and put a pipeline together; ``await pipeline.start()`` loads the models.
+
+    Raises:
+        ModelError: no model there, or one that is wrong.
+        ModelNotFound: ``default_model`` names a model that is not there.
+    """
+    found = discover(settings.model_repository, versions=settings.versions)
+    executor = ThreadPoolExecutor(1, thread_name_prefix="infer")
+    models = tuple(
+        ServedModel(
+            files,
+            Scheduler(
+                _build_engine(settings, files, executor),
+                batch_sizes=settings.batch_sizes,
+                max_queued_views=settings.max_queued_views,
+            ),
+        )
+        for files in found
+    )
+    return Pipeline(
+        models,
+        decode_pool=DecodePool(settings.decode_workers),
+        default_model=settings.default_model,
+        decode_threads=settings.decode_threads,
+        limits=MediaLimits(max_pixels=settings.max_pixels),
+    )
+
+
+def _build_engine(settings: Settings, files: ModelFiles, executor: ThreadPoolExecutor) -> Engine:
+    builders = {"ort": OrtEngine}
+    return builders[settings.engine](files, threads=settings.threads, executor=executor)

@@ -1,0 +1,204 @@
+"""View-level continuous batching: views of all requests wait in one line, and every call takes what is there.
+
+::
+
+    request A  [a0 a1 a2 a3 a4]  ─┐   round robin     ┌─ call 1: a0 b0 a1 b1
+    request B  [b0 b1]           ─┴──────────────────►├─ call 2: a2 a3
+                                                      └─ call 3: a4
+
+A call never waits for more views to arrive. Views are taken in turn from the requests that have any, so a request
+of one view is not stuck behind one of thirty. Batch sizes come from a small fixed set. The scheduler knows an
+:class:`~laps_server.engines.base.Engine` and nothing else: what a view is, is its source's affair.
+
+Every submission ends: with all its results, with the error of a call that held one of its views, with
+``ShuttingDown``, or by being cancelled, after which none of its waiting views is run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from laps_server.clips import Float32Array, UInt8Array
+from laps_server.engines.base import Engine
+from laps_server.errors import InternalError, LapsError, Overloaded, ShuttingDown
+
+_LOG = logging.getLogger(__name__)
+
+
+class ViewSource(Protocol):
+    """Somewhere to get the pixels of a request's views when their turn comes."""
+
+    def __len__(self) -> int:
+        """Number of views."""
+        ...
+
+    def write(self, view: int, out: UInt8Array) -> None:
+        """Put the clip of view number ``view`` into ``out`` ``[T, H, W, 3]``; runs in a worker thread."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ViewResult:
+    """One view's logits, ``[T, K]`` or ``[K]``, and what it cost: its wait, and its share of a call's time."""
+
+    view: int
+    logits: Float32Array
+    queued_s: float
+    infer_s: float
+
+
+class Submission:
+    """The views of one request on their way; see :meth:`results`."""
+
+    def __init__(self, source: ViewSource, on_cancel: asyncio.Event) -> None:
+        self.source = source
+        self._submitted = time.monotonic()
+        self._waiting = deque(range(len(source)))
+        self._results: asyncio.Queue[ViewResult | Exception] = asyncio.Queue()
+        self._changed = on_cancel
+
+    @property
+    def waiting(self) -> int:
+        """Views that have not been taken into a call."""
+        return len(self._waiting)
+
+    def take(self) -> int:
+        """The next view to run."""
+        return self._waiting.popleft()
+
+    def deliver(self, view: int, logits: Float32Array, *, started: float, infer_s: float) -> None:
+        """Hand one view's result to whoever iterates."""
+        self._results.put_nowait(ViewResult(view, logits, started - self._submitted, infer_s))
+
+    def fail(self, error: Exception) -> None:
+        """End with ``error``; waiting views are dropped."""
+        self._waiting.clear()
+        self._results.put_nowait(error)
+
+    def cancel(self) -> None:
+        """Drop the waiting views; what a call already holds runs on and is thrown away."""
+        self._waiting.clear()
+        self._changed.set()
+
+    async def results(self) -> AsyncGenerator[ViewResult, None]:
+        """Yield each view's result in order of completion; closing this early cancels the rest."""
+        try:
+            for _ in range(len(self.source)):
+                result = await self._results.get()
+                if isinstance(result, Exception):
+                    raise result
+                yield result
+        finally:
+            self.cancel()
+
+
+class Scheduler:
+    """Forms batches for one engine from the views of all requests."""
+
+    def __init__(self, engine: Engine, *, batch_sizes: tuple[int, ...], max_queued_views: int) -> None:
+        self._engine = engine
+        self._batch_sizes = tuple(sorted(batch_sizes))
+        self._max_queued_views = max_queued_views
+        self._line: deque[Submission] = deque()
+        self._changed = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._closed = False
+
+    @property
+    def engine(self) -> Engine:
+        """What runs the batches."""
+        return self._engine
+
+    @property
+    def queued_views(self) -> int:
+        """Views that wait, of all requests."""
+        return sum(submission.waiting for submission in self._line)
+
+    async def start(self) -> None:
+        """Start the engine, warm every batch size, then begin to take views."""
+        await self._engine.start(self._batch_sizes)
+        self._task = asyncio.create_task(self._run(), name="scheduler")
+
+    async def close(self) -> None:
+        """End the call in flight and every submission, then close the engine."""
+        self._closed = True
+        self._changed.set()
+        if self._task is not None:
+            await self._task
+        await self._engine.close()
+
+    def submit(self, source: ViewSource) -> Submission:
+        """Put a request's views in line.
+
+        Raises:
+            Overloaded: when the line would grow past its limit.
+            ShuttingDown: after ``close``.
+        """
+        if self._closed:
+            raise ShuttingDown("the server is shutting down", hint="send the request again")
+        if self.queued_views + len(source) > self._max_queued_views:
+            raise Overloaded(
+                f"{self.queued_views} views wait and this request adds {len(source)}, "
+                f"more than the limit of {self._max_queued_views}",
+                hint="try again later, or ask for fewer views, as in views=1x1",
+            )
+        submission = Submission(source, self._changed)
+        self._line.append(submission)
+        self._changed.set()
+        return submission
+
+    async def _run(self) -> None:
+        while not self._closed:
+            self._changed.clear()
+            batch = self._take_batch()
+            if batch:
+                await self._run_batch(batch)
+            else:
+                await self._changed.wait()
+        for submission in self._line:
+            submission.fail(ShuttingDown("the server is shutting down", hint="send the request again"))
+        self._line.clear()
+
+    def _take_batch(self) -> list[tuple[Submission, int]]:
+        self._line = deque(submission for submission in self._line if submission.waiting)
+        available = self.queued_views
+        size = max((size for size in self._batch_sizes if size <= available), default=0)
+        batch = []
+        for _ in range(size):
+            submission = self._line.popleft()
+            batch.append((submission, submission.take()))
+            if submission.waiting:
+                self._line.append(submission)
+        return batch
+
+    async def _run_batch(self, batch: list[tuple[Submission, int]]) -> None:
+        started = time.monotonic()
+        try:
+            clips = await asyncio.to_thread(self._assemble, batch)
+            logits = await self._engine.infer(clips)
+            expected = (len(batch), *self._engine.info.output_shape)
+            if logits.shape != expected or not np.isfinite(logits).all():
+                raise InternalError(f"the engine returned {logits.shape} or non-finite logits, expected {expected}")
+        except Exception as exc:  # whatever one call raises fails its own submissions and never the loop
+            error = exc if isinstance(exc, LapsError) else InternalError("inference failed")
+            _LOG.error("a batch of %d views failed", len(batch), exc_info=exc)
+            for submission in {id(s): s for s, _ in batch}.values():
+                submission.fail(error)
+            return
+        share = (time.monotonic() - started) / len(batch)
+        for (submission, view), row in zip(batch, logits, strict=True):
+            submission.deliver(view, row, started=started, infer_s=share)
+
+    def _assemble(self, batch: list[tuple[Submission, int]]) -> UInt8Array:
+        clips = np.empty((len(batch), *self._engine.info.clip_shape), np.uint8)
+        for out, (submission, view) in zip(clips, batch, strict=True):
+            submission.source.write(view, out)
+        return clips

@@ -1,0 +1,80 @@
+"""Runs the app under uvicorn until told to stop, then drains.
+
+On SIGTERM or SIGINT: ``/readyz`` turns 503 and new requests are refused at once, the port stays open until the
+requests in flight are answered (or ``drain_timeout_s`` passes), then the process ends with 0. A second signal ends
+it without waiting.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from types import FrameType
+
+import uvicorn
+
+from laps_server.api.admission import Admission
+from laps_server.api.app import create_app
+from laps_server.pipeline import Pipeline
+from laps_server.runtime import build_pipeline
+from laps_server.settings import Settings
+
+_LOG = logging.getLogger(__name__)
+EXIT_MODEL_FAILED = 1
+
+_CLOSE_TIMEOUT_S = 5  # for connections that are still open when the drain is over
+
+
+class DrainingServer(uvicorn.Server):
+    """uvicorn's server with a drain in front of its shutdown."""
+
+    def __init__(self, config: uvicorn.Config, *, pipeline: Pipeline, admission: Admission, settings: Settings) -> None:
+        super().__init__(config)
+        self._pipeline = pipeline
+        self._admission = admission
+        self._settings = settings
+        self._drain_began: float | None = None
+        self.exit_code = 0
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - uvicorn's signature
+        """First signal: drain. Second: stop now."""
+        if self._drain_began is not None:
+            self.should_exit = self.force_exit = True
+            return
+        self._drain_began = time.monotonic()
+        self._pipeline.drain()
+
+    async def on_tick(self, counter: int) -> bool:
+        """uvicorn asks ten times a second whether to exit."""
+        if self._pipeline.failure is not None:
+            self.exit_code = EXIT_MODEL_FAILED
+            self.should_exit = True
+        if self._drain_began is not None:
+            elapsed = time.monotonic() - self._drain_began
+            drained = self._admission.active == 0 and elapsed >= self._settings.drain_notice_s
+            if drained or elapsed >= max(self._settings.drain_timeout_s, self._settings.drain_notice_s):
+                self.should_exit = True
+        return await super().on_tick(counter)
+
+
+def serve(settings: Settings) -> int:
+    """Serve until a signal; returns the process's exit status.
+
+    Raises:
+        ModelError, ModelNotFound: the repository is wrong, told before the port is opened.
+    """
+    pipeline = build_pipeline(settings)
+    for model in pipeline.models:
+        _LOG.info("serving %s version %d", model.files.name, model.files.version)
+    app = create_app(pipeline, settings)
+    config = uvicorn.Config(
+        app,
+        host=settings.host,
+        port=settings.port,
+        log_config=None,  # the command line has set logging up
+        access_log=False,  # RequestMiddleware logs with the request id
+        timeout_graceful_shutdown=_CLOSE_TIMEOUT_S,
+    )
+    server = DrainingServer(config, pipeline=pipeline, admission=app.state.services.admission, settings=settings)
+    server.run()
+    return server.exit_code

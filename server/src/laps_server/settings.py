@@ -1,0 +1,93 @@
+"""The only reader of the environment: every setting, its unit, its default and its limits.
+
+Each field is read from ``LAPS_<NAME>``, and the command line's options set the same fields. docs/settings.md
+lists them; a test holds the two together.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+def available_cores() -> int:
+    """Cores that this process may run on, which in a container is fewer than the machine has."""
+    return len(os.sched_getaffinity(0))
+
+
+class Settings(BaseSettings):
+    """Everything that an operator can choose, validated at start."""
+
+    model_config = SettingsConfigDict(env_prefix="LAPS_", extra="forbid", frozen=True, protected_namespaces=())
+
+    host: str = Field("127.0.0.1", description="Address to listen on.")
+    port: int = Field(8000, ge=0, le=65535, description="TCP port to listen on; 0 takes a free one.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level logged.")
+
+    model_repository: Path = Field(Path("model_repository"), description="Folder with one folder a model.")
+    versions: Literal["latest", "all"] = Field(
+        "latest", description="Serve each model's highest version, or every version there is."
+    )
+    default_model: str | None = Field(
+        None, description="Model of a request that names none; otherwise the first in alphabetical order."
+    )
+
+    engine: Literal["ort"] = Field("ort", description="What runs the graphs: ort is ONNX Runtime in process.")
+    threads: int = Field(
+        default_factory=available_cores,
+        ge=1,
+        le=512,
+        description="Threads of inference, for all models together.",
+    )
+    max_batch_views: int = Field(
+        4,
+        ge=1,
+        le=64,
+        description="Most views in one call of an engine; batch sizes are the powers of 2 up to it.",
+    )
+    max_queued_views: int = Field(
+        1024, ge=1, description="Views that may wait for one model before requests get 503 overloaded."
+    )
+
+    decode_workers: int = Field(2, ge=1, le=128, description="Videos decoded at the same time.")
+    decode_threads: int = Field(1, ge=1, le=16, description="Threads of each decoder.")
+    max_pixels: int = Field(
+        33_177_600,
+        ge=64,
+        description="Most pixels of a frame (7680 x 4320); larger is 422 resolution_too_large.",
+    )
+
+    max_upload_bytes: int = Field(512 * 2**20, ge=1, description="Largest upload, in bytes.")
+    upload_dir: Path | None = Field(None, description="Folder of uploads in progress; the system's if not set.")
+    upload_idle_timeout_s: float = Field(
+        30.0, gt=0, description="Seconds without a byte after which an upload is 408 slow_upload."
+    )
+    max_requests: int = Field(64, ge=1, description="Classify requests at once; one more gets 503 overloaded.")
+    default_deadline_s: float = Field(
+        300.0, gt=0, description="Deadline of a request that names none, in seconds from its arrival."
+    )
+    max_deadline_s: float = Field(1800.0, gt=0, description="Longest deadline that a request may ask for.")
+    drain_timeout_s: float = Field(
+        60.0, ge=0, description="Seconds that requests in flight get to finish after SIGTERM."
+    )
+    drain_notice_s: float = Field(
+        0.0,
+        ge=0,
+        description="Seconds that /readyz says 503 on SIGTERM before the port closes, for load balancers.",
+    )
+
+    @field_validator("upload_dir")
+    @classmethod
+    def _is_a_folder(cls, value: Path | None) -> Path | None:
+        if value is not None and not value.is_dir():
+            raise ValueError(f"{value} is not a folder")
+        return value
+
+    @property
+    def batch_sizes(self) -> tuple[int, ...]:
+        """Powers of two up to ``max_batch_views``: few shapes, so that memory and warm-up stay bounded."""
+        return tuple(2**i for i in range(self.max_batch_views.bit_length()))

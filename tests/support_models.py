@@ -1,0 +1,115 @@
+"""Small model repositories for tests of the server: real ONNX graphs, made in milliseconds, of no family at all."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+LABELS = ("red", "green", "blue", "dark")
+
+
+def colour_graph(*, frames: int, size: int, classes: int, per_frame: bool = True) -> onnx.ModelProto:
+    """A graph with the tensor contract whose logit k is the mean of colour k; class 3 is darkness."""
+    weight = np.zeros((3, classes), np.float32)
+    bias = np.zeros(classes, np.float32)
+    for k in range(classes):
+        if k < 3:
+            weight[k, k] = 8 / 255
+        else:
+            weight[:, k] = -2 / 255 * (k - 2)
+            bias[k] = 3.0 / (k - 2)
+    nodes = [
+        helper.make_node("Cast", ["clips"], ["float"], to=TensorProto.FLOAT),
+        helper.make_node("Transpose", ["float"], ["planes"], perm=[0, 1, 4, 2, 3]),
+        helper.make_node("ReduceMean", ["planes"], ["colour"], axes=[3, 4], keepdims=0),
+        helper.make_node("MatMul", ["colour", "weight"], ["scaled"]),
+        helper.make_node("Add", ["scaled", "bias"], ["frame_logits" if per_frame else "rows"]),
+    ]
+    shape: list[str | int] = ["B", frames, classes]
+    if not per_frame:
+        nodes.append(helper.make_node("ReduceMean", ["rows"], ["frame_logits"], axes=[1], keepdims=0))
+        shape = ["B", classes]
+    graph = helper.make_graph(
+        nodes,
+        "colour",
+        [helper.make_tensor_value_info("clips", TensorProto.UINT8, ["B", frames, size, size, 3])],
+        [helper.make_tensor_value_info("frame_logits", TensorProto.FLOAT, shape)],
+        [numpy_helper.from_array(weight, "weight"), numpy_helper.from_array(bias, "bias")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    onnx.checker.check_model(model)
+    return model
+
+
+def write_model(
+    repository: Path,
+    name: str = "colours",
+    *,
+    version: int = 1,
+    frames: int = 4,
+    stride: int = 2,
+    size: int = 32,
+    labels: Sequence[str] = LABELS,
+    per_frame: bool = True,
+    graph: onnx.ModelProto | None = None,
+    **manifest: Any,
+) -> Path:
+    """Write one version of a model; ``manifest`` overrides top-level keys. Returns the model's folder."""
+    folder = repository / name / str(version)
+    folder.mkdir(parents=True)
+    graph = graph or colour_graph(frames=frames, size=size, classes=len(labels), per_frame=per_frame)
+    model_bytes = graph.SerializeToString()
+    (folder / "model.onnx").write_bytes(model_bytes)
+    label_bytes = "".join(f"{label}\n" for label in labels).encode()
+    (repository / name / "labels.txt").write_bytes(label_bytes)
+    document = {
+        "schema_version": 1,
+        "name": name,
+        "family": "colour",
+        "variant": "mean",
+        "output": {"name": "frame_logits", "kind": "per_frame" if per_frame else "per_clip"},
+        "inputs": [
+            {
+                "name": "clips",
+                "dtype": "uint8",
+                "layout": "BTHWC",
+                "frames": frames,
+                "height": size,
+                "width": size,
+                "stride": stride,
+            }
+        ],
+        "sampling": "laps_uniform",
+        "preprocess": {
+            "short_side": size,
+            "crop_height": size,
+            "crop_width": size,
+            "interpolation": "bilinear",
+            "mean": [0.0, 0.0, 0.0],
+            "std": [1.0, 1.0, 1.0],
+        },
+        "activation": "softmax",
+        "temperature": 1.0,
+        "default_views": "2x3",
+        "labels": {"name": "colours", "count": len(labels), "sha256": hashlib.sha256(label_bytes).hexdigest()},
+        "precisions": {
+            "float32": {
+                "file": "model.onnx",
+                "parity": {"max_abs_diff": 0.0, "tolerance": 0.001, "batch_sizes": [1, 3, 16]},
+            }
+        },
+        "opset": 17,
+        "files": {"model.onnx": hashlib.sha256(model_bytes).hexdigest()},
+        "untrained": False,
+        "provenance": {"metrics": {"top1": 1.0}},
+    }
+    document.update(manifest)
+    (folder / "laps.json").write_text(json.dumps(document))
+    return repository / name

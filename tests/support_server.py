@@ -1,0 +1,90 @@
+"""A real server process on a free port, for tests that go through HTTP."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+
+_LISTENING = re.compile(r"Uvicorn running on (http://[0-9.]+:[0-9]+)")
+_START_TIMEOUT_S = 120
+
+
+@dataclass
+class ServerProcess:
+    """A running ``laps-server serve``; ``log`` grows as it writes."""
+
+    process: subprocess.Popen[str]
+    log: list[str] = field(default_factory=list)
+    url: str = ""
+
+    def wait_for(self, pattern: re.Pattern[str], timeout_s: float = _START_TIMEOUT_S) -> re.Match[str]:
+        """Wait until a log line matches; fails with the log where the process ends first."""
+        deadline = time.monotonic() + timeout_s
+        seen = 0
+        while time.monotonic() < deadline:
+            while seen < len(self.log):
+                if match := pattern.search(self.log[seen]):
+                    return match
+                seen += 1
+            if self.process.poll() is not None and seen == len(self.log):
+                break
+            time.sleep(0.02)
+        raise AssertionError(f"no {pattern.pattern!r} in the server's log:\n{''.join(self.log)}")
+
+    def wait_ready(self) -> None:
+        """Wait until ``/readyz`` answers 200."""
+        deadline = time.monotonic() + _START_TIMEOUT_S
+        while time.monotonic() < deadline:
+            if httpx.get(f"{self.url}/readyz").status_code == 200:
+                return
+            time.sleep(0.05)
+        raise AssertionError(f"not ready:\n{''.join(self.log)}")
+
+    def stop(self, sig: signal.Signals = signal.SIGTERM, timeout_s: float = 60) -> int:
+        """Send a signal and return the exit status."""
+        self.process.send_signal(sig)
+        return self.process.wait(timeout_s)
+
+
+@contextmanager
+def running_server(
+    repository: Path, *, ready: bool = True, env: Mapping[str, str] | None = None
+) -> Iterator[ServerProcess]:
+    """Run the server over ``repository``; ``env`` adds LAPS_ settings."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "laps_server", "serve", "--port", "0", "--model-repository", str(repository)],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+        env={**os.environ, **(env or {})},
+    )
+    server = ServerProcess(process)
+
+    def collect() -> None:
+        assert process.stderr is not None
+        with process.stderr:
+            server.log.extend(iter(process.stderr.readline, ""))
+
+    reader = threading.Thread(target=collect, daemon=True)
+    reader.start()
+    try:
+        server.url = server.wait_for(_LISTENING)[1]
+        if ready:
+            server.wait_ready()
+        yield server
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.wait()
+        reader.join(5)
