@@ -1,0 +1,401 @@
+"""From a file descriptor to packets and RGB pictures: the only module that imports ``av``.
+
+A client's file is hostile until shown otherwise. Containers, protocols and codecs are white lists, the pixel
+limit is set in both places that FFmpeg reads it from, the thread count is explicit, and a file name never
+gets here. Every foreign exception leaves this module as one of ours.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from types import TracebackType
+from typing import Self
+
+import av
+import av.container
+import av.packet
+import av.video
+import av.video.codeccontext
+import av.video.frame
+import av.video.stream
+import cv2
+import numpy as np
+
+from laps_server.clips import UInt8Array, VideoInfo
+from laps_server.errors import (
+    ClientClosed,
+    NoVideoStream,
+    ResolutionTooLarge,
+    TooManyStreams,
+    UnsupportedCodec,
+    UnsupportedContainer,
+    VideoCorrupt,
+)
+from laps_server.video.limits import MediaLimits
+
+# FFmpeg's demuxer name -> what we call the container.
+CONTAINERS = {
+    "mov,mp4,m4a,3gp,3g2,mj2": "mp4",
+    "matroska,webm": "matroska",
+    "avi": "avi",
+    "flv": "flv",
+    "mpegts": "mpegts",
+    "mpeg": "mpegps",
+    "ogg": "ogg",
+    "gif": "gif",
+}
+FORMAT_WHITELIST = "mov,matroska,avi,flv,mpegts,mpeg,ogg,gif"
+# Decoder names, not codec names: AV1 is decoded by libdav1d.
+DECODERS = frozenset(
+    {"h264", "hevc", "vp8", "vp9", "libdav1d", "mpeg4", "mpeg2video", "mpeg1video", "mjpeg", "theora", "gif"}
+)
+READ_BUFFER_BYTES = 128 * 1024
+# How files of our containers begin, to tell a damaged video from something else: (offset, bytes).
+_SIGNATURES = (
+    *((4, atom) for atom in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot", b"moof", b"styp")),
+    (0, b"\x1a\x45\xdf\xa3"),
+    (8, b"AVI "),
+    (0, b"FLV\x01"),
+    (0, b"OggS"),
+    (0, b"GIF87a"),
+    (0, b"GIF89a"),
+    (0, b"\x00\x00\x01\xba"),
+)
+_TS_PACKET_BYTES = 188
+_HINT_CONTAINERS = "send MP4, MOV, MKV, WebM, AVI, MPEG-TS, MPEG-PS, FLV, Ogg or GIF"
+_HINT_CODECS = "send H.264, HEVC, VP8, VP9, AV1, MPEG-1, MPEG-2, MPEG-4, MJPEG, Theora or GIF video"
+
+
+class DescriptorReader:
+    """A seekable binary file over a descriptor with a position of its own; the descriptor stays the caller's.
+
+    It has no ``name``: FFmpeg would use one to guess the format.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._position = 0
+        self.size = os.fstat(descriptor).st_size
+
+    def read(self, size: int = -1) -> bytes:
+        """Up to ``size`` bytes from the position, empty at the end."""
+        wanted = self.size - self._position if size < 0 else size
+        data = os.pread(self._descriptor, max(wanted, 0), self._position)
+        self._position += len(data)
+        return data
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Move the position; returns it."""
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self.size}[whence]
+        self._position = max(0, base + offset)
+        return self._position
+
+    def tell(self) -> int:
+        """The position in bytes."""
+        return self._position
+
+    def seekable(self) -> bool:
+        """Always: uploads are files on disk."""
+        return True
+
+
+@dataclass(slots=True)
+class Packet:
+    """One video packet. ``shown`` is false where the decoder gives no picture for it."""
+
+    pts: int | None
+    dts: int | None
+    key: bool
+    shown: bool
+    corrupt: bool
+    payload: av.packet.Packet[av.video.stream.VideoStream]
+
+
+class Picture:
+    """One decoded frame, still in its native format."""
+
+    __slots__ = ("_frame",)
+
+    def __init__(self, frame: av.video.frame.VideoFrame) -> None:
+        self._frame = frame
+
+    @property
+    def pts(self) -> int | None:
+        """Timestamp in stream time base units, as the decoder gives it."""
+        return self._frame.pts
+
+    @property
+    def entry(self) -> bool:
+        """Whether decoding may begin with this picture."""
+        return self._frame.key_frame or self._frame.pict_type == av.video.frame.PictureType.I
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height before rotation."""
+        return self._frame.width, self._frame.height
+
+    @property
+    def rotation(self) -> int:
+        """Degrees clockwise to turn it for display: 0, 90, 180 or 270."""
+        return round(-self._frame.rotation / 90) % 4 * 90
+
+    def rgb(self) -> UInt8Array:
+        """Upright uint8 ``[h, w, 3]`` at native size."""
+        try:
+            picture = np.asarray(self._frame.to_ndarray(format="rgb24", threads=1), dtype=np.uint8)
+        except (av.FFmpegError, ValueError, MemoryError) as exc:
+            raise VideoCorrupt("a frame cannot be converted to RGB") from exc
+        turns = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
+        if self.rotation in turns:
+            return np.asarray(cv2.rotate(picture, turns[self.rotation]), dtype=np.uint8)
+        return picture
+
+
+class VideoFile:
+    """An open video: its chosen stream's packets in file order, and a decoder for them.
+
+    Attributes:
+        time_base: seconds per timestamp unit.
+        decode_errors: packets that the decoder refused so far.
+        broken_off: whether reading stopped at damage and not at the end.
+    """
+
+    def __init__(self, descriptor: int, *, limits: MediaLimits, threads: int, should_stop: Callable[[], bool]) -> None:
+        self._reader = DescriptorReader(descriptor)
+        self._limits = limits
+        self._threads = threads
+        self._should_stop = should_stop
+        self.decode_errors = 0
+        self.broken_off = False
+        self._open()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Release the decoder and the demuxer."""
+        self._container.close()
+
+    def rewind(self) -> None:
+        """Start over at the very first packet: opening anew is the one seek that never lands late."""
+        self.close()
+        self._reader.seek(0)
+        self._open()
+
+    def _open(self) -> None:
+        self._container = _open_container(self._reader, self._limits)
+        try:
+            self._stream = _choose_stream(self._container, self._limits)
+        except BaseException:
+            self._container.close()
+            raise
+        for stream in self._container.streams:
+            if stream.index != self._stream.index:
+                stream.discard = av.stream.Discard.all
+        context = self._stream.codec_context
+        # Options given to open reach FFmpeg's probing only, not this decoder.
+        context.options = {"max_pixels": str(self._limits.max_pixels), "codec_whitelist": ",".join(sorted(DECODERS))}
+        context.thread_count = self._threads
+        context.thread_type = "SLICE"
+        self.time_base: Fraction = self._stream.time_base or Fraction(1, av.time_base)
+
+    # What the container says -------------------------------------------------------------------------
+
+    @property
+    def container(self) -> str:
+        """Our name of the container."""
+        return CONTAINERS[self._container.format.name]
+
+    @property
+    def codec(self) -> str:
+        """The codec's common name."""
+        return self._stream.codec_context.codec.canonical_name
+
+    @property
+    def size_bytes(self) -> int:
+        """Size of the file."""
+        return self._reader.size
+
+    @property
+    def rate(self) -> Fraction | None:
+        """Frames per second as declared or probed; None where absurd."""
+        for rate in (self._stream.average_rate, self._stream.guessed_rate):
+            if rate is not None and 0 < rate <= self._limits.max_fps:
+                return rate
+        return None
+
+    @property
+    def duration_from_header(self) -> int | None:
+        """The stream's duration in time base units, None where it is not given."""
+        duration = self._stream.duration
+        return duration if duration is not None and duration > 0 else None
+
+    @property
+    def duration_s(self) -> float | None:
+        """Seconds, of the stream where it says so, else of the container."""
+        if self.duration_from_header is not None:
+            return float(self.duration_from_header * self.time_base)
+        if self._container.duration is not None and self._container.duration > 0:
+            return self._container.duration / av.time_base
+        return None
+
+    @property
+    def frames_from_header(self) -> int | None:
+        """The declared frame count; None where it is absent or cannot be true.
+
+        A frame takes at least a byte of the file, and a thousand frames a second are no video.
+        """
+        count = self._stream.frames
+        if not 0 < count <= self.size_bytes:
+            return None
+        duration = self.duration_from_header
+        if duration is not None and count > self._limits.max_fps * max(1.0, float(duration * self.time_base)):
+            return None
+        return count
+
+    def describe(self, first: Picture) -> VideoInfo:
+        """Facts of the stream; ``first`` is its first picture."""
+        width, height = first.size
+        aspect = self._stream.codec_context.sample_aspect_ratio
+        return VideoInfo(
+            container=self.container,
+            codec=self.codec,
+            width=width,
+            height=height,
+            fps=None if self.rate is None else float(self.rate),
+            duration_s=self.duration_s,
+            frame_count=self.frames_from_header,
+            rotation=first.rotation,
+            sample_aspect_ratio=f"{aspect.numerator}:{aspect.denominator}" if aspect else None,
+        )
+
+    # Packets and pictures ----------------------------------------------------------------------------
+
+    def packets(self) -> Iterator[Packet]:
+        """The stream's packets from the current position to the end of the file, or to damage."""
+        hidden_possible = self.codec == "vp8"
+        source = self._container.demux(self._stream)
+        while True:
+            if self._should_stop():
+                raise ClientClosed("the request was abandoned while its video was read")
+            try:
+                raw = next(source, None)
+            except (av.FFmpegError, OSError, ValueError):
+                self.broken_off = True
+                return
+            if raw is None or raw.size == 0:
+                if raw is None or raw.pts is None:
+                    return
+                continue
+            # A VP8 header says whether its frame is for display; other codecs pack hidden frames with shown ones.
+            hidden = hidden_possible and not bytes(memoryview(raw)[:1])[0] & 0x10
+            yield Packet(raw.pts, raw.dts, raw.is_keyframe, not (hidden or raw.is_discard), raw.is_corrupt, raw)
+
+    def decode(self, packet: Packet | None) -> list[Picture]:
+        """Feed a packet, or None to drain; the pictures that come out, in presentation order."""
+        if self._should_stop():
+            raise ClientClosed("the request was abandoned while its video was decoded")
+        try:
+            frames = self._stream.codec_context.decode(None if packet is None else packet.payload)
+        except (av.FFmpegError, ValueError, MemoryError):
+            self.decode_errors += 1
+            return []
+        for frame in frames:
+            if frame.width * frame.height > self._limits.max_pixels:
+                raise _too_large(frame.width, frame.height, self._limits)
+        return [Picture(frame) for frame in frames]
+
+    def forget(self) -> None:
+        """Drop the decoder's state before feeding it from another place."""
+        self._stream.codec_context.flush_buffers()
+
+    def seek(self, timestamp: int) -> bool:
+        """Move to a key frame that the container holds to be at or before ``timestamp``; it may be later."""
+        try:
+            self._container.seek(timestamp, stream=self._stream, backward=True)
+        except (av.FFmpegError, OverflowError):
+            return False
+        return True
+
+    # The container's own index -----------------------------------------------------------------------
+
+    @property
+    def index_length(self) -> int:
+        """Entries of the container's index that are known so far."""
+        return len(self._stream.index_entries)
+
+    def index_position(self, timestamp: int) -> int | None:
+        """Position in the index of the last key entry at or before ``timestamp``."""
+        position = self._stream.index_entries.search_timestamp(timestamp)
+        return position if position >= 0 else None
+
+    def index_timestamp(self, position: int) -> int:
+        """Timestamp of an entry of the index (decoding time in MP4, presentation time in Matroska)."""
+        return self._stream.index_entries[position].timestamp
+
+
+def _open_container(reader: DescriptorReader, limits: MediaLimits) -> av.container.InputContainer:
+    options = {
+        "protocol_whitelist": "",
+        "format_whitelist": FORMAT_WHITELIST,
+        "codec_whitelist": ",".join(sorted(DECODERS)),
+        "max_pixels": str(limits.max_pixels),
+        # One more than allowed, so that too many can be told from just enough.
+        "max_streams": str(limits.max_streams + 1),
+        "probesize": str(limits.probe_bytes),
+        "analyzeduration": str(limits.probe_us),
+    }
+    try:
+        container = av.open(reader, mode="r", options=options, metadata_errors="replace", buffer_size=READ_BUFFER_BYTES)
+    except (av.FFmpegError, OSError, ValueError, MemoryError) as exc:
+        if _begins_like_a_video(reader):
+            raise VideoCorrupt("the video's headers are damaged or missing", hint="was the whole file sent?") from exc
+        raise UnsupportedContainer("this is not a video that can be opened", hint=_HINT_CONTAINERS) from exc
+    if container.format.name not in CONTAINERS:
+        container.close()
+        raise UnsupportedContainer("this is not a video that can be opened", hint=_HINT_CONTAINERS)
+    return container
+
+
+def _begins_like_a_video(reader: DescriptorReader) -> bool:
+    reader.seek(0)
+    head = reader.read(2 * _TS_PACKET_BYTES + 1)
+    if any(head[offset : offset + len(magic)] == magic for offset, magic in _SIGNATURES):
+        return True
+    return len(head) > 2 * _TS_PACKET_BYTES and all(byte == 0x47 for byte in head[::_TS_PACKET_BYTES])
+
+
+def _choose_stream(container: av.container.InputContainer, limits: MediaLimits) -> av.video.stream.VideoStream:
+    """The first real video stream with a codec of ours."""
+    if len(container.streams) > limits.max_streams:
+        raise TooManyStreams(f"the file has more than {limits.max_streams} streams")
+    films = [s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
+    if not films:
+        raise NoVideoStream("the file has no video stream", hint="sound and cover art alone cannot be classified")
+    usable = [stream for stream in films if _decoder_name(stream) in DECODERS]
+    if not usable:
+        raise UnsupportedCodec("no video stream has a codec that can be decoded", hint=_HINT_CODECS)
+    chosen = usable[0]
+    width, height = chosen.codec_context.width, chosen.codec_context.height
+    if width * height > limits.max_pixels:
+        raise _too_large(width, height, limits)
+    return chosen
+
+
+def _decoder_name(stream: av.video.stream.VideoStream) -> str | None:
+    context: av.video.codeccontext.VideoCodecContext | None = stream.codec_context  # None without a decoder
+    return None if context is None else context.codec.name
+
+
+def _too_large(width: int, height: int, limits: MediaLimits) -> ResolutionTooLarge:
+    return ResolutionTooLarge(
+        f"pictures of {width}x{height} pixels are too large", hint=f"at most {limits.max_pixels} pixels a picture"
+    )

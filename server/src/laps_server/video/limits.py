@@ -1,0 +1,28 @@
+"""What one video may cost, whatever its metadata claims."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class MediaLimits:
+    """Bounds that hold before and during decoding.
+
+    Attributes:
+        max_pixels: pixels of one picture, 33 177 600 being 7680 x 4320; holds for the resized one as well.
+        max_streams: streams of any kind in the container.
+        max_packets: video packets read in one walk through the file.
+        max_frames: frames decoded in one pass through the file.
+        probe_bytes: bytes read to recognise container and streams.
+        probe_us: microseconds of media read to recognise the streams.
+        max_fps: frame rates above this are taken for damage, not for a rate.
+    """
+
+    max_pixels: int = 33_177_600
+    max_streams: int = 16
+    max_packets: int = 2_000_000
+    max_frames: int = 200_000
+    probe_bytes: int = 5_000_000
+    probe_us: int = 5_000_000
+    max_fps: int = 1000

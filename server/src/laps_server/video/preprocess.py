@@ -1,0 +1,108 @@
+"""From an upright RGB picture to a model's input: resize the short side, cut crops, stack a clip.
+
+Pure functions on 8-bit pictures ``[h, w, 3]``. The resize is half-pixel bilinear without antialiasing, as at
+the model's training; OpenCV's bit-exact variant is the closest 8-bit one to the float32 reference.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from laps_server.clips import CropBox, FrameBatch, UInt8Array
+
+THUMBNAIL_LONG_SIDE = 160
+THUMBNAIL_QUALITY = 80
+
+
+def resized_size(height: int, width: int, short_side: int) -> tuple[int, int]:
+    """Height and width after the short side became ``short_side``; the long side is rounded down."""
+    if width <= height:
+        return int(height / width * short_side), short_side
+    return short_side, int(width / height * short_side)
+
+
+def resize_short_side(picture: UInt8Array, short_side: int) -> UInt8Array:
+    """``[h, w, 3]`` with its short side at ``short_side``; the picture itself where it already is."""
+    height, width = picture.shape[:2]
+    if min(height, width) == short_side:
+        return picture
+    new_height, new_width = resized_size(height, width, short_side)
+    resized = cv2.resize(picture, (new_width, new_height), interpolation=cv2.INTER_LINEAR_EXACT)
+    return np.asarray(resized, dtype=np.uint8)
+
+
+def crop_box(  # noqa: PLR0917 - height and width always come in this order
+    height: int, width: int, crop_height: int, crop_width: int, position: int, count: int
+) -> CropBox:
+    """Crop ``position`` of ``count`` in a picture of ``height`` by ``width`` pixels.
+
+    One crop is the centre; three lie along the longer side, the middle one at the centre::
+
+        wide    |0 .... 1 .... 2|        tall   0   top
+                left centre right               1   centre
+                                                2   bottom
+
+    Raises ValueError where the crop does not fit or there is no such position.
+    """
+    if crop_height > height or crop_width > width:
+        raise ValueError(f"a crop of {crop_width}x{crop_height} does not fit in {width}x{height}")
+    if count not in (1, 3) or not 0 <= position < count:
+        raise ValueError(f"no crop {position} of {count}")
+    x = _centre(width, crop_width)
+    y = _centre(height, crop_height)
+    if count == 3 and position != 1:
+        if height > width:
+            y = 0 if position == 0 else height - crop_height
+        else:
+            x = 0 if position == 0 else width - crop_width
+    return CropBox(x=x, y=y, width=crop_width, height=crop_height)
+
+
+def _centre(size: int, crop: int) -> int:
+    """Offset of a centred crop, rounded up."""
+    return (size - crop + 1) // 2
+
+
+def view_boxes(batch: FrameBatch, view: int) -> tuple[CropBox, ...]:
+    """The T crop boxes of ``view``; they differ only where the video changes its size."""
+    temporal, spatial = _split(batch, view)
+    boxes = []
+    for position in batch.clip_frames[temporal]:
+        height, width = batch.pixels[position].shape[:2]
+        boxes.append(crop_box(height, width, batch.crop_height, batch.crop_width, spatial, batch.grid.spatial))
+    return tuple(boxes)
+
+
+def assemble_clip(batch: FrameBatch, view: int, out: UInt8Array | None = None) -> UInt8Array:
+    """The clip of ``view`` as uint8 ``[T, H, W, 3]`` RGB, written into ``out`` where it is given."""
+    temporal, _ = _split(batch, view)
+    positions = batch.clip_frames[temporal]  # [T]
+    shape = (len(positions), batch.crop_height, batch.crop_width, 3)
+    if out is None:
+        out = np.empty(shape, dtype=np.uint8)
+    elif out.shape != shape or out.dtype != np.uint8:
+        raise ValueError(f"out is {out.dtype} {out.shape}, a clip is uint8 {shape}")
+    for row, (position, box) in enumerate(zip(positions, view_boxes(batch, view), strict=True)):
+        out[row] = batch.pixels[position][box.y : box.y + box.height, box.x : box.x + box.width]
+    return out
+
+
+def _split(batch: FrameBatch, view: int) -> tuple[int, int]:
+    if not 0 <= view < batch.grid.total:
+        raise ValueError(f"no view {view} of {batch.grid}")
+    return divmod(view, batch.grid.spatial)
+
+
+def thumbnail(picture: UInt8Array) -> bytes:
+    """A small JPEG of an RGB picture ``[h, w, 3]``."""
+    height, width = picture.shape[:2]
+    scale = min(1.0, THUMBNAIL_LONG_SIDE / max(height, width))
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    small = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+    done, data = cv2.imencode(
+        ".jpg", cv2.cvtColor(small, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, THUMBNAIL_QUALITY]
+    )
+    if not done:
+        raise ValueError(f"a picture of {width}x{height} cannot be written as JPEG")
+    return data.tobytes()

@@ -1,0 +1,143 @@
+"""Decode chosen frames of a video in one pass in presentation order, entering at key frames.
+
+What comes out of the decoder is checked frame by frame against what went in. Behind a key frame, every packet's
+timestamp must come out, in order, beginning with the key frame itself; leading pictures, shown before a key
+frame that they follow in the file, are ignored because they may refer to frames never decoded::
+
+    file order       K  b  b  P  b  b  P          K = key frame, b before it in presentation: ignored
+    out              b  b  K  b  b  P  P
+    checked                K  b  b  P  P
+
+A difference means that decoding cannot begin there: the sweep enters one key frame earlier, then four, then at
+the start of the file. Where even that differs, the timestamps are wrong and :class:`Untrusted` is raised.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from heapq import heappop, heappush
+from typing import Protocol
+
+from laps_server.video.decode import Packet, Picture, VideoFile
+from laps_server.video.timeline import Untrusted, Walk
+
+# Key frames further back at each try; None is the start of the file.
+STEPS_BACK: tuple[int | None, ...] = (0, 1, 4, None)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A place to begin decoding: the packets from there on, and the first timestamp that must come out."""
+
+    start_pts: int
+    packets: Iterator[Packet]
+    is_start_of_file: bool
+
+
+class Route(Protocol):
+    """How to get to a key frame of a file."""
+
+    def enter(self, pts: int, back: int | None) -> Entry:
+        """Go to the last key frame at or before ``pts``, or ``back`` key frames earlier, None for the start."""
+        ...
+
+    def is_key_ahead(self, pts: int) -> bool:
+        """Whether a key frame lies between the packets read so far and ``pts``."""
+        ...
+
+
+class WalkedRoute:
+    """Route by a :class:`Walk`: packets up to the key frame are read and dropped, so nothing lands late."""
+
+    def __init__(self, video: VideoFile, walk: Walk) -> None:
+        self._video = video
+        self._walk = walk
+        self._read = -1  # packets read since the start; -1 before the first rewind
+        self._source: Iterator[Packet] = iter(())
+
+    def enter(self, pts: int, back: int | None) -> Entry:
+        """See :class:`Route`."""
+        key = None if back is None else self._walk.key_before(pts, back)
+        target = 0 if key is None else self._walk.key_packets[key]
+        if self._read < 0 or target < self._read:
+            self._video.rewind()
+            self._source = self._video.packets()
+            self._read = 0
+        else:
+            self._video.forget()
+        while self._read < target:
+            if next(self._source, None) is None:
+                raise Untrusted("the file ended before a key frame seen earlier")
+            self._read += 1
+        start = self._walk.timestamps[0] if key is None else max(self._walk.key_times[key], self._walk.timestamps[0])
+        return Entry(start, self._counted(), is_start_of_file=key is None)
+
+    def _counted(self) -> Iterator[Packet]:
+        for packet in self._source:
+            self._read += 1
+            yield packet
+
+    def is_key_ahead(self, pts: int) -> bool:
+        """See :class:`Route`."""
+        key = self._walk.key_before(pts, 0)
+        return key is not None and self._walk.key_packets[key] >= self._read
+
+
+class Sweep:
+    """One pass over a video for the frames whose timestamps are in increasing ``wanted``.
+
+    ``keep`` gets each of them once, in order.
+    """
+
+    def __init__(
+        self, video: VideoFile, route: Route, wanted: Sequence[int], keep: Callable[[int, Picture], None]
+    ) -> None:
+        self._video = video
+        self._route = route
+        self._wanted = wanted
+        self._keep = keep
+        self._done = 0
+
+    def run(self) -> None:
+        """Fetch every wanted frame; raises :class:`Untrusted` where one does not come out of the decoder."""
+        tries = 0
+        while self._done < len(self._wanted):
+            before = self._done
+            entry = self._route.enter(self._wanted[before], STEPS_BACK[tries])
+            self._decode_from(entry)
+            if self._done > before:
+                tries = 0
+            elif entry.is_start_of_file or tries + 1 == len(STEPS_BACK):
+                raise Untrusted(f"the frame at {self._wanted[before]} does not come out of the decoder")
+            else:
+                tries += 1
+
+    def _decode_from(self, entry: Entry) -> None:
+        """Decode until all is done, until a key frame ahead makes a jump pay, or until something is wrong."""
+        due: list[int] = []  # heap of timestamps that went in and have to come out
+        started = False
+        draining = False
+        while not draining:
+            packet = next(entry.packets, None)
+            draining = packet is None
+            if packet is not None and packet.shown and packet.pts is not None and packet.pts >= entry.start_pts:
+                heappush(due, packet.pts)
+            for picture in self._video.decode(packet):
+                if picture.pts is not None and picture.pts < entry.start_pts:
+                    continue
+                if not due or heappop(due) != picture.pts or not (started or _may_begin(picture, entry)):
+                    return
+                started = True
+                if picture.pts == self._wanted[self._done] and self._take(picture):
+                    return
+
+    def _take(self, picture: Picture) -> bool:
+        """Keep a wanted picture; whether decoding on is no longer the way to the next one."""
+        self._keep(self._wanted[self._done], picture)
+        self._done += 1
+        return self._done == len(self._wanted) or self._route.is_key_ahead(self._wanted[self._done])
+
+
+def _may_begin(picture: Picture, entry: Entry) -> bool:
+    return picture.pts == entry.start_pts and (picture.entry or entry.is_start_of_file)

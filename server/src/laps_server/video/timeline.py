@@ -1,0 +1,70 @@
+"""When each frame is shown, learned from packets without decoding them.
+
+Reading packets costs input only, a hundredth of decoding them, and it tells what no header does: how many
+frames there are, their timestamps and where decoding may begin.
+"""
+
+from __future__ import annotations
+
+import itertools
+from array import array
+from bisect import bisect_left, bisect_right
+from dataclasses import dataclass
+
+from laps_server.video.decode import VideoFile
+from laps_server.video.limits import MediaLimits
+
+
+class Untrusted(Exception):
+    """The file's timestamps and its pictures disagree; only counting decoded frames is safe."""
+
+
+@dataclass(frozen=True, slots=True)
+class Walk:
+    """A whole stream's packets, read once.
+
+    Attributes:
+        timestamps: increasing presentation times of the shown frames, from the first one that decodes.
+        key_times: increasing presentation times of the key frames.
+        key_packets: for each key frame, how many packets lie before it in the file.
+        cut_short: whether the packet limit ended the walk.
+    """
+
+    timestamps: array[int]
+    key_times: array[int]
+    key_packets: array[int]
+    cut_short: bool
+
+    def number_of(self, timestamp: int) -> int:
+        """The frame number of a timestamp that is in the walk."""
+        return bisect_left(self.timestamps, timestamp)
+
+    def key_before(self, timestamp: int, earlier: int) -> int | None:
+        """Position in the key lists of the last key frame at or before ``timestamp``, or ``earlier`` ones up."""
+        position = bisect_right(self.key_times, timestamp) - 1 - earlier
+        return position if position >= 0 else None
+
+
+def walk(video: VideoFile, first_pts: int, limits: MediaLimits) -> Walk:
+    """Read all packets of ``video``; raises :class:`Untrusted` where their timestamps tell no order."""
+    video.rewind()
+    times, key_times, key_packets = array("q"), array("q"), array("q")
+    cut_short = False
+    for count, packet in enumerate(video.packets()):
+        if packet.shown:
+            if packet.pts is None:
+                raise Untrusted("a packet without a presentation time")
+            if packet.pts >= first_pts:
+                times.append(packet.pts)
+            if packet.key:
+                if key_times and packet.pts <= key_times[-1]:
+                    raise Untrusted("key frames out of order")
+                key_times.append(packet.pts)
+                key_packets.append(count)
+        if count + 1 >= limits.max_packets:
+            cut_short = True
+            break
+    times = array("q", sorted(times))
+    if not times or times[0] != first_pts or any(a == b for a, b in itertools.pairwise(times)):
+        raise Untrusted("presentation times repeat or begin elsewhere")
+    return Walk(times, key_times, key_packets, cut_short)
