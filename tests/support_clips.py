@@ -22,6 +22,7 @@ def write_colour_video(
     """Encode one frame a colour; the container follows the file's suffix."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=fps)
+        assert isinstance(stream, av.VideoStream)
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         stream.time_base = Fraction(1, fps)
         for number, colour in enumerate(colours):

@@ -76,7 +76,7 @@ def classify(
     model: ModelOption = None,
     version: Annotated[int | None, typer.Option(help="Version of the model.", show_default=False)] = None,
     views: Annotated[str | None, typer.Option(help="As 5x3, 10x3 or 1x1.", show_default=False)] = None,
-    top_k: Annotated[int, typer.Option(help="Number of labels.")] = 5,
+    top_k: Annotated[int | None, typer.Option(help="Number of labels; 5 if not given.", show_default=False)] = None,
     frames: Annotated[bool, typer.Option(help="Per-frame scores in JSON output.")] = False,
     json: Annotated[bool, typer.Option("--json", help="One JSON array of all answers.")] = False,
     jsonl: Annotated[bool, typer.Option("--jsonl", help="One JSON object a line, as files finish.")] = False,

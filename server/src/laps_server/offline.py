@@ -25,11 +25,8 @@ from laps_server.settings import Settings
 
 Output = Literal["table", "json", "jsonl"]
 
-VIDEO_SUFFIXES = frozenset(
-    f".{name}"
-    for name in ("mp4", "m4v", "mov", "3gp", "mkv", "webm", "avi", "ts", "m2ts", "mts")
-    + ("mpg", "mpeg", "vob", "flv", "ogv", "ogg", "gif")
-)
+_SUFFIXES = "3gp avi flv gif m2ts m4v mkv mov mp4 mpeg mpg mts ogg ogv ts vob webm"
+VIDEO_SUFFIXES = frozenset(f".{name}" for name in _SUFFIXES.split())
 
 
 @dataclass(frozen=True, slots=True)

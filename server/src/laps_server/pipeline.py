@@ -41,17 +41,20 @@ from laps_server.video.extract import Extraction, ExtractOptions, MediaLimits
 from laps_server.video.preprocess import assemble_clip, view_boxes
 from laps_server.video.worker import DecodePool
 
+DEFAULT_TOP_K = 5
+
 
 @dataclass(frozen=True, slots=True)
 class ClassifyOptions:
     """What a request asks for; None stands for the model's or the server's default.
 
-    ``deadline`` is a point of ``time.monotonic()``, so that it can have begun with the upload.
+    ``top_k`` of None is :data:`DEFAULT_TOP_K`, or all labels where there are fewer. ``deadline`` is a point of
+    ``time.monotonic()``, so that it can have begun with the upload.
     """
 
     model: str | None = None
     version: int | None = None
-    top_k: int = 5
+    top_k: int | None = None
     views: ViewGrid | None = None
     frames: bool = True
     thumbnails: bool = False
@@ -201,11 +204,14 @@ class Pipeline:
         await asyncio.to_thread(self._decode_pool.close)
 
     def admit(self) -> None:
-        """Raise :class:`NotReady` or :class:`ShuttingDown` where a new request cannot be taken."""
+        """Whether a new request can be taken; one that was admitted is finished, drain or not.
+
+        Raises:
+            NotReady, ShuttingDown: it cannot.
+        """
         if self._draining:
             raise ShuttingDown("the server is shutting down", hint="send the request to another instance")
-        if not self._ready:
-            raise NotReady("models are loading", hint="wait until /readyz answers 200")
+        self._check_ready()
 
     def find(self, name: str | None, version: int | None = None) -> ServedModel:
         """The served version of a model, its highest where none is named.
@@ -233,7 +239,7 @@ class Pipeline:
         """
         model = self.find(options.model, options.version)
         classes = len(model.files.labels)
-        if not 1 <= options.top_k <= classes:
+        if options.top_k is not None and not 1 <= options.top_k <= classes:
             raise BadParameter(
                 f"top_k {options.top_k} is out of range",
                 hint=f"model {model.files.name!r} takes 1 to {classes}",
@@ -262,7 +268,7 @@ class Pipeline:
             MediaError: the file is.
             Unavailable: overload, shutdown, or a deadline that passed.
         """
-        self.admit()
+        self._check_ready()
         model, grid = self.resolve(options)
         began = time.monotonic()
         async with within(options.deadline):
@@ -295,6 +301,10 @@ class Pipeline:
             times=StageTimes(decode_s, queue_s, infer_s),
         )
 
+    def _check_ready(self) -> None:
+        if not self._ready:
+            raise NotReady("models are loading", hint="wait until /readyz answers 200")
+
     def _versions_of(self, name: str) -> tuple[ServedModel, ...]:
         found = tuple(model for model in self._models if model.files.name == name)
         if not found:
@@ -316,12 +326,12 @@ class Pipeline:
             threads=self._decode_threads,
         )
 
-    def _ranking(self, model: ServedModel, view_logits: Float32Array, top_k: int) -> tuple[ScoredLabel, ...]:
+    def _ranking(self, model: ServedModel, view_logits: Float32Array, top_k: int | None) -> tuple[ScoredLabel, ...]:
         manifest = model.files.manifest
         scores = probabilities(
             video_logits(view_logits), activation=manifest.activation, temperature=manifest.temperature
         )
-        return rank(scores, model.files.labels, top_k)
+        return rank(scores, model.files.labels, top_k or DEFAULT_TOP_K)
 
     def _answer(
         self,

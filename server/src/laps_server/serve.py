@@ -22,7 +22,7 @@ from laps_server.settings import Settings
 _LOG = logging.getLogger(__name__)
 EXIT_MODEL_FAILED = 1
 
-_CLOSE_TIMEOUT_S = 5  # for connections that are still open when the drain is over
+_CLOSE_TIMEOUT_S = 2  # for connections that are still open when the drain is over
 
 
 class DrainingServer(uvicorn.Server):

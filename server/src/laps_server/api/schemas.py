@@ -29,7 +29,9 @@ class ClassifyQuery(BaseModel):
 
     model: str | None = Field(None, description="Model to use; the server's default if not given.")
     version: int | None = Field(None, ge=1, description="Its version; the highest served if not given.")
-    top_k: int = Field(5, ge=1, description="Number of labels to return, up to all of the model's.")
+    top_k: int | None = Field(
+        None, ge=1, description="Number of labels to return, up to all of the model's; 5 if not given."
+    )
     views: str | None = Field(
         None, description="Clips along time x crops, as 5x3, 10x3 or 1x1; the model's default if not given."
     )

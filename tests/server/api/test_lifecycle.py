@@ -1,0 +1,187 @@
+"""Start, readiness, drain, disconnects and faults of a real server process."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+
+from support_clips import GREEN, RED, write_colour_video
+from support_models import colour_graph, write_model
+from support_server import ServerProcess, running_server
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    write_model(tmp_path / "models", "colours")
+    return tmp_path / "models"
+
+
+@pytest.fixture
+def video(tmp_path: Path) -> Path:
+    return write_colour_video(tmp_path / "clip.mp4", [RED, GREEN] * 10)
+
+
+def open_fds(server: ServerProcess) -> int:
+    return len(list(Path(f"/proc/{server.process.pid}/fd").iterdir()))
+
+
+def half_sent_request(server: ServerProcess, video: Path) -> tuple[socket.socket, bytes]:
+    """A request whose body is not complete yet; the rest is returned."""
+    host, port = server.url.removeprefix("http://").split(":")
+    connection = socket.create_connection((host, int(port)), timeout=30)
+    content = video.read_bytes()
+    half = len(content) // 2
+    connection.sendall(
+        f"POST /classify HTTP/1.1\r\nHost: x\r\nContent-Length: {len(content)}\r\nConnection: close\r\n\r\n".encode()
+        + content[:half]
+    )
+    time.sleep(0.3)
+    return connection, content[half:]
+
+
+def test_sigterm_turns_readiness_off_finishes_what_is_in_flight_and_exits_0(repository: Path, video: Path) -> None:
+    with running_server(repository) as server:
+        connection, rest = half_sent_request(server, video)
+        server.process.send_signal(signal.SIGTERM)
+        time.sleep(0.3)
+        ready = httpx.get(f"{server.url}/readyz")
+        assert (ready.status_code, ready.json()["reason"]) == (503, "shutting down")
+        refused = httpx.post(f"{server.url}/classify", content=b"x")
+        assert (refused.status_code, refused.json()["error"]["code"]) == (503, "shutting_down")
+        assert "retry-after" in refused.headers
+        connection.sendall(rest)
+        answer = b""
+        while chunk := connection.recv(65536):
+            answer += chunk
+        connection.close()
+        assert answer.startswith(b"HTTP/1.1 200")
+        assert b'"predictions"' in answer
+        assert server.process.wait(30) == 0
+
+
+def test_an_idle_server_stops_at_once_with_0(repository: Path) -> None:
+    with running_server(repository) as server:
+        assert server.stop(signal.SIGINT, timeout_s=15) == 0
+
+
+def test_a_drain_that_takes_too_long_ends_anyway(repository: Path, video: Path) -> None:
+    with running_server(repository, env={"LAPS_DRAIN_TIMEOUT_S": "1"}) as server:
+        connection, _ = half_sent_request(server, video)
+        assert server.stop(timeout_s=30) == 0
+        connection.close()
+
+
+def test_a_client_that_goes_away_during_its_upload_leaves_nothing(repository: Path, video: Path) -> None:
+    with running_server(repository) as server:
+        httpx.post(f"{server.url}/classify", content=video.read_bytes())
+        before = open_fds(server)
+        for _ in range(5):
+            half_sent_request(server, video)[0].close()
+        deadline = time.monotonic() + 10
+        while open_fds(server) > before and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert open_fds(server) <= before
+        assert httpx.post(f"{server.url}/classify", content=video.read_bytes()).status_code == 200
+
+
+def test_too_many_requests_at_once_get_503_with_retry_after(repository: Path, video: Path) -> None:
+    with running_server(repository, env={"LAPS_MAX_REQUESTS": "1"}) as server:
+        connection, rest = half_sent_request(server, video)
+        refused = httpx.post(f"{server.url}/classify", content=video.read_bytes())
+        assert (refused.status_code, refused.json()["error"]["code"]) == (503, "overloaded")
+        assert int(refused.headers["retry-after"]) >= 1
+        connection.sendall(rest)
+        assert connection.recv(15).startswith(b"HTTP/1.1 200")
+        connection.close()
+
+
+def test_concurrent_requests_all_get_their_own_answer(repository: Path, tmp_path: Path) -> None:
+    videos = {
+        "red": write_colour_video(tmp_path / "red.mp4", [RED] * 20),
+        "green": write_colour_video(tmp_path / "green.mp4", [GREEN] * 20),
+    }
+    got: list[tuple[str, str]] = []
+
+    with running_server(repository) as server:
+
+        def send(label: str) -> None:
+            response = httpx.post(f"{server.url}/classify", content=videos[label].read_bytes(), timeout=60)
+            got.append((label, response.json()["predictions"][0]["label"]))
+
+        threads = [threading.Thread(target=send, args=(label,)) for label in ("red", "green") * 8]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert len(got) == 16
+    assert all(sent == answered for sent, answered in got)
+
+
+def run_serve(repository: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "laps_server", "serve", "--port", "0", "--model-repository", str(repository)],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def test_no_model_says_how_to_get_one_and_exits_non_zero(tmp_path: Path) -> None:
+    done = run_serve(tmp_path)
+    assert done.returncode == 2
+    assert "laps-export onnx" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_corrupt_model_at_boot_exits_non_zero(repository: Path) -> None:
+    graph = repository / "colours" / "1" / "model.onnx"
+    graph.write_bytes(os.urandom(graph.stat().st_size))
+    done = run_serve(repository)
+    assert done.returncode == 2
+    assert "colours/1/model.onnx" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_graph_that_does_not_fit_its_manifest_exits_non_zero(tmp_path: Path) -> None:
+    write_model(tmp_path, "odd", graph=colour_graph(frames=8, size=32, classes=4))
+    done = run_serve(tmp_path)
+    assert done.returncode == 1
+    assert "no input 'clips'" in done.stderr
+
+
+def test_log_lines_carry_the_request_id(repository: Path, video: Path) -> None:
+    with running_server(repository) as server:
+        httpx.post(f"{server.url}/classify", content=video.read_bytes(), headers={"x-request-id": "trace-77"})
+        server.wait_for(re.compile(r"\[trace-77\].* POST /classify 200"), timeout_s=10)
+
+
+def test_a_full_disk_is_503_not_400(repository: Path, video: Path) -> None:
+    full = Path("/dev/shm")
+    if not full.is_dir() or os.geteuid() != 0:
+        pytest.skip("needs root to mount a small file system")
+    target = repository.parent / "tiny"
+    target.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(target)], check=False, capture_output=True
+    )
+    if mounted.returncode != 0:
+        pytest.skip("cannot mount a small file system here")
+    try:
+        with running_server(repository, env={"LAPS_UPLOAD_DIR": str(target)}) as server:
+            response = httpx.post(f"{server.url}/classify", content=b"\0" * 300_000, timeout=30)
+            assert (response.status_code, response.json()["error"]["code"]) == (503, "storage_full")
+            small = httpx.post(f"{server.url}/classify", content=video.read_bytes()[:40_000], timeout=30)
+            assert small.status_code in (200, 422)
+    finally:
+        subprocess.run(["umount", str(target)], check=False)

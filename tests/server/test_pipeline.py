@@ -1,0 +1,291 @@
+"""The pipeline on real videos with a recording engine, and on real graphs through ``build_pipeline``."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+import time
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from laps_server.clips import ViewGrid
+from laps_server.engines.fake import FakeEngine
+from laps_server.errors import (
+    BadParameter,
+    DeadlineExceeded,
+    ModelCorrupt,
+    ModelNotFound,
+    NotReady,
+    ShuttingDown,
+    UnsupportedContainer,
+    VersionNotFound,
+)
+from laps_server.pipeline import Classification, ClassifyOptions, Decoded, Partial, Pipeline, ServedModel
+from laps_server.repository import discover
+from laps_server.runtime import build_pipeline
+from laps_server.scheduler import Scheduler
+from laps_server.settings import Settings
+from laps_server.video.extract import MediaLimits
+from laps_server.video.worker import DecodePool
+from support_clips import BLUE, GREEN, RED, write_colour_video
+from support_models import colour_graph, write_model
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[int]:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+async def classify(pipeline: Pipeline, path: Path, options: ClassifyOptions | None = None) -> Classification:
+    with opened(path) as descriptor:
+        return await pipeline.classify(descriptor, options or ClassifyOptions())
+
+
+@asynccontextmanager
+async def started(pipeline: Pipeline) -> AsyncGenerator[Pipeline, None]:
+    await pipeline.start()
+    try:
+        yield pipeline
+    finally:
+        await pipeline.close()
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    write_model(tmp_path / "models", "colours")
+    write_model(tmp_path / "models", "colours", version=2, untrained=True)
+    write_model(tmp_path / "models", "whole", per_frame=False)
+    return tmp_path / "models"
+
+
+@pytest.fixture
+def settings(repository: Path) -> Settings:
+    return Settings(model_repository=repository, versions="all", threads=1)
+
+
+@pytest.fixture
+def red_then_blue(tmp_path: Path) -> Path:
+    return write_colour_video(tmp_path / "red_then_blue.mp4", [RED] * 10 + [BLUE] * 10)
+
+
+@pytest.fixture
+def green(tmp_path: Path) -> Path:
+    return write_colour_video(tmp_path / "green.mkv", [GREEN] * 20)
+
+
+def fake_pipeline(repository: Path, engine: FakeEngine) -> Pipeline:
+    files = discover(repository, versions="latest")[0]
+    scheduler = Scheduler(engine, batch_sizes=(1, 2, 4, 8), max_queued_views=64)
+    return Pipeline(
+        (ServedModel(files, scheduler),),
+        decode_pool=DecodePool(2),
+        default_model=None,
+        decode_threads=1,
+        limits=MediaLimits(),
+    )
+
+
+async def test_a_video_gets_its_colour_and_each_frame_its_own(settings: Settings, red_then_blue: Path) -> None:
+    async with started(build_pipeline(settings)) as pipeline:
+        answer = await classify(pipeline, red_then_blue, ClassifyOptions(views=ViewGrid(5, 3), top_k=4))
+    assert {item.label for item in answer.predictions[:2]} == {"red", "blue"}
+    assert answer.frames is not None
+    best = answer.frames.scores.argmax(axis=1)
+    shown = [
+        (frame.index, answer.frames.labels[place]) for frame, place in zip(answer.frames.frames, best, strict=True)
+    ]
+    assert all(label == ("red" if index is not None and index < 10 else "blue") for index, label in shown)
+    assert len(shown) > 8
+    assert answer.views_used == 15
+    np.testing.assert_allclose(
+        [frame.time_s for frame in answer.frames.frames], [i / 10 for i, _ in shown if i is not None]
+    )
+
+
+async def test_views_of_concurrent_requests_share_a_call_and_answers_stay_their_own(
+    repository: Path, red_then_blue: Path, green: Path
+) -> None:
+    engine = FakeEngine(clip_shape=(4, 32, 32, 3), classes=4)
+    async with started(fake_pipeline(repository, engine)) as pipeline:
+        alone = [await classify(pipeline, red_then_blue), await classify(pipeline, green)]
+        engine.batches.clear()
+        engine.running.clear()
+        engine.gate.clear()
+        first = asyncio.create_task(classify(pipeline, green, ClassifyOptions(views=ViewGrid(1, 1))))
+        await engine.running.wait()
+        pending = [asyncio.create_task(classify(pipeline, path)) for path in (red_then_blue, green)]
+        scheduler = pipeline.models[0].scheduler
+        while scheduler.queued_views < 12:
+            await asyncio.sleep(0.01)
+        engine.gate.set()
+        together = await asyncio.gather(*pending)
+        await first
+    shared = engine.batches[1]
+    is_green = [bool(clip[0, 0, 0, 1] > 128) for clip in shared]
+    assert len(shared) == 8
+    assert any(is_green)
+    assert not all(is_green)
+    for single, batched in zip(alone, together, strict=True):
+        np.testing.assert_array_equal(single.view_logits, batched.view_logits)
+        assert single.predictions == batched.predictions
+
+
+async def test_events_tell_the_video_then_each_view_then_the_answer(settings: Settings, green: Path) -> None:
+    async with started(build_pipeline(settings)) as pipeline:
+        with opened(green) as descriptor:
+            events = [event async for event in pipeline.events(descriptor, ClassifyOptions(views=ViewGrid(2, 1)))]
+    assert [type(event) for event in events] == [Decoded, Partial, Partial, Classification]
+    decoded, first, second, answer = events
+    assert isinstance(decoded, Decoded)
+    assert isinstance(first, Partial)
+    assert isinstance(second, Partial)
+    assert isinstance(answer, Classification)
+    assert (decoded.views_total, first.views_done, second.views_done) == (2, 1, 2)
+    assert second.predictions == answer.predictions
+
+
+async def test_leaving_the_events_early_empties_the_line(repository: Path, green: Path) -> None:
+    engine = FakeEngine(clip_shape=(4, 32, 32, 3), classes=4)
+    engine.gate.clear()
+    async with started(fake_pipeline(repository, engine)) as pipeline:
+        task = asyncio.create_task(classify(pipeline, green, ClassifyOptions(views=ViewGrid(10, 3))))
+        await engine.running.wait()
+        assert pipeline.models[0].scheduler.queued_views == 22
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        assert pipeline.models[0].scheduler.queued_views == 0
+        engine.gate.set()
+
+
+async def test_a_deadline_ends_a_request_that_waits(repository: Path, green: Path) -> None:
+    engine = FakeEngine(clip_shape=(4, 32, 32, 3), classes=4)
+    engine.gate.clear()
+    async with started(fake_pipeline(repository, engine)) as pipeline:
+        with pytest.raises(DeadlineExceeded):
+            await classify(pipeline, green, ClassifyOptions(deadline=time.monotonic() + 0.3))
+        assert pipeline.models[0].scheduler.queued_views == 0
+        engine.gate.set()
+
+
+async def test_the_highest_version_answers_and_says_that_it_is_untrained(settings: Settings, green: Path) -> None:
+    async with started(build_pipeline(settings)) as pipeline:
+        newest = await classify(pipeline, green)
+        first = await classify(pipeline, green, ClassifyOptions(version=1))
+    assert (newest.version, first.version) == (2, 1)
+    assert any("untrained" in warning for warning in newest.warnings)
+    assert not any("untrained" in warning for warning in first.warnings)
+
+
+async def test_a_model_of_clip_logits_gives_no_frame_scores(settings: Settings, green: Path) -> None:
+    async with started(build_pipeline(settings)) as pipeline:
+        answer = await classify(pipeline, green, ClassifyOptions(model="whole"))
+    assert answer.predictions[0].label == "green"
+    assert answer.frames is None
+    assert answer.view_logits.shape == (6, 4)
+
+
+async def test_explain_names_every_frame_and_box(settings: Settings, green: Path) -> None:
+    async with started(build_pipeline(settings)) as pipeline:
+        answer = await classify(pipeline, green, ClassifyOptions(explain=True, thumbnails=True))
+    assert [(view.temporal, view.spatial) for view in answer.replay] == [(t, s) for t in (0, 1) for s in (0, 1, 2)]
+    # 64 x 48 becomes 42 x 32: left, centre and right crops of 32.
+    assert [view.boxes[0].x for view in answer.replay[:3]] == [0, 5, 10]
+    assert {len(view.frames) for view in answer.replay} == {4}
+    assert all(jpeg.startswith(b"\xff\xd8") for jpeg in answer.thumbnails)
+    assert len(answer.thumbnails) == len(answer.sampled)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "said"),
+    [
+        (ClassifyOptions(model="none"), ModelNotFound, "served models: colours, whole"),
+        (ClassifyOptions(version=7), VersionNotFound, "served versions: 1, 2"),
+        (ClassifyOptions(top_k=5), BadParameter, "1 to 4"),
+        (ClassifyOptions(top_k=0), BadParameter, "1 to 4"),
+    ],
+)
+async def test_wrong_options_say_what_is_right(
+    settings: Settings, options: ClassifyOptions, error: type[BadParameter], said: str
+) -> None:
+    async with started(build_pipeline(settings)) as pipeline:
+        with pytest.raises(error) as caught:
+            pipeline.resolve(options)
+    assert said in (caught.value.hint or "")
+
+
+async def test_a_file_that_is_no_video_is_told_and_the_next_one_works(
+    settings: Settings, tmp_path: Path, green: Path
+) -> None:
+    (tmp_path / "text.mp4").write_text("hello " * 100)
+    async with started(build_pipeline(settings)) as pipeline:
+        with pytest.raises(UnsupportedContainer):
+            await classify(pipeline, tmp_path / "text.mp4")
+        assert (await classify(pipeline, green)).predictions[0].label == "green"
+
+
+async def test_nothing_is_taken_before_start_or_after_drain(settings: Settings, green: Path) -> None:
+    pipeline = build_pipeline(settings)
+    assert pipeline.not_ready_reason == "models are loading"
+    with pytest.raises(NotReady):
+        await classify(pipeline, green)
+    async with started(pipeline):
+        pipeline.drain()
+        assert pipeline.not_ready_reason == "shutting down"
+        with pytest.raises(ShuttingDown):
+            pipeline.admit()
+        assert (await classify(pipeline, green)).predictions, "what was admitted before is finished"
+
+
+async def test_a_graph_that_is_not_what_its_manifest_says_fails_the_start(tmp_path: Path) -> None:
+    write_model(tmp_path, "odd", graph=colour_graph(frames=8, size=32, classes=4))
+    pipeline = build_pipeline(Settings(model_repository=tmp_path, threads=1))
+    with pytest.raises(ModelCorrupt, match="no input 'clips'"):
+        await pipeline.start()
+    assert pipeline.not_ready_reason == "models cannot be served"
+    await pipeline.close()
+
+
+async def test_decoding_leaves_no_descriptor_behind(settings: Settings, green: Path, tmp_path: Path) -> None:
+    (tmp_path / "noise.mp4").write_bytes(os.urandom(4096))
+    async with started(build_pipeline(settings)) as pipeline:
+        await classify(pipeline, green)
+        before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - counts, names are of no interest
+        for _ in range(3):
+            await classify(pipeline, green)
+            with pytest.raises(UnsupportedContainer):
+                await classify(pipeline, tmp_path / "noise.mp4")
+        assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
+
+
+async def test_the_event_loop_is_free_while_a_video_is_decoded(settings: Settings, tmp_path: Path) -> None:
+    video = write_colour_video(tmp_path / "long.mp4", [RED, GREEN] * 300, width=640, height=480)
+    async with started(build_pipeline(settings)) as pipeline:
+        work = asyncio.create_task(classify(pipeline, video, ClassifyOptions(views=ViewGrid(10, 3))))
+        longest = 0.0
+        while not work.done():
+            began = time.monotonic()
+            await asyncio.sleep(0)
+            longest = max(longest, time.monotonic() - began)
+        answer = await work
+    # A blocked loop would stall for the whole of decoding; the threads only take the interpreter lock in between.
+    assert longest < max(0.5, answer.times.decode_s / 2)
+
+
+def test_the_runtime_needs_no_web_framework() -> None:
+    code = (
+        "import sys, laps_server.runtime\n"
+        "bad = {'fastapi', 'starlette', 'uvicorn', 'torch'} & set(sys.modules)\n"
+        "sys.exit(f'loaded {bad}' if bad else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

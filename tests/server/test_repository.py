@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from laps_server.errors import ManifestInvalid, ModelCorrupt, NoModels
+from laps_server.repository import discover
+from support_models import LABELS, write_model
+
+
+def test_models_and_versions_are_found_in_order(tmp_path: Path) -> None:
+    write_model(tmp_path, "b")
+    for version in (1, 2, 10):
+        write_model(tmp_path, "a", version=version)
+    found = discover(tmp_path, versions="all")
+    assert [(files.name, files.version) for files in found] == [("a", 1), ("a", 2), ("a", 10), ("b", 1)]
+    assert found[0].labels == LABELS
+    assert [files.version for files in discover(tmp_path, versions="latest")] == [10, 1]
+
+
+def test_other_folders_and_files_are_left_alone(tmp_path: Path) -> None:
+    write_model(tmp_path, "a")
+    (tmp_path / "README.md").write_text("text")
+    (tmp_path / ".a.partial" / "1").mkdir(parents=True)
+    (tmp_path / "empty" / "1").mkdir(parents=True)
+    (tmp_path / "a" / "notes").mkdir()
+    assert [files.name for files in discover(tmp_path, versions="all")] == ["a"]
+
+
+@pytest.mark.parametrize("there", [True, False], ids=["empty folder", "no folder"])
+def test_no_model_says_how_to_make_one(tmp_path: Path, there: bool) -> None:
+    with pytest.raises(NoModels) as caught:
+        discover(tmp_path if there else tmp_path / "missing", versions="latest")
+    assert "laps-export onnx" in (caught.value.hint or "")
+
+
+def test_a_changed_graph_is_refused(tmp_path: Path) -> None:
+    graph = write_model(tmp_path, "a") / "1" / "model.onnx"
+    graph.write_bytes(graph.read_bytes()[:-1])
+    with pytest.raises(ModelCorrupt, match=r"a/1/model.onnx is not the file that was exported"):
+        discover(tmp_path, versions="latest")
+
+
+def test_labels_in_another_order_are_refused(tmp_path: Path) -> None:
+    labels = write_model(tmp_path, "a") / "labels.txt"
+    labels.write_text("".join(f"{label}\n" for label in reversed(LABELS)))
+    with pytest.raises(ModelCorrupt, match=r"a/labels.txt"):
+        discover(tmp_path, versions="latest")
+
+
+def test_a_missing_graph_is_named(tmp_path: Path) -> None:
+    (write_model(tmp_path, "a") / "1" / "model.onnx").unlink()
+    with pytest.raises(ModelCorrupt, match=r"a/1/model.onnx is missing"):
+        discover(tmp_path, versions="latest")
+
+
+def test_a_renamed_folder_is_refused(tmp_path: Path) -> None:
+    write_model(tmp_path, "a").rename(tmp_path / "b")
+    with pytest.raises(ManifestInvalid, match="name is 'a' but the folder is 'b'"):
+        discover(tmp_path, versions="latest")
