@@ -1,0 +1,97 @@
+"""Walls between the three packages and inside the server, held by reading imports."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SOURCES = {
+    "laps_server": ROOT / "server" / "src" / "laps_server",
+    "laps_export": ROOT / "export" / "src" / "laps_export",
+    "laps_client": ROOT / "clients" / "python" / "src" / "laps_client",
+}
+
+
+def imports(file: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            yield node.module
+
+
+def importers(folder: Path, package: str) -> set[str]:
+    return {
+        str(file.relative_to(folder))
+        for file in folder.rglob("*.py")
+        if any(name == package or name.startswith(f"{package}.") for name in imports(file))
+    }
+
+
+@pytest.mark.parametrize("package", SOURCES)
+def test_the_three_packages_never_import_each_other(package: str) -> None:
+    assert list(SOURCES[package].rglob("*.py"))
+    for other in SOURCES.keys() - {package}:
+        assert importers(SOURCES[package], other) == set()
+
+
+def test_the_server_and_the_client_never_import_torch() -> None:
+    assert importers(SOURCES["laps_server"], "torch") == set()
+    assert importers(SOURCES["laps_client"], "torch") == set()
+    assert importers(SOURCES["laps_export"], "torch") != set()
+
+
+@pytest.mark.parametrize(
+    ("package", "allowed"),
+    [
+        ("av", {"video/decode.py"}),
+        ("onnxruntime", {"engines/ort.py"}),
+        ("fastapi", None),
+        ("starlette", None),
+        ("uvicorn", {"serve.py"}),
+    ],
+)
+def test_each_foreign_library_stays_in_its_place(package: str, allowed: set[str] | None) -> None:
+    found = importers(SOURCES["laps_server"], package)
+    if allowed is None:
+        assert all(name.startswith("api/") for name in found)
+    else:
+        assert found == allowed
+
+
+def test_the_environment_is_read_in_settings_alone() -> None:
+    readers = set()
+    for file in SOURCES["laps_server"].rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Attribute) and node.attr in {"environ", "getenv", "environb"}:
+                readers.add(file.name)
+    assert readers <= {"settings.py"}
+
+
+@pytest.mark.parametrize(
+    ("module", "banned"),
+    [
+        ("laps_server.api.app", {"torch", "onnx", "laps_export"}),
+        ("laps_server.runtime", {"torch", "fastapi", "starlette", "uvicorn"}),
+        ("laps_client", {"torch", "fastapi", "av", "numpy"}),
+    ],
+)
+def test_importing_a_front_loads_nothing_heavy(module: str, banned: set[str]) -> None:
+    code = f"import sys, {module}; print(sorted({banned!r} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_the_serving_environment_holds_no_torch() -> None:
+    python = ROOT / ".venv" / "bin" / "python"
+    if not python.exists():
+        pytest.skip("the serving environment is made by make")
+    code = "import importlib.util as u, laps_server.api.app; print(u.find_spec('torch'), u.find_spec('laps_export'))"
+    done = subprocess.run([python, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout.strip() == "None None"

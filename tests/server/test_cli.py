@@ -1,0 +1,114 @@
+"""``laps-server`` as a user runs it: a process, its output, its exit status."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from support_clips import BLUE, GREEN, RED, write_colour_video
+from support_models import write_model
+
+
+def run(*arguments: str | Path, **env: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "laps_server", *map(str, arguments)],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**os.environ, "COLUMNS": "200", **env},
+    )
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    write_model(tmp_path / "models", "colours")
+    write_model(tmp_path / "models", "colours", version=2)
+    return tmp_path / "models"
+
+
+@pytest.fixture
+def videos(tmp_path: Path) -> Path:
+    folder = tmp_path / "videos"
+    (folder / "deeper").mkdir(parents=True)
+    write_colour_video(folder / "red.mp4", [RED] * 12)
+    write_colour_video(folder / "deeper" / "green.MKV".lower(), [GREEN] * 12)
+    write_colour_video(folder / "deeper" / "blue.avi", [BLUE] * 12)
+    (folder / "notes.txt").write_text("not a video")
+    return folder
+
+
+def test_classify_prints_a_table(repository: Path, videos: Path) -> None:
+    done = run("classify", videos, "--model-repository", repository)
+    assert done.returncode == 0, done.stderr
+    rows = {line.split("│")[1].strip(): line for line in done.stdout.splitlines() if "videos" in line}
+    assert {Path(name).stem: line.split("│")[3].strip() for name, line in rows.items()} == {
+        "red": "red",
+        "green": "green",
+        "blue": "blue",
+    }
+
+
+def test_jsonl_has_a_line_for_every_file_and_the_failed_one_says_why(repository: Path, videos: Path) -> None:
+    (videos / "broken.mp4").write_bytes(b"no video")
+    done = run("classify", videos, "--jsonl", "--frames", "--views", "1x1", "--model-repository", repository)
+    assert done.returncode == 1
+    answers = {Path(line["path"]).stem: line for line in map(json.loads, done.stdout.splitlines())}
+    assert answers["broken"]["error"]["code"] == "unsupported_container"
+    for name in ("red", "green", "blue"):
+        assert answers[name]["predictions"][0]["label"] == name
+        assert answers[name]["views"] == {"temporal": 1, "spatial": 1, "used": 1}
+        assert len(answers[name]["frames"]["scores"]) == len(answers[name]["frames"]["time_s"])
+
+
+def test_json_is_one_array_in_the_order_given(repository: Path, videos: Path) -> None:
+    files = [videos / "deeper" / "green.mkv", videos / "red.mp4", videos / "deeper" / "blue.avi"]
+    done = run("classify", *files, "--json", "--model-repository", repository)
+    answers = json.loads(done.stdout)
+    assert [Path(answer["path"]).stem for answer in answers] == ["green", "red", "blue"]
+    assert answers[0]["model"] == {"name": "colours", "version": 2}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["classify", "missing.mp4"], "missing.mp4 is not there"),
+        (["classify", "{videos}", "--model", "none"], "served models: colours"),
+        (["classify", "{videos}", "--views", "3"], "5x3"),
+        (["classify", "{videos}", "--top-k", "9"], "1 to 4"),
+        (["classify", "{videos}", "--json", "--jsonl"], "choose one"),
+        (["serve", "--port", "99999"], "port"),
+        (["serve", "--log-level", "loud"], "log_level"),
+    ],
+)
+def test_wrong_use_is_told_without_a_traceback(repository: Path, videos: Path, arguments: list[str], said: str) -> None:
+    done = run(*(part.format(videos=videos) for part in arguments), "--model-repository", repository)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+
+
+def test_models_lists_the_repository(repository: Path) -> None:
+    rows = json.loads(run("models", "--json", "--model-repository", repository).stdout)
+    assert [(row["name"], row["version"]) for row in rows] == [("colours", 2)]
+    assert "colours" in run("models", "--model-repository", repository).stdout
+
+
+def test_settings_come_from_the_environment_and_options_win(repository: Path, tmp_path: Path) -> None:
+    assert run("models", LAPS_MODEL_REPOSITORY=str(repository)).returncode == 0
+    assert run("models", "--model-repository", repository, LAPS_MODEL_REPOSITORY=str(tmp_path / "no")).returncode == 0
+    done = run("models", LAPS_MODEL_REPOSITORY=str(repository), LAPS_THREADS="0")
+    assert done.returncode == 2
+    assert "threads" in done.stderr
+
+
+def test_version_is_printed() -> None:
+    from laps_server import __version__
+
+    assert run("--version").stdout.strip() == __version__
