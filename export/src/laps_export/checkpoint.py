@@ -1,0 +1,294 @@
+"""Weight files to a state that fits a model, or an error that names what does not.
+
+    authors'      torch.save of a training run: `state_dict` with a prefix before every name, `epoch`, ...
+    pretrained    torch.save with the key `model`: a backbone whose head belongs to other classes
+    ours          safetensors with the model's configuration in its metadata
+
+Pickles are read with `weights_only=True` and nothing else: a file that needs more is refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import pickle
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from laps_export.config import LapsConfig
+from laps_export.errors import CheckpointError, ConfigError
+from laps_export.visformer import Laps
+
+AUTHORS_PREFIX = "module.base_model."
+HEAD_KEYS = ("head.weight", "head.bias")
+FORMAT_NAME = "laps-export"
+FORMAT_VERSION = "1"
+
+
+class Source(StrEnum):
+    """Which of the three forms a file has."""
+
+    AUTHORS = "authors"
+    PRETRAINED = "pretrained"
+    OURS = "laps-export"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """A weight file that was read, not yet compared with a model.
+
+    Attributes:
+        path: the file.
+        sha256: its hash, for provenance.
+        source: which form it has.
+        state: unprefixed names to tensors; without a head if `source` is pretrained.
+        dropped: names that were in the file and are left out on purpose.
+        epoch: the training epoch, where the file says it.
+        best_acc1: the best validation top-1 in percent, where the file says it.
+        variant: the model's name, in our own form.
+        config: the model's numbers, in our own form.
+        notes: free-form provenance, in our own form.
+    """
+
+    path: Path
+    sha256: str
+    source: Source
+    state: Mapping[str, Tensor]
+    dropped: tuple[str, ...] = ()
+    epoch: int | None = None
+    best_acc1: float | None = None
+    variant: str | None = None
+    config: LapsConfig | None = None
+    notes: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def has_head(self) -> bool:
+        """False for a backbone."""
+        return all(key in self.state for key in HEAD_KEYS)
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """Read any of the three forms.
+
+    Raises:
+        CheckpointError: `checkpoint_not_found`, `not_a_checkpoint`, `checkpoint_refused`,
+            `unexpected_key`, `wrong_type` or `not_finite`.
+    """
+    try:
+        with path.open("rb") as file:
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+            file.seek(8)
+            ours = file.read(1) == b"{"  # safetensors: eight bytes of length, then JSON
+    except OSError as exc:
+        raise CheckpointError(
+            f"cannot read checkpoint {path}: {exc.strerror or exc}", code="checkpoint_not_found"
+        ) from exc
+    read = _read_safetensors(path, sha256) if ours else _read_torch(path, sha256)
+    _check_finite(read)
+    return read
+
+
+def load_weights(model: Laps, checkpoint: Checkpoint, *, keep_head: bool = False) -> None:
+    """Copy a checkpoint into a model, exactly: nothing missing, nothing left over.
+
+    Args:
+        model: receives the weights as float32.
+        checkpoint: what was read.
+        keep_head: accept a backbone and leave the model's own head as it is.
+
+    Raises:
+        CheckpointError: `no_head`, `class_count`, `missing_key`, `unexpected_key`, `wrong_shape`.
+        ConfigError: `variant_mismatch`, the file was written for another configuration.
+    """
+    wanted = model.state_dict()
+    state = dict(checkpoint.state)
+    name = checkpoint.path.name
+    if checkpoint.config is not None:
+        _check_config(checkpoint.config, model.config, name)
+    if not checkpoint.has_head and checkpoint.source is Source.PRETRAINED:
+        if not keep_head:
+            raise CheckpointError(
+                f"{name} is a backbone without a head",
+                code="no_head",
+                hint="train it on your classes first; --random-weights beside it gives it a random head",
+            )
+        state.update({key: wanted[key] for key in HEAD_KEYS})
+    _check_class_count(state, model.config.classes, name)
+    _report("missing_key", "lacks", [key for key in wanted if key not in state], name)
+    _report("unexpected_key", "has the unexpected key", [key for key in state if key not in wanted], name)
+    wrong = [
+        f"{key} {list(state[key].shape)}, not {list(wanted[key].shape)}"
+        for key in wanted
+        if state[key].shape != wanted[key].shape
+    ]
+    _report("wrong_shape", "has a wrong shape:", wrong, name)
+    model.load_state_dict(state)
+
+
+def save_checkpoint(path: Path, model: Laps, *, variant: str, notes: Mapping[str, Any] | None = None) -> None:
+    """Write our own form: safetensors whose metadata carries variant, configuration and notes."""
+    metadata = {
+        "format": FORMAT_NAME,
+        "format_version": FORMAT_VERSION,
+        "variant": variant,
+        "config": json.dumps(model.config.to_json()),
+        "notes": json.dumps(dict(notes or {})),
+    }
+    state = {name: value.detach().contiguous().clone() for name, value in model.state_dict().items()}
+    save_file(state, path, metadata=metadata)
+
+
+def _read_torch(path: Path, sha256: str) -> Checkpoint:
+    data = _unpickle(path)
+    if not isinstance(data, Mapping) or not ({"state_dict", "model"} & set(data)):
+        raise CheckpointError(
+            f"{path.name} holds no weights: neither 'state_dict' nor 'model' is in it",
+            code="not_a_checkpoint",
+            hint="the authors' training files, their pretrained backbones and our own safetensors are read",
+        )
+    if "state_dict" in data:
+        state = _tensors(data["state_dict"], path.name)
+        foreign = [key for key in state if not key.startswith(AUTHORS_PREFIX)]
+        _report("unexpected_key", f"has, without the prefix {AUTHORS_PREFIX!r},", foreign, path.name)
+        epoch, best = data.get("epoch"), data.get("best_acc1")
+        return Checkpoint(
+            path=path,
+            sha256=sha256,
+            source=Source.AUTHORS,
+            state={key.removeprefix(AUTHORS_PREFIX): value for key, value in state.items()},
+            epoch=epoch if isinstance(epoch, int) else None,
+            best_acc1=float(best) if isinstance(best, (int, float, Tensor)) else None,
+        )
+    state = _tensors(data["model"], path.name)
+    dropped = tuple(key for key in state if key.startswith("head."))
+    backbone = {key: value for key, value in state.items() if key not in dropped}
+    return Checkpoint(path=path, sha256=sha256, source=Source.PRETRAINED, state=backbone, dropped=dropped)
+
+
+def _unpickle(path: Path) -> object:
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as exc:
+        # torch says which class or function it refused; a file that is no pickle at all ends here too.
+        refused = "global" in str(exc).lower() and (zipfile.is_zipfile(path) or _is_pickle(path))
+        if not refused:
+            raise _not_a_checkpoint(path, exc) from exc
+        raise CheckpointError(
+            f"{path.name} holds more than tensors and was refused: {_first_line(exc)}",
+            code="checkpoint_refused",
+            hint="where you trust it, save torch.save({'state_dict': ckpt['state_dict']}, ...) from it",
+        ) from exc
+    except Exception as exc:  # a damaged file surfaces as any of a dozen types, depending on the byte
+        raise _not_a_checkpoint(path, exc) from exc
+
+
+def _not_a_checkpoint(path: Path, exc: Exception) -> CheckpointError:
+    return CheckpointError(f"{path.name} cannot be read as a checkpoint: {_first_line(exc)}", code="not_a_checkpoint")
+
+
+def _is_pickle(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(1) == pickle.PROTO
+
+
+def _first_line(exc: Exception) -> str:
+    """The sentence of a foreign message that says what happened; torch wraps it in advice."""
+    lines = [line.strip() for line in str(exc).splitlines() if line.strip()]
+    telling = [line for line in lines if "WeightsUnpickler error" in line]
+    return (telling or lines or [type(exc).__name__])[0]
+
+
+def _read_safetensors(path: Path, sha256: str) -> Checkpoint:
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata: dict[str, str] = file.metadata() or {}
+            state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a mapping
+    except (SafetensorError, OSError, ValueError) as exc:
+        raise _not_a_checkpoint(path, exc) from exc
+    if metadata.get("format") != FORMAT_NAME or metadata.get("format_version") != FORMAT_VERSION:
+        raise CheckpointError(
+            f"{path.name} is safetensors without our configuration in its metadata",
+            code="not_a_checkpoint",
+            hint="`laps-export convert` writes such files",
+        )
+    try:
+        config = LapsConfig.from_json(json.loads(metadata["config"]))
+        notes = json.loads(metadata.get("notes", "{}"))
+        variant = metadata["variant"]
+    except (KeyError, ValueError, TypeError, ConfigError) as exc:
+        raise _not_a_checkpoint(path, exc) from exc
+    return Checkpoint(
+        path=path,
+        sha256=sha256,
+        source=Source.OURS,
+        state=_tensors(state, path.name),
+        epoch=notes.get("epoch"),
+        best_acc1=notes.get("best_acc1"),
+        variant=variant,
+        config=config,
+        notes=notes,
+    )
+
+
+def _tensors(state: object, name: str) -> dict[str, Tensor]:
+    """Names to tensors, floating ones as float32; anything else in there is an error."""
+    if not isinstance(state, Mapping) or not state:
+        raise CheckpointError(f"{name} holds no weights where they should be", code="not_a_checkpoint")
+    wrong = [
+        f"{key} ({type(value).__name__})"
+        for key, value in state.items()
+        if not isinstance(key, str) or not isinstance(value, Tensor) or value.layout != torch.strided
+    ]
+    _report("wrong_type", "holds something else than a tensor at", wrong, name)
+    return {key: value.float() if value.is_floating_point() else value for key, value in state.items()}
+
+
+def _check_finite(checkpoint: Checkpoint) -> None:
+    broken = [key for key, value in checkpoint.state.items() if not torch.isfinite(value).all()]
+    _report("not_finite", "holds NaN or infinity in", broken, checkpoint.path.name)
+
+
+def _check_config(found: LapsConfig, wanted: LapsConfig, name: str) -> None:
+    if found.classes != wanted.classes:
+        raise _class_count(found.classes, wanted.classes, name)
+    have, want = found.to_json(), wanted.to_json()
+    different = [f"{key} {have[key]}, not {want[key]}" for key in want if have[key] != want[key]]
+    if different:
+        raise ConfigError(
+            f"{name} was written for another model: {different[0]}{_rest(different)}",
+            code="variant_mismatch",
+            hint="leave --variant out to take the file's own",
+        )
+
+
+def _check_class_count(state: Mapping[str, Tensor], classes: int, name: str) -> None:
+    for key in HEAD_KEYS:
+        if key in state and state[key].dim() and state[key].shape[0] != classes:
+            raise _class_count(state[key].shape[0], classes, name)
+
+
+def _class_count(found: int, wanted: int, name: str) -> CheckpointError:
+    return CheckpointError(
+        f"the head of {name} has {found} classes, the label set {wanted}",
+        code="class_count",
+        hint=f"give a label set of {found} labels, in the order the model was trained with",
+    )
+
+
+def _report(code: str, what: str, offenders: list[str], name: str) -> None:
+    """Raise if there are any offenders: the first by name, the rest by number."""
+    if offenders:
+        raise CheckpointError(f"{name} {what} {offenders[0]}{_rest(offenders)}", code=code)
+
+
+def _rest(items: list[str]) -> str:
+    return f" (and {len(items) - 1} more)" if len(items) > 1 else ""

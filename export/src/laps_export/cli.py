@@ -1,0 +1,265 @@
+"""`laps-export`: variants, convert, onnx, verify.
+
+Answers go to stdout, progress and errors to stderr. Errors of the tree become a message, a hint and an exit
+code; anything else is a bug and keeps its traceback.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+from typing import Annotated, NoReturn
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from laps_export import registry
+from laps_export.bundle import Bundle, write_bundle
+from laps_export.checkpoint import Checkpoint, Source, load_weights, read_checkpoint, save_checkpoint
+from laps_export.complexity import measure
+from laps_export.config import LapsConfig
+from laps_export.errors import (
+    CheckpointError,
+    ConfigError,
+    GraphError,
+    LabelsError,
+    LapsExportError,
+    ParityError,
+    RepositoryError,
+)
+from laps_export.inspect import check_entry
+from laps_export.labels import load_labels, shipped_label_sets
+from laps_export.manifest import Origin, Serving
+from laps_export.verify import OnProgress
+from laps_export.visformer import Laps
+from laps_export.weights import randomise
+
+EXIT_CODES: dict[type[LapsExportError], int] = {
+    ConfigError: 3,
+    CheckpointError: 4,
+    LabelsError: 5,
+    RepositoryError: 6,
+    GraphError: 7,
+    ParityError: 8,
+}
+"""0 is success, 1 a bug, 2 a wrong command line, 130 and 143 an interrupt."""
+
+app = typer.Typer(
+    help="From a LAPS checkpoint to a model that a server can load.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Variant = Annotated[str | None, typer.Option(help="Name from `laps-export variants`; our own files know theirs.")]
+
+
+def main() -> NoReturn:
+    """Entry point of the console script."""
+    # A terminated export cleans up as an interrupted one does.
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        app()
+    except LapsExportError as exc:
+        err = Console(stderr=True, highlight=False, soft_wrap=True)
+        err.print(Text.assemble(("error", "bold red"), f" [{exc.code}]: {exc.message}"))
+        if exc.hint:
+            err.print(Text(f"hint: {exc.hint}"))
+        sys.exit(EXIT_CODES[type(exc)])
+    sys.exit(0)
+
+
+def _terminate(signum: int, _frame: FrameType | None) -> NoReturn:
+    sys.exit(128 + signum)
+
+
+@app.command()
+def variants(
+    names: Annotated[list[str] | None, typer.Argument(help="Only these; all where none is named.")] = None,
+) -> None:
+    """Print every variant with its cost, counted by running it once."""
+    table = Table(title="Cost of one view with 400 classes")
+    for column in ("variant", "frames x res", "levels stage2 / stage3"):
+        table.add_column(column, no_wrap=True)
+    for column in ("GMACs", "params (M)", "K400 top-1 (authors)"):
+        table.add_column(column, justify="right")
+    rows: list[tuple[str, ...]] = []
+    with _progress() as progress:
+        chosen = names or list(registry.VARIANTS)
+        task = progress.add_task("counting", total=len(chosen))
+        for name in chosen:
+            progress.update(task, description=f"counting {name}")
+            model = registry.build(name)
+            cost = measure(model)
+            top1 = registry.VARIANTS[name].reported_top1
+            rows.append(
+                (
+                    name,
+                    f"{model.config.frames} x {model.config.resolution}",
+                    _levels(model.config),
+                    f"{cost.gmacs:.3f}",
+                    f"{cost.parameters_m:.3f}",
+                    "-" if top1 is None else f"{top1:.2f}",
+                )
+            )
+            progress.advance(task)
+    out = Console()
+    if not out.is_terminal:
+        # For programs: one variant a line, columns apart by tabs, nothing cut to a width.
+        header = [str(column.header) for column in table.columns]
+        for cells in (header, *rows):
+            typer.echo("\t".join(cells))
+        return
+    for cells in rows:
+        table.add_row(*cells)
+    out.print(table)
+
+
+@app.command()
+def convert(
+    *,
+    checkpoint: Annotated[Path, typer.Argument(help="The authors' file, or a backbone of theirs.")],
+    output: Annotated[Path, typer.Argument(help="The safetensors file to write.")],
+    variant: Annotated[str, typer.Option(help="Name from `laps-export variants`.")],
+    force: Annotated[bool, typer.Option(help="Replace the output if it is there.")] = False,
+) -> None:
+    """Turn a checkpoint into safetensors that carry their configuration."""
+    if output.exists() and not force:
+        raise RepositoryError(f"{output} is there already", code="file_exists", hint="--force replaces it")
+    read = read_checkpoint(checkpoint)
+    if not read.has_head:
+        raise CheckpointError(f"{checkpoint.name} has no head", code="no_head", hint="only whole models are converted")
+    head = read.state["head.weight"]
+    model = registry.build(variant, classes=head.shape[0] if head.dim() else None)
+    load_weights(model, read)
+    notes = {"epoch": read.epoch, "best_acc1": read.best_acc1, "converted_from": read.sha256}
+    try:
+        save_checkpoint(output, model, variant=variant, notes=notes)
+    except OSError as exc:
+        raise RepositoryError(f"cannot write {output}: {exc.strerror or exc}", code="cannot_write") from exc
+    typer.echo(f"{output}: {variant}, {model.config.classes} classes")
+
+
+@app.command()
+def onnx(
+    *,
+    labels: Annotated[
+        str, typer.Option(help=f"A shipped label set ({', '.join(shipped_label_sets())}) or a labels.txt.")
+    ],
+    name: Annotated[str, typer.Option(help="The model's name in the repository.")],
+    checkpoint: Annotated[Path | None, typer.Option(help="Weights: the authors' file, or ours.")] = None,
+    random_weights: Annotated[
+        bool, typer.Option("--random-weights", help="Random weights instead; for benchmarks and tests.")
+    ] = False,
+    seed: Annotated[int, typer.Option(help="Of the random weights.")] = 0,
+    variant: Variant = None,
+    repository: Annotated[Path, typer.Option(help="The model_repository folder.")] = Path("model_repository"),
+    version: Annotated[int | None, typer.Option(help="Version to write; the next free one if left out.")] = None,
+    force: Annotated[bool, typer.Option(help="Replace the version if it is there.")] = False,
+    default_views: Annotated[str, typer.Option(help="Temporal x spatial views of a video.")] = "5x3",
+    stride: Annotated[int, typer.Option(help="Frames of the video between two sampled frames.")] = 8,
+    temperature: Annotated[float, typer.Option(help="Divides the logits before the softmax.")] = 1.0,
+) -> None:
+    """Write one version of a model_repository entry, after the parity gate."""
+    serving = Serving(default_views=default_views, stride=stride, temperature=temperature)
+    label_set = load_labels(labels)
+    if checkpoint is None and not random_weights:
+        raise CheckpointError("no weights given", code="no_weights", hint="--checkpoint FILE, or --random-weights")
+    read = None if checkpoint is None else read_checkpoint(checkpoint)
+    variant = _variant_of(variant, read)
+    model = registry.build(variant, classes=len(label_set))
+    origin = _fill(model, read, random_weights=random_weights, seed=seed)
+    bundle = Bundle(
+        model=model,
+        variant=variant,
+        labels=label_set,
+        name=name,
+        origin=origin,
+        serving=serving,
+        version=version,
+        force=force,
+    )
+    with _progress() as progress:
+        task = progress.add_task("export", total=None)
+        written = write_bundle(bundle, repository, on_progress=_reporter(progress, task))
+    parity = written.parity
+    typer.echo(
+        f"{written.path}: {variant}, {len(label_set)} classes; ONNX Runtime within {parity.max_abs_diff:.2g}"
+        f" of torch (allowed {parity.tolerance:g}) at batches {', '.join(map(str, parity.batch_sizes))}"
+    )
+    if origin.untrained:
+        typer.echo("untrained: random weights, the answers mean nothing", err=True)
+
+
+@app.command()
+def verify(
+    model_dir: Annotated[Path, typer.Argument(help="<repository>/<name>.")],
+    version: Annotated[int | None, typer.Option(help="Only this version.")] = None,
+) -> None:
+    """Check hashes, labels, tensor contract and a short run of what lies in a repository."""
+    for checked in check_entry(model_dir, version=version):
+        note = ", untrained" if checked.untrained else ""
+        typer.echo(f"{model_dir.name} version {checked.version}: ok ({checked.variant}{note})")
+
+
+def _variant_of(asked: str | None, checkpoint: Checkpoint | None) -> str:
+    if asked is not None:
+        return asked
+    if checkpoint is not None and checkpoint.variant is not None:
+        return checkpoint.variant
+    raise ConfigError(
+        "no variant given",
+        code="unknown_variant",
+        hint=f"--variant, one of {', '.join(registry.VARIANTS)}; the authors' files do not say theirs",
+    )
+
+
+def _fill(model: Laps, read: Checkpoint | None, *, random_weights: bool, seed: int) -> Origin:
+    """Give the model its weights and say where they come from."""
+    if random_weights:
+        if read is not None and read.source is not Source.PRETRAINED:
+            raise CheckpointError(
+                f"both {read.path.name} and random weights",
+                code="two_weights",
+                hint="the two go together for a pretrained backbone only, which has no head",
+            )
+        randomise(model, seed=seed)
+    if read is not None:
+        load_weights(model, read, keep_head=random_weights)
+        if read.dropped:
+            typer.echo(f"{read.path.name}: dropped {', '.join(read.dropped)} (pretrained backbone)", err=True)
+    return Origin(
+        checkpoint=read,
+        untrained=random_weights,
+        seed=seed if random_weights else None,
+        metrics=read.notes.get("metrics", {}) if read else {},
+        recipe=read.notes.get("recipe", {}) if read else {},
+    )
+
+
+def _levels(config: LapsConfig) -> str:
+    if not config.levels[0]:
+        return "-"
+    return " / ".join("[" + ",".join(map(str, levels)) + "]" for levels in config.levels)
+
+
+def _progress() -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TimeElapsedColumn(),
+        console=Console(stderr=True),
+        transient=True,
+    )
+
+
+def _reporter(progress: Progress, task: TaskID) -> OnProgress:
+    def report(what: str, done: int, total: int) -> None:
+        progress.update(task, description=what, completed=done, total=total)
+
+    return report

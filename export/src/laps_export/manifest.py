@@ -1,0 +1,154 @@
+"""laps.json: what a server must know about one version of a model and cannot derive."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
+from typing import Any
+
+from laps_export import __version__
+from laps_export.checkpoint import Checkpoint
+from laps_export.complexity import Complexity
+from laps_export.config import LapsConfig
+from laps_export.errors import ConfigError
+from laps_export.labels import LabelSet
+from laps_export.onnx import INPUT_NAME, OPSET, OUTPUT_NAME
+from laps_export.preprocess import MEAN, STD
+from laps_export.verify import Parity
+
+FILE_NAME = "laps.json"
+GRAPH_NAME = "model.onnx"
+SCHEMA_VERSION = 1
+
+_VIEWS = re.compile(r"[1-9]\d{0,2}x[13]")
+_TOOLS = ("torch", "onnx", "onnxruntime")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Serving:
+    """How a model wants to be served; checked at construction.
+
+    Attributes:
+        default_views: temporal x spatial views of a video where a request says nothing.
+        stride: frames of the video from one sampled frame to the next.
+        temperature: logits are divided by it before the softmax.
+    """
+
+    default_views: str = "5x3"
+    stride: int = 8
+    temperature: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Raise `ConfigError` for values no server can follow."""
+        if not _VIEWS.fullmatch(self.default_views):
+            raise ConfigError(
+                f"default views {self.default_views!r}",
+                code="invalid_views",
+                hint="temporal x spatial with 1 or 3 spatial views, such as 5x3, 10x3 or 1x1",
+            )
+        if self.stride < 1:
+            raise ConfigError(f"stride {self.stride}", code="invalid_stride", hint="at least 1")
+        if not (math.isfinite(self.temperature) and self.temperature > 0):
+            raise ConfigError(f"temperature {self.temperature}", code="invalid_temperature", hint="a number above 0")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Origin:
+    """Where a model's weights come from.
+
+    Attributes:
+        checkpoint: the file, or None where all weights are random.
+        untrained: some weights are random, so the answers mean nothing.
+        seed: of the random weights.
+        metrics: what training measured.
+        recipe: how it was trained.
+    """
+
+    checkpoint: Checkpoint | None
+    untrained: bool = False
+    seed: int | None = None
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+
+
+def build_manifest(
+    *,
+    name: str,
+    variant: str,
+    config: LapsConfig,
+    labels: LabelSet,
+    serving: Serving,
+    origin: Origin,
+    complexity: Complexity,
+    parity: Parity,
+    graph_sha256: str,
+) -> dict[str, Any]:
+    """The manifest as JSON-able data."""
+    size = config.resolution
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "name": name,
+        "family": "laps",
+        "variant": variant,
+        "output": {"name": OUTPUT_NAME, "kind": "per_frame"},
+        "inputs": [
+            {
+                "name": INPUT_NAME,
+                "dtype": "uint8",
+                "layout": "BTHWC",
+                "frames": config.frames,
+                "height": size,
+                "width": size,
+                "stride": serving.stride,
+            }
+        ],
+        "sampling": "laps_uniform",
+        "preprocess": {
+            "short_side": size,
+            "crop_height": size,
+            "crop_width": size,
+            "interpolation": "bilinear",
+            "mean": list(MEAN),
+            "std": list(STD),
+        },
+        "activation": "softmax",
+        "temperature": serving.temperature,
+        "default_views": serving.default_views,
+        "labels": {"name": labels.name, "count": len(labels), "sha256": labels.sha256},
+        "precisions": {"float32": {"file": GRAPH_NAME, "parity": asdict(parity)}},
+        "opset": OPSET,
+        "files": {GRAPH_NAME: graph_sha256},
+        "untrained": origin.untrained,
+        "provenance": _provenance(origin, complexity),
+    }
+
+
+def to_bytes(manifest: Mapping[str, Any]) -> bytes:
+    """The file's content; NaN is no JSON and is refused with ValueError."""
+    return (json.dumps(manifest, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
+
+
+def _provenance(origin: Origin, complexity: Complexity) -> dict[str, Any]:
+    checkpoint = origin.checkpoint
+    return {
+        "exporter": f"laps-export {__version__}",
+        "checkpoint": None
+        if checkpoint is None
+        else {
+            "file": checkpoint.path.name,
+            "sha256": checkpoint.sha256,
+            "format": checkpoint.source.value,
+            "epoch": checkpoint.epoch,
+            "best_acc1": checkpoint.best_acc1,
+        },
+        "random_seed": origin.seed,
+        "metrics": dict(origin.metrics),
+        "recipe": dict(origin.recipe),
+        "gmacs": round(complexity.gmacs, 3),
+        "parameters_m": round(complexity.parameters_m, 3),
+        "tools": {tool: version(tool) for tool in _TOOLS},
+    }

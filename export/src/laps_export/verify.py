@@ -1,0 +1,184 @@
+"""The parity gate: an exported graph is only worth having if it computes what torch computes.
+
+Every batch size is tried on noise and on photographs. Logits must agree within a tolerance, and where the
+reference separates two classes by more than a gap, the graph must rank them the same way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import torch
+from numpy.typing import NDArray
+
+from laps_export.errors import GraphError, ParityError
+from laps_export.onnx import INPUT_NAME, OUTPUT_NAME, ServedModel
+from laps_export.photos import PHOTOGRAPHS, Frames, moving_clip
+from laps_export.visformer import Laps
+
+Logits = NDArray[np.float32]
+OnProgress = Callable[[str, int, int], None]
+"""Called with what is being done, clips done and clips in all."""
+
+TOP = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gate:
+    """What a graph must reach.
+
+    Attributes:
+        tolerance: largest allowed absolute difference of a frame logit.
+        gap: two of the top classes further apart than this must keep their order.
+        batch_sizes: batches tried, each on noise and on photographs.
+        seed: of noise and of the crops' motion.
+    """
+
+    tolerance: float = 1e-3
+    gap: float = 2e-3
+    batch_sizes: tuple[int, ...] = (1, 3, 16)
+    seed: int = 0
+
+
+FLOAT32_GATE = Gate()
+
+
+@dataclass(frozen=True)
+class Parity:
+    """What a graph did reach."""
+
+    max_abs_diff: float
+    tolerance: float
+    batch_sizes: tuple[int, ...]
+
+
+def check_parity(
+    model: Laps, path: Path, *, gate: Gate = FLOAT32_GATE, on_progress: OnProgress | None = None
+) -> Parity:
+    """Compare an ONNX file with the torch model it came from.
+
+    Torch computes every clip alone, ONNX Runtime in batches: a graph that mixes the clips of a batch fails.
+
+    Args:
+        model: the reference; evaluated, its mode is restored.
+        path: the ONNX file.
+        gate: what must be reached.
+        on_progress: told after every step.
+
+    Raises:
+        ParityError: `parity_not_finite`, `parity_logits` or `parity_order`, with the figures.
+        GraphError: `graph_does_not_run`.
+    """
+    count = max(gate.batch_sizes)
+    total = 2 * (count + sum(gate.batch_sizes))
+    done = 0
+
+    def advance(what: str, clips: int) -> None:
+        nonlocal done
+        done += clips
+        if on_progress is not None:
+            on_progress(what, done, total)
+
+    session = open_session(path)
+    worst = 0.0
+    for kind, clips in _inputs(model, count, gate.seed).items():
+        reference = []
+        for clip in clips:
+            reference.append(_torch_logits(model, clip[None]))
+            advance(f"torch, {kind}", 1)
+        expected = np.concatenate(reference)
+        for size in gate.batch_sizes:
+            computed = run_graph(session, clips[:size])
+            worst = max(worst, compare(expected[:size], computed, gate=gate, what=f"{kind}, batch {size}"))
+            advance(f"ONNX Runtime, {kind}, batch {size}", size)
+    return Parity(max_abs_diff=worst, tolerance=gate.tolerance, batch_sizes=gate.batch_sizes)
+
+
+def compare(expected: Logits, computed: Logits, *, gate: Gate, what: str) -> float:
+    """Largest absolute difference of two `[B, T, K]` frame logits.
+
+    Raises:
+        ParityError: they differ by more than the gate allows.
+    """
+    if expected.shape != computed.shape:
+        raise ParityError(f"{what}: logits have shape {computed.shape}, not {expected.shape}", code="parity_shape")
+    if not (np.isfinite(expected).all() and np.isfinite(computed).all()):
+        raise ParityError(f"{what}: logits hold NaN or infinity", code="parity_not_finite")
+    worst = float(np.abs(expected - computed).max())
+    if worst > gate.tolerance:
+        raise ParityError(f"{what}: logits differ by {worst:.3g}, allowed are {gate.tolerance:g}", code="parity_logits")
+    pairs = {"clip": (expected.mean(1), computed.mean(1)), "frame": (expected, computed)}
+    for level, (want, have) in pairs.items():
+        swapped = count_swaps(want, have, gap=gate.gap)
+        if swapped:
+            raise ParityError(
+                f"{what}: {swapped} pairs of top classes change order in the {level} logits"
+                f" though they are more than {gate.gap:g} apart",
+                code="parity_order",
+            )
+    return worst
+
+
+def count_swaps(expected: Logits, computed: Logits, *, gap: float) -> int:
+    """Pairs of classes ranked otherwise, among those that the reference's top classes lead by a gap.
+
+    Args:
+        expected: `[..., K]`.
+        computed: `[..., K]`.
+        gap: smaller leads do not count.
+    """
+    top = np.argsort(-expected, axis=-1)[..., : min(TOP, expected.shape[-1])]  # [..., top]
+    want = np.take_along_axis(expected, top, axis=-1)[..., None] - expected[..., None, :]  # [..., top, K]
+    have = np.take_along_axis(computed, top, axis=-1)[..., None] - computed[..., None, :]
+    return int(((want > gap) & (have <= 0)).sum())
+
+
+def open_session(path: Path) -> onnxruntime.InferenceSession:
+    """The graph on ONNX Runtime's CPU provider.
+
+    Raises:
+        GraphError: `graph_does_not_run`.
+    """
+    try:
+        return onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    except Exception as exc:  # ONNX Runtime's exception types share no public base
+        raise GraphError(f"{path.name} does not load in ONNX Runtime: {exc}", code="graph_does_not_run") from exc
+
+
+def run_graph(session: onnxruntime.InferenceSession, clips: Frames) -> Logits:
+    """uint8 `[B, T, H, W, 3]` to float32 `[B, T, K]`.
+
+    Raises:
+        GraphError: `graph_does_not_run`.
+    """
+    try:
+        logits: Logits = session.run([OUTPUT_NAME], {INPUT_NAME: clips})[0]
+    except Exception as exc:  # as above
+        raise GraphError(f"the graph fails on {clips.shape}: {exc}", code="graph_does_not_run") from exc
+    return logits
+
+
+def _torch_logits(model: Laps, clips: Frames) -> Logits:
+    training = model.training
+    with torch.inference_mode():
+        logits: Logits = ServedModel(model).eval()(torch.from_numpy(clips)).numpy()
+    model.train(training)
+    return logits
+
+
+def _inputs(model: Laps, count: int, seed: int) -> dict[str, Frames]:
+    frames, size = model.config.frames, model.config.resolution
+    rng = np.random.default_rng(seed)
+    return {
+        "noise": rng.integers(0, 256, (count, frames, size, size, 3), dtype=np.uint8),
+        "photographs": np.stack(
+            [
+                moving_clip(PHOTOGRAPHS[i % len(PHOTOGRAPHS)], frames=frames, size=size, seed=seed + i)
+                for i in range(count)
+            ]
+        ),
+    }
