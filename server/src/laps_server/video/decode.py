@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import chain
 from types import TracebackType
 from typing import Self
 
@@ -52,6 +53,7 @@ FORMAT_WHITELIST = "mov,matroska,avi,flv,mpegts,mpeg,ogg,gif"
 DECODERS = frozenset(
     {"h264", "hevc", "vp8", "vp9", "libdav1d", "mpeg4", "mpeg2video", "mpeg1video", "mjpeg", "theora", "gif"}
 )
+INDEX_END_ENTRIES = 1024
 READ_BUFFER_BYTES = 128 * 1024
 # How files of our containers begin, to tell a damaged video from something else: (offset, bytes).
 _SIGNATURES = (
@@ -277,6 +279,16 @@ class VideoFile:
             sample_aspect_ratio=f"{aspect.numerator}:{aspect.denominator}" if aspect else None,
         )
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Damage met so far."""
+        notes = []
+        if self.decode_errors:
+            notes.append("some packets could not be decoded")
+        if self.broken_off:
+            notes.append("the file is damaged and was read up to there")
+        return tuple(notes)
+
     # Packets and pictures ----------------------------------------------------------------------------
 
     def packets(self) -> Iterator[Packet]:
@@ -331,6 +343,17 @@ class VideoFile:
     def index_length(self) -> int:
         """Entries of the container's index that are known so far."""
         return len(self._stream.index_entries)
+
+    @property
+    def index_is_complete(self) -> bool:
+        """Whether the index holds every declared frame, so that a position in it is a count of frames.
+
+        Edit lists drop entries or mark them as not shown; marks lie at the ends, where a cut leaves them.
+        """
+        entries = self._stream.index_entries
+        length = len(entries)
+        ends = chain(range(min(length, INDEX_END_ENTRIES)), range(max(0, length - INDEX_END_ENTRIES), length))
+        return length == self._stream.frames and not any(entries[position].is_discard for position in ends)
 
     def index_position(self, timestamp: int) -> int | None:
         """Position in the index of the last key entry at or before ``timestamp``."""

@@ -96,7 +96,7 @@ def extract_views(file: int, options: ExtractOptions, *, should_stop: Callable[[
         info=sampler.info,
         batch=batch,
         thumbnails=tuple(thumbnail(pixels) for pixels in batch.pixels) if options.thumbnails else (),
-        warnings=(),
+        warnings=(*sampler.warnings, *video.warnings),
     )
 
 

@@ -16,12 +16,11 @@ def decode_counting(
     wanted: Container[int],
     keep: Callable[[int, Picture], None],
     *,
-    last: int | None,
     max_frames: int,
 ) -> int:
     """Decode ``video`` from its start; hand the frames with a wanted number to ``keep``.
 
-    Stops behind frame ``last``, or at the end where it is None. Returns the number of frames decoded.
+    Stops at the end or at ``max_frames``. Returns the number of frames decoded.
     """
     video.rewind()
     number = 0
@@ -34,6 +33,6 @@ def decode_counting(
             if number in wanted:
                 keep(number, picture)
             number += 1
-            if number >= max_frames or (last is not None and number > last):
+            if number >= max_frames:
                 return number
     return number

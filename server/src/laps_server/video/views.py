@@ -6,28 +6,40 @@ pictures disagree, frames are counted by decoding from the start.
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
 
 from laps_server.clips import IntArray, SampledFrame, VideoInfo
 from laps_server.errors import VideoCorrupt
-from laps_server.video.decode import Picture, VideoFile
+from laps_server.video.decode import Packet, Picture, VideoFile
+from laps_server.video.grid import Grid
 from laps_server.video.limits import MediaLimits
 from laps_server.video.sampling import (
     Sampling,
+    Window,
     clip_numbers,
     clip_positions,
     time_windows,
     window_members,
 )
+from laps_server.video.seek import SeekRoute
 from laps_server.video.straight import decode_counting
 from laps_server.video.sweep import Sweep, WalkedRoute
 from laps_server.video.timeline import Untrusted, Walk, walk
 
 Keep = Callable[[int, Picture], None]
 DEFAULT_FPS = 25
+# Up to here all packets are counted even where an index would allow seeking: it costs next to nothing.
+WALK_SECONDS = 120
+WALK_BYTES = 64 * 1024 * 1024
+END_OF_TIME = 2**62
+# A stream may end this much before its declared end without being called cut.
+ENDS_EARLY_S = 0.5
+ENDS_EARLY_SHARE = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,74 +76,179 @@ def clips_of(timestamps: Sequence[int], count: int | None, duration: int | None,
     return np.stack(rows)  # [V_t, T]
 
 
-def first_picture(video: VideoFile) -> Picture:
-    """The first picture that decodes."""
-    packets = video.packets()
-    while True:
-        packet = next(packets, None)
-        pictures = video.decode(packet)
-        if pictures:
-            return pictures[0]
-        if packet is None:
-            raise VideoCorrupt("not one frame of the video could be decoded", hint="was the whole file sent?")
-
-
 class Sampler:
-    """Finds and fetches the frames of one video's clips."""
+    """Finds and fetches the frames of one video's clips.
+
+    Attributes:
+        info: the video's facts.
+        warnings: what the client should know about the result, once :meth:`run` is through.
+    """
 
     def __init__(self, video: VideoFile, sampling: Sampling, limits: MediaLimits) -> None:
         self._video = video
         self._sampling = sampling
         self._limits = limits
-        first = first_picture(video)
+        self._count = video.frames_from_header
+        self._duration = video.duration_from_header
+        self._whole = True  # whether every packet up to the first picture is shown at or after it
+        self.warnings: list[str] = []
+        first = self._first_picture()
         self._first_pts = first.pts
         self.info: VideoInfo = video.describe(first)
 
+    def _first_picture(self) -> Picture:
+        packets = self._video.packets()
+        fed: list[Packet] = []
+        while True:
+            packet = next(packets, None)
+            pictures = self._video.decode(packet)
+            if packet is not None:
+                fed.append(packet)
+            if pictures:
+                first = pictures[0].pts
+                self._whole = first is not None and all(p.shown and p.pts is not None and p.pts >= first for p in fed)
+                return pictures[0]
+            if packet is None:
+                raise VideoCorrupt("not one frame of the video could be decoded", hint="was the whole file sent?")
+
     def run(self, keep: Keep) -> Plan:
-        """Fetch every frame that a clip uses; ``keep`` gets each once, under its key in the plan."""
-        packets: int | None = None
-        try:
-            if self._first_pts is None:
-                raise Untrusted("the first frame has no presentation time")
-            walked = walk(self._video, self._first_pts, self._limits)
-            packets = len(walked.timestamps)
-            return self._by_walk(walked, keep)
-        except Untrusted:
-            return self._by_counting(packets, keep)
+        """Fetch every frame that a clip uses; ``keep`` gets each under its key in the plan.
+
+        A way that turns out untrustworthy is left for the next one, so a key may come more than once.
+        """
+        guess: int | None = None
+        if self._first_pts is not None:
+            with suppress(Untrusted):
+                return self._by_index(self._first_pts, keep)
+            self.warnings.clear()
+            with suppress(Untrusted):
+                walked = walk(self._video, self._first_pts, self._limits)
+                guess = len(walked.timestamps)
+                return self._by_walk(walked, keep)
+            self.warnings.clear()
+        self.warnings.append("timestamps are unusable: frames were counted while decoding the whole video")
+        return self._by_counting(guess, keep)
+
+    # By the container's index ------------------------------------------------------------------------
+
+    def _by_index(self, first_pts: int, keep: Keep) -> Plan:
+        if self._video.container == "mp4" and self._count is not None and self._duration is not None:
+            return self._by_windows(first_pts, self._count, self._duration, keep)
+        if self._video.container == "matroska" and self._is_long():
+            return self._by_grid(first_pts, keep)
+        raise Untrusted("no index to go by")
+
+    def _is_long(self) -> bool:
+        """Whether counting all packets costs more than seeking."""
+        seconds = self._video.duration_s
+        return seconds is not None and (seconds > WALK_SECONDS or self._video.size_bytes > WALK_BYTES)
+
+    def _by_windows(self, first_pts: int, count: int, duration: int, keep: Keep) -> Plan:
+        numbered = self._whole and self._video.index_is_complete
+        route = SeekRoute(self._video, first_pts, numbered=numbered)
+        numbers: dict[int, int] = {}
+        rows = []
+        for window in time_windows(count, duration, self._sampling):
+            lo, hi = window.lo + first_pts, window.hi + first_pts
+            near = route.around(lo, hi)
+            members = window_members(near.timestamps, Window(lo, hi))
+            picked = members.start + clip_positions(len(members), self._sampling)
+            rows.append(np.asarray(near.timestamps, dtype=np.int64)[picked])
+            if near.first_number is not None:
+                numbers.update({near.timestamps[i]: near.first_number + int(i) for i in picked})
+            if near.ended:
+                self._note_end(near.timestamps[-1] - first_pts)
+        self._note_length(count)
+        plan = Plan.of(np.stack(rows), lambda key: self._frame(numbers.get(key), key - first_pts))
+        Sweep(self._video, route, plan.keys, keep).run()
+        return plan
+
+    def _by_grid(self, first_pts: int, keep: Keep) -> Plan:
+        rate, seconds = self._video.rate, self._video.duration_s
+        if rate is None or seconds is None:
+            raise Untrusted("no rate or no duration to number frames by")
+        grid = Grid(first_pts, rate, self._video.time_base)
+        route = SeekRoute(self._video, first_pts, numbered=False)
+        end = first_pts + int(seconds / self._video.time_base)
+        tail = route.around(end, END_OF_TIME).timestamps
+        stamps = [self._video.index_timestamp(i) for i in range(self._video.index_length)]
+        if not (grid.is_usable and tail and grid.is_regular(tail) and len(stamps) > 1 and grid.holds(stamps)):
+            raise Untrusted("frames do not come at a steady rate")
+        count = grid.number(tail[-1]) + 1
+        clips = clip_numbers(count, self._sampling)  # [V_t, T]
+        keys = np.empty(clips.shape, dtype=np.int64)
+        for view, numbers in enumerate(clips):
+            near = route.around(*grid.span(int(numbers.min()), int(numbers.max()))).timestamps
+            offsets = numbers - grid.number(near[0]) if near else numbers
+            if not grid.is_regular(near) or offsets.min() < 0 or offsets.max() >= len(near):
+                raise Untrusted("frames do not come at a steady rate")
+            keys[view] = np.asarray(near, dtype=np.int64)[offsets]
+        self._note_length(count)
+        self._note_end(tail[-1] - first_pts)
+        plan = Plan.of(keys, lambda key: self._frame(grid.number(key), key - first_pts))
+        Sweep(self._video, route, plan.keys, keep).run()
+        return plan
+
+    # By all packets ----------------------------------------------------------------------------------
 
     def _by_walk(self, walked: Walk, keep: Keep) -> Plan:
         start = walked.timestamps[0]
-        relative = [stamp - start for stamp in walked.timestamps]
-        clips = clips_of(relative, self._video.frames_from_header, self._video.duration_from_header, self._sampling)
+        relative = array("q", (stamp - start for stamp in walked.timestamps))
+        clips = clips_of(relative, self._count, self._duration, self._sampling)
         keys = np.asarray(walked.timestamps, dtype=np.int64)[clips]  # [V_t, T]
         plan = Plan.of(keys, lambda key: self._frame(walked.number_of(key), key - start))
+        self._note_length(len(relative))
+        self._note_end(relative[-1])
+        if walked.cut_short:
+            self.warnings.append(f"only the first {self._limits.max_packets} packets were looked at")
         Sweep(self._video, WalkedRoute(self._video, walked), plan.keys, keep).run()
         return plan
 
+    # By all pictures ---------------------------------------------------------------------------------
+
     def _by_counting(self, guess: int | None, keep: Keep) -> Plan:
         """Count frames by decoding them all; a wrong guess of their number costs a second pass."""
-        count = guess or self._video.frames_from_header
-        if count is None:
-            count = decode_counting(self._video, (), keep, last=None, max_frames=self._limits.max_frames)
+        limit = self._limits.max_frames
+        count = guess or self._count or decode_counting(self._video, (), keep, max_frames=limit)
         while True:
-            plan = self._counted_plan(count)
-            found = decode_counting(
-                self._video, frozenset(plan.keys), keep, last=None, max_frames=self._limits.max_frames
-            )
+            plan, last_s = self._counted_plan(max(count, 1))
+            found = decode_counting(self._video, frozenset(plan.keys), keep, max_frames=limit)
             if found == count:
-                return plan
+                break
             if found == 0:
                 raise VideoCorrupt("not one frame of the video could be decoded")
             count = found
+        self._note_length(count)
+        self._note_end(last_s)
+        if count == limit:
+            self.warnings.append(f"only the first {limit} frames were looked at")
+        return plan
 
-    def _counted_plan(self, count: int) -> Plan:
-        declared, duration = self._video.frames_from_header, self._video.duration_from_header
-        step = float(1 / ((self._video.rate or DEFAULT_FPS) * self._video.time_base))
-        if declared is not None and duration is not None:
-            step = duration / declared
-        stamps = [round(number * step) for number in range(count)]
-        clips = clips_of(stamps, declared, duration, self._sampling)
-        return Plan.of(clips, lambda key: self._frame(key, stamps[key]))
+    def _counted_plan(self, count: int) -> tuple[Plan, int]:
+        """The plan for ``count`` frames and the timestamp of the last one, in even steps from the first."""
+        if self._count is not None and self._duration is not None:
+            step = self._duration / self._count
+        else:
+            step = float(1 / ((self._video.rate or DEFAULT_FPS) * self._video.time_base))
+        stamps = array("q", (round(number * step) for number in range(count)))
+        clips = clips_of(stamps, self._count, self._duration, self._sampling)
+        return Plan.of(clips, lambda key: self._frame(key, stamps[key])), stamps[-1]
+
+    # What to tell ------------------------------------------------------------------------------------
 
     def _frame(self, index: int | None, pts: int) -> SampledFrame:
         return SampledFrame(index=index, pts=pts, time_s=float(pts * self._video.time_base))
+
+    def _note_length(self, count: int) -> None:
+        if count < self._sampling.clip_length:
+            self.warnings.append(
+                f"the video is short: {count} frames for clips of {self._sampling.clip_length}, so frames repeat"
+            )
+
+    def _note_end(self, last: int) -> None:
+        """Warn where the last frame, at ``last`` after the first, comes long before the declared end."""
+        declared, reached = self._video.duration_s, float(last * self._video.time_base)
+        if declared is not None and declared - reached > ENDS_EARLY_S + ENDS_EARLY_SHARE * declared:
+            text = f"the video ends at {reached:.1f} s of the {declared:.1f} s that its header declares"
+            if text not in self.warnings:
+                self.warnings.append(text)
