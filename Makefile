@@ -8,10 +8,12 @@ MODEL_REPOSITORY ?= model_repository
 
 SERVE := .venv
 DEV := .venv-dev
-PIP_FLAGS := --quiet --disable-pip-version-check --constraint constraints.txt
+# Anything pip needs besides, as another index for a CPU build of torch.
+PIP_EXTRA ?=
+PIP_FLAGS := $(PIP_EXTRA) --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test lint types pytest test-goldens bench format clean
+.PHONY: help serve dev docs test lint types pytest test-goldens bench format clean
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -26,7 +28,7 @@ lint: $(DEV)/.installed
 	$(DEV)/bin/ruff format --check .
 
 types: $(DEV)/.installed
-	$(DEV)/bin/mypy server/src export/src clients/python/src tests bench
+	$(DEV)/bin/mypy server/src export/src clients/python/src tests bench docs/generate.py
 
 pytest: $(DEV)/.installed $(SERVE)/.installed
 	$(DEV)/bin/pytest
@@ -36,6 +38,11 @@ test-goldens: $(DEV)/.installed  ## Every golden video and grid through a real s
 
 bench: $(DEV)/.installed  ## Benchmarks against limits; prints ratios
 	$(DEV)/bin/python bench/seek_cost.py
+
+dev: $(DEV)/.installed  ## Set up .venv-dev: laps-export, the client and the test tools
+
+docs: $(DEV)/.installed  ## Write the reference pages that come from code
+	$(DEV)/bin/python docs/generate.py
 
 format: $(DEV)/.installed  ## Fix what the linter can fix
 	$(DEV)/bin/ruff check --fix .

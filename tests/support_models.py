@@ -48,6 +48,28 @@ def colour_graph(*, frames: int, size: int, classes: int, per_frame: bool = True
     return model
 
 
+def slow_graph(*, frames: int, size: int, classes: int, rounds: int = 12) -> onnx.ModelProto:
+    """The colour graph behind matrix products that take about a second a clip and add nothing."""
+    side = 1536
+    model = colour_graph(frames=frames, size=size, classes=classes)
+    final = model.graph.node[-1]
+    final.output[0] = "quick"
+    nodes = [
+        helper.make_node("ReduceMean", ["quick"], ["value"], axes=[1, 2], keepdims=1),
+        helper.make_node("Expand", ["value", "square"], ["square_0"]),
+    ]
+    for i in range(rounds):
+        nodes.append(helper.make_node("MatMul", [f"square_{i}", f"square_{i}"], [f"product_{i}"]))
+        nodes.append(helper.make_node("Mul", [f"product_{i}", "zero"], [f"square_{i + 1}"]))
+    nodes.append(helper.make_node("ReduceMean", [f"square_{rounds}"], ["nothing"], axes=[1, 2], keepdims=1))
+    nodes.append(helper.make_node("Add", ["quick", "nothing"], ["frame_logits"]))
+    model.graph.node.extend(nodes)
+    model.graph.initializer.append(numpy_helper.from_array(np.array([1, side, side], np.int64), "square"))
+    model.graph.initializer.append(numpy_helper.from_array(np.array(1e-9, np.float32), "zero"))
+    onnx.checker.check_model(model)
+    return model
+
+
 def write_model(
     repository: Path,
     name: str = "colours",

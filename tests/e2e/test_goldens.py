@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+import signal
 import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -182,5 +183,5 @@ def test_the_serving_environment_alone_serves_it(golden_repository: Path) -> Non
         server.wait_ready()
         check_answer(post(server, golden_video("carphone"), "1x1"), "carphone", "1x1")
     finally:
-        os.killpg(process.pid, 15)
-        assert process.wait(60) is not None
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait(60)

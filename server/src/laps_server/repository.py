@@ -58,7 +58,7 @@ def discover(root: Path, *, versions: Literal["latest", "all"]) -> tuple[ModelFi
     if not found:
         raise NoModels(
             f"no model in {root}",
-            hint="make one with: laps-export onnx --checkpoint best_ckpt.pth --variant laps "
+            hint="make one (make dev sets laps-export up): laps-export onnx --checkpoint best_ckpt.pth --variant laps "
             f"--labels kinetics400-laps --name laps-k400 --repository {root}",
         )
     return tuple(found)

@@ -16,7 +16,7 @@ import httpx
 import pytest
 
 from support_clips import GREEN, RED, write_colour_video
-from support_models import colour_graph, write_model
+from support_models import colour_graph, slow_graph, write_model
 from support_server import ServerProcess, running_server
 
 
@@ -35,16 +35,14 @@ def open_fds(server: ServerProcess) -> int:
     return len(list(Path(f"/proc/{server.process.pid}/fd").iterdir()))
 
 
-def half_sent_request(server: ServerProcess, video: Path) -> tuple[socket.socket, bytes]:
+def half_sent_request(server: ServerProcess, video: Path, query: str = "") -> tuple[socket.socket, bytes]:
     """A request whose body is not complete yet; the rest is returned."""
     host, port = server.url.removeprefix("http://").split(":")
     connection = socket.create_connection((host, int(port)), timeout=30)
     content = video.read_bytes()
     half = len(content) // 2
-    connection.sendall(
-        f"POST /classify HTTP/1.1\r\nHost: x\r\nContent-Length: {len(content)}\r\nConnection: close\r\n\r\n".encode()
-        + content[:half]
-    )
+    headers = f"Host: x\r\nContent-Length: {len(content)}\r\nConnection: close\r\n\r\n"
+    connection.sendall(f"POST /classify{query} HTTP/1.1\r\n{headers}".encode() + content[:half])
     time.sleep(0.3)
     return connection, content[half:]
 
@@ -92,6 +90,24 @@ def test_a_client_that_goes_away_during_its_upload_leaves_nothing(repository: Pa
             time.sleep(0.05)
         assert open_fds(server) <= before
         assert httpx.post(f"{server.url}/classify", content=video.read_bytes()).status_code == 200
+
+
+def test_a_client_that_goes_away_during_inference_frees_its_place(tmp_path: Path, video: Path) -> None:
+    write_model(tmp_path, "slow", graph=slow_graph(frames=4, size=32, classes=4))
+    env = {"LAPS_MAX_REQUESTS": "1", "LAPS_MAX_BATCH_VIEWS": "1"}
+    with running_server(tmp_path, env=env) as server:
+        connection, rest = half_sent_request(server, video, "?views=40x3")
+        connection.sendall(rest)
+        time.sleep(0.5)
+        assert httpx.post(f"{server.url}/classify", content=b"x").json()["error"]["code"] == "overloaded"
+        connection.close()
+        server.wait_for(re.compile(r"POST /classify 499"), timeout_s=2)
+        began = time.monotonic()
+        answer = httpx.post(f"{server.url}/classify?views=1x1", content=video.read_bytes(), timeout=60)
+        assert answer.status_code == 200
+        # The 120 views that nobody waits for are not run: only the call in flight is in the way.
+        assert answer.json()["timings_ms"]["queue"] < 20 * answer.json()["timings_ms"]["infer"]
+        assert time.monotonic() - began < 60
 
 
 def test_too_many_requests_at_once_get_503_with_retry_after(repository: Path, video: Path) -> None:

@@ -1,0 +1,46 @@
+"""Reference pages say what the code says."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from laps_server import errors
+from laps_server.api.errors import STATUS
+
+ROOT = Path(__file__).parents[2]
+
+
+def generator() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("generate", ROOT / "docs" / "generate.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("name", ["settings.md", "errors.md"])
+def test_generated_pages_are_up_to_date(name: str) -> None:
+    page: str = generator().PAGES[name]()
+    assert (ROOT / "docs" / name).read_text() == page, "run: make docs"
+
+
+def test_every_error_has_its_own_code_and_a_status() -> None:
+    seen: dict[str, type[errors.LapsError]] = {}
+    waiting = [*errors.LapsError.__subclasses__()]
+    while waiting:
+        error = waiting.pop()
+        waiting += error.__subclasses__()
+        assert seen.setdefault(error.code, error) is error, f"{error} and {seen[error.code]} share {error.code!r}"
+    assert set(STATUS) == set(seen)
+
+
+def test_links_between_pages_lead_somewhere() -> None:
+    for page in [ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").glob("*.md"), *ROOT.glob("*/README.md")]:
+        for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text()):
+            assert (page.parent / target).exists(), f"{page.name} links to {target}"
