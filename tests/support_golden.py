@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch  # noqa: TID251 - checkpoints are torch files
-from torch import Tensor, nn  # noqa: TID251
+import torch
+from torch import Tensor, nn
 
 from laps_export import registry
 
@@ -23,10 +24,10 @@ RESIDUAL_GAIN = 0.25
 RESIDUAL_ENDS = ("mlp.conv3.weight", "attn.proj.weight")
 
 
-def golden_array(name: str, shape: Sequence[int]) -> np.ndarray[Any, Any]:
-    """The recipe's value for one `state_dict` entry, named without prefix."""
+@cache
+def golden_array(name: str, shape: tuple[int, ...]) -> np.ndarray[Any, Any]:
+    """The recipe's value for one `state_dict` entry, named without prefix; shared, so do not write to it."""
     rng = np.random.default_rng(zlib.crc32(name.encode()))
-    shape = tuple(shape)
     if name.endswith("num_batches_tracked"):
         return np.zeros(shape, np.int64)
     if name.endswith("running_mean") or "pos_embed" in name:
@@ -45,7 +46,7 @@ def golden_state_dict(source: nn.Module | Mapping[str, Sequence[int]]) -> dict[s
     """Golden weights for every entry of a model, or of a mapping from name to shape."""
     if isinstance(source, nn.Module):
         source = {name: tuple(value.shape) for name, value in source.state_dict().items()}
-    return {name: torch.from_numpy(golden_array(name, shape)) for name, shape in source.items()}
+    return {name: torch.tensor(golden_array(name, tuple(shape))) for name, shape in source.items()}
 
 
 def golden_input(frames: int, resolution: int) -> Tensor:

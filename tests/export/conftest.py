@@ -1,0 +1,46 @@
+"""Fixtures around one small model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from laps_export import registry
+from laps_export.labels import LabelSet
+from laps_export.onnx import export_onnx
+from laps_export.registry import Variant
+from laps_export.visformer import Laps
+from support_small_model import SMALL, build_small
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _two_threads() -> None:
+    torch.set_num_threads(2)
+
+
+@pytest.fixture
+def small_model() -> Laps:
+    """Golden weights, evaluation mode, a fresh copy for every test."""
+    return build_small()
+
+
+@pytest.fixture(scope="session")
+def small_graph(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`small_model` as an ONNX file; not to be written to."""
+    path = tmp_path_factory.mktemp("graph") / "model.onnx"
+    export_onnx(build_small(), path)
+    return path
+
+
+@pytest.fixture
+def small_labels() -> LabelSet:
+    return LabelSet("seven", tuple(f"label {i}" for i in range(SMALL.classes)))
+
+
+@pytest.fixture
+def small_variant(monkeypatch: pytest.MonkeyPatch) -> str:
+    """The small model as a row of the registry."""
+    monkeypatch.setattr(registry, "VARIANTS", {**registry.VARIANTS, "small": Variant(SMALL)})
+    return "small"
