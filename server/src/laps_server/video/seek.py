@@ -56,7 +56,7 @@ class SeekRoute:
         if back is None:
             return self._start()
         target = pts
-        step = self._second
+        step, late = self._second, 0
         for _ in range(MAX_SEEKS):
             if not self._video.seek(max(target, self._first_pts)):
                 break
@@ -72,7 +72,7 @@ class SeekRoute:
                 back -= 1
                 target = self._stamp(landing) - 1
             else:
-                target, step = min(target, self._stamp(landing)) - step, step * 2
+                target, late = min(target, self._stamp(landing) - 1) - late, late * 2 or self._second
         return self._start()
 
     def is_key_ahead(self, pts: int) -> bool:

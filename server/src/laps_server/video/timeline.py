@@ -16,7 +16,14 @@ from laps_server.video.limits import MediaLimits
 
 
 class Untrusted(Exception):
-    """The file's timestamps and its pictures disagree; only counting decoded frames is safe."""
+    """The file's timestamps and its pictures disagree; only counting decoded frames is safe.
+
+    ``packets`` is the number of shown packets where all were counted: a guess of the number of frames.
+    """
+
+    def __init__(self, reason: str, *, packets: int | None = None) -> None:
+        super().__init__(reason)
+        self.packets = packets
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,22 +56,27 @@ def walk(video: VideoFile, first_pts: int, limits: MediaLimits) -> Walk:
     """Read all packets of ``video``; raises :class:`Untrusted` where their timestamps tell no order."""
     video.rewind()
     times, key_times, key_packets = array("q"), array("q"), array("q")
+    shown = 0
+    trouble: str | None = None
     cut_short = False
-    for count, packet in enumerate(video.packets()):
+    for position, packet in enumerate(video.packets()):
         if packet.shown:
+            shown += 1
             if packet.pts is None:
-                raise Untrusted("a packet without a presentation time")
-            if packet.pts >= first_pts:
+                trouble = "a packet without a presentation time"
+            else:
                 times.append(packet.pts)
-            if packet.key:
-                if key_times and packet.pts <= key_times[-1]:
-                    raise Untrusted("key frames out of order")
-                key_times.append(packet.pts)
-                key_packets.append(count)
-        if count + 1 >= limits.max_packets:
+                if packet.key and key_times and packet.pts <= key_times[-1]:
+                    trouble = "key frames out of order"
+                elif packet.key:
+                    key_times.append(packet.pts)
+                    key_packets.append(position)
+        if position + 1 >= limits.max_packets:
             cut_short = True
             break
-    times = array("q", sorted(times))
+    times = array("q", sorted(time for time in times if time >= first_pts))
     if not times or times[0] != first_pts or any(a == b for a, b in itertools.pairwise(times)):
-        raise Untrusted("presentation times repeat or begin elsewhere")
+        trouble = trouble or "presentation times repeat or begin elsewhere"
+    if trouble is not None:
+        raise Untrusted(trouble, packets=shown)
     return Walk(times, key_times, key_packets, cut_short)

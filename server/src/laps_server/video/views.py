@@ -121,10 +121,10 @@ class Sampler:
             with suppress(Untrusted):
                 return self._by_index(self._first_pts, keep)
             self.warnings.clear()
-            with suppress(Untrusted):
-                walked = walk(self._video, self._first_pts, self._limits)
-                guess = len(walked.timestamps)
-                return self._by_walk(walked, keep)
+            try:
+                return self._by_walk(walk(self._video, self._first_pts, self._limits), keep)
+            except Untrusted as reason:
+                guess = reason.packets
             self.warnings.clear()
         self.warnings.append("timestamps are unusable: frames were counted while decoding the whole video")
         return self._by_counting(guess, keep)

@@ -1,0 +1,162 @@
+"""Every container x codec cell gives the frames of a straight decode, and decodes only what it must."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from laps_server.video.decode import Packet, Picture, VideoFile
+from support_video import assert_same_as_straight, encode, ffmpeg
+
+COUNT = 150
+# Shares of the frames that are decoded for the views of this test.
+SEEKS = 0.5  # key frames every 12 to 20 frames, three of four windows away from the start
+ONE_KEY_FRAME = 0.8  # from the start to the last frame wanted
+STRAIGHT = 1.05  # once from end to end, and the first picture before
+STEPS_BACK = 2.0  # entering is tried, found wrong and given up
+QUIET_HEVC = "log-level=none:keyint=20:min-keyint=20:scenecut=0:pools=1:frame-threads=1"
+X264 = {"preset": "veryfast", "g": "20", "keyint_min": "20", "sc_threshold": "0", "bf": "3", "b_strategy": "0"}
+X265 = {"preset": "ultrafast", "x265-params": f"{QUIET_HEVC}:bframes=3:open-gop=0"}
+X265_OPEN = {"preset": "ultrafast", "x265-params": f"{QUIET_HEVC}:bframes=3:open-gop=1"}
+MPEG = {"g": "12", "bf": "2", "b": "800k"}
+VP8 = {"g": "20", "b": "400k", "deadline": "realtime", "cpu-used": "8"}
+VP8_HIDDEN = {"g": "30", "b": "400k", "auto-alt-ref": "1", "lag-in-frames": "12", "cpu-used": "5"}
+VP9 = {"g": "20", "b": "400k", "deadline": "realtime", "cpu-used": "8"}
+VP9_HIDDEN = {"g": "30", "b": "400k", "auto-alt-ref": "1", "lag-in-frames": "12", "cpu-used": "5"}
+AV1 = {"preset": "12", "g": "20", "svtav1-params": "lp=1"}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One way to write a video. At most ``share`` of its frames are decoded, rounded up."""
+
+    name: str
+    codec: str
+    options: dict[str, str] = field(default_factory=dict)
+    muxer: str | None = None
+    muxer_options: dict[str, str] = field(default_factory=dict)
+    share: float = SEEKS
+    pix_fmt: str = "yuv420p"
+
+
+CELLS = [
+    Cell("h264.mp4", "libx264", X264),
+    Cell("h264_open_gop.mp4", "libx264", {**X264, "x264-params": "open-gop=1"}),
+    Cell("h264_intra_refresh.mp4", "libx264", {**X264, "bf": "0", "x264-params": "intra-refresh=1"}, share=STEPS_BACK),
+    Cell("h264_one_gop.mp4", "libx264", {**X264, "g": "1000", "keyint_min": "1000"}, share=ONE_KEY_FRAME),
+    Cell("hevc.mp4", "libx265", X265),
+    Cell("hevc_open_gop.mp4", "libx265", X265_OPEN),
+    Cell("av1.mp4", "libsvtav1", AV1),
+    Cell("vp9.mp4", "libvpx-vp9", VP9),
+    Cell("mpeg4.mp4", "mpeg4", MPEG),
+    Cell("mpeg2.mp4", "mpeg2video", MPEG),
+    Cell("mpeg1.mp4", "mpeg1video", MPEG),
+    Cell("mjpeg.mp4", "mjpeg", pix_fmt="yuvj420p"),
+    Cell("h264.mov", "libx264", X264),
+    Cell("mjpeg.mov", "mjpeg", pix_fmt="yuvj420p"),
+    Cell("h264_fragmented.mp4", "libx264", X264, muxer_options={"movflags": "frag_keyframe+empty_moov"}),
+    Cell("h264.mkv", "libx264", X264),
+    Cell("h264_open_gop.mkv", "libx264", {**X264, "x264-params": "open-gop=1"}),
+    Cell("hevc.mkv", "libx265", X265),
+    Cell("hevc_open_gop.mkv", "libx265", X265_OPEN),
+    Cell("vp8.mkv", "libvpx", VP8),
+    Cell("vp9.mkv", "libvpx-vp9", VP9),
+    Cell("av1.mkv", "libsvtav1", AV1),
+    Cell("mpeg4.mkv", "mpeg4", MPEG),
+    Cell("mpeg2.mkv", "mpeg2video", MPEG),
+    Cell("mpeg1.mkv", "mpeg1video", MPEG),
+    Cell("mjpeg.mkv", "mjpeg", pix_fmt="yuvj420p"),
+    Cell("vp8.webm", "libvpx", VP8),
+    Cell("vp8_hidden_frames.webm", "libvpx", VP8_HIDDEN, share=0.6),
+    Cell("vp9.webm", "libvpx-vp9", VP9),
+    Cell("vp9_hidden_frames.webm", "libvpx-vp9", VP9_HIDDEN),
+    Cell("av1.webm", "libsvtav1", AV1),
+    Cell("h264_no_b.avi", "libx264", {**X264, "bf": "0"}),
+    Cell("h264.avi", "libx264", X264, share=STRAIGHT),
+    Cell("mpeg4_no_b.avi", "mpeg4", {**MPEG, "bf": "0"}),
+    Cell("mpeg4.avi", "mpeg4", MPEG),
+    Cell("mpeg2.avi", "mpeg2video", MPEG),
+    Cell("mjpeg.avi", "mjpeg", pix_fmt="yuvj420p"),
+    Cell("vp8.avi", "libvpx", VP8),
+    Cell("h264.ts", "libx264", X264),
+    Cell("h264_open_gop.ts", "libx264", {**X264, "x264-params": "open-gop=1"}),
+    Cell("hevc.ts", "libx265", X265),
+    Cell("hevc_open_gop.ts", "libx265", X265_OPEN),
+    Cell("mpeg2.ts", "mpeg2video", MPEG),
+    Cell("mpeg1.ts", "mpeg1video", MPEG),
+    Cell("mpeg4.ts", "mpeg4", MPEG),
+    Cell("mpeg1.mpg", "mpeg1video", MPEG, muxer="mpeg"),
+    Cell("mpeg2.mpg", "mpeg2video", MPEG, muxer="vob"),
+    Cell("h264.mpg", "libx264", X264, muxer="mpeg", share=STRAIGHT),
+    Cell("h264.flv", "libx264", X264),
+    Cell("hevc.flv", "libx265", X265),
+    Cell("av1.flv", "libsvtav1", AV1),
+    Cell("vp9.flv", "libvpx-vp9", VP9),
+    Cell("vp8.ogg", "libvpx", VP8),
+    Cell("gif.gif", "gif", pix_fmt="rgb8", share=ONE_KEY_FRAME),
+]
+
+
+@pytest.fixture
+def decoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Grows by the number of pictures at every call of the decoder."""
+    calls: list[int] = []
+    original = VideoFile.decode
+
+    def counting(self: VideoFile, packet: Packet | None) -> list[Picture]:
+        pictures = original(self, packet)
+        calls.append(len(pictures))
+        return pictures
+
+    monkeypatch.setattr(VideoFile, "decode", counting)
+    return calls
+
+
+@pytest.mark.parametrize("cell", CELLS, ids=lambda cell: cell.name)
+def test_a_cell_gives_the_frames_of_a_straight_decode(
+    cell: Cell, tmp_path: Path, decoded: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SVT_LOG", "-1")
+    path = encode(
+        tmp_path / cell.name,
+        cell.codec,
+        count=COUNT,
+        options=cell.options,
+        muxer=cell.muxer,
+        muxer_options=cell.muxer_options,
+        pix_fmt=cell.pix_fmt,
+    )
+    extraction = assert_same_as_straight(path, views=4, frames=3, stride=3)
+    assert all(frame.index is not None for frame in extraction.batch.frames)
+    assert sum(decoded) <= cell.share * COUNT
+
+
+@pytest.mark.parametrize("name", ["theora.ogv", "theora.mkv"])
+def test_theora_gives_the_frames_of_a_straight_decode(name: str, tmp_path: Path, decoded: list[int]) -> None:
+    source = encode(tmp_path / "source.mp4", "libx264", count=COUNT, options={"crf": "10"})
+    path = tmp_path / name
+    ffmpeg("-i", source, "-c:v", "libtheora", "-q:v", "8", "-g", "16", path)
+    extraction = assert_same_as_straight(path, views=4, frames=3, stride=3)
+    assert all(frame.index is not None for frame in extraction.batch.frames)
+    assert sum(decoded) <= SEEKS * COUNT
+
+
+@pytest.mark.parametrize("name", ["h264.mp4", "h264_open_gop.mkv", "mpeg4.avi", "hevc.ts", "mpeg2.mpg", "vp9.webm"])
+def test_overlapping_windows_share_one_pass(name: str, tmp_path: Path, decoded: list[int]) -> None:
+    cell = next(cell for cell in CELLS if cell.name == name)
+    path = encode(tmp_path / name, cell.codec, count=COUNT, options=cell.options, muxer=cell.muxer)
+    assert_same_as_straight(path, views=10, frames=8, stride=8)
+    assert sum(decoded) <= STRAIGHT * COUNT
+
+
+@pytest.mark.parametrize("name", ["h264.mp4", "h264.mkv", "h264.avi", "h264.ts", "mpeg1.mpg", "h264.flv", "gif.gif"])
+@pytest.mark.parametrize("count", [1, 5, 30])
+def test_short_videos_repeat_their_frames_and_say_so(name: str, count: int, tmp_path: Path) -> None:
+    cell = next(cell for cell in CELLS if cell.name == name)
+    path = encode(
+        tmp_path / name, cell.codec, count=count, options=cell.options, muxer=cell.muxer, pix_fmt=cell.pix_fmt
+    )
+    extraction = assert_same_as_straight(path, views=3, frames=8, stride=8)
+    assert any("short" in warning for warning in extraction.warnings)

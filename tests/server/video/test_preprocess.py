@@ -1,0 +1,138 @@
+"""Resize, crops and clips on plain arrays."""
+
+from __future__ import annotations
+
+from math import ceil, floor
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from laps_server.clips import CropBox, FrameBatch, SampledFrame, UInt8Array, ViewGrid
+from laps_server.video.preprocess import (
+    assemble_clip,
+    crop_box,
+    resize_short_side,
+    resized_size,
+    thumbnail,
+    view_boxes,
+)
+
+SIZES = st.integers(1, 600)
+
+
+def noise(height: int, width: int) -> UInt8Array:
+    return np.random.default_rng(height * width).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+def bilinear(picture: UInt8Array, height: int, width: int) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+    """Half-pixel bilinear without antialiasing, written out."""
+
+    def taps(size: int, new: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        at = (np.arange(new) + 0.5) * size / new - 0.5
+        low = np.floor(at).astype(int)
+        return np.clip(low, 0, size - 1), np.clip(low + 1, 0, size - 1), at - low
+
+    y0, y1, fy = taps(picture.shape[0], height)
+    x0, x1, fx = taps(picture.shape[1], width)
+    rows = picture[y0] * (1 - fy)[:, None, None] + picture[y1] * fy[:, None, None]
+    return np.asarray(rows[:, x0] * (1 - fx)[:, None] + rows[:, x1] * fx[:, None], dtype=np.float64)
+
+
+@pytest.mark.parametrize(("height", "width"), [(256, 340), (144, 176), (272, 640), (720, 1280), (340, 256), (31, 77)])
+def test_resize_is_half_pixel_bilinear_without_antialiasing(height: int, width: int) -> None:
+    picture = noise(height, width)
+    resized = resize_short_side(picture, 224)
+    assert min(resized.shape[:2]) == 224
+    error = resized - bilinear(picture, *resized.shape[:2])
+    # OpenCV's weights have 8 bits: on noise, the worst case, that is another level at most.
+    assert np.abs(error).max() < 1.5
+    assert np.abs(error).mean() < 0.3  # rounding alone gives a quarter
+    assert abs(error.mean()) < 0.02
+
+
+def test_a_picture_of_the_right_size_is_left_alone() -> None:
+    picture = noise(224, 300)
+    assert resize_short_side(picture, 224) is picture
+
+
+@given(SIZES, SIZES, st.integers(1, 400))
+def test_the_long_side_is_rounded_down(height: int, width: int, short_side: int) -> None:
+    new_height, new_width = resized_size(height, width, short_side)
+    assert min(new_height, new_width) == short_side
+    assert max(new_height, new_width) == floor(max(height, width) / min(height, width) * short_side)
+
+
+def test_three_crops_lie_along_the_longer_side() -> None:
+    assert [crop_box(224, 301, 224, 224, i, 3).x for i in range(3)] == [0, 39, 77]
+    assert [crop_box(301, 224, 224, 224, i, 3).y for i in range(3)] == [0, 39, 77]
+    assert [crop_box(224, 224, 224, 224, i, 3) for i in range(3)] == [CropBox(0, 0, 224, 224)] * 3
+
+
+@given(st.integers(1, 500), st.integers(1, 500), st.data())
+def test_crops_stay_inside_and_centres_round_up(height: int, width: int, data: st.DataObject) -> None:
+    crop_height, crop_width = data.draw(st.integers(1, height)), data.draw(st.integers(1, width))
+    count = data.draw(st.sampled_from([1, 3]))
+    boxes = [crop_box(height, width, crop_height, crop_width, i, count) for i in range(count)]
+    for box in boxes:
+        assert 0 <= box.x <= width - crop_width
+        assert 0 <= box.y <= height - crop_height
+    middle = boxes[count // 2]
+    assert (middle.x, middle.y) == (ceil((width - crop_width) / 2), ceil((height - crop_height) / 2))
+
+
+@pytest.mark.parametrize(
+    "wrong", [(10, 10, 11, 5, 0, 1), (10, 10, 5, 11, 0, 1), (10, 10, 5, 5, 1, 1), (9, 9, 5, 5, 0, 2)]
+)
+def test_impossible_crops_are_refused(wrong: tuple[int, int, int, int, int, int]) -> None:
+    with pytest.raises(ValueError, match="crop"):
+        crop_box(*wrong)
+
+
+def batch_of(*pictures: UInt8Array, grid: str = "2x3", crop: int = 8) -> FrameBatch:
+    return FrameBatch(
+        grid=ViewGrid.parse(grid),
+        frames=tuple(SampledFrame(index=i, pts=i * 10, time_s=float(i)) for i in range(len(pictures))),
+        pixels=pictures,
+        clip_frames=np.array([[0, 1], [1, 0]], dtype=np.intp),
+        crop_height=crop,
+        crop_width=crop,
+    )
+
+
+def test_a_clip_gathers_its_frames_and_crops_them() -> None:
+    left, right = noise(8, 13), noise(8, 12)
+    batch = batch_of(left, right)
+    clip = assemble_clip(batch, 4)  # second temporal view, centre
+    np.testing.assert_array_equal(clip[0], right[:, 2:10])
+    np.testing.assert_array_equal(clip[1], left[:, 3:11])
+    assert view_boxes(batch, 4) == (CropBox(2, 0, 8, 8), CropBox(3, 0, 8, 8))
+
+
+def test_a_clip_is_written_into_the_given_array() -> None:
+    batch = batch_of(noise(8, 13), noise(8, 13))
+    out = np.zeros((2, 8, 8, 3), dtype=np.uint8)
+    assert assemble_clip(batch, 0, out) is out
+    np.testing.assert_array_equal(out, assemble_clip(batch, 0))
+
+
+def test_wrong_views_and_arrays_are_refused() -> None:
+    batch = batch_of(noise(8, 13), noise(8, 13))
+    with pytest.raises(ValueError, match="no view 6"):
+        assemble_clip(batch, 6)
+    with pytest.raises(ValueError, match="no view -1"):
+        view_boxes(batch, -1)
+    with pytest.raises(ValueError, match="uint8"):
+        assemble_clip(batch, 0, np.zeros((2, 8, 9, 3), dtype=np.uint8))
+
+
+def test_a_thumbnail_is_a_small_jpeg_in_the_right_colours() -> None:
+    picture = np.zeros((300, 400, 3), dtype=np.uint8)
+    picture[..., 0] = 200  # red
+    decoded = cv2.imdecode(np.frombuffer(thumbnail(picture), np.uint8), cv2.IMREAD_COLOR)
+    assert decoded is not None
+    assert decoded.shape == (120, 160, 3)
+    assert decoded[60, 80, 2] > 150
+    assert decoded[60, 80, 0] < 60

@@ -1,0 +1,238 @@
+"""Videos whose frames say which one they are, and a naive straight decode to compare with.
+
+A frame's number is drawn as twelve bits in big gray blocks, robust against lossy codecs and palettes, and read
+back from decoded pictures. The reference here is deliberately simple and shares no code with the server: decode
+everything, then apply the sampling rule to the whole list.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+from typing import cast
+
+import av
+import numpy as np
+import numpy.typing as npt
+import pytest
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from laps_server.clips import ViewGrid
+from laps_server.video.extract import Extraction, ExtractOptions, MediaLimits, extract_views
+
+Picture = npt.NDArray[np.uint8]
+
+WIDTH, HEIGHT = 96, 64
+BITS, COLUMNS, ROWS = 12, 4, 3
+DARK, LIGHT = 48, 208
+
+
+def numbered(number: int, width: int = WIDTH, height: int = HEIGHT) -> Picture:
+    """RGB ``[height, width, 3]`` that shows ``number`` in blocks, with a little colour that moves."""
+    picture = np.empty((height, width, 3), dtype=np.uint8)
+    for bit in range(BITS):
+        y, x = _block(bit, width, height)
+        picture[y, x] = LIGHT if number >> bit & 1 else DARK
+    column = number * 3 % max(1, width - 4)
+    picture[:, column : column + 4, 2] ^= 24
+    return picture
+
+
+def read_number(picture: Picture) -> int:
+    """The number that ``picture`` shows; whatever its size, as long as it is whole and upright."""
+    height, width = picture.shape[:2]
+    number = 0
+    for bit in range(BITS):
+        y, x = _block(bit, width, height)
+        block = picture[y, x]
+        trim_y, trim_x = block.shape[0] // 4, block.shape[1] // 4
+        inner = block[trim_y : block.shape[0] - trim_y, trim_x : block.shape[1] - trim_x]
+        number |= int(inner.mean() > (DARK + LIGHT) / 2) << bit
+    return number
+
+
+def _block(bit: int, width: int, height: int) -> tuple[slice, slice]:
+    row, column = divmod(bit, COLUMNS)
+    return (
+        slice(row * height // ROWS, (row + 1) * height // ROWS),
+        slice(column * width // COLUMNS, (column + 1) * width // COLUMNS),
+    )
+
+
+def encode(
+    path: Path,
+    codec: str,
+    *,
+    count: int,
+    options: Mapping[str, str] | None = None,
+    rate: int | Fraction = 25,
+    size: tuple[int, int] = (WIDTH, HEIGHT),
+    pix_fmt: str = "yuv420p",
+    muxer: str | None = None,
+    muxer_options: Mapping[str, str] | None = None,
+    pts_of: Callable[[int], int] | None = None,
+    time_base: Fraction | None = None,
+    metadata: Mapping[str, str] | None = None,
+) -> Path:
+    """Write ``count`` numbered frames with PyAV; ``pts_of`` gives timestamps in ``time_base`` units."""
+    with av.open(str(path), "w", format=muxer, options=dict(muxer_options or {})) as out:
+        out.metadata.update(metadata or {})
+        stream = cast(VideoStream, out.add_stream(codec, rate=rate, options=dict(options or {})))
+        stream.width, stream.height = size
+        stream.pix_fmt = pix_fmt
+        stream.codec_context.thread_count = 1
+        if time_base is not None:
+            stream.time_base = time_base
+            stream.codec_context.time_base = time_base
+        for number in range(count):
+            frame = VideoFrame.from_ndarray(numbered(number, *size), format="rgb24")
+            if codec == "gif":
+                frame = frame.reformat(format="rgb8")
+            frame.pts = number if pts_of is None else pts_of(number)
+            frame.time_base = time_base or Fraction(1) / Fraction(rate)
+            out.mux(stream.encode(frame))
+        out.mux(stream.encode(None))
+    return path
+
+
+def ffmpeg(*arguments: str | Path) -> None:
+    """Run Debian's ffmpeg, for what PyAV cannot write; skips the test where it is not installed."""
+    program = shutil.which("ffmpeg")
+    if program is None:
+        pytest.skip("ffmpeg is not installed")
+    command = [program, "-v", "error", "-nostdin", "-y", *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(command)}\n{done.stderr}")
+
+
+@dataclass(frozen=True)
+class Straight:
+    """All frames of a video in output order, with what its header says."""
+
+    pictures: list[Picture]
+    times: list[int]
+    declared: int
+    duration: int | None
+
+    def clips(self, frames: int, stride: int, views: int) -> list[list[int]]:
+        """Frame numbers of each temporal view, by the rule of docs/sampling.md written out naively."""
+        span = frames * stride
+        total = len(self.pictures)
+        known = self.declared > 0 and self.duration is not None and self.duration > 0
+        count = self.declared if known else total
+        result = []
+        for view in range(views):
+            start = max(count - span, 0) * view / views
+            if known and self.duration is not None:
+                low = int(start * self.duration / count)
+                high = int((start + span - 1) * self.duration / count)
+                inside = [i for i, time in enumerate(self.times) if low <= time <= high]
+                later = [i for i, time in enumerate(self.times) if time > high]
+                window = inside + later[:1] or [total - 1]
+                values = np.linspace(0, span - 1, frames)
+            else:
+                window = list(range(total))
+                values = np.linspace(start, start + span - 1, frames)
+            result.append([window[int(value % len(window))] for value in values])
+        return result
+
+
+def straight(path: Path) -> Straight:
+    """Decode the whole file the plain way."""
+    with av.open(str(path), metadata_errors="replace") as source:
+        stream = source.streams.video[0]
+        frames = list(source.decode(stream))
+        rate = stream.average_rate or stream.guessed_rate
+        step = Fraction(1) / (rate * stream.time_base) if rate and stream.time_base else Fraction(1)
+        if stream.frames and stream.duration:
+            step = Fraction(stream.duration, stream.frames)
+        raw = [frame.pts for frame in frames]
+        known = [time for time in raw if time is not None]
+        if len(known) == len(raw) and all(a < b for a, b in pairwise(known)):
+            times = [time - known[0] for time in known]
+        else:
+            times = [round(number * step) for number in range(len(raw))]
+        pictures = [upright(frame) for frame in frames]
+        return Straight(pictures, times, stream.frames, stream.duration)
+
+
+def upright(frame: VideoFrame) -> Picture:
+    """RGB as the player shows it: FFmpeg gives the rotation counterclockwise, as numpy turns."""
+    return np.ascontiguousarray(np.rot90(frame.to_ndarray(format="rgb24"), frame.rotation // 90))
+
+
+def extract(
+    path: Path,
+    *,
+    views: str = "5x1",
+    frames: int = 4,
+    stride: int = 4,
+    side: int = HEIGHT,
+    limits: MediaLimits | None = None,
+    thumbnails: bool = False,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> Extraction:
+    """Run the server's extraction on a file; by default at native size, so that pixels can be compared."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        options = ExtractOptions(
+            grid=ViewGrid.parse(views),
+            frames=frames,
+            stride=stride,
+            short_side=side,
+            crop_height=side,
+            crop_width=side,
+            thumbnails=thumbnails,
+            limits=limits or MediaLimits(),
+        )
+        return extract_views(descriptor, options, should_stop=should_stop)
+    finally:
+        os.close(descriptor)
+
+
+def sampled_numbers(extraction: Extraction) -> list[list[int]]:
+    """The numbers that the frames of each clip show, ``[V_t][T]``."""
+    shown = [read_number(pixels) for pixels in extraction.batch.pixels]
+    return [[shown[position] for position in clip] for clip in extraction.batch.clip_frames]
+
+
+def assert_same_as_straight(
+    path: Path, *, views: int = 5, frames: int = 4, stride: int = 4, shows_numbers: bool = True
+) -> Extraction:
+    """Extract and compare with a straight decode: numbers, indices, times and every pixel."""
+    reference = straight(path)
+    side = min(reference.pictures[0].shape[:2])
+    extraction = extract(path, views=f"{views}x1", frames=frames, stride=stride, side=side)
+    expected = reference.clips(frames, stride, views)
+    batch = extraction.batch
+    if shows_numbers:
+        shown = [read_number(picture) for picture in reference.pictures]
+        assert sampled_numbers(extraction) == [[shown[i] for i in clip] for clip in expected]
+    for clip, wanted in zip(batch.clip_frames, expected, strict=True):
+        for position, number in zip(clip, wanted, strict=True):
+            np.testing.assert_array_equal(batch.pixels[position], reference.pictures[number])
+            assert batch.frames[position].index in (number, None)
+            assert batch.frames[position].pts == reference.times[number]
+    return extraction
+
+
+def patch_bytes(path: Path, old: bytes, new: bytes, *, occurrence: int = 0) -> None:
+    """Replace one occurrence of ``old`` in a file by ``new`` of the same length."""
+    data = path.read_bytes()
+    position = -1
+    for _ in range(occurrence + 1):
+        position = data.index(old, position + 1)
+    path.write_bytes(data[:position] + new + data[position + len(old) :])
+
+
+def numbers_in(sequence: Sequence[Sequence[int]]) -> set[int]:
+    """All numbers of some clips."""
+    return {number for clip in sequence for number in clip}
