@@ -28,6 +28,7 @@ import numpy as np
 from laps_server.clips import UInt8Array, VideoInfo
 from laps_server.errors import (
     ClientClosed,
+    MediaError,
     NoVideoStream,
     ResolutionTooLarge,
     TooManyStreams,
@@ -35,6 +36,7 @@ from laps_server.errors import (
     UnsupportedContainer,
     VideoCorrupt,
 )
+from laps_server.video.integrity import is_cut_short
 from laps_server.video.limits import MediaLimits
 
 # FFmpeg's demuxer name -> what we call the container.
@@ -84,10 +86,13 @@ class DescriptorReader:
 
     def read(self, size: int = -1) -> bytes:
         """Up to ``size`` bytes from the position, empty at the end."""
-        wanted = self.size - self._position if size < 0 else size
-        data = os.pread(self._descriptor, max(wanted, 0), self._position)
+        data = self.read_at(self._position, self.size - self._position if size < 0 else size)
         self._position += len(data)
         return data
+
+    def read_at(self, offset: int, size: int) -> bytes:
+        """Up to ``size`` bytes from ``offset``, wherever the position is."""
+        return os.pread(self._descriptor, max(size, 0), offset)
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         """Move the position; returns it."""
@@ -112,7 +117,6 @@ class Packet:
     dts: int | None
     key: bool
     shown: bool
-    corrupt: bool
     payload: av.packet.Packet[av.video.stream.VideoStream]
 
 
@@ -162,7 +166,7 @@ class VideoFile:
     Attributes:
         time_base: seconds per timestamp unit.
         decode_errors: packets that the decoder refused so far.
-        broken_off: whether reading stopped at damage and not at the end.
+        damaged: whether a packet was incomplete or reading stopped before the end.
     """
 
     def __init__(self, descriptor: int, *, limits: MediaLimits, threads: int, should_stop: Callable[[], bool]) -> None:
@@ -171,7 +175,8 @@ class VideoFile:
         self._threads = threads
         self._should_stop = should_stop
         self.decode_errors = 0
-        self.broken_off = False
+        self.damaged = False
+        self._refused_size = False
         self._open()
 
     def __enter__(self) -> Self:
@@ -285,8 +290,8 @@ class VideoFile:
         notes = []
         if self.decode_errors:
             notes.append("some packets could not be decoded")
-        if self.broken_off:
-            notes.append("the file is damaged and was read up to there")
+        if self.damaged or is_cut_short(self.container, self.size_bytes, self._reader.read_at):
+            notes.append("the file is damaged or was cut off")
         return tuple(notes)
 
     # Packets and pictures ----------------------------------------------------------------------------
@@ -301,15 +306,20 @@ class VideoFile:
             try:
                 raw = next(source, None)
             except (av.FFmpegError, OSError, ValueError):
-                self.broken_off = True
+                self.damaged = True
                 return
             if raw is None or raw.size == 0:
                 if raw is None or raw.pts is None:
                     return
                 continue
+            if raw.is_corrupt:
+                self.damaged = True
+                # A picture from half a packet is no picture; only MPEG streams mark whole packets as well.
+                if self.container not in ("mpegts", "mpegps"):
+                    continue
             # A VP8 header says whether its frame is for display; other codecs pack hidden frames with shown ones.
             hidden = hidden_possible and not bytes(memoryview(raw)[:1])[0] & 0x10
-            yield Packet(raw.pts, raw.dts, raw.is_keyframe, not (hidden or raw.is_discard), raw.is_corrupt, raw)
+            yield Packet(raw.pts, raw.dts, raw.is_keyframe, not (hidden or raw.is_discard), raw)
 
     def decode(self, packet: Packet | None) -> list[Picture]:
         """Feed a packet, or None to drain; the pictures that come out, in presentation order."""
@@ -317,13 +327,21 @@ class VideoFile:
             raise ClientClosed("the request was abandoned while its video was decoded")
         try:
             frames = self._stream.codec_context.decode(None if packet is None else packet.payload)
-        except (av.FFmpegError, ValueError, MemoryError):
+        except (av.FFmpegError, ValueError, MemoryError) as exc:
             self.decode_errors += 1
+            # Decoders answer damage with "invalid data", but a size beyond max_pixels with "invalid argument".
+            self._refused_size |= isinstance(exc, av.ArgumentError)
             return []
         for frame in frames:
             if frame.width * frame.height > self._limits.max_pixels:
                 raise _too_large(frame.width, frame.height, self._limits)
         return [Picture(frame) for frame in frames]
+
+    def explain_nothing(self) -> MediaError:
+        """Why not one picture came out."""
+        if self._refused_size:
+            return ResolutionTooLarge("the pictures are too large", hint=f"at most {self._limits.max_pixels} pixels")
+        return VideoCorrupt("not one frame of the video could be decoded", hint="was the whole file sent?")
 
     def forget(self) -> None:
         """Drop the decoder's state before feeding it from another place."""
@@ -389,8 +407,7 @@ def _open_container(reader: DescriptorReader, limits: MediaLimits) -> av.contain
 
 
 def _begins_like_a_video(reader: DescriptorReader) -> bool:
-    reader.seek(0)
-    head = reader.read(2 * _TS_PACKET_BYTES + 1)
+    head = reader.read_at(0, 2 * _TS_PACKET_BYTES + 1)
     if any(head[offset : offset + len(magic)] == magic for offset, magic in _SIGNATURES):
         return True
     return len(head) > 2 * _TS_PACKET_BYTES and all(byte == 0x47 for byte in head[::_TS_PACKET_BYTES])

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from laps_server.clips import IntArray, SampledFrame, VideoInfo
-from laps_server.errors import VideoCorrupt
 from laps_server.video.decode import Packet, Picture, VideoFile
 from laps_server.video.grid import Grid
 from laps_server.video.limits import MediaLimits
@@ -109,7 +108,7 @@ class Sampler:
                 self._whole = first is not None and all(p.shown and p.pts is not None and p.pts >= first for p in fed)
                 return pictures[0]
             if packet is None:
-                raise VideoCorrupt("not one frame of the video could be decoded", hint="was the whole file sent?")
+                raise self._video.explain_nothing()
 
     def run(self, keep: Keep) -> Plan:
         """Fetch every frame that a clip uses; ``keep`` gets each under its key in the plan.
@@ -216,7 +215,7 @@ class Sampler:
             if found == count:
                 break
             if found == 0:
-                raise VideoCorrupt("not one frame of the video could be decoded")
+                raise self._video.explain_nothing()
             count = found
         self._note_length(count)
         self._note_end(last_s)
