@@ -1,0 +1,186 @@
+"""A video as chunks to send: where they come from, how many bytes they are, whether they can be had again.
+
+=======================================  ==============  ==========
+source                                   size known      can rewind
+=======================================  ==============  ==========
+path of a regular file                   yes             yes, opened again
+bytes, bytearray, memoryview             yes             yes
+binary file object that can seek         yes             yes, to where it stood
+list or tuple of bytes                   yes             yes
+pipe, socket, other file object          no              no
+generator, other iterable                no              no
+=======================================  ==============  ==========
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import os
+import stat
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Generator, Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+from laps_client.errors import BadRequest
+
+CHUNK_BYTES = 1 << 17
+
+Chunks = Generator[bytes, None, None]
+AsyncChunks = AsyncGenerator[bytes, None]
+
+
+@runtime_checkable
+class BinaryFile(Protocol):
+    """What a file object must have."""
+
+    def read(self, size: int, /) -> bytes:
+        """Up to ``size`` bytes, none at the end."""
+
+
+Video = str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryFile | Iterable[bytes]
+AsyncVideo = Video | AsyncIterable[bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """``chunks()`` begins at the first byte each time it is called; without ``can_rewind``, once only."""
+
+    chunks: Callable[[], Chunks]
+    size_bytes: int | None
+    can_rewind: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AsyncSource:
+    """As :class:`Source`, for an event loop."""
+
+    chunks: Callable[[], AsyncChunks]
+    size_bytes: int | None
+    can_rewind: bool
+
+
+def source_of(video: object) -> Source:
+    """What ``video`` is.
+
+    Raises:
+        TypeError: it is nothing that gives bytes.
+        OSError: there is no such file.
+    """
+    if isinstance(video, str | os.PathLike):
+        return _path_source(Path(video))
+    if isinstance(video, bytes | bytearray | memoryview):
+        view = memoryview(video).cast("B")
+        return Source(lambda: _pieces(view), view.nbytes, can_rewind=True)
+    if isinstance(video, io.TextIOBase):
+        raise TypeError("the file is opened as text; open it with mode 'rb'")
+    if isinstance(video, BinaryFile):
+        return _file_source(video)
+    if isinstance(video, list | tuple):
+        return Source(lambda: _parts(video), sum(len(_checked(part)) for part in video), can_rewind=True)
+    if isinstance(video, Iterable):
+        return Source(lambda: _parts(video), None, can_rewind=False)
+    if isinstance(video, AsyncIterable):
+        raise TypeError("an async iterable needs AsyncLapsClient")
+    raise TypeError(f"a video is a path, bytes, a binary file or an iterable of bytes, not {type(video).__name__}")
+
+
+def async_source_of(video: object) -> AsyncSource:
+    """As :func:`source_of`; whatever may block is read in a thread."""
+    if isinstance(video, AsyncIterable) and not isinstance(video, BinaryFile):
+        return AsyncSource(lambda: _async_parts(video), None, can_rewind=False)
+    source = source_of(video)
+    return AsyncSource(lambda: _in_thread(source.chunks()), source.size_bytes, source.can_rewind)
+
+
+def _path_source(path: Path) -> Source:
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode):  # a pipe or a device has no size, and what was read from it is gone
+        return Source(lambda: _path_chunks(path, None), None, can_rewind=False)
+    return Source(lambda: _path_chunks(path, found.st_size), found.st_size, can_rewind=True)
+
+
+def _file_source(file: BinaryFile) -> Source:
+    try:
+        seek: Callable[..., int] = file.seek  # type: ignore[attr-defined]
+        start = seek(0, os.SEEK_CUR)
+        size = max(0, seek(0, os.SEEK_END) - start)
+        seek(start)
+    except (AttributeError, OSError, ValueError):  # as files say that they cannot seek
+        return Source(lambda: _file_chunks(file, None), None, can_rewind=False)
+
+    def chunks() -> Chunks:
+        seek(start)
+        yield from _file_chunks(file, size)
+
+    return Source(chunks, size, can_rewind=True)
+
+
+def _path_chunks(path: Path, size_bytes: int | None) -> Chunks:
+    with path.open("rb", buffering=0) as file:
+        yield from _file_chunks(file, size_bytes)
+
+
+def _file_chunks(file: BinaryFile, size_bytes: int | None) -> Chunks:
+    """To the file's end, or for exactly ``size_bytes``: a file that grows is sent as long as it was."""
+    left = size_bytes
+    while left is None or left > 0:
+        chunk = _checked(file.read(CHUNK_BYTES if left is None else min(CHUNK_BYTES, left)))
+        if not chunk:
+            break
+        if left is not None:
+            left -= len(chunk)
+        yield from _pieces(chunk)
+    if left:
+        raise BadRequest(
+            f"the file ended {left} bytes before the size that it had",
+            code="source_changed",
+            hint="send it when nothing writes to it",
+        )
+
+
+def _parts(parts: Iterable[bytes]) -> Chunks:
+    for part in parts:
+        yield from _pieces(_checked(part))
+
+
+async def _async_parts(parts: AsyncIterable[bytes]) -> AsyncChunks:
+    async for part in parts:
+        for piece in _pieces(_checked(part)):
+            yield piece
+
+
+def _pieces(data: memoryview) -> Chunks:
+    for start in range(0, len(data), CHUNK_BYTES):
+        yield bytes(data[start : start + CHUNK_BYTES])
+
+
+def _checked(part: object) -> memoryview:
+    if not isinstance(part, bytes | bytearray | memoryview):
+        raise TypeError(f"the source gave {type(part).__name__} where bytes were expected")
+    return memoryview(part).cast("B")
+
+
+async def _in_thread(chunks: Chunks) -> AsyncChunks:
+    reading: asyncio.Task[bytes | None] | None = None
+    try:
+        while True:
+            reading = asyncio.create_task(asyncio.to_thread(next, chunks, None))
+            chunk = await asyncio.shield(reading)
+            if chunk is None:
+                return
+            yield chunk
+    finally:
+        if reading is None or reading.done():
+            chunks.close()
+        else:  # cancelled during a read: the thread still holds the generator
+            reading.add_done_callback(lambda task: _close_after(task, chunks))
+
+
+def _close_after(task: asyncio.Task[bytes | None], chunks: Chunks) -> None:
+    if not task.cancelled():
+        task.exception()  # nobody waits for it any more
+    with suppress(ValueError):  # the loop ended first: the thread's end closes it
+        chunks.close()
