@@ -80,8 +80,12 @@ def encode(
     pts_of: Callable[[int], int] | None = None,
     time_base: Fraction | None = None,
     metadata: Mapping[str, str] | None = None,
+    draw: Callable[[int], Picture] | None = None,
 ) -> Path:
-    """Write ``count`` numbered frames with PyAV; ``pts_of`` gives timestamps in ``time_base`` units."""
+    """Write ``count`` numbered frames with PyAV.
+
+    ``pts_of`` gives timestamps in ``time_base`` units, ``draw`` other pictures than :func:`numbered` ones.
+    """
     with av.open(str(path), "w", format=muxer, options=dict(muxer_options or {})) as out:
         out.metadata.update(metadata or {})
         stream = cast(VideoStream, out.add_stream(codec, rate=rate, options=dict(options or {})))
@@ -92,7 +96,8 @@ def encode(
             stream.time_base = time_base
             stream.codec_context.time_base = time_base
         for number in range(count):
-            frame = VideoFrame.from_ndarray(numbered(number, *size), format="rgb24")
+            picture = numbered(number, *size) if draw is None else draw(number)
+            frame = VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
             if codec == "gif":
                 frame = frame.reformat(format="rgb8")
             frame.pts = number if pts_of is None else pts_of(number)

@@ -325,6 +325,8 @@ class VideoFile:
         """Feed a packet, or None to drain; the pictures that come out, in presentation order."""
         if self._should_stop():
             raise ClientClosed("the request was abandoned while its video was decoded")
+        if packet is not None and packet.payload.has_sidedata("encryption_info"):
+            raise VideoCorrupt("the video is encrypted", hint="send it without copy protection")
         try:
             frames = self._stream.codec_context.decode(None if packet is None else packet.payload)
         except (av.FFmpegError, ValueError, MemoryError) as exc:

@@ -1,0 +1,164 @@
+"""The narrow function itself: what goes in, what comes out, how it stops."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import pkgutil
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from laps_server import video
+from laps_server.clips import ViewGrid
+from laps_server.errors import ClientClosed, LapsError
+from laps_server.video import decode
+from laps_server.video.extract import ExtractOptions, extract_views
+from laps_server.video.limits import MediaLimits
+from support_video import HEIGHT, WIDTH, encode, extract, read_number
+
+X264 = {"preset": "veryfast", "g": "20", "bf": "3"}
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return encode(tmp_path_factory.mktemp("clip") / "clip.mp4", "libx264", count=100, options=X264)
+
+
+def options(**changes: int | bool) -> ExtractOptions:
+    values: dict[str, int | bool] = {"frames": 4, "stride": 4, "short_side": 64, "crop_height": 64, "crop_width": 64}
+    return ExtractOptions(grid=ViewGrid(2, 3), **{**values, **changes})  # type: ignore[arg-type]
+
+
+def test_facts_of_the_video(clip: Path) -> None:
+    info = extract(clip).info
+    assert (info.container, info.codec, info.width, info.height) == ("mp4", "h264", WIDTH, HEIGHT)
+    assert (info.fps, info.duration_s, info.frame_count, info.rotation) == (25.0, 4.0, 100, 0)
+    assert info.sample_aspect_ratio is None
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "container", "common_name"),
+    [
+        ("a.mkv", "libsvtav1", "matroska", "av1"),
+        ("a.webm", "libvpx-vp9", "matroska", "vp9"),
+        ("a.mov", "mjpeg", "mp4", "mjpeg"),
+        ("a.ts", "mpeg2video", "mpegts", "mpeg2video"),
+    ],
+)
+def test_names_are_the_common_ones(
+    name: str, codec: str, container: str, common_name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SVT_LOG", "-1")
+    pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
+    info = extract(encode(tmp_path / name, codec, count=30, pix_fmt=pix_fmt)).info
+    assert (info.container, info.codec) == (container, common_name)
+
+
+def test_each_distinct_frame_is_held_once_and_in_order(clip: Path) -> None:
+    batch = extract(clip, views="10x3").batch
+    times = [frame.pts for frame in batch.frames]
+    assert times == sorted(set(times))
+    assert [read_number(pixels) for pixels in batch.pixels] == [frame.index for frame in batch.frames]
+    assert batch.clip_frames.shape == (10, 4)
+
+
+def test_frames_are_resized_before_they_are_kept(clip: Path) -> None:
+    batch = extract(clip, side=32).batch
+    assert {pixels.shape for pixels in batch.pixels} == {(32, 48, 3)}
+    assert batch.pixels[0].dtype == np.uint8
+
+
+def test_the_descriptor_stays_where_it_was(clip: Path) -> None:
+    descriptor = os.open(clip, os.O_RDONLY)
+    try:
+        os.lseek(descriptor, 123, os.SEEK_SET)
+        first = extract_views(descriptor, options())
+        assert os.lseek(descriptor, 0, os.SEEK_CUR) == 123
+        second = extract_views(descriptor, options())
+    finally:
+        os.close(descriptor)
+    for one, other in zip(first.batch.pixels, second.batch.pixels, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_no_descriptor_is_left_open(clip: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.mp4"
+    broken.write_bytes(clip.read_bytes()[:-200])
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    for path in (clip, broken, clip):
+        try:
+            extract(path)
+        except LapsError:
+            continue
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+def test_thumbnails_are_one_jpeg_for_each_frame(clip: Path) -> None:
+    assert extract(clip).thumbnails == ()
+    extraction = extract(clip, thumbnails=True)
+    assert len(extraction.thumbnails) == len(extraction.batch.frames)
+    for data, frame in zip(extraction.thumbnails, extraction.batch.frames, strict=True):
+        picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+        assert picture is not None
+        assert read_number(np.asarray(picture, dtype=np.uint8)) == frame.index
+
+
+@pytest.mark.parametrize("calls", [0, 1, 20, 150])
+@pytest.mark.parametrize("name", ["stop.mp4", "stop.avi", "stop.mkv"])
+def test_it_stops_when_told(calls: int, name: str, tmp_path: Path) -> None:
+    path = encode(tmp_path / name, "libx264", count=200, options=X264)
+    asked = 0
+
+    def should_stop() -> bool:
+        nonlocal asked
+        asked += 1
+        return asked > calls
+
+    with pytest.raises(ClientClosed):
+        extract(path, should_stop=should_stop)
+    assert asked == calls + 1
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"frames": 0}, {"stride": 0}, {"crop_height": 65}, {"crop_width": 65}, {"crop_width": 0}, {"threads": 0}],
+    ids=str,
+)
+def test_impossible_options_are_refused(wrong: dict[str, int]) -> None:
+    with pytest.raises(ValueError, match=r"at least 1|does not fit"):
+        options(**wrong)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_threads_change_nothing(threads: int, clip: Path) -> None:
+    descriptor = os.open(clip, os.O_RDONLY)
+    try:
+        batch = extract_views(descriptor, options(threads=threads)).batch
+    finally:
+        os.close(descriptor)
+    assert [read_number(pixels) for pixels in batch.pixels] == [frame.index for frame in batch.frames]
+
+
+def test_limits_end_a_walk_and_a_count_with_a_warning(tmp_path: Path) -> None:
+    walked = encode(tmp_path / "walked.ts", "libx264", count=100, options=X264)
+    extraction = extract(walked, limits=MediaLimits(max_packets=60))
+    assert max(frame.index or 0 for frame in extraction.batch.frames) < 60
+    assert any("first 60 packets" in warning for warning in extraction.warnings)
+
+    counted = encode(tmp_path / "counted.avi", "libx264", count=100, options={**X264, "b_strategy": "0"})
+    extraction = extract(counted, limits=MediaLimits(max_frames=50))
+    assert max(frame.index or 0 for frame in extraction.batch.frames) < 50
+    assert any("first 50 frames" in warning for warning in extraction.warnings)
+
+
+def test_av_is_imported_in_one_module_only() -> None:
+    importers = []
+    for module in pkgutil.iter_modules(video.__path__):
+        source = Path(video.__path__[0], f"{module.name}.py").read_text()
+        if any(line.split()[:2] in (["import", "av"], ["from", "av"]) for line in source.splitlines() if line.strip()):
+            importers.append(module.name)
+    assert importers == ["decode"]
+    assert inspect.getmodule(decode.VideoFile) is decode

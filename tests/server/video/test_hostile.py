@@ -1,0 +1,354 @@
+"""Files that are no video, or a video meant to hurt: each gets its own error and opens nothing."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socketserver
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from laps_server.errors import (
+    MediaError,
+    NoVideoStream,
+    ResolutionTooLarge,
+    TooManyStreams,
+    UnsupportedCodec,
+    UnsupportedContainer,
+    VideoCorrupt,
+)
+from laps_server.video.extract import MediaLimits
+from support_video import encode, extract, ffmpeg, patch_bytes
+
+X264 = {"preset": "veryfast", "g": "20", "bf": "3"}
+FAST_START = {"movflags": "faststart"}
+
+
+@pytest.fixture(scope="module")
+def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("good") / "good.mp4"
+    return encode(path, "libx264", count=150, options=X264, muxer_options=FAST_START)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("empty.mp4", b""),
+        ("one_byte.mp4", b"a"),
+        ("random.mp4", bytes((i * 7919 + i // 251) % 256 for i in range(50_000))),
+        ("text.mp4", b"not a video at all\n" * 1000),
+        ("page.mp4", b"<!doctype html><html><body>404</body></html>"),
+        ("archive.mp4", b"PK\x03\x04" + bytes(1000)),
+    ],
+)
+def test_other_files_are_no_container(name: str, content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(UnsupportedContainer):
+        extract(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "codec"),
+    [("one.png", "png"), ("moving.apng", "apng"), ("moving.webp", "libwebp_anim"), ("raw.h264", "libx264")],
+)
+def test_pictures_and_bare_streams_are_no_container(name: str, codec: str, good: Path, tmp_path: Path) -> None:
+    path = tmp_path / name
+    ffmpeg("-i", good, "-frames:v", "1" if codec == "png" else "20", "-c:v", codec, path)
+    with pytest.raises(UnsupportedContainer):
+        extract(path)
+
+
+@pytest.mark.parametrize("name", ["sound.mp4", "sound.mkv", "sound.ogg", "sound.ts"])
+def test_sound_alone_is_no_video(name: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    ffmpeg("-f", "lavfi", "-i", "sine=d=2", path)
+    with pytest.raises(NoVideoStream):
+        extract(path)
+
+
+@pytest.mark.parametrize(("name", "codec"), [("cover.m4a", "png"), ("cover.mp4", "mjpeg"), ("cover.mkv", "mjpeg")])
+def test_cover_art_is_no_video(name: str, codec: str, good: Path, tmp_path: Path) -> None:
+    picture = tmp_path / "cover.jpg"
+    ffmpeg("-i", good, "-frames:v", "1", picture)
+    path = tmp_path / name
+    sound = ["-f", "lavfi", "-i", "sine=d=2"]
+    if name.endswith("mkv"):
+        ffmpeg(*sound, "-attach", picture, "-metadata:s:t", "mimetype=image/jpeg", path)
+    else:
+        ffmpeg(*sound, "-i", picture, "-map", "0", "-map", "1", "-c:v", codec, "-disposition:v", "attached_pic", path)
+    with pytest.raises(NoVideoStream):
+        extract(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "codec"), [("a.mov", "prores"), ("a.mkv", "ffv1"), ("a.flv", "flv"), ("b.mov", "png")]
+)
+def test_codecs_that_are_not_listed(name: str, codec: str, good: Path, tmp_path: Path) -> None:
+    path = tmp_path / name
+    ffmpeg("-i", good, "-c:v", codec, "-t", "1", path)
+    with pytest.raises(UnsupportedCodec):
+        extract(path)
+
+
+def test_a_codec_that_nobody_knows(good: Path, tmp_path: Path) -> None:
+    path = tmp_path / "unknown.mp4"
+    shutil.copy(good, path)
+    patch_bytes(path, b"avc1", b"zzzz", occurrence=1)  # the first is a brand
+    with pytest.raises(UnsupportedCodec):
+        extract(path)
+
+
+def test_an_encrypted_video_is_corrupt(good: Path, tmp_path: Path) -> None:
+    path = tmp_path / "locked.mp4"
+    ffmpeg(
+        *("-i", good, "-c", "copy", "-encryption_scheme", "cenc-aes-ctr"),
+        *("-encryption_key", "76a6c65c5ea762046bd749a2e632ccbb"),
+        *("-encryption_kid", "a7e61c373e219033c21091fa607bf3b8", path),
+    )
+    with pytest.raises(VideoCorrupt):
+        extract(path)
+
+
+@pytest.mark.parametrize("count", [17, 40])
+def test_too_many_streams(count: int, tmp_path: Path) -> None:
+    path = tmp_path / "many.mkv"
+    sources = [part for _ in range(count) for part in ("-f", "lavfi", "-i", "sine=d=0.1")]
+    maps = [part for i in range(count) for part in ("-map", str(i))]
+    ffmpeg(*sources, *maps, path)
+    with pytest.raises(TooManyStreams):
+        extract(path)
+
+
+# Cut files ---------------------------------------------------------------------------------------------
+
+WAYS_TO_WRITE = [
+    ("cut.mp4", "libx264", None),
+    ("cut.mov", "mjpeg", None),
+    ("cut.mkv", "libx264", None),
+    ("cut.webm", "libvpx", None),
+    ("cut.avi", "mpeg4", None),
+    ("cut.ts", "libx264", None),
+    ("cut.mpg", "mpeg2video", "vob"),
+    ("cut.flv", "libx264", None),
+    ("cut.gif", "gif", None),
+]
+
+
+@pytest.mark.parametrize(("name", "codec", "muxer"), WAYS_TO_WRITE, ids=[way[0] for way in WAYS_TO_WRITE])
+def test_a_file_cut_at_sixty_percent_gives_its_frames_and_a_warning(
+    name: str, codec: str, muxer: str | None, tmp_path: Path
+) -> None:
+    path = encode(
+        tmp_path / name,
+        codec,
+        count=150,
+        options={"g": "20", "b": "400k"},
+        muxer=muxer,
+        muxer_options=FAST_START if name.endswith(("mp4", "mov")) else None,
+        pix_fmt={"gif": "rgb8", "mjpeg": "yuvj420p"}.get(codec, "yuv420p"),
+    )
+    assert extract(path).warnings == ()
+    with path.open("r+b") as file:
+        file.truncate(path.stat().st_size * 6 // 10)
+    extraction = extract(path)
+    assert any("cut off" in warning or "declares" in warning for warning in extraction.warnings)
+    indices = [frame.index for frame in extraction.batch.frames]
+    assert indices[0] == 0
+    assert 30 < (indices[-1] or 0) < 120
+
+
+def test_an_mp4_whose_index_was_cut_off_is_corrupt(tmp_path: Path) -> None:
+    path = encode(tmp_path / "cut.mp4", "libx264", count=150, options=X264)
+    with path.open("r+b") as file:
+        file.truncate(path.stat().st_size * 6 // 10)
+    with pytest.raises(VideoCorrupt):
+        extract(path)
+
+
+def test_a_file_cut_inside_its_first_frame_is_corrupt(good: Path, tmp_path: Path) -> None:
+    path = tmp_path / "cut.mp4"
+    data = good.read_bytes()
+    path.write_bytes(data[: data.index(b"mdat") + 60])
+    with pytest.raises(VideoCorrupt):
+        extract(path)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_scattered_damage_gives_an_answer_or_a_media_error(seed: int, tmp_path: Path) -> None:
+    for name, codec, muxer in WAYS_TO_WRITE[:1] + WAYS_TO_WRITE[2:8]:
+        path = encode(tmp_path / name, codec, count=60, options={"g": "20", "b": "400k"}, muxer=muxer)
+        data = bytearray(path.read_bytes())
+        for step in range(1 + seed * 3):
+            data[(seed * 7919 + step * 104_729) % len(data)] ^= 0xFF
+        path.write_bytes(data)
+        with suppress(MediaError):
+            assert extract(path).batch.frames
+
+
+# Giants ------------------------------------------------------------------------------------------------
+
+MEASURE = """
+import json, os, resource, sys
+from laps_server.errors import LapsError
+sys.path.insert(0, sys.argv[1])
+from support_video import extract
+from pathlib import Path
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+try:
+    extract(Path(sys.argv[2]))
+    code = "ok"
+except LapsError as error:
+    code = error.code
+after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+print(json.dumps([code, (after - before) // 1024]))
+"""
+TESTS = Path(__file__).parents[2]
+
+
+def huge_gif(path: Path, side: int) -> None:
+    edge = side.to_bytes(2, "little") * 2
+    path.write_bytes(
+        b"GIF89a"
+        + edge
+        + b"\x80\x00\x00\x00\x00\x00\xff\xff\xff"
+        + b","
+        + bytes(4)
+        + edge
+        + b"\x00\x02\x02\x4c\x01\x00;"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "codec"),
+    [
+        ("bomb.gif", None),
+        ("bomb.mp4", "libx264"),
+        ("bomb.mkv", "libx264"),
+        ("bomb.ts", "libx264"),
+        ("bomb.avi", "mjpeg"),
+        ("bomb.mov", "mjpeg"),
+        ("bomb.webm", "libvpx"),
+    ],
+)
+def test_giant_pictures_are_refused_before_they_take_memory(name: str, codec: str | None, tmp_path: Path) -> None:
+    path = tmp_path / name
+    if codec is None:
+        huge_gif(path, 16_000)
+    else:
+        side = 6000 if codec == "libvpx" else 8192
+        options = ["-preset", "ultrafast"] if codec == "libx264" else ["-cpu-used", "8", "-deadline", "realtime"]
+        ffmpeg(
+            *("-f", "lavfi", "-i", f"color=s={side}x{side}:r=10", "-frames:v", "1", "-c:v", codec),
+            *(options if codec != "mjpeg" else []),
+            path,
+        )
+    run = subprocess.run(
+        [sys.executable, "-c", MEASURE, str(TESTS), str(path)], capture_output=True, text=True, check=True
+    )
+    code, grown_mib = json.loads(run.stdout)
+    assert code == "resolution_too_large"
+    assert grown_mib < 60
+
+
+def test_a_strip_that_would_be_resized_to_a_giant_is_refused(tmp_path: Path) -> None:
+    path = encode(tmp_path / "strip.avi", "mjpeg", count=2, size=(4096, 2), pix_fmt="yuvj444p")
+    with pytest.raises(ResolutionTooLarge):
+        extract(path, side=224)
+
+
+def test_the_pixel_limit_is_the_callers(good: Path) -> None:
+    assert extract(good, limits=MediaLimits(max_pixels=128 * 64)).info.width == 96
+    with pytest.raises(ResolutionTooLarge):
+        extract(good, limits=MediaLimits(max_pixels=96 * 64 - 1))
+
+
+# References to elsewhere -------------------------------------------------------------------------------
+
+REFERENCES = {
+    "hls": (
+        "#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:10\n"
+        "#EXTINF:10,\n{url}/a.ts\n#EXTINF:10,\n{file}\n#EXT-X-ENDLIST\n"
+    ),
+    "ffconcat": "ffconcat version 1.0\nfile {file}\nfile {url}/a.mp4\n",
+    "sdp": (
+        "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\n"
+        "m=video 54321 RTP/AVP 96\na=rtpmap:96 H264/90000\n"
+    ),
+    "dash": (
+        '<?xml version="1.0"?><MPD xmlns="urn:mpeg:dash:schema:mpd:2011" type="static"><Period>'
+        '<AdaptationSet mimeType="video/mp4"><Representation id="1" bandwidth="1"><BaseURL>{url}/a.mp4</BaseURL>'
+        '<SegmentList duration="9"><SegmentURL media="{url}/b.mp4"/></SegmentList>'
+        "</Representation></AdaptationSet></Period></MPD>"
+    ),
+    "asx": '<asx version="3.0"><entry><ref href="rtsp://127.0.0.1:{port}/x"/><ref href="{url}/x"/></entry></asx>',
+    "rtsp": "[Reference]\nRef1=rtsp://127.0.0.1:{port}/x\n",
+}
+
+
+@pytest.fixture
+def listener() -> Iterator[tuple[int, list[bytes]]]:
+    """A server on this machine that must hear nothing."""
+    heard: list[bytes] = []
+
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            heard.append(self.request.recv(1024))
+
+    with socketserver.TCPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield server.server_address[1], heard
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".m3u8", ".txt"])
+@pytest.mark.parametrize("kind", sorted(REFERENCES))
+def test_playlists_are_no_container_and_open_nothing(
+    kind: str, suffix: str, good: Path, tmp_path: Path, listener: tuple[int, list[bytes]]
+) -> None:
+    port, heard = listener
+    shutil.copy(good, tmp_path / "sentinel.mp4")
+    path = tmp_path / f"reference{suffix}"
+    path.write_text(REFERENCES[kind].format(url=f"http://127.0.0.1:{port}", file="sentinel.mp4", port=port))
+    with pytest.raises(UnsupportedContainer):
+        extract(path)
+    assert heard == []
+
+
+@pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
+def test_playlists_make_no_system_call_for_a_socket_or_a_file(good: Path, tmp_path: Path) -> None:
+    shutil.copy(good, tmp_path / "sentinel.mp4")
+    paths = []
+    for kind, text in REFERENCES.items():
+        path = tmp_path / f"{kind}.mp4"
+        path.write_text(text.format(url="http://127.0.0.1:9", file="sentinel.mp4", port=9))
+        paths.append(str(path))
+    script = (
+        f"import sys; sys.path.insert(0, {str(TESTS)!r})\n"
+        "from pathlib import Path\nfrom laps_server.errors import UnsupportedContainer\n"
+        "from support_video import extract\n"
+        "refused = 0\n"
+        "for name in sys.argv[1:]:\n"
+        "    try:\n        extract(Path(name))\n"
+        "    except UnsupportedContainer:\n        refused += 1\n"
+        "print(refused)\n"
+    )
+    log = tmp_path / "calls"
+    command = ["strace", "-f", "-e", "trace=openat,open,socket,connect,bind", "-o", str(log)]
+    run = subprocess.run(
+        [*command, sys.executable, "-c", script, *paths], capture_output=True, text=True, check=False, cwd=tmp_path
+    )
+    if not log.exists() or "ptrace" in run.stderr:
+        pytest.skip("strace may not trace here")
+    assert run.stdout.strip() == str(len(paths)), run.stderr
+    calls = log.read_text().splitlines()
+    assert any(Path(paths[0]).name in call for call in calls)
+    assert [call for call in calls if "sentinel" in call or "AF_INET" in call or "connect(" in call] == []
