@@ -13,7 +13,7 @@ from laps_client.timeouts import check_seconds
 
 RETRY_STATUSES = frozenset({408, 429, 502, 503, 504})
 
-_SECONDS = re.compile(r"\d{1,9}(\.\d+)?")
+_SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]+)?")
 _MOST_DOUBLINGS = 30
 
 
@@ -68,6 +68,6 @@ def retry_after_s(headers: Mapping[str, str], now: datetime) -> float | None:
 def _http_date(value: str) -> datetime | None:
     try:
         parsed = parsedate_to_datetime(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return parsed if parsed.tzinfo is not None else parsed.replace(tzinfo=UTC)

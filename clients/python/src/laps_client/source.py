@@ -164,13 +164,15 @@ def _checked(part: object) -> memoryview:
 
 
 async def _in_thread(chunks: Chunks) -> AsyncChunks:
-    reading: asyncio.Task[bytes | None] | None = None
+    reading: asyncio.Task[bytes | Exception | None] | None = None
     try:
         while True:
-            reading = asyncio.create_task(asyncio.to_thread(next, chunks, None))
+            reading = asyncio.create_task(asyncio.to_thread(_next, chunks))
             chunk = await asyncio.shield(reading)
             if chunk is None:
                 return
+            if isinstance(chunk, Exception):
+                raise chunk
             yield chunk
     finally:
         if reading is None or reading.done():
@@ -179,8 +181,14 @@ async def _in_thread(chunks: Chunks) -> AsyncChunks:
             reading.add_done_callback(lambda task: _close_after(task, chunks))
 
 
-def _close_after(task: asyncio.Task[bytes | None], chunks: Chunks) -> None:
-    if not task.cancelled():
-        task.exception()  # nobody waits for it any more
+def _next(chunks: Chunks) -> bytes | Exception | None:
+    """An exception is handed over as a value: asyncio would replace some kinds by copies of its own."""
+    try:
+        return next(chunks, None)
+    except Exception as exc:
+        return exc
+
+
+def _close_after(_task: asyncio.Task[bytes | Exception | None], chunks: Chunks) -> None:
     with suppress(ValueError):  # the loop ended first: the thread's end closes it
         chunks.close()

@@ -1,0 +1,128 @@
+"""JSON to dataclasses: newer servers are understood, broken answers are told where they break."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator
+from dataclasses import FrozenInstanceError
+from typing import Any
+
+import pytest
+
+from laps_client import BadAnswer, Classification, ModelInfo, Models
+from laps_client.answers import Reply, result_of
+from laps_client.parsing import Mismatch, from_json
+
+BOX = {"x": 0, "y": 1, "width": 2, "height": 3}
+BODY: dict[str, Any] = {
+    "request_id": "r",
+    "model": {"name": "m", "version": 1},
+    "predictions": [{"label": "a", "index": 1, "score": 0.75}, {"label": "b", "index": 0, "score": 0.25}],
+    "frames": {"index": [0, None], "time_s": [0, 0.5], "labels": ["a", "b"], "scores": [[1, 0], [0.5, 0.5]]},
+    "views": {"temporal": 1, "spatial": 1, "used": 1},
+    "video": {
+        "container": "mp4",
+        "codec": "h264",
+        "width": 64,
+        "height": 48,
+        "fps": None,
+        "duration_s": 2,
+        "frame_count": None,
+        "rotation": 0,
+        "sample_aspect_ratio": None,
+    },
+    "timings_ms": {"upload": 1.0, "decode": 2.0, "queue": 3.0, "infer": 4.0, "total": 10.0},
+    "warnings": ["w"],
+    "thumbnails": [{"index": None, "time_s": 0.0, "jpeg": "/9g="}],
+    "explain": [{"temporal": 0, "spatial": 0, "frames": [{"index": 0, "pts": 0, "time_s": 0.0, "box": BOX}]}],
+}
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """The path of every key of every object in it."""
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, item in items:
+        if isinstance(value, dict):
+            yield (*path, key)
+        yield from places(item, (*path, key))
+
+
+def changed(path: tuple[Any, ...], change: Callable[[Any, Any], None]) -> dict[str, Any]:
+    body = copy.deepcopy(BODY)
+    holder: Any = body
+    for key in path[:-1]:
+        holder = holder[key]
+    change(holder, path[-1])
+    return body
+
+
+def set_to(value: object) -> Callable[[Any, Any], None]:
+    return lambda holder, key: holder.__setitem__(key, value)
+
+
+PLACES = list(places(BODY))
+PATH_IDS = [".".join(map(str, path)) for path in PLACES]
+
+
+def test_an_answer_is_read_and_written_back() -> None:
+    result = from_json(Classification, BODY)
+    assert result.top.label == "a"
+    assert result.frames is not None
+    assert result.frames.curve("b") == (0.0, 0.5)
+    assert type(result.frames.time_s[0]) is float
+    assert result.to_dict() == BODY
+
+
+def test_results_cannot_be_changed() -> None:
+    with pytest.raises(FrozenInstanceError):
+        from_json(Classification, BODY).request_id = "x"  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("path", PLACES, ids=PATH_IDS)
+def test_an_extra_key_beside_any_other_is_left_out(path: tuple[Any, ...]) -> None:
+    body = changed((*path[:-1], "of_a_newer_server"), set_to({"any": ["thing"]}))
+    assert from_json(Classification, body).to_dict() == BODY
+
+
+@pytest.mark.parametrize("path", PLACES, ids=PATH_IDS)
+def test_a_missing_key_is_named(path: tuple[Any, ...]) -> None:
+    with pytest.raises(Mismatch, match=rf"lacks {path[-1]}$"):
+        from_json(Classification, changed(path, lambda holder, key: holder.pop(key)))
+
+
+@pytest.mark.parametrize("path", PLACES, ids=PATH_IDS)
+def test_a_value_of_another_type_is_named(path: tuple[Any, ...]) -> None:
+    wrong = "text" if not isinstance(BODY.get(path[-1]), str) and path[-1] not in ("label", "name", "jpeg") else 3
+    if path in {("video", "container"), ("video", "codec"), ("video", "sample_aspect_ratio")}:
+        wrong = 3
+    with pytest.raises(Mismatch, match=str(path[-1])):
+        from_json(Classification, changed(path, set_to(wrong)))
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "said"),
+    [
+        (("views", "used"), True, "views.used is true or false, not an integer"),
+        (("views", "used"), 1.0, "views.used is a number, not an integer"),
+        (("views", "used"), None, "views.used is null"),
+        (("views",), None, "views is null, not an object"),
+        (("video", "fps"), 10**400, "video.fps is out of range"),
+        (("predictions",), [], "predictions is empty"),
+        (("predictions",), {}, "predictions is an object, not a list"),
+        (("frames", "scores", 1), [0.5], "a row of scores differs from labels"),
+        (("frames", "time_s"), [0.0], "index, time_s and scores differ in length"),
+        (("frames", "scores", 1, 0), "x", r"frames.scores\[1\]\[0\] is a string"),
+        (("thumbnails", 0, "jpeg"), "not base64!", r"thumbnails\[0\].jpeg is not base64"),
+        (("thumbnails", 0, "jpeg"), "ü", r"thumbnails\[0\].jpeg is not base64"),
+    ],
+)
+def test_what_does_not_fit_is_told_with_its_place(path: tuple[Any, ...], value: object, said: str) -> None:
+    with pytest.raises(Mismatch, match=said):
+        from_json(Classification, changed(path, set_to(value)))
+
+
+@pytest.mark.parametrize("kind", [Classification, Models, ModelInfo])
+def test_a_broken_answer_is_a_bad_answer_with_the_calls_id(kind: type[Classification]) -> None:
+    with pytest.raises(BadAnswer, match="lacks") as caught:
+        result_of(kind, Reply(200, {}, b"{}"), "mine")
+    assert (caught.value.status, caught.value.request_id) == (200, "mine")

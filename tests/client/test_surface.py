@@ -1,0 +1,80 @@
+"""What a user of the package sees: the same methods twice, types, and a light import."""
+
+from __future__ import annotations
+
+import inspect
+import subprocess
+import sys
+from importlib import resources
+from importlib.metadata import requires, version
+from typing import Any
+
+import pytest
+
+import laps_client
+from laps_client import AsyncLapsClient, BadRequest, LapsClient, Timeouts
+from laps_client.timeouts import Deadline, ShrinkingTimeouts
+
+
+def methods(kind: type) -> dict[str, Any]:
+    return {name: member for name, member in vars(kind).items() if inspect.isfunction(member) and name[0] != "_"}
+
+
+def test_both_clients_have_the_same_methods_and_arguments() -> None:
+    blocking, waiting = methods(LapsClient), methods(AsyncLapsClient)
+    assert set(blocking) == set(waiting) == {"classify", "models", "model", "ready", "close"}
+    for name, method in blocking.items():
+        ours, theirs = inspect.signature(method), inspect.signature(waiting[name])
+        assert str(ours).replace("Video", "AsyncVideo") == str(theirs).replace("'Video", "'AsyncVideo")
+        assert not inspect.iscoroutinefunction(method)
+        assert inspect.iscoroutinefunction(waiting[name])
+    made, made_async = (str(inspect.signature(kind)) for kind in (LapsClient, AsyncLapsClient))
+    assert made.replace("httpx.Client", "httpx.AsyncClient") == made_async
+
+
+def test_importing_it_loads_nothing_heavy() -> None:
+    code = "import sys, laps_client; print(*sorted({name.split('.')[0] for name in sys.modules}))"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert "laps_client" in loaded
+    assert "httpx" in loaded
+    heavy = {"torch", "fastapi", "starlette", "pydantic", "av", "numpy", "onnxruntime", "laps_server", "laps_export"}
+    assert heavy.isdisjoint(loaded)
+
+
+def test_httpx_is_the_only_dependency_and_types_are_shipped() -> None:
+    assert [line for line in requires("laps-client") or [] if "extra ==" not in line] == ["httpx<1,>=0.28"]
+    assert resources.files("laps_client").joinpath("py.typed").is_file()
+    assert laps_client.__version__ == version("laps-client")
+
+
+def test_every_exported_name_is_there() -> None:
+    assert all(hasattr(laps_client, name) for name in laps_client.__all__)
+    assert len(set(laps_client.__all__)) == len(laps_client.__all__)
+
+
+@pytest.mark.parametrize("url", ["127.0.0.1:8000", "localhost", "ftp://host", "http://", "", "http://host:port"])
+@pytest.mark.parametrize("kind", [LapsClient, AsyncLapsClient])
+def test_an_address_that_cannot_be_one_is_refused_at_once(kind: type[LapsClient], url: str) -> None:
+    with pytest.raises(BadRequest) as caught:
+        kind(url)
+    assert caught.value.code == "bad_address"
+    assert "http://127.0.0.1:8000" in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize("name", ["connect_s", "write_s", "read_s", "total_s"])
+@pytest.mark.parametrize("value", [0, -1, float("nan"), float("inf")])
+def test_a_timeout_that_is_no_time_is_refused(name: str, value: float) -> None:
+    with pytest.raises(ValueError, match=name):
+        Timeouts(**{name: value})
+
+
+def test_timeouts_shrink_with_the_deadline() -> None:
+    limits = Timeouts(connect_s=5, write_s=30, read_s=300, total_s=None)
+    free = ShrinkingTimeouts(limits, Deadline.after(None), read_until_deadline=False)
+    assert dict(free) == {"connect": 5, "write": 30, "read": 300, "pool": None}
+    soon = ShrinkingTimeouts(limits, Deadline.after(10), read_until_deadline=False)
+    assert dict(soon) == pytest.approx({"connect": 5, "write": 10, "read": 10, "pool": 10}, abs=0.5)
+    far = ShrinkingTimeouts(limits, Deadline.after(1000), read_until_deadline=True)
+    assert far["read"] == pytest.approx(1000, abs=0.5)
+    over = ShrinkingTimeouts(limits, Deadline(0.0), read_until_deadline=True)
+    assert all(value is not None and 0 < value < 0.1 for value in over.values()), "0 would not wait, but not block"
