@@ -241,3 +241,41 @@ def patch_bytes(path: Path, old: bytes, new: bytes, *, occurrence: int = 0) -> N
 def numbers_in(sequence: Sequence[Sequence[int]]) -> set[int]:
     """All numbers of some clips."""
     return {number for clip in sequence for number in clip}
+
+
+def repeat(source: Path, path: Path, times_over: int, *, muxer: str | None = None) -> Path:
+    """Write the packets of ``source`` ``times_over`` times, one behind the other, without encoding them again."""
+    with av.open(str(source)) as given:
+        is_av1 = given.streams.video[0].codec_context.codec.canonical_name == "av1"
+    if is_av1:  # PyAV looks for an encoder by the decoder's name, and there is none
+        ffmpeg("-stream_loop", str(times_over - 1), "-i", source, "-c", "copy", path)
+        return path
+    with av.open(str(source)) as given, av.open(str(path), "w", format=muxer) as out:
+        stream = given.streams.video[0]
+        packets = [packet for packet in given.demux(stream) if packet.pts is not None]
+        times = [packet.pts for packet in packets if packet.pts is not None]
+        shown = sorted(times)
+        span = round((shown[-1] - shown[0]) * len(shown) / (len(shown) - 1))
+        # Decoding times as late as the order allows: Matroska does not keep them.
+        delay = max(due - time for due, time in zip(shown, times, strict=True))
+        copy = out.add_stream_from_template(stream)
+        raw = [bytes(packet) for packet in packets]
+        for turn in range(times_over):
+            for data, packet, time, due in zip(raw, packets, times, shown, strict=True):
+                again = av.Packet(data)
+                again.stream = copy
+                again.time_base = packet.time_base
+                again.pts = time + turn * span
+                again.dts = due - delay + turn * span
+                again.duration = packet.duration
+                again.is_keyframe = packet.is_keyframe
+                out.mux(again)
+    return path
+
+
+def peak_kib() -> int:
+    """The most memory that this process has held since it was started, its parent's left out."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1])
+    raise RuntimeError("no VmHWM in /proc/self/status")

@@ -195,19 +195,18 @@ def test_scattered_damage_gives_an_answer_or_a_media_error(seed: int, tmp_path: 
 # Giants ------------------------------------------------------------------------------------------------
 
 MEASURE = """
-import json, os, resource, sys
+import json, sys
 from laps_server.errors import LapsError
 sys.path.insert(0, sys.argv[1])
-from support_video import extract
+from support_video import extract, peak_kib
 from pathlib import Path
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+before = peak_kib()
 try:
     extract(Path(sys.argv[2]))
     code = "ok"
 except LapsError as error:
     code = error.code
-after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-print(json.dumps([code, (after - before) // 1024]))
+print(json.dumps([code, (peak_kib() - before) // 1024]))
 """
 TESTS = Path(__file__).parents[2]
 
