@@ -1,0 +1,96 @@
+"""The examples of docs/client.md and of the client's README, run against a real server."""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import doctest
+import inspect
+import io
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from laps_client import LapsClient, RetryPolicy, Timeouts, errors
+from laps_client.foreign import MEANINGS
+from support_server import ServerProcess
+
+ROOT = Path(__file__).parents[2]
+PAGES = {"client.md": ROOT / "docs/client.md", "README.md": ROOT / "clients/python/README.md"}
+CLIENT_MD = PAGES["client.md"].read_text()
+URL = "http://127.0.0.1:8000"
+
+_BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def blocks(page: Path) -> list[tuple[str, str]]:
+    return _BLOCK.findall(page.read_text())
+
+
+@pytest.mark.parametrize("page", PAGES.values(), ids=PAGES.keys())
+def test_sessions_print_what_they_say(
+    page: Path, server: ServerProcess, clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = "\n".join(text for kind, text in blocks(page) if kind == "pycon")
+    assert URL in session
+    monkeypatch.chdir(clip.parent)
+    test = doctest.DocTestParser().get_doctest(session.replace(URL, server.url), {}, page.name, str(page), 0)
+    assert len(test.examples) > 5
+    runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS)
+    said = io.StringIO()
+    with contextlib.redirect_stdout(io.StringIO()):
+        result = runner.run(test, out=said.write)
+    assert result.failed == 0, said.getvalue()
+
+
+def test_programs_print_what_they_say(server: ServerProcess, clip: Path) -> None:
+    found = blocks(PAGES["client.md"])
+    programs = [(code, found[place + 1]) for place, (kind, code) in enumerate(found) if kind == "python"]
+    assert programs
+    for code, (kind, expected) in programs:
+        assert kind == "text"
+        command = [sys.executable, "-W", "error", "-c", code.replace(URL, server.url)]
+        done = subprocess.run(command, cwd=clip.parent, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stdout, done.stderr) == (0, expected, "")
+
+
+def test_the_tree_shown_is_the_one_in_the_code() -> None:
+    picture = str(inspect.getdoc(errors)).split("::\n\n")[1].split("\n\n")[0]
+    assert inspect.cleandoc(picture) in CLIENT_MD
+
+
+def test_every_option_of_classify_is_listed() -> None:
+    options = [
+        name
+        for name, item in inspect.signature(LapsClient.classify).parameters.items()
+        if item.kind is item.KEYWORD_ONLY
+    ]
+    table = CLIENT_MD.split("| option | |")[1].split("\n\n")[0]
+    assert re.findall(r"`(\w+)`", " ".join(line.split("|")[1] for line in table.splitlines()[2:])) == options
+
+
+def test_every_code_of_the_clients_own_is_listed() -> None:
+    package = Path(inspect.getfile(LapsClient)).parent
+    written = {
+        keyword.value.value
+        for path in package.glob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call)
+        for keyword in node.keywords
+        if keyword.arg == "code" and isinstance(keyword.value, ast.Constant)
+    }
+    table = CLIENT_MD.split("| code | |")[1].split("\n\n")[0]
+    listed = set(re.findall(r"`([a-z]+_[a-z]+|timeout)`", table))
+    assert listed == written | {meaning.code for meaning in MEANINGS.values()}
+
+
+def test_the_defaults_shown_are_the_defaults() -> None:
+    shown = re.search(r"timeouts=(Timeouts\(.*?\)).*?retries=(RetryPolicy\(.*?\))", CLIENT_MD, re.DOTALL)
+    assert shown is not None
+    names = {"Timeouts": Timeouts, "RetryPolicy": RetryPolicy}
+    assert eval(shown[1], names) == Timeouts()
+    assert eval(shown[2], names) == RetryPolicy()
+    assert all(f"{name}=" in shown[0] for name in (*Timeouts.__slots__, *RetryPolicy.__slots__))
