@@ -53,6 +53,7 @@ def no_walk(monkeypatch: pytest.MonkeyPatch) -> None:
     ("name", "codec", "options", "rate"),
     [
         ("h264.mp4", "libx264", X264, Fraction(25)),
+        ("h264_fragments.mp4", "libx264", X264, Fraction(25)),
         ("h264.mkv", "libx264", X264, Fraction(25)),
         ("h264_open_gop.mkv", "libx264", OPEN_GOP, Fraction(25)),
         ("h264_ntsc.mkv", "libx264", X264, Fraction(24000, 1001)),
@@ -63,7 +64,8 @@ def no_walk(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_long_indexed_files_are_sought_and_give_the_same_frames(
     name: str, codec: str, options: dict[str, str], rate: Fraction, tmp_path: Path, read: list[int]
 ) -> None:
-    path = encode(tmp_path / name, codec, count=COUNT, options=options, rate=rate)
+    fragments = {"movflags": "frag_keyframe+empty_moov"} if "fragments" in name else None
+    path = encode(tmp_path / name, codec, count=COUNT, options=options, rate=rate, muxer_options=fragments)
     extraction = assert_same_as_straight(path, views=5, frames=8, stride=8)
     assert all(frame.index is not None for frame in extraction.batch.frames)
     assert len(read) < COUNT / 4

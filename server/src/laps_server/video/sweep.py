@@ -87,17 +87,24 @@ class WalkedRoute:
 class Sweep:
     """One pass over a video for the frames whose timestamps are in increasing ``wanted``.
 
-    ``keep`` gets each of them once, in order.
+    ``keep`` gets each of them once, in order. Entering over and over is bounded by ``max_packets`` decoded.
     """
 
     def __init__(
-        self, video: VideoFile, route: Route, wanted: Sequence[int], keep: Callable[[int, Picture], None]
+        self,
+        video: VideoFile,
+        route: Route,
+        wanted: Sequence[int],
+        keep: Callable[[int, Picture], None],
+        *,
+        max_packets: int,
     ) -> None:
         self._video = video
         self._route = route
         self._wanted = wanted
         self._keep = keep
         self._done = 0
+        self._budget = max_packets
 
     def run(self) -> None:
         """Fetch every wanted frame; raises :class:`Untrusted` where one does not come out of the decoder."""
@@ -121,6 +128,9 @@ class Sweep:
         while not draining:
             packet = next(entry.packets, None)
             draining = packet is None
+            self._budget -= 1
+            if self._budget < 0:
+                raise Untrusted("too much was decoded for the frames that came of it")
             if packet is not None and packet.shown and packet.pts is not None and packet.pts >= entry.start_pts:
                 heappush(due, packet.pts)
             for picture in self._video.decode(packet):

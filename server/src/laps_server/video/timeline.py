@@ -6,10 +6,11 @@ frames there are, their timestamps and where decoding may begin.
 
 from __future__ import annotations
 
-import itertools
 from array import array
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
+
+import numpy as np
 
 from laps_server.video.decode import VideoFile
 from laps_server.video.limits import MediaLimits
@@ -74,9 +75,10 @@ def walk(video: VideoFile, first_pts: int, limits: MediaLimits) -> Walk:
         if position + 1 >= limits.max_packets:
             cut_short = True
             break
-    times = array("q", sorted(time for time in times if time >= first_pts))
-    if not times or times[0] != first_pts or any(a == b for a, b in itertools.pairwise(times)):
+    ordered = np.sort(np.frombuffer(times, dtype=np.int64))
+    ordered = ordered[ordered >= first_pts]
+    if not len(ordered) or ordered[0] != first_pts or (np.diff(ordered) == 0).any():
         trouble = trouble or "presentation times repeat or begin elsewhere"
     if trouble is not None:
         raise Untrusted(trouble, packets=shown)
-    return Walk(times, key_times, key_packets, cut_short)
+    return Walk(array("q", ordered.tobytes()), key_times, key_packets, cut_short)

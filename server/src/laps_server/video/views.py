@@ -27,7 +27,7 @@ from laps_server.video.sampling import (
 )
 from laps_server.video.seek import SeekRoute
 from laps_server.video.straight import decode_counting
-from laps_server.video.sweep import Sweep, WalkedRoute
+from laps_server.video.sweep import Route, Sweep, WalkedRoute
 from laps_server.video.timeline import Untrusted, Walk, walk
 
 Keep = Callable[[int, Picture], None]
@@ -35,6 +35,7 @@ DEFAULT_FPS = 25
 # Up to here all packets are counted even where an index would allow seeking: it costs next to nothing.
 WALK_SECONDS = 120
 WALK_BYTES = 64 * 1024 * 1024
+MAX_STAMPS = 4096  # entries of an index that are checked against a steady rate
 END_OF_TIME = 2**62
 # A stream may end this much before its declared end without being called cut.
 ENDS_EARLY_S = 0.5
@@ -133,7 +134,7 @@ class Sampler:
     def _by_index(self, first_pts: int, keep: Keep) -> Plan:
         if self._video.container == "mp4" and self._count is not None and self._duration is not None:
             return self._by_windows(first_pts, self._count, self._duration, keep)
-        if self._video.container == "matroska" and self._is_long():
+        if self._video.container in ("mp4", "matroska") and self._is_long():
             return self._by_grid(first_pts, keep)
         raise Untrusted("no index to go by")
 
@@ -159,7 +160,7 @@ class Sampler:
                 self._note_end(near.timestamps[-1] - first_pts)
         self._note_length(count)
         plan = Plan.of(np.stack(rows), lambda key: self._frame(numbers.get(key), key - first_pts))
-        Sweep(self._video, route, plan.keys, keep).run()
+        self._fetch(route, plan, keep)
         return plan
 
     def _by_grid(self, first_pts: int, keep: Keep) -> Plan:
@@ -170,7 +171,8 @@ class Sampler:
         route = SeekRoute(self._video, first_pts, numbered=False)
         end = first_pts + int(seconds / self._video.time_base)
         tail = route.around(end, END_OF_TIME).timestamps
-        stamps = [self._video.index_timestamp(i) for i in range(self._video.index_length)]
+        entries = self._video.index_length
+        stamps = [self._video.index_timestamp(i) for i in range(0, entries, 1 + entries // MAX_STAMPS)]
         if not (grid.is_usable and tail and grid.is_regular(tail) and len(stamps) > 1 and grid.holds(stamps)):
             raise Untrusted("frames do not come at a steady rate")
         count = grid.number(tail[-1]) + 1
@@ -185,7 +187,7 @@ class Sampler:
         self._note_length(count)
         self._note_end(tail[-1] - first_pts)
         plan = Plan.of(keys, lambda key: self._frame(grid.number(key), key - first_pts))
-        Sweep(self._video, route, plan.keys, keep).run()
+        self._fetch(route, plan, keep)
         return plan
 
     # By all packets ----------------------------------------------------------------------------------
@@ -200,7 +202,7 @@ class Sampler:
         self._note_end(relative[-1])
         if walked.cut_short:
             self.warnings.append(f"only the first {self._limits.max_packets} packets were looked at")
-        Sweep(self._video, WalkedRoute(self._video, walked), plan.keys, keep).run()
+        self._fetch(WalkedRoute(self._video, walked), plan, keep)
         return plan
 
     # By all pictures ---------------------------------------------------------------------------------
@@ -232,6 +234,9 @@ class Sampler:
         stamps = array("q", (round(number * step) for number in range(count)))
         clips = clips_of(stamps, self._count, self._duration, self._sampling)
         return Plan.of(clips, lambda key: self._frame(key, stamps[key])), stamps[-1]
+
+    def _fetch(self, route: Route, plan: Plan, keep: Keep) -> None:
+        Sweep(self._video, route, plan.keys, keep, max_packets=self._limits.max_frames).run()
 
     # What to tell ------------------------------------------------------------------------------------
 
