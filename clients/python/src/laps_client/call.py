@@ -38,6 +38,8 @@ MAX_ANSWER_BYTES = 256 << 20  # far above any answer, far below what an endless 
 _ANSWER_MARGIN_S = 0.25
 _ANSWER_MARGIN_SHARE = 0.1
 
+_LATE_HINT = "allow a longer deadline_s, or ask for fewer views, as in views='1x1'"
+
 
 @dataclass(frozen=True, slots=True)
 class Request(Generic[T]):
@@ -74,6 +76,7 @@ class Call(Generic[T]):
         self._retries = retries
         self._timeouts = ShrinkingTimeouts(timeouts, deadline, read_until_deadline=request.tell_deadline)
         self._attempt = 0
+        self._earlier: LapsError | None = None
 
     def arguments(self) -> dict[str, Any]:
         """Begin an attempt: the arguments of httpx's ``build_request``, but for the body.
@@ -140,10 +143,11 @@ class Call(Generic[T]):
         if isinstance(exc, BadAnswer) or (self.upload is not None and exc is self.upload.failure):
             raise exc
         if isinstance(exc, TimeIsUp) or self._ran_out(exc):
+            earlier = f"; the one before: {self._earlier.message}" if self._earlier is not None else ""
             raise DeadlineExceeded(
-                f"no answer before the call's deadline, in attempt {self._attempt}",
+                f"{self._server()}: no answer before the call's deadline, in attempt {self._attempt}{earlier}",
                 code="deadline_exceeded",
-                hint="allow a longer deadline_s, or ask for fewer views, as in views='1x1'",
+                hint=_LATE_HINT if self.upload is not None else None,
                 request_id=self._request.request_id,
             ) from exc
         error = translated(exc, where=self._server(), request_id=self._request.request_id)
@@ -156,6 +160,7 @@ class Call(Generic[T]):
             wait_s = None
         if wait_s is None or wait_s >= self.deadline.remaining_s:
             raise error from cause
+        self._earlier = error
         return wait_s
 
     def _ran_out(self, exc: Exception) -> bool:

@@ -25,6 +25,7 @@ T = TypeVar("T")
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")  # the server replaces any other with one of its own
 _ONCE = RetryPolicy(attempts=1)
+_READY_S = 10.0  # whoever asks for readiness wants to know now; a server that is silent for so long is not ready
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,11 +110,12 @@ class Calls:
     def ready(self) -> Call[Readiness]:
         """``GET /readyz``, once: a caller that waits for readiness asks again by itself."""
         request = self._request("GET", "/readyz", readiness_of, accepted=frozenset({OK, NOT_READY}))
-        return self._get(request, retries=_ONCE)
+        most_s = min(_READY_S, self._timeouts.total_s or _READY_S)
+        return Call(request, timeouts=self._timeouts, retries=_ONCE, deadline=Deadline.after(most_s))
 
-    def _get(self, request: Request[T], *, retries: RetryPolicy | None = None) -> Call[T]:
+    def _get(self, request: Request[T]) -> Call[T]:
         deadline = Deadline.after(self._timeouts.total_s)
-        return Call(request, timeouts=self._timeouts, retries=retries or self._retries, deadline=deadline)
+        return Call(request, timeouts=self._timeouts, retries=self._retries, deadline=deadline)
 
     def _request(
         self,
