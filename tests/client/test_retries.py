@@ -175,6 +175,15 @@ def test_a_retry_after_beyond_the_bound_ends_the_call(connect: Connect, flaky: F
     assert time.monotonic() - began < 1
 
 
+def test_a_wait_beyond_the_deadline_is_not_begun(connect: Connect, flaky: Flaky) -> None:
+    flaky_server = flaky(failing(503, "storage_full", {"Retry-After": "5"}))
+    began = time.monotonic()
+    with pytest.raises(Unavailable) as caught:
+        connect(flaky_server.url, retries=QUICK).classify(b"video", deadline_s=3)
+    assert caught.value.code == "storage_full"
+    assert time.monotonic() - began < 1.5
+
+
 @pytest.mark.parametrize("broken", [dropping_after(500), failing(503, "overloaded")], ids=["drop", "503"])
 def test_a_source_that_cannot_rewind_is_never_sent_twice(connect: Connect, flaky: Flaky, broken: Step) -> None:
     flaky_server = flaky(broken)
