@@ -20,7 +20,8 @@ from laps_server.aggregate import clip_logits
 from laps_server.clips import Float32Array, UInt8Array, ViewGrid
 from laps_server.engines.base import EngineInfo
 from laps_server.engines.ort import OrtEngine
-from laps_server.pipeline import Classification, ClassifyOptions, Pipeline, ServedModel
+from laps_server.events import Classification, ClassifyOptions
+from laps_server.pipeline import Pipeline, ServedModel
 from laps_server.repository import discover
 from laps_server.scheduler import Scheduler
 from laps_server.video.extract import MediaLimits

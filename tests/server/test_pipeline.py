@@ -24,7 +24,8 @@ from laps_server.errors import (
     UnsupportedContainer,
     VersionNotFound,
 )
-from laps_server.pipeline import Classification, ClassifyOptions, Decoded, Partial, Pipeline, ServedModel
+from laps_server.events import Classification, ClassifyOptions, Decoded, Partial
+from laps_server.pipeline import Pipeline, ServedModel
 from laps_server.repository import discover
 from laps_server.runtime import build_pipeline
 from laps_server.scheduler import Scheduler

@@ -18,9 +18,9 @@ from rich.console import Console
 from laps_server import __version__
 from laps_server.clips import ViewGrid
 from laps_server.errors import LapsError
+from laps_server.events import ClassifyOptions
 from laps_server.logs import configure_logging
 from laps_server.offline import Output, classify_files, list_models
-from laps_server.pipeline import ClassifyOptions
 from laps_server.serve import serve as run_server
 from laps_server.settings import Settings
 

@@ -18,7 +18,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from laps_server.errors import BadParameter, LapsError
-from laps_server.pipeline import Classification, ClassifyOptions, Pipeline
+from laps_server.events import Classification, ClassifyOptions
+from laps_server.pipeline import Pipeline
 from laps_server.repository import discover
 from laps_server.runtime import build_pipeline
 from laps_server.settings import Settings

@@ -17,14 +17,11 @@ import numpy as np
 
 from laps_server.aggregate import frame_logits, probabilities, rank, video_logits
 from laps_server.clips import (
-    CropBox,
     Float32Array,
     FrameBatch,
     FrameScores,
-    SampledFrame,
     ScoredLabel,
     UInt8Array,
-    VideoInfo,
     ViewGrid,
 )
 from laps_server.deadline import within
@@ -35,91 +32,21 @@ from laps_server.errors import (
     ShuttingDown,
     VersionNotFound,
 )
+from laps_server.events import (
+    DEFAULT_TOP_K,
+    Classification,
+    ClassifyOptions,
+    Decoded,
+    Event,
+    Partial,
+    ReplayView,
+    StageTimes,
+)
 from laps_server.repository import ModelFiles
 from laps_server.scheduler import Scheduler
 from laps_server.video.extract import Extraction, ExtractOptions, MediaLimits
 from laps_server.video.preprocess import assemble_clip, view_boxes
 from laps_server.video.worker import DecodePool
-
-DEFAULT_TOP_K = 5
-
-
-@dataclass(frozen=True, slots=True)
-class ClassifyOptions:
-    """What a request asks for; None stands for the model's or the server's default.
-
-    ``top_k`` of None is :data:`DEFAULT_TOP_K`, or all labels where there are fewer. ``deadline`` is a point of
-    ``time.monotonic()``, so that it can have begun with the upload.
-    """
-
-    model: str | None = None
-    version: int | None = None
-    top_k: int | None = None
-    views: ViewGrid | None = None
-    frames: bool = True
-    thumbnails: bool = False
-    explain: bool = False
-    deadline: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class StageTimes:
-    """Seconds of each stage: ``queue`` until the first view ran, ``infer`` this request's share of the calls."""
-
-    decode_s: float
-    queue_s: float
-    infer_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class ReplayView:
-    """Exactly what one view was made of: its place in the grid, its frames and its crop of each."""
-
-    temporal: int
-    spatial: int
-    frames: tuple[SampledFrame, ...]
-    boxes: tuple[CropBox, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Decoded:
-    """The video is decoded and its views are in line."""
-
-    video: VideoInfo
-    views_total: int
-    warnings: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Partial:
-    """One more view is done; ``predictions`` rank the views so far."""
-
-    views_done: int
-    views_total: int
-    predictions: tuple[ScoredLabel, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Classification:
-    """The whole answer. ``logits`` ``[K]`` and ``view_logits`` ``[V, T, K]`` are before temperature."""
-
-    model: str
-    version: int
-    predictions: tuple[ScoredLabel, ...]
-    frames: FrameScores | None
-    grid: ViewGrid
-    views_used: int
-    video: VideoInfo
-    times: StageTimes
-    warnings: tuple[str, ...]
-    sampled: tuple[SampledFrame, ...]
-    thumbnails: tuple[bytes, ...]
-    replay: tuple[ReplayView, ...]
-    logits: Float32Array
-    view_logits: Float32Array
-
-
-Event = Decoded | Partial | Classification
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,8 @@ import base64
 
 from laps_server.api import schemas
 from laps_server.clips import MAX_TEMPORAL_VIEWS, SPATIAL_VIEWS, FrameScores
-from laps_server.pipeline import Classification, Pipeline, ReplayView, ServedModel
+from laps_server.events import Classification, ReplayView
+from laps_server.pipeline import Pipeline, ServedModel
 from laps_server.settings import Settings
 
 _MS = 1000.0

@@ -18,7 +18,8 @@ from laps_server.api.uploads import FIELD, UploadLimits, received_upload
 from laps_server.clips import ViewGrid
 from laps_server.deadline import within
 from laps_server.errors import BadParameter
-from laps_server.pipeline import ClassifyOptions, Pipeline
+from laps_server.events import ClassifyOptions
+from laps_server.pipeline import Pipeline
 from laps_server.settings import Settings
 
 router = APIRouter()
