@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+import av
 import pytest
 
 from laps_server.errors import (
@@ -23,6 +24,7 @@ from laps_server.errors import (
     UnsupportedContainer,
     VideoCorrupt,
 )
+from laps_server.video import decode
 from laps_server.video.extract import MediaLimits
 from support_video import encode, extract, ffmpeg, patch_bytes
 
@@ -61,8 +63,9 @@ def test_other_files_are_no_container(name: str, content: bytes, tmp_path: Path)
 def test_pictures_and_bare_streams_are_no_container(name: str, codec: str, good: Path, tmp_path: Path) -> None:
     path = tmp_path / name
     ffmpeg("-i", good, "-frames:v", "1" if codec == "png" else "20", "-c:v", codec, path)
-    with pytest.raises(UnsupportedContainer):
+    with pytest.raises(UnsupportedContainer) as refusal:
         extract(path)
+    assert isinstance(refusal.value.__cause__, av.FFmpegError)  # before its demuxer saw the file, not after
 
 
 @pytest.mark.parametrize("name", ["sound.mp4", "sound.mkv", "sound.ogg", "sound.ts"])
@@ -158,6 +161,7 @@ def test_a_file_cut_at_sixty_percent_gives_its_frames_and_a_warning(
     with path.open("r+b") as file:
         file.truncate(path.stat().st_size * 6 // 10)
     extraction = extract(path)
+    assert not any("timestamps" in warning for warning in extraction.warnings)
     assert any("cut off" in warning or "declares" in warning for warning in extraction.warnings)
     indices = [frame.index for frame in extraction.batch.frames]
     assert indices[0] == 0
@@ -320,6 +324,20 @@ def test_playlists_are_no_container_and_open_nothing(
     with pytest.raises(UnsupportedContainer):
         extract(path)
     assert heard == []
+
+
+def test_no_file_is_opened_even_where_a_playlist_is_read(
+    good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The protocol list holds by itself: here the format list lets a playlist in."""
+    monkeypatch.setattr(decode, "FORMAT_WHITELIST", "concat,mov")
+    monkeypatch.setattr(decode, "CONTAINERS", {**decode.CONTAINERS, "concat": "concat"})
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(good, "sentinel.mp4")
+    path = tmp_path / "list.mp4"
+    path.write_text("ffconcat version 1.0\nfile sentinel.mp4\n")
+    with pytest.raises(UnsupportedContainer):
+        extract(path)
 
 
 @pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")

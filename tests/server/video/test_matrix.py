@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import av
 import pytest
 
 from laps_server.video.decode import Packet, Picture, VideoFile
@@ -20,9 +21,10 @@ QUIET_HEVC = "log-level=none:keyint=20:min-keyint=20:scenecut=0:pools=1:frame-th
 X264 = {"preset": "veryfast", "g": "20", "keyint_min": "20", "sc_threshold": "0", "bf": "3", "b_strategy": "0"}
 X265 = {"preset": "ultrafast", "x265-params": f"{QUIET_HEVC}:bframes=3:open-gop=0"}
 X265_OPEN = {"preset": "ultrafast", "x265-params": f"{QUIET_HEVC}:bframes=3:open-gop=1"}
+# Pictures that follow a key frame in the file, are shown before it, and come out even where decoding begins there.
+X265_LEADING = {"preset": "ultrafast", "x265-params": f"{QUIET_HEVC}:bframes=3:open-gop=0:radl=2"}
 MPEG = {"g": "12", "bf": "2", "b": "800k"}
 VP8 = {"g": "20", "b": "400k", "deadline": "realtime", "cpu-used": "8"}
-VP8_HIDDEN = {"g": "30", "b": "400k", "auto-alt-ref": "1", "lag-in-frames": "12", "cpu-used": "5"}
 VP9 = {"g": "20", "b": "400k", "deadline": "realtime", "cpu-used": "8"}
 VP9_HIDDEN = {"g": "30", "b": "400k", "auto-alt-ref": "1", "lag-in-frames": "12", "cpu-used": "5"}
 AV1 = {"preset": "12", "g": "20", "svtav1-params": "lp=1"}
@@ -48,6 +50,7 @@ CELLS = [
     Cell("h264_one_gop.mp4", "libx264", {**X264, "g": "1000", "keyint_min": "1000"}, share=ONE_KEY_FRAME),
     Cell("hevc.mp4", "libx265", X265),
     Cell("hevc_open_gop.mp4", "libx265", X265_OPEN),
+    Cell("hevc_leading_pictures.mp4", "libx265", X265_LEADING, share=0.55),  # two frames more at every entry
     Cell("av1.mp4", "libsvtav1", AV1),
     Cell("vp9.mp4", "libvpx-vp9", VP9),
     Cell("mpeg4.mp4", "mpeg4", MPEG),
@@ -69,7 +72,6 @@ CELLS = [
     Cell("mpeg1.mkv", "mpeg1video", MPEG),
     Cell("mjpeg.mkv", "mjpeg", pix_fmt="yuvj420p"),
     Cell("vp8.webm", "libvpx", VP8),
-    Cell("vp8_hidden_frames.webm", "libvpx", VP8_HIDDEN, share=0.6),
     Cell("vp9.webm", "libvpx-vp9", VP9),
     Cell("vp9_hidden_frames.webm", "libvpx-vp9", VP9_HIDDEN),
     Cell("av1.webm", "libsvtav1", AV1),
@@ -141,6 +143,18 @@ def test_theora_gives_the_frames_of_a_straight_decode(name: str, tmp_path: Path,
     extraction = assert_same_as_straight(path, views=4, frames=3, stride=3)
     assert all(frame.index is not None for frame in extraction.batch.frames)
     assert sum(decoded) <= SEEKS * COUNT
+
+
+def test_vp8_packets_that_show_nothing_are_no_frames(tmp_path: Path, decoded: list[int]) -> None:
+    source = encode(tmp_path / "source.mp4", "libx264", count=COUNT, options={"crf": "10"})
+    path, notes = tmp_path / "hidden.webm", tmp_path / "notes"
+    encoder = ["-c:v", "libvpx", "-b:v", "100k", "-auto-alt-ref", "1", "-lag-in-frames", "16", "-g", "40"]
+    ffmpeg("-i", source, *encoder, "-pass", "1", "-passlogfile", notes, "-f", "null", "-")
+    ffmpeg("-i", source, *encoder, "-pass", "2", "-passlogfile", notes, path)
+    with av.open(str(path)) as file:
+        assert sum(packet.size > 0 for packet in file.demux()) > COUNT
+    assert_same_as_straight(path, views=4, frames=3, stride=3)
+    assert sum(decoded) < COUNT
 
 
 @pytest.mark.parametrize("name", ["h264.mp4", "h264_open_gop.mkv", "mpeg4.avi", "hevc.ts", "mpeg2.mpg", "vp9.webm"])

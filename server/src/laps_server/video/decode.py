@@ -7,7 +7,6 @@ gets here. Every foreign exception leaves this module as one of ours.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -38,6 +37,7 @@ from laps_server.errors import (
 )
 from laps_server.video.integrity import is_cut_short
 from laps_server.video.limits import MediaLimits
+from laps_server.video.source import DescriptorReader, begins_like_a_video
 
 # FFmpeg's demuxer name -> what we call the container.
 CONTAINERS = {
@@ -57,56 +57,8 @@ DECODERS = frozenset(
 )
 INDEX_END_ENTRIES = 1024
 READ_BUFFER_BYTES = 128 * 1024
-# How files of our containers begin, to tell a damaged video from something else: (offset, bytes).
-_SIGNATURES = (
-    *((4, atom) for atom in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot", b"moof", b"styp")),
-    (0, b"\x1a\x45\xdf\xa3"),
-    (8, b"AVI "),
-    (0, b"FLV\x01"),
-    (0, b"OggS"),
-    (0, b"GIF87a"),
-    (0, b"GIF89a"),
-    (0, b"\x00\x00\x01\xba"),
-)
-_TS_PACKET_BYTES = 188
 _HINT_CONTAINERS = "send MP4, MOV, MKV, WebM, AVI, MPEG-TS, MPEG-PS, FLV, Ogg or GIF"
 _HINT_CODECS = "send H.264, HEVC, VP8, VP9, AV1, MPEG-1, MPEG-2, MPEG-4, MJPEG, Theora or GIF video"
-
-
-class DescriptorReader:
-    """A seekable binary file over a descriptor with a position of its own; the descriptor stays the caller's.
-
-    It has no ``name``: FFmpeg would use one to guess the format.
-    """
-
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
-        self._position = 0
-        self.size = os.fstat(descriptor).st_size
-
-    def read(self, size: int = -1) -> bytes:
-        """Up to ``size`` bytes from the position, empty at the end."""
-        data = self.read_at(self._position, self.size - self._position if size < 0 else size)
-        self._position += len(data)
-        return data
-
-    def read_at(self, offset: int, size: int) -> bytes:
-        """Up to ``size`` bytes from ``offset``, wherever the position is."""
-        return os.pread(self._descriptor, max(size, 0), offset)
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Move the position; returns it."""
-        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self.size}[whence]
-        self._position = max(0, base + offset)
-        return self._position
-
-    def tell(self) -> int:
-        """The position in bytes."""
-        return self._position
-
-    def seekable(self) -> bool:
-        """Always: uploads are files on disk."""
-        return True
 
 
 @dataclass(slots=True)
@@ -398,21 +350,14 @@ def _open_container(reader: DescriptorReader, limits: MediaLimits) -> av.contain
     }
     try:
         container = av.open(reader, mode="r", options=options, metadata_errors="replace", buffer_size=READ_BUFFER_BYTES)
-    except (av.FFmpegError, OSError, ValueError, MemoryError) as exc:
-        if _begins_like_a_video(reader):
+    except (av.FFmpegError, OSError, ValueError, RuntimeError, MemoryError) as exc:
+        if begins_like_a_video(reader):
             raise VideoCorrupt("the video's headers are damaged or missing", hint="was the whole file sent?") from exc
         raise UnsupportedContainer("this is not a video that can be opened", hint=_HINT_CONTAINERS) from exc
     if container.format.name not in CONTAINERS:
         container.close()
         raise UnsupportedContainer("this is not a video that can be opened", hint=_HINT_CONTAINERS)
     return container
-
-
-def _begins_like_a_video(reader: DescriptorReader) -> bool:
-    head = reader.read_at(0, 2 * _TS_PACKET_BYTES + 1)
-    if any(head[offset : offset + len(magic)] == magic for offset, magic in _SIGNATURES):
-        return True
-    return len(head) > 2 * _TS_PACKET_BYTES and all(byte == 0x47 for byte in head[::_TS_PACKET_BYTES])
 
 
 def _choose_stream(container: av.container.InputContainer, limits: MediaLimits) -> av.video.stream.VideoStream:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from laps_server.clips import IntArray, SampledFrame, VideoInfo
-from laps_server.video.decode import Packet, Picture, VideoFile
+from laps_server.video.decode import Picture, VideoFile
 from laps_server.video.grid import Grid
 from laps_server.video.limits import MediaLimits
 from laps_server.video.sampling import (
@@ -98,15 +98,16 @@ class Sampler:
 
     def _first_picture(self) -> Picture:
         packets = self._video.packets()
-        fed: list[Packet] = []
+        earliest: int | None = None
         while True:
             packet = next(packets, None)
             pictures = self._video.decode(packet)
             if packet is not None:
-                fed.append(packet)
+                self._whole &= packet.shown
+                if packet.pts is not None:
+                    earliest = packet.pts if earliest is None else min(earliest, packet.pts)
             if pictures:
-                first = pictures[0].pts
-                self._whole = first is not None and all(p.shown and p.pts is not None and p.pts >= first for p in fed)
+                self._whole &= pictures[0].pts == earliest
                 return pictures[0]
             if packet is None:
                 raise self._video.explain_nothing()
@@ -122,9 +123,11 @@ class Sampler:
                 return self._by_index(self._first_pts, keep)
             self.warnings.clear()
             try:
-                return self._by_walk(walk(self._video, self._first_pts, self._limits), keep)
+                walked = walk(self._video, self._first_pts, self._limits)
+                guess = len(walked.timestamps)
+                return self._by_walk(walked, keep)
             except Untrusted as reason:
-                guess = reason.packets
+                guess = reason.packets or guess
             self.warnings.clear()
         self.warnings.append("timestamps are unusable: frames were counted while decoding the whole video")
         return self._by_counting(guess, keep)
@@ -151,6 +154,8 @@ class Sampler:
         for window in time_windows(count, duration, self._sampling):
             lo, hi = window.lo + first_pts, window.hi + first_pts
             near = route.around(lo, hi)
+            if not near.timestamps:
+                raise Untrusted("no frame where the first one decoded")
             members = window_members(near.timestamps, Window(lo, hi))
             picked = members.start + clip_positions(len(members), self._sampling)
             rows.append(np.asarray(near.timestamps, dtype=np.int64)[picked])
@@ -173,7 +178,9 @@ class Sampler:
         tail = route.around(end, END_OF_TIME).timestamps
         entries = self._video.index_length
         stamps = [self._video.index_timestamp(i) for i in range(0, entries, 1 + entries // MAX_STAMPS)]
-        if not (grid.is_usable and tail and grid.is_regular(tail) and len(stamps) > 1 and grid.holds(stamps)):
+        if not (grid.is_usable and tail and tail[-1] >= first_pts and len(stamps) > 1):
+            raise Untrusted("no end or no index to number frames by")
+        if not (grid.is_regular(tail) and grid.holds(stamps)):
             raise Untrusted("frames do not come at a steady rate")
         count = grid.number(tail[-1]) + 1
         clips = clip_numbers(count, self._sampling)  # [V_t, T]
@@ -211,8 +218,9 @@ class Sampler:
         """Count frames by decoding them all; a wrong guess of their number costs a second pass."""
         limit = self._limits.max_frames
         count = guess or self._count or decode_counting(self._video, (), keep, max_frames=limit)
+        count = max(1, min(count, limit))
         while True:
-            plan, last_s = self._counted_plan(max(count, 1))
+            plan, last = self._counted_plan(count)
             found = decode_counting(self._video, frozenset(plan.keys), keep, max_frames=limit)
             if found == count:
                 break
@@ -220,7 +228,7 @@ class Sampler:
                 raise self._video.explain_nothing()
             count = found
         self._note_length(count)
-        self._note_end(last_s)
+        self._note_end(last)
         if count == limit:
             self.warnings.append(f"only the first {limit} frames were looked at")
         return plan
@@ -250,8 +258,10 @@ class Sampler:
             )
 
     def _note_end(self, last: int) -> None:
-        """Warn where the last frame, at ``last`` after the first, comes long before the declared end."""
+        """Warn where the last frame, at ``last`` after the first, ends long before the declared end."""
         declared, reached = self._video.duration_s, float(last * self._video.time_base)
+        if self._video.rate is not None:
+            reached += float(1 / self._video.rate)
         if declared is not None and declared - reached > ENDS_EARLY_S + ENDS_EARLY_SHARE * declared:
             text = f"the video ends at {reached:.1f} s of the {declared:.1f} s that its header declares"
             if text not in self.warnings:
