@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from laps_server.aggregate import frame_logits, probabilities, rank, video_logits
+from laps_server.aggregate import Float64Array, clip_logits, frame_logits, probabilities, rank, video_logits
 from laps_server.clips import (
     Float32Array,
     FrameBatch,
@@ -207,18 +207,21 @@ class Pipeline:
         views = _Views(extraction.batch)
         submission = model.scheduler.submit(views)
         rows: dict[int, Float32Array] = {}
+        running_sum = np.zeros(len(model.files.labels))  # [K], so that a running ranking costs the same for each view
         queue_s, infer_s = float("inf"), 0.0
         async with aclosing(submission.results()) as results:
             while len(rows) < len(views):
                 async with within(options.deadline):
                     result = await anext(results)
                 rows[result.view] = result.logits
+                running_sum += clip_logits(result.logits[None])[0]
                 queue_s = min(queue_s, result.queued_s)
                 infer_s += result.infer_s
-                yield Partial(len(rows), len(views), self._ranking(model, np.stack(list(rows.values())), options.top_k))
+                yield Partial(len(rows), len(views), _ranking(model, running_sum / len(rows), options.top_k))
 
         view_logits = np.stack([rows[view] for view in range(len(views))])
-        yield self._answer(
+        yield await asyncio.to_thread(
+            _answer,
             model=model,
             grid=grid,
             extraction=extraction,
@@ -253,43 +256,6 @@ class Pipeline:
             threads=self._decode_threads,
         )
 
-    def _ranking(self, model: ServedModel, view_logits: Float32Array, top_k: int | None) -> tuple[ScoredLabel, ...]:
-        manifest = model.files.manifest
-        scores = probabilities(
-            video_logits(view_logits), activation=manifest.activation, temperature=manifest.temperature
-        )
-        return rank(scores, model.files.labels, top_k or DEFAULT_TOP_K)
-
-    def _answer(
-        self,
-        *,
-        model: ServedModel,
-        grid: ViewGrid,
-        extraction: Extraction,
-        options: ClassifyOptions,
-        view_logits: Float32Array,
-        warnings: tuple[str, ...],
-        times: StageTimes,
-    ) -> Classification:
-        predictions = self._ranking(model, view_logits, options.top_k)
-        wants_frames = options.frames and model.files.manifest.output.kind == "per_frame"
-        return Classification(
-            model=model.files.name,
-            version=model.files.version,
-            predictions=predictions,
-            frames=_frame_scores(model, extraction.batch, view_logits, predictions) if wants_frames else None,
-            grid=grid,
-            views_used=len(view_logits),
-            video=extraction.info,
-            times=times,
-            warnings=warnings,
-            sampled=extraction.batch.frames,
-            thumbnails=extraction.thumbnails,
-            replay=_replay(extraction.batch) if options.explain else (),
-            logits=video_logits(view_logits).astype(np.float32),
-            view_logits=view_logits,
-        )
-
 
 class _Views:
     """The views of one video as the scheduler wants them: gathered and cropped when their turn comes."""
@@ -308,6 +274,43 @@ def _model_warnings(model: ServedModel) -> tuple[str, ...]:
     if model.files.manifest.untrained:
         return (f"model {model.files.name!r} is untrained: its weights are random and its labels mean nothing",)
     return ()
+
+
+def _ranking(model: ServedModel, logits: Float64Array, top_k: int | None) -> tuple[ScoredLabel, ...]:
+    manifest = model.files.manifest
+    scores = probabilities(logits, activation=manifest.activation, temperature=manifest.temperature)
+    return rank(scores, model.files.labels, top_k or DEFAULT_TOP_K)
+
+
+def _answer(
+    *,
+    model: ServedModel,
+    grid: ViewGrid,
+    extraction: Extraction,
+    options: ClassifyOptions,
+    view_logits: Float32Array,
+    warnings: tuple[str, ...],
+    times: StageTimes,
+) -> Classification:
+    logits = video_logits(view_logits)
+    predictions = _ranking(model, logits, options.top_k)
+    wants_frames = options.frames and model.files.manifest.output.kind == "per_frame"
+    return Classification(
+        model=model.files.name,
+        version=model.files.version,
+        predictions=predictions,
+        frames=_frame_scores(model, extraction.batch, view_logits, predictions) if wants_frames else None,
+        grid=grid,
+        views_used=len(view_logits),
+        video=extraction.info,
+        times=times,
+        warnings=warnings,
+        sampled=extraction.batch.frames,
+        thumbnails=extraction.thumbnails,
+        replay=_replay(extraction.batch) if options.explain else (),
+        logits=logits.astype(np.float32),
+        view_logits=view_logits,
+    )
 
 
 def _frame_scores(
