@@ -128,7 +128,7 @@ class Straight:
     duration: int | None
 
     def clips(self, frames: int, stride: int, views: int) -> list[list[int]]:
-        """Frame numbers of each temporal view, by the rule of docs/sampling.md written out naively."""
+        """Frame numbers of each temporal view, by the rule of docs/protocol.md written out naively."""
         span = frames * stride
         total = len(self.pictures)
         known = self.declared > 0 and self.duration is not None and self.duration > 0

@@ -90,7 +90,7 @@ def test_a_long_matroska_file_with_an_unsteady_clock_is_counted(clock: Callable[
 
 
 def test_a_gap_that_no_window_sees_shifts_numbers_and_nothing_else(tmp_path: Path) -> None:
-    """The rule for long files without a count goes by time: docs/sampling.md."""
+    """The rule for long files without a count goes by time: docs/protocol.md."""
     path = encode(
         tmp_path / "gap.mkv",
         "libx264",

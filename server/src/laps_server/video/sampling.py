@@ -1,6 +1,6 @@
 """Which frames a view uses: index arithmetic apart from decoding, as pure functions.
 
-Two rules, and a video follows exactly one of them (docs/sampling.md says which). ``c = stride * T`` is the
+Two rules, and a video follows exactly one of them (docs/protocol.md says which). ``c = stride * T`` is the
 length of a clip in frames, ``k`` counts temporal views from 0.
 
 Frame count ``n`` and duration ``dur`` declared: a view is a *window* of timestamps, its clip T positions
