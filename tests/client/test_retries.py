@@ -19,6 +19,7 @@ import pytest
 
 from client.conftest import Connect
 from client.support_flaky import (
+    Exchange,
     FlakyServer,
     Step,
     answering,
@@ -263,9 +264,10 @@ SLOW: dict[str, Step] = {
 @pytest.mark.parametrize("slow", SLOW.values(), ids=SLOW.keys())
 def test_a_deadline_bounds_a_server_that_dawdles(connect: Connect, flaky: Flaky, slow: Step) -> None:
     flaky_server = flaky(slow)
+    video = LARGE if slow is never_reading else b"video"
     began = time.monotonic()
     with pytest.raises(DeadlineExceeded) as caught:
-        connect(flaky_server.url, retries=QUICK).classify(LARGE, deadline_s=0.6, request_id="late")
+        connect(flaky_server.url, retries=QUICK).classify(video, deadline_s=0.6, request_id="late")
     assert (caught.value.status, caught.value.request_id) == (None, "late")
     assert 0.5 < time.monotonic() - began < 2
 
@@ -305,6 +307,17 @@ def test_a_silent_server_is_a_read_timeout_and_not_asked_twice(connect: Connect,
         connect(flaky_server.url, retries=QUICK, timeouts=Timeouts(read_s=0.3)).classify(b"video")
     assert caught.value.code == "read_timeout"
     assert len(flaky_server.exchanges) == 1
+
+
+def test_a_deadline_of_the_call_is_waited_for_however_short_the_read_timeout(
+    connect: Connect, flaky: Flaky, forward: Step, clip: Path
+) -> None:
+    def late(exchange: Exchange) -> None:
+        exchange.stop.wait(0.6)
+        forward(exchange)
+
+    client = connect(flaky(late).url, retries=QUICK, timeouts=Timeouts(read_s=0.2))
+    assert client.classify(clip, deadline_s=20).top.label == "red"
 
 
 def test_a_server_that_takes_no_bytes_is_a_write_timeout(connect: Connect, flaky: Flaky) -> None:
