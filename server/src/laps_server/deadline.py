@@ -9,9 +9,12 @@ from contextlib import asynccontextmanager
 
 from laps_server.errors import DeadlineExceeded
 
+HINT_WORK = "ask for fewer views, as in views=1x1, or for a longer deadline_ms"
+HINT_UPLOAD = "a deadline counts from the request's arrival: ask for a longer deadline_ms, or send a smaller file"
+
 
 @asynccontextmanager
-async def within(deadline: float | None) -> AsyncIterator[None]:
+async def within(deadline: float | None, *, hint: str = HINT_WORK) -> AsyncIterator[None]:
     """Bound what is awaited inside by a point of ``time.monotonic()``; None means no bound.
 
     Never yield out of an async generator inside this: the bound would cancel whoever iterates.
@@ -28,5 +31,5 @@ async def within(deadline: float | None) -> AsyncIterator[None]:
             raise
         raise DeadlineExceeded(
             "the deadline passed before the answer was complete",
-            hint="ask for fewer views, as in views=1x1, or for a longer deadline_ms",
+            hint=hint,
         ) from exc

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -135,6 +136,23 @@ def test_a_deadline_that_cannot_be_kept_is_504(client: httpx.Client, video: Path
     error_of(client.post("/classify", params={"deadline_ms": 1}, content=video.read_bytes()), 504, "deadline_exceeded")
 
 
+def test_a_deadline_that_passes_during_the_upload_says_so(client: httpx.Client, video: Path) -> None:
+    def body() -> Iterator[bytes]:
+        yield video.read_bytes()
+        time.sleep(0.6)
+        yield b"\0"
+
+    response = client.post("/classify", params={"deadline_ms": 200}, content=body())
+    assert "arrival" in error_of(response, 504, "deadline_exceeded")["hint"]
+
+
+def test_an_empty_file_is_called_empty(client: httpx.Client) -> None:
+    as_body = client.post("/classify", content=b"", headers={"content-type": "video/mp4"})
+    as_field = client.post("/classify", files={"file": b""})
+    for response in (as_body, as_field):
+        assert "empty" in error_of(response, 415, "unsupported_container")["message"]
+
+
 def multipart(*parts: tuple[str, str | None, bytes], boundary: str = "b", end: bool = True) -> bytes:
     body = b""
     for name, filename, data in parts:
@@ -207,8 +225,6 @@ def test_an_upload_over_the_limit_is_refused_while_it_streams(client: httpx.Clie
 
 
 def test_an_upload_that_stalls_is_408(client: httpx.Client) -> None:
-    import time
-
     def body() -> Iterator[bytes]:
         yield b"\0" * 100
         time.sleep(2.5)

@@ -54,6 +54,7 @@ def test_sigterm_turns_readiness_off_finishes_what_is_in_flight_and_exits_0(repo
         time.sleep(0.3)
         ready = httpx.get(f"{server.url}/readyz")
         assert (ready.status_code, ready.json()["reason"]) == (503, "shutting down")
+        assert "retry-after" in ready.headers
         refused = httpx.post(f"{server.url}/classify", content=b"x")
         assert (refused.status_code, refused.json()["error"]["code"]) == (503, "shutting_down")
         assert "retry-after" in refused.headers

@@ -178,6 +178,7 @@ class Limits:
     max_temporal_views: int
     spatial_views: tuple[int, ...]
     max_requests: int
+    upload_idle_timeout_ms: int
     default_deadline_ms: int
     max_deadline_ms: int
 

@@ -140,6 +140,7 @@ def _limits(settings: Settings) -> schemas.LimitsBody:
         max_temporal_views=MAX_TEMPORAL_VIEWS,
         spatial_views=list(SPATIAL_VIEWS),
         max_requests=settings.max_requests,
+        upload_idle_timeout_ms=int(settings.upload_idle_timeout_s * _MS),
         default_deadline_ms=int(settings.default_deadline_s * _MS),
         max_deadline_ms=int(settings.max_deadline_s * _MS),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -13,10 +14,11 @@ from laps_server.api import schemas
 from laps_server.api.admission import Admission
 from laps_server.api.answers import classify_response, model_response, models_response
 from laps_server.api.disconnect import unless_disconnected
+from laps_server.api.errors import RETRY_AFTER_S
 from laps_server.api.request_id import current_request_id
 from laps_server.api.uploads import FIELD, UploadLimits, received_upload
 from laps_server.clips import ViewGrid
-from laps_server.deadline import within
+from laps_server.deadline import HINT_UPLOAD, within
 from laps_server.errors import BadParameter
 from laps_server.events import ClassifyOptions
 from laps_server.pipeline import Pipeline
@@ -78,7 +80,9 @@ async def classify(
     options = _options(query, services.settings, arrived)
     with services.admission.enter():
         services.pipeline.resolve(options)  # a wrong option is told before the upload is read
-        async with within(options.deadline), received_upload(request, services.uploads) as file:
+        async with AsyncExitStack() as stack:
+            async with within(options.deadline, hint=HINT_UPLOAD):
+                file = await stack.enter_async_context(received_upload(request, services.uploads))
             upload_s = time.monotonic() - arrived
             answer = await unless_disconnected(request, services.pipeline.classify(file.fileno(), options))
     return classify_response(
@@ -111,7 +115,9 @@ async def readyz(services: ServicesDep) -> JSONResponse:
     """Whether requests should be sent here: models loaded and warm, not shutting down."""
     reason = services.pipeline.not_ready_reason
     health = schemas.Health(status="ok" if reason is None else "unavailable", reason=reason)
-    return JSONResponse(health.model_dump(), status_code=200 if reason is None else 503)
+    if reason is None:
+        return JSONResponse(health.model_dump())
+    return JSONResponse(health.model_dump(), status_code=503, headers={"Retry-After": str(RETRY_AFTER_S["not_ready"])})
 
 
 def _options(query: schemas.ClassifyQuery, settings: Settings, arrived: float) -> ClassifyOptions:

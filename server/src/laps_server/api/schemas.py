@@ -158,6 +158,7 @@ class LimitsBody(BaseModel):
     max_temporal_views: int
     spatial_views: list[int]
     max_requests: int
+    upload_idle_timeout_ms: int = Field(description="Silence after which an upload is given up.")
     default_deadline_ms: int
     max_deadline_ms: int
 

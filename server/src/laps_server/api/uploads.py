@@ -29,6 +29,7 @@ from laps_server.errors import (
     StorageFull,
     TooLarge,
     TooManyFiles,
+    UnsupportedContainer,
 )
 
 FIELD = "file"
@@ -38,6 +39,7 @@ _MULTIPART_OVERHEAD_BYTES = 1 << 16  # boundaries and part headers around a file
 _MAX_HEADERS = 16
 _MAX_HEADER_BYTES = 8192
 _MIB = 1 << 20
+_HINT_BODY = f"send the video as the body, or as multipart field {FIELD!r}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +56,8 @@ async def received_upload(request: Request, limits: UploadLimits) -> AsyncIterat
     """Receive the request's video; the file is gone when the context ends, however it ends.
 
     Raises:
-        BadMultipart, TooManyFiles, FileMissing, BadParameter: the body is not one file.
+        BadMultipart, TooManyFiles, FileMissing, UnsupportedContainer, BadParameter: the body is not one
+            file that holds something.
         TooLarge, SlowUpload, StorageFull, ClientClosed: it did not get here whole.
     """
     _check_declared_size(request, limits)
@@ -67,10 +70,9 @@ async def received_upload(request: Request, limits: UploadLimits) -> AsyncIterat
             async for chunk in _body(request, limits):
                 await store.add(chunk)
             if store.size_bytes == 0 and not media_type:
-                raise FileMissing(
-                    "the request has no body",
-                    hint=f"send the video as the body, or as multipart field {FIELD!r}",
-                )
+                raise FileMissing("the request has no body", hint=_HINT_BODY)
+        if store.size_bytes == 0:
+            raise UnsupportedContainer("the upload is empty: 0 bytes", hint=_HINT_BODY)
         await store.flush()
         yield file
 
