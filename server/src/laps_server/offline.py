@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import aclosing
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from laps_server.api.answers import classify_response
 from laps_server.errors import BadParameter, LapsError
 from laps_server.events import Classification, ClassifyOptions
 from laps_server.pipeline import Pipeline
@@ -40,28 +41,13 @@ class FileResult:
     seconds: float
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data for JSON."""
+        """Plain data for JSON: the body that HTTP would answer, under the file's path."""
         if self.answer is None:
             error = self.error
-            return {"path": str(self.path), "error": error and {"code": error.code, "message": error.message}}
-        answer = self.answer
-        return {
-            "path": str(self.path),
-            "model": {"name": answer.model, "version": answer.version},
-            "predictions": [asdict(prediction) for prediction in answer.predictions],
-            "frames": None
-            if answer.frames is None
-            else {
-                "index": [frame.index for frame in answer.frames.frames],
-                "time_s": [frame.time_s for frame in answer.frames.frames],
-                "labels": list(answer.frames.labels),
-                "scores": answer.frames.scores.tolist(),
-            },
-            "views": {"temporal": answer.grid.temporal, "spatial": answer.grid.spatial, "used": answer.views_used},
-            "video": asdict(answer.video),
-            "warnings": list(answer.warnings),
-            "seconds": round(self.seconds, 3),
-        }
+            told = error and {"code": error.code, "message": error.message, "hint": error.hint}
+            return {"path": str(self.path), "error": told}
+        body = classify_response(self.answer, request_id="", upload_s=0.0, total_s=self.seconds)
+        return {"path": str(self.path), **body.model_dump(exclude={"request_id"})}
 
 
 def find_videos(paths: Iterable[Path]) -> list[Path]:
