@@ -56,6 +56,9 @@ def test_classify_prints_a_table(repository: Path, videos: Path) -> None:
 
 def test_jsonl_has_a_line_for_every_file_and_the_failed_one_says_why(repository: Path, videos: Path) -> None:
     (videos / "broken.mp4").write_bytes(b"no video")
+    table = run("classify", videos / "broken.mp4", "--model-repository", repository)
+    assert table.returncode == 1
+    assert "not a video" in table.stdout
     done = run("classify", videos, "--jsonl", "--frames", "--views", "1x1", "--model-repository", repository)
     assert done.returncode == 1
     answers = {Path(line["path"]).stem: line for line in map(json.loads, done.stdout.splitlines())}

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
@@ -101,7 +102,8 @@ async def classify_files(
     pipeline = build_pipeline(settings)
     pipeline.resolve(options)
     errors = Console(stderr=True, highlight=False)
-    collected: list[FileResult] = []
+    # Plain bodies, not answers: those hold every view's logits, and there may be a million files.
+    collected: dict[Path, dict[str, Any]] = {}
     failed = 0
     try:
         with _progress(errors) as progress:
@@ -115,12 +117,12 @@ async def classify_files(
                         sys.stdout.write(json.dumps(result.to_dict()) + "\n")
                         sys.stdout.flush()
                     else:
-                        collected.append(result)
+                        collected[result.path] = result.to_dict()
     finally:
         await pipeline.close()
-    in_order = sorted(collected, key=lambda result: videos.index(result.path))
+    in_order = [collected[path] for path in videos if path in collected]
     if output == "json":
-        sys.stdout.write(json.dumps([result.to_dict() for result in in_order], indent=2) + "\n")
+        sys.stdout.write(json.dumps(in_order, indent=2) + "\n")
     elif output == "table":
         Console(highlight=False).print(_table(in_order))
     return failed
@@ -179,14 +181,16 @@ def _progress(console: Console) -> Progress:
     )
 
 
-def _table(results: Sequence[FileResult]) -> Table:
+def _table(bodies: Sequence[dict[str, Any]]) -> Table:
     table = Table("file", "score", "label", "then", "seconds")
-    for result in results:
-        if result.answer is None:
-            message = result.error.message if result.error else "failed"
-            table.add_row(str(result.path), "-", f"[red]{message}[/]", "", f"{result.seconds:.1f}")
+    for body in bodies:
+        if "error" in body:
+            table.add_row(escape(body["path"]), "-", f"[red]{escape(body['error']['message'])}[/]", "", "")
             continue
-        best, *rest = result.answer.predictions
-        others = ", ".join(f"{item.label} {item.score:.3f}" for item in rest)
-        table.add_row(str(result.path), f"{best.score:.3f}", best.label, others, f"{result.seconds:.1f}")
+        best, *rest = body["predictions"]
+        others = ", ".join(f"{item['label']} {item['score']:.3f}" for item in rest)
+        seconds = body["timings_ms"]["total"] / 1000
+        table.add_row(
+            escape(body["path"]), f"{best['score']:.3f}", escape(best["label"]), escape(others), f"{seconds:.1f}"
+        )
     return table
