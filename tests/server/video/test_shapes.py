@@ -8,6 +8,7 @@ from fractions import Fraction
 from math import ceil
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
@@ -15,6 +16,7 @@ from laps_server.video.extract import Extraction
 from support_video import (
     HEIGHT,
     WIDTH,
+    Picture,
     assert_same_as_straight,
     encode,
     extract,
@@ -90,9 +92,9 @@ def test_odd_sizes(name: str, codec: str, pix_fmt: str, size: tuple[int, int], t
 MATRICES = {0: (1, 0, 0, 1), 90: (0, 1, -1, 0), 180: (-1, 0, 0, -1), 270: (0, -1, 1, 0)}
 
 
-def set_rotation(path: Path, clockwise: int) -> None:
+def set_matrix(path: Path, matrix: tuple[float, float, float, float]) -> None:
     """Write a display matrix into the track header; its version 0 has the matrix 40 bytes in."""
-    a, b, c, d = (value * 65536 for value in MATRICES[clockwise])
+    a, b, c, d = (int(value * 65536) for value in matrix)
     data = bytearray(path.read_bytes())
     start = data.index(b"tkhd") + 4 + 40
     data[start : start + 36] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
@@ -108,12 +110,91 @@ def test_rotated_videos_come_upright(clockwise: int, tmp_path: Path) -> None:
 
     size = (WIDTH, HEIGHT) if turns % 2 == 0 else (HEIGHT, WIDTH)
     path = encode(tmp_path / "turned.mp4", "libx264", count=COUNT, options=X264, size=size, draw=lying)
-    set_rotation(path, clockwise)
+    set_matrix(path, MATRICES[clockwise])
     extraction = assert_same_as_straight(path)
     assert extraction.info.rotation == clockwise
     assert (extraction.info.width, extraction.info.height) == size
     assert extraction.batch.pixels[0].shape == (HEIGHT, WIDTH, 3)
     assert spread(extraction) == [0, 17, 34, 51, 68]
+
+
+def as_it_is(picture: Picture) -> Picture:
+    return picture
+
+
+def transposed(picture: Picture) -> Picture:
+    return picture.transpose(1, 0, 2)
+
+
+def transposed_the_other_way(picture: Picture) -> Picture:
+    return np.rot90(picture, 2).transpose(1, 0, 2)
+
+
+@pytest.mark.parametrize(
+    ("matrix", "seen", "rotation"),
+    [
+        pytest.param((-1, 0, 0, 1), np.fliplr, 0, id="left for right"),
+        pytest.param((1, 0, 0, -1), np.flipud, 180, id="upside down in a mirror"),
+        pytest.param((0, 1, 1, 0), transposed, 270, id="transposed"),
+        pytest.param((0, -1, -1, 0), transposed_the_other_way, 90, id="transposed the other way"),
+        pytest.param((-2, 0, 0, 0.5), np.fliplr, 0, id="mirrored and stretched"),
+        pytest.param((0, 0, 0, 0), as_it_is, 0, id="nothing"),
+        pytest.param((0, 1, 0, 0), as_it_is, 0, id="a line"),
+        pytest.param((1, 1, 1, 1), as_it_is, 0, id="a diagonal"),
+    ],
+)
+def test_mirrored_videos_come_as_they_are_to_be_seen(
+    matrix: tuple[float, float, float, float], seen: Callable[[Picture], Picture], rotation: int, tmp_path: Path
+) -> None:
+    path = encode(tmp_path / "mirrored.mp4", "libx264", count=COUNT, options=X264)
+    decoded = straight(path).pictures
+    set_matrix(path, matrix)
+    extraction = extract(path)
+    assert extraction.info.rotation == rotation
+    for frame, pixels in zip(extraction.batch.frames, extraction.batch.pixels, strict=True):
+        assert frame.index is not None
+        np.testing.assert_array_equal(pixels, seen(decoded[frame.index]))
+
+
+def exif_of(orientation: int) -> bytes:
+    """A JPEG segment with nothing but the orientation, tag 0x112."""
+    entry = struct.pack(">HHIHH", 0x112, 3, 1, orientation, 0)
+    content = b"Exif\0\0MM\0*" + struct.pack(">IH", 8, 1) + entry + bytes(4)
+    return b"\xff\xe1" + struct.pack(">H", 2 + len(content)) + content
+
+
+@pytest.mark.parametrize(
+    ("orientation", "seen"),
+    [
+        (1, as_it_is),
+        (2, np.fliplr),
+        (3, lambda picture: np.rot90(picture, 2)),
+        (4, np.flipud),
+        (5, transposed),
+        (6, lambda picture: np.rot90(picture, -1)),
+        (7, transposed_the_other_way),
+        (8, np.rot90),
+    ],
+)
+def test_pictures_that_say_themselves_how_they_are_seen(
+    orientation: int, seen: Callable[[Picture], Picture], tmp_path: Path
+) -> None:
+    plain = encode(tmp_path / "plain.mkv", "mjpeg", count=20, pix_fmt="yuvj444p")
+    path = tmp_path / "exif.mkv"
+    with av.open(str(plain)) as given, av.open(str(path), "w") as out:
+        copy = out.add_stream_from_template(given.streams.video[0])
+        for packet in given.demux(video=0):
+            if packet.pts is not None:
+                data = bytes(packet)
+                tagged = av.Packet(data[:2] + exif_of(orientation) + data[2:])
+                tagged.stream, tagged.pts, tagged.dts = copy, packet.pts, packet.dts
+                tagged.time_base, tagged.is_keyframe = packet.time_base, True
+                out.mux(tagged)
+    decoded = straight(plain).pictures
+    batch = extract(path).batch
+    for frame, pixels in zip(batch.frames, batch.pixels, strict=True):
+        assert frame.index is not None
+        np.testing.assert_array_equal(pixels, seen(decoded[frame.index]))
 
 
 def uneven(number: int) -> int:

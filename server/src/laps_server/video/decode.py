@@ -7,7 +7,9 @@ gets here. Every foreign exception leaves this module as one of ours.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import chain
@@ -21,8 +23,9 @@ import av.video
 import av.video.codeccontext
 import av.video.frame
 import av.video.stream
-import cv2
 import numpy as np
+from av.sidedata.sidedata import SideDataContainer
+from av.sidedata.sidedata import Type as SideDataType
 
 from laps_server.clips import UInt8Array, VideoInfo
 from laps_server.errors import (
@@ -37,6 +40,7 @@ from laps_server.errors import (
 )
 from laps_server.video.integrity import is_cut_short
 from laps_server.video.limits import MediaLimits
+from laps_server.video.orientation import AS_DECODED, Orientation, nearest_turn
 from laps_server.video.source import DescriptorReader, begins_like_a_video
 
 # FFmpeg's demuxer name -> what we call the container.
@@ -56,6 +60,8 @@ DECODERS = frozenset(
     {"h264", "hevc", "vp8", "vp9", "libdav1d", "mpeg4", "mpeg2video", "mpeg1video", "mjpeg", "theora", "gif"}
 )
 INDEX_END_ENTRIES = 1024
+DISPLAY_MATRIX = struct.Struct("=9i")
+HALF_TURN = 180  # degrees; beyond it an angle is FFmpeg's word for none
 READ_BUFFER_BYTES = 128 * 1024
 _HINT_CONTAINERS = "send MP4, MOV, MKV, WebM, AVI, MPEG-TS, MPEG-PS, FLV, Ogg or GIF"
 _HINT_CODECS = "send H.264, HEVC, VP8, VP9, AV1, MPEG-1, MPEG-2, MPEG-4, MJPEG, Theora or GIF video"
@@ -96,9 +102,22 @@ class Picture:
         return self._frame.width, self._frame.height
 
     @property
-    def rotation(self) -> int:
-        """Degrees clockwise to turn it for display: 0, 90, 180 or 270."""
-        return round(-self._frame.rotation / 90) % 4 * 90
+    def orientation(self) -> Orientation:
+        """How it is to be mirrored and turned for display."""
+        # Not the frame's own side_data: a frame and its container hold each other, and pictures would pile up until
+        # the collector comes round. Apart from its construction, because that stops at the first kind of side data
+        # that PyAV has no name for (EXIF), and what comes before it, the matrix, is wanted all the same.
+        known = SideDataContainer.__new__(SideDataContainer)
+        complete = False
+        with suppress(ValueError):
+            SideDataContainer.__init__(known, self._frame)  # type: ignore[call-arg]  # the stub leaves it out
+            complete = True
+        matrix = known.get(SideDataType.DISPLAYMATRIX)
+        if matrix is not None and matrix.buffer_size >= DISPLAY_MATRIX.size:
+            a, b, _, c, d, *_ = DISPLAY_MATRIX.unpack_from(matrix)
+            return Orientation.of_matrix(a, b, c, d)
+        turn = 0 if complete else -self._frame.rotation
+        return Orientation(mirrored=False, clockwise=nearest_turn(turn)) if abs(turn) <= HALF_TURN else AS_DECODED
 
     def rgb(self) -> UInt8Array:
         """Upright uint8 ``[h, w, 3]`` at native size."""
@@ -106,10 +125,7 @@ class Picture:
             picture = np.asarray(self._frame.to_ndarray(format="rgb24", threads=1), dtype=np.uint8)
         except (av.FFmpegError, ValueError, MemoryError) as exc:
             raise VideoCorrupt("a frame cannot be converted to RGB") from exc
-        turns = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
-        if self.rotation in turns:
-            return np.asarray(cv2.rotate(picture, turns[self.rotation]), dtype=np.uint8)
-        return picture
+        return self.orientation.upright(picture)
 
 
 class VideoFile:
@@ -232,7 +248,7 @@ class VideoFile:
             fps=None if self.rate is None else float(self.rate),
             duration_s=self.duration_s,
             frame_count=self.frames_from_header,
-            rotation=first.rotation,
+            rotation=first.orientation.clockwise,
             sample_aspect_ratio=f"{aspect.numerator}:{aspect.denominator}" if aspect else None,
         )
 
