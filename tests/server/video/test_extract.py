@@ -17,7 +17,8 @@ from laps_server.errors import ClientClosed, LapsError
 from laps_server.video import decode
 from laps_server.video.extract import ExtractOptions, extract_views
 from laps_server.video.limits import MediaLimits
-from support_video import HEIGHT, WIDTH, encode, extract, read_number
+from laps_server.video.preprocess import assemble_clip, crop_box, resize_short_side, thumbnail, view_boxes
+from support_video import HEIGHT, WIDTH, encode, extract, read_number, straight
 
 X264 = {"preset": "veryfast", "g": "20", "bf": "3"}
 
@@ -69,6 +70,29 @@ def test_frames_are_resized_before_they_are_kept(clip: Path) -> None:
     batch = extract(clip, side=32).batch
     assert {pixels.shape for pixels in batch.pixels} == {(32, 48, 3)}
     assert batch.pixels[0].dtype == np.uint8
+
+
+@pytest.mark.parametrize("size", [(256, 32), (34, 230)], ids=["wide", "tall"])
+@pytest.mark.parametrize("side", [32, 24, 48])
+def test_crops_and_thumbnails_of_an_elongated_video_are_those_of_its_whole_frames(
+    size: tuple[int, int], side: int, tmp_path: Path
+) -> None:
+    path = encode(tmp_path / "long.mkv", "libx264", count=40, size=size, pix_fmt="yuv444p")
+    decoded = straight(path).pictures
+    extraction = extract(path, views="2x3", side=side, thumbnails=True)
+    batch = extraction.batch
+    for frame, kept, jpeg in zip(batch.frames, batch.pixels, extraction.thumbnails, strict=True):
+        assert frame.index is not None
+        assert kept.shape == (3, side, side, 3)
+        assert jpeg == thumbnail(resize_short_side(decoded[frame.index], side))
+    for view in range(batch.grid.total):
+        temporal, spatial = divmod(view, 3)
+        numbers = [batch.frames[position].index or 0 for position in batch.clip_frames[temporal]]
+        wholes = [resize_short_side(decoded[number], side) for number in numbers]
+        boxes = [crop_box(whole.shape[0], whole.shape[1], side, side, spatial, 3) for whole in wholes]
+        assert view_boxes(batch, view) == tuple(boxes)
+        expected = [w[b.y : b.y + side, b.x : b.x + side] for w, b in zip(wholes, boxes, strict=True)]
+        np.testing.assert_array_equal(assemble_clip(batch, view), np.stack(expected))
 
 
 def test_the_descriptor_stays_where_it_was(clip: Path) -> None:

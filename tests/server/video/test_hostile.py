@@ -5,17 +5,21 @@ from __future__ import annotations
 import json
 import shutil
 import socketserver
+import struct
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from unittest.mock import Mock
 
 import av
+import numpy as np
 import pytest
 
 from laps_server.errors import (
+    ClientClosed,
     MediaError,
     NoVideoStream,
     ResolutionTooLarge,
@@ -24,8 +28,9 @@ from laps_server.errors import (
     UnsupportedContainer,
     VideoCorrupt,
 )
-from laps_server.video import decode
+from laps_server.video import decode, views
 from laps_server.video.extract import MediaLimits
+from laps_server.video.timeline import Untrusted
 from support_video import encode, extract, ffmpeg, patch_bytes
 
 X264 = {"preset": "veryfast", "g": "20", "bf": "3"}
@@ -206,13 +211,26 @@ from support_video import extract, peak_kib
 from pathlib import Path
 before = peak_kib()
 try:
-    extract(Path(sys.argv[2]))
+    extract(Path(sys.argv[2]), **json.loads(sys.argv[3]))
     code = "ok"
 except LapsError as error:
     code = error.code
 print(json.dumps([code, (peak_kib() - before) // 1024]))
 """
 TESTS = Path(__file__).parents[2]
+BLACK_ROW = np.zeros((8, 4096, 3), dtype=np.uint8)
+
+
+def measure(path: Path, **options: str | int) -> tuple[str, int]:
+    """Extract in a process of its own: the error's code or "ok", and by how many MiB its memory grew at most."""
+    run = subprocess.run(
+        [sys.executable, "-c", MEASURE, str(TESTS), str(path), json.dumps(options)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    code, grown_mib = json.loads(run.stdout)
+    return code, grown_mib
 
 
 def huge_gif(path: Path, side: int) -> None:
@@ -252,12 +270,51 @@ def test_giant_pictures_are_refused_before_they_take_memory(name: str, codec: st
             *(options if codec != "mjpeg" else []),
             path,
         )
-    run = subprocess.run(
-        [sys.executable, "-c", MEASURE, str(TESTS), str(path)], capture_output=True, text=True, check=True
-    )
-    code, grown_mib = json.loads(run.stdout)
+    code, grown_mib = measure(path)
     assert code == "resolution_too_large"
     assert grown_mib < 60
+
+
+def strip(path: Path, width: int) -> Path:
+    return encode(path, "mjpeg", count=70, size=(width, 8), pix_fmt="yuvj444p", draw=lambda _: BLACK_ROW[:, :width])
+
+
+def test_a_strip_that_would_become_a_gigabyte_is_refused_before_it_takes_memory(tmp_path: Path) -> None:
+    code, grown_mib = measure(strip(tmp_path / "strip.mkv", 4096), views="5x3", frames=8, stride=8, side=224)
+    assert code == "resolution_too_large"
+    assert grown_mib < 60
+
+
+def test_of_an_elongated_video_only_the_crops_are_kept(tmp_path: Path) -> None:
+    path = strip(tmp_path / "long.mkv", 256)  # the longest shape that is taken; 63 resized frames hold 289 MiB
+    code, grown_mib = measure(path, views="64x3", frames=8, stride=1, side=224)
+    assert code == "ok"
+    assert grown_mib < 90
+
+
+def test_elongated_pictures_are_taken_up_to_a_limit(tmp_path: Path) -> None:
+    assert extract(strip(tmp_path / "long.mkv", 256), side=8).info.width == 256
+    with pytest.raises(ResolutionTooLarge, match="258x8") as refusal:
+        extract(strip(tmp_path / "longer.mkv", 258), side=8)
+    assert "32 times" in str(refusal.value.hint)
+
+
+def test_all_frames_of_a_video_together_are_bounded(good: Path) -> None:
+    one = 96 * 64 * 3
+    kept = len(extract(good, views="10x1").batch.frames)
+    assert extract(good, views="10x1", limits=MediaLimits(max_kept_bytes=kept * one)).batch.frames
+    with pytest.raises(ResolutionTooLarge, match="10x1") as refusal:
+        extract(good, views="10x1", limits=MediaLimits(max_kept_bytes=kept * one - 1))
+    assert "fewer views" in str(refusal.value.hint)
+
+
+def test_frames_that_a_false_start_left_do_not_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A wrong guess of the number of frames: those fetched by it make room for those of the right one."""
+    path = encode(tmp_path / "counted.ts", "libx264", count=120, options=X264)
+    monkeypatch.setattr(views, "walk", Mock(side_effect=Untrusted("a test", packets=70)))
+    batch = extract(path).batch
+    limits = MediaLimits(max_kept_bytes=sum(pixels.nbytes for pixels in batch.pixels))
+    assert extract(path, limits=limits).batch.frames == batch.frames
 
 
 def test_a_strip_that_would_be_resized_to_a_giant_is_refused(tmp_path: Path) -> None:
@@ -270,6 +327,50 @@ def test_the_pixel_limit_is_the_callers(good: Path) -> None:
     assert extract(good, limits=MediaLimits(max_pixels=128 * 64)).info.width == 96
     with pytest.raises(ResolutionTooLarge):
         extract(good, limits=MediaLimits(max_pixels=96 * 64 - 1))
+
+
+# Numbers beyond reason -----------------------------------------------------------------------------------
+
+
+def test_times_further_apart_than_a_number_holds_are_not_used(tmp_path: Path) -> None:
+    fragments = {"movflags": "frag_keyframe+empty_moov"}
+    path = encode(tmp_path / "far.mp4", "libx264", count=60, options={**X264, "bf": "0"}, muxer_options=fragments)
+    data = bytearray(path.read_bytes())
+    first, last = (data.find(b"tfdt"), data.rfind(b"tfdt"))
+    for place, time in ((first, -(2**62) - 2**61), (last, 2**62 + 2**61)):
+        data[place + 8 : place + 16] = struct.pack(">q", time)  # behind version and flags
+    path.write_bytes(data)
+    extraction = extract(path)
+    assert any("timestamps are unusable" in warning for warning in extraction.warnings)
+    assert [frame.index for frame in extraction.batch.frames]
+    assert all(0 <= frame.pts < 2**40 for frame in extraction.batch.frames)
+
+
+def test_a_duration_beyond_all_time_is_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = encode(tmp_path / "joined.ts", "libx264", count=40, options=X264)
+    path.write_bytes(path.read_bytes() * 2)  # the clock goes back, so that frames are counted
+    monkeypatch.setattr(decode.VideoFile, "frames_from_header", 1)
+    monkeypatch.setattr(decode.VideoFile, "duration_from_header", 2**62)
+    with pytest.raises(VideoCorrupt, match="beyond all time"):
+        extract(path)
+
+
+@pytest.mark.parametrize("trouble", [OverflowError("int too big"), ZeroDivisionError(), ValueError("NaN")], ids=repr)
+def test_numbers_that_nothing_can_be_made_of_are_damage(
+    trouble: Exception, good: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(views, "time_windows", Mock(side_effect=trouble))
+    with pytest.raises(VideoCorrupt, match="impossible numbers") as damage:
+        extract(good)
+    assert damage.value.__cause__ is trouble
+
+
+@pytest.mark.parametrize("trouble", [ClientClosed("gone"), NoVideoStream("none"), TypeError("a defect")], ids=repr)
+def test_other_errors_stay_what_they_are(trouble: Exception, good: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(views, "time_windows", Mock(side_effect=trouble))
+    with pytest.raises(type(trouble)) as raised:
+        extract(good)
+    assert raised.value is trouble
 
 
 # References to elsewhere -------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import ceil, floor
 
 import cv2
@@ -14,6 +15,7 @@ from laps_server.clips import CropBox, FrameBatch, SampledFrame, UInt8Array, Vie
 from laps_server.video.preprocess import (
     assemble_clip,
     crop_box,
+    needed_pixels,
     resize_short_side,
     resized_size,
     thumbnail,
@@ -95,7 +97,8 @@ def batch_of(*pictures: UInt8Array, grid: str = "2x3", crop: int = 8) -> FrameBa
     return FrameBatch(
         grid=ViewGrid.parse(grid),
         frames=tuple(SampledFrame(index=i, pts=i * 10, time_s=float(i)) for i in range(len(pictures))),
-        pixels=pictures,
+        sizes=tuple((picture.shape[0], picture.shape[1]) for picture in pictures),
+        pixels=tuple(needed_pixels(picture, crop, crop, ViewGrid.parse(grid).spatial) for picture in pictures),
         clip_frames=np.array([[0, 1], [1, 0]], dtype=np.intp),
         crop_height=crop,
         crop_width=crop,
@@ -109,6 +112,33 @@ def test_a_clip_gathers_its_frames_and_crops_them() -> None:
     np.testing.assert_array_equal(clip[0], right[:, 2:10])
     np.testing.assert_array_equal(clip[1], left[:, 3:11])
     assert view_boxes(batch, 4) == (CropBox(2, 0, 8, 8), CropBox(3, 0, 8, 8))
+
+
+@pytest.mark.parametrize("grid", ["2x1", "2x3"])
+@pytest.mark.parametrize("shape", [(8, 25), (8, 200), (201, 8), (9, 77), (24, 8), (8, 24), (8, 8)], ids=str)
+def test_crops_are_the_same_whether_a_frame_was_kept_whole_or_not(grid: str, shape: tuple[int, int]) -> None:
+    picture = noise(*shape)
+    batch = batch_of(picture, picture, grid=grid)
+    assert all(pixels.nbytes <= 3 * 8 * 8 * 3 for pixels in batch.pixels)
+    for view in range(batch.grid.total):
+        box = crop_box(*shape, 8, 8, view % batch.grid.spatial, batch.grid.spatial)
+        assert view_boxes(batch, view) == (box, box)
+        expected = picture[box.y : box.y + box.height, box.x : box.x + box.width]
+        np.testing.assert_array_equal(assemble_clip(batch, view), np.stack([expected, expected]))
+
+
+def test_what_is_kept_of_an_elongated_frame_does_not_hold_on_to_it() -> None:
+    assert needed_pixels(noise(8, 200), 8, 8, 1).base is None
+    whole = noise(8, 24)
+    assert needed_pixels(whole, 8, 8, 1) is whole
+
+
+def test_pixels_that_fit_neither_a_frame_nor_its_crops_are_refused() -> None:
+    batch = batch_of(noise(8, 13), noise(8, 13))
+    with pytest.raises(ValueError, match="neither"):
+        replace(batch, sizes=((8, 13), (8, 12)))
+    with pytest.raises(ValueError, match="sizes"):
+        replace(batch, sizes=((8, 13),))
 
 
 def test_a_clip_is_written_into_the_given_array() -> None:

@@ -1,23 +1,27 @@
 """One video in, the frames of all its views out: the narrow function that a sandboxed process will run.
 
 A descriptor and plain options go in, plain arrays come out. Each distinct frame is converted, turned upright
-and resized as soon as it is decoded; nothing of native size is kept, so memory does not grow with the video.
+and resized as soon as it is decoded; nothing of native size and nothing beyond the crops' need is kept, so memory
+grows neither with the video nor with the shape of its pictures.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from laps_server.clips import FrameBatch, UInt8Array, VideoInfo, ViewGrid
-from laps_server.errors import ResolutionTooLarge
+from laps_server.errors import ResolutionTooLarge, VideoCorrupt
 from laps_server.video.decode import Picture, VideoFile
 from laps_server.video.limits import MediaLimits
-from laps_server.video.preprocess import resize_short_side, resized_size, thumbnail
+from laps_server.video.preprocess import needed_pixels, resize_short_side, resized_size, thumbnail
 from laps_server.video.sampling import Sampling
 from laps_server.video.views import Sampler
 
 __all__ = ["ExtractOptions", "Extraction", "MediaLimits", "extract_views"]
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,18 +80,22 @@ def extract_views(file: int, options: ExtractOptions, *, should_stop: Callable[[
     :class:`laps_server.errors.ClientClosed` is raised. Other errors are those of ``MediaError``.
     """
     sampling = Sampling(options.frames, options.stride, options.grid.temporal)
-    pictures: dict[int, UInt8Array] = {}
-
-    def keep(key: int, picture: Picture) -> None:
-        pictures[key] = _resized(picture.rgb(), options)
-
-    with VideoFile(file, limits=options.limits, threads=options.threads, should_stop=should_stop) as video:
-        sampler = Sampler(video, sampling, options.limits)
-        plan = sampler.run(keep)
+    kept = _Kept(options)
+    try:
+        with VideoFile(file, limits=options.limits, threads=options.threads, should_stop=should_stop) as video:
+            sampler = Sampler(video, sampling, options.limits)
+            plan = sampler.run(kept.keep, kept.drop_all)
+            warnings = (*sampler.warnings, *video.warnings)
+    except (ArithmeticError, ValueError) as exc:
+        # A file may hold any number: what overflows, divides by zero or has no meaning is the file's fault here.
+        _LOG.warning("a video's numbers could not be worked with", exc_info=exc)
+        raise VideoCorrupt("the video's headers or timestamps hold impossible numbers") from exc
+    frames = [kept.frames[key] for key in plan.keys]
     batch = FrameBatch(
         grid=options.grid,
         frames=plan.frames,
-        pixels=tuple(pictures[key] for key in plan.keys),
+        sizes=tuple(frame.size for frame in frames),
+        pixels=tuple(frame.pixels for frame in frames),
         clip_frames=plan.clips,
         crop_height=options.crop_height,
         crop_width=options.crop_width,
@@ -95,17 +103,62 @@ def extract_views(file: int, options: ExtractOptions, *, should_stop: Callable[[
     return Extraction(
         info=sampler.info,
         batch=batch,
-        thumbnails=tuple(thumbnail(pixels) for pixels in batch.pixels) if options.thumbnails else (),
-        warnings=(*sampler.warnings, *video.warnings),
+        thumbnails=tuple(frame.thumbnail for frame in frames) if options.thumbnails else (),
+        warnings=warnings,
     )
 
 
-def _resized(picture: UInt8Array, options: ExtractOptions) -> UInt8Array:
-    """``[h, w, 3]`` with the model's short side; a very long strip would become a giant and is refused."""
-    height, width = resized_size(picture.shape[0], picture.shape[1], options.short_side)
-    if height * width > options.limits.max_pixels:
+@dataclass(frozen=True, slots=True)
+class _KeptFrame:
+    """What stays of a picture: ``size`` is height and width after the resize, ``thumbnail`` empty if not wanted."""
+
+    size: tuple[int, int]
+    pixels: UInt8Array
+    thumbnail: bytes
+
+
+class _Kept:
+    """The frames kept so far, by their keys, and the bound on what they take together."""
+
+    def __init__(self, options: ExtractOptions) -> None:
+        self._options = options
+        self._size_bytes = 0
+        self.frames: dict[int, _KeptFrame] = {}
+
+    def keep(self, key: int, picture: Picture) -> None:
+        """Take what the crops need of ``picture``; raises ResolutionTooLarge where that is too much."""
+        options = self._options
+        _refuse_elongated(picture, options)
+        resized = resize_short_side(picture.rgb(), options.short_side)
+        pixels = needed_pixels(resized, options.crop_height, options.crop_width, options.grid.spatial)
+        replaced = self.frames.get(key)
+        self._size_bytes += pixels.nbytes - (replaced.pixels.nbytes if replaced else 0)
+        if self._size_bytes > options.limits.max_kept_bytes:
+            raise ResolutionTooLarge(
+                f"the frames of {options.grid} views take too much memory",
+                hint=f"ask for fewer views; the frames of all views may take {options.limits.max_kept_bytes} bytes",
+            )
+        height, width = resized.shape[:2]
+        self.frames[key] = _KeptFrame((height, width), pixels, thumbnail(resized) if options.thumbnails else b"")
+
+    def drop_all(self) -> None:
+        """Forget everything."""
+        self.frames.clear()
+        self._size_bytes = 0
+
+
+def _refuse_elongated(picture: Picture, options: ExtractOptions) -> None:
+    """A strip becomes a giant once its short side is the model's: it is refused before anything is made of it."""
+    width, height = picture.size
+    limits = options.limits
+    if max(width, height) > limits.max_aspect_ratio * min(width, height):
         raise ResolutionTooLarge(
-            f"pictures of {picture.shape[1]}x{picture.shape[0]} pixels are too elongated to be resized",
-            hint=f"at most {options.limits.max_pixels} pixels once the short side is {options.short_side}",
+            f"pictures of {width}x{height} pixels are too elongated",
+            hint=f"the long side may be at most {limits.max_aspect_ratio} times the short one",
         )
-    return resize_short_side(picture, options.short_side)
+    new_height, new_width = resized_size(height, width, options.short_side)
+    if new_height * new_width > limits.max_pixels:
+        raise ResolutionTooLarge(
+            f"pictures of {width}x{height} pixels are too elongated to be resized",
+            hint=f"at most {limits.max_pixels} pixels once the short side is {options.short_side}",
+        )

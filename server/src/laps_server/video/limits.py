@@ -11,6 +11,8 @@ class MediaLimits:
 
     Attributes:
         max_pixels: pixels of one picture, 33 177 600 being 7680 x 4320; holds for the resized one as well.
+        max_aspect_ratio: long side over short side of one picture; real ones stay below, even walls of displays.
+        max_kept_bytes: all pictures kept for one video's views, 512 MiB.
         max_streams: streams of any kind in the container.
         max_packets: video packets read in one walk through the file.
         max_frames: frames decoded in one pass through the file.
@@ -20,6 +22,8 @@ class MediaLimits:
     """
 
     max_pixels: int = 33_177_600
+    max_aspect_ratio: int = 32
+    max_kept_bytes: int = 512 * 1024 * 1024
     max_streams: int = 16
     max_packets: int = 2_000_000
     max_frames: int = 200_000

@@ -11,6 +11,9 @@ import numpy as np
 
 from laps_server.clips import CropBox, FrameBatch, UInt8Array
 
+# A frame is kept whole up to this many crops' worth of pixels: what three crops would take that do not overlap.
+WHOLE_CROPS = 3
+WHOLE_DIMENSIONS = 3  # [h, w, 3]; crops have one more
 THUMBNAIL_LONG_SIDE = 160
 THUMBNAIL_QUALITY = 80
 
@@ -64,19 +67,32 @@ def _centre(size: int, crop: int) -> int:
     return (size - crop + 1) // 2
 
 
+def needed_pixels(picture: UInt8Array, crop_height: int, crop_width: int, count: int) -> UInt8Array:
+    """What ``count`` crops need of a resized ``[h, w, 3]``: itself, or ``[count, H, W, 3]`` where it is elongated."""
+    height, width = picture.shape[:2]
+    if height * width <= WHOLE_CROPS * crop_height * crop_width:
+        return picture
+    boxes = [crop_box(height, width, crop_height, crop_width, position, count) for position in range(count)]
+    return np.stack([_cut(picture, box) for box in boxes])
+
+
+def _cut(picture: UInt8Array, box: CropBox) -> UInt8Array:
+    return picture[box.y : box.y + box.height, box.x : box.x + box.width]
+
+
 def view_boxes(batch: FrameBatch, view: int) -> tuple[CropBox, ...]:
     """The T crop boxes of ``view``; they differ only where the video changes its size."""
     temporal, spatial = _split(batch, view)
     boxes = []
     for position in batch.clip_frames[temporal]:
-        height, width = batch.pixels[position].shape[:2]
+        height, width = batch.sizes[position]
         boxes.append(crop_box(height, width, batch.crop_height, batch.crop_width, spatial, batch.grid.spatial))
     return tuple(boxes)
 
 
 def assemble_clip(batch: FrameBatch, view: int, out: UInt8Array | None = None) -> UInt8Array:
     """The clip of ``view`` as uint8 ``[T, H, W, 3]`` RGB, written into ``out`` where it is given."""
-    temporal, _ = _split(batch, view)
+    temporal, spatial = _split(batch, view)
     positions = batch.clip_frames[temporal]  # [T]
     shape = (len(positions), batch.crop_height, batch.crop_width, 3)
     if out is None:
@@ -84,7 +100,8 @@ def assemble_clip(batch: FrameBatch, view: int, out: UInt8Array | None = None) -
     elif out.shape != shape or out.dtype != np.uint8:
         raise ValueError(f"out is {out.dtype} {out.shape}, a clip is uint8 {shape}")
     for row, (position, box) in enumerate(zip(positions, view_boxes(batch, view), strict=True)):
-        out[row] = batch.pixels[position][box.y : box.y + box.height, box.x : box.x + box.width]
+        pixels = batch.pixels[position]
+        out[row] = _cut(pixels, box) if pixels.ndim == WHOLE_DIMENSIONS else pixels[spatial]
     return out
 
 

@@ -15,6 +15,8 @@ import numpy as np
 from laps_server.video.decode import VideoFile
 from laps_server.video.limits import MediaLimits
 
+END_OF_TIME = 2**62  # in time base units; differences of two timestamps up to here fit in 64 bits
+
 
 class Untrusted(Exception):
     """The file's timestamps and its pictures disagree; only counting decoded frames is safe.
@@ -79,6 +81,8 @@ def walk(video: VideoFile, first_pts: int, limits: MediaLimits) -> Walk:
     ordered = ordered[ordered >= first_pts]
     if not len(ordered) or ordered[0] != first_pts or (np.diff(ordered) == 0).any():
         trouble = trouble or "presentation times repeat or begin elsewhere"
+    elif int(ordered[-1]) - first_pts > END_OF_TIME:
+        trouble = trouble or "presentation times span more than all time"
     if trouble is not None:
         raise Untrusted(trouble, packets=shown)
     return Walk(array("q", ordered.tobytes()), key_times, key_packets, cut_short)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from laps_server.clips import IntArray, SampledFrame, VideoInfo
+from laps_server.errors import VideoCorrupt
 from laps_server.video.decode import Picture, VideoFile
 from laps_server.video.grid import Grid
 from laps_server.video.limits import MediaLimits
@@ -28,7 +29,7 @@ from laps_server.video.sampling import (
 from laps_server.video.seek import SeekRoute
 from laps_server.video.straight import decode_counting
 from laps_server.video.sweep import Route, Sweep, WalkedRoute
-from laps_server.video.timeline import Untrusted, Walk, walk
+from laps_server.video.timeline import END_OF_TIME, Untrusted, Walk, walk
 
 Keep = Callable[[int, Picture], None]
 DEFAULT_FPS = 25
@@ -36,7 +37,6 @@ DEFAULT_FPS = 25
 WALK_SECONDS = 120
 WALK_BYTES = 64 * 1024 * 1024
 MAX_STAMPS = 4096  # entries of an index that are checked against a steady rate
-END_OF_TIME = 2**62
 # A stream may end this much before its declared end without being called cut.
 ENDS_EARLY_S = 0.5
 ENDS_EARLY_SHARE = 0.05
@@ -112,16 +112,18 @@ class Sampler:
             if packet is None:
                 raise self._video.explain_nothing()
 
-    def run(self, keep: Keep) -> Plan:
+    def run(self, keep: Keep, drop_all: Callable[[], None]) -> Plan:
         """Fetch every frame that a clip uses; ``keep`` gets each under its key in the plan.
 
-        A way that turns out untrustworthy is left for the next one, so a key may come more than once.
+        A way that turns out untrustworthy is left for the next one; ``drop_all`` tells that what came of it is
+        of no use.
         """
         guess: int | None = None
         if self._first_pts is not None:
             with suppress(Untrusted):
                 return self._by_index(self._first_pts, keep)
             self.warnings.clear()
+            drop_all()
             try:
                 walked = walk(self._video, self._first_pts, self._limits)
                 guess = len(walked.timestamps)
@@ -129,8 +131,9 @@ class Sampler:
             except Untrusted as reason:
                 guess = reason.packets or guess
             self.warnings.clear()
+            drop_all()
         self.warnings.append("timestamps are unusable: frames were counted while decoding the whole video")
-        return self._by_counting(guess, keep)
+        return self._by_counting(guess, keep, drop_all)
 
     # By the container's index ------------------------------------------------------------------------
 
@@ -214,7 +217,7 @@ class Sampler:
 
     # By all pictures ---------------------------------------------------------------------------------
 
-    def _by_counting(self, guess: int | None, keep: Keep) -> Plan:
+    def _by_counting(self, guess: int | None, keep: Keep, drop_all: Callable[[], None]) -> Plan:
         """Count frames by decoding them all; a wrong guess of their number costs a second pass."""
         limit = self._limits.max_frames
         count = guess or self._count or decode_counting(self._video, (), keep, max_frames=limit)
@@ -227,6 +230,7 @@ class Sampler:
             if found == 0:
                 raise self._video.explain_nothing()
             count = found
+            drop_all()
         self._note_length(count)
         self._note_end(last)
         if count == limit:
@@ -239,6 +243,8 @@ class Sampler:
             step = self._duration / self._count
         else:
             step = float(1 / ((self._video.rate or DEFAULT_FPS) * self._video.time_base))
+        if step * count > END_OF_TIME:
+            raise VideoCorrupt("the video's timestamps are beyond all time", hint="its headers are damaged")
         stamps = array("q", (round(number * step) for number in range(count)))
         clips = clips_of(stamps, self._count, self._duration, self._sampling)
         return Plan.of(clips, lambda key: self._frame(key, stamps[key])), stamps[-1]
