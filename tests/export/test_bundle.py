@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import errno
+import fcntl
 import hashlib
 import json
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +14,7 @@ import pytest
 import torch
 
 from laps_export import bundle as bundle_module
+from laps_export import publish as publish_module
 from laps_export.bundle import Bundle, Written, write_bundle
 from laps_export.complexity import Complexity
 from laps_export.errors import ConfigError, LabelsError, LapsExportError, ParityError, RepositoryError
@@ -214,6 +218,162 @@ def test_a_version_that_appears_meanwhile_is_not_overwritten(
     assert list((repository / "small-7" / "2").iterdir()) == []
 
 
+def _pass(*args: object, **kwargs: object) -> Parity:
+    return Parity(0.0, 0.001, (1,))
+
+
+def _meanwhile(monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) -> None:
+    """Run `act` once, while the next export is at its parity gate."""
+
+    def first(*args: object, **kwargs: object) -> Parity:
+        monkeypatch.setattr(bundle_module, "check_parity", _pass)
+        act()
+        return _pass()
+
+    monkeypatch.setattr(bundle_module, "check_parity", first)
+
+
+@pytest.mark.usefixtures("quick")
+def test_exports_that_finish_together_share_their_labels_or_one_fails(
+    small_bundle: Bundle, repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    others = replace(small_bundle, labels=LabelSet("others", tuple(f"other {i}" for i in range(7))))
+    _meanwhile(monkeypatch, lambda: _write(others, repository))
+    with pytest.raises(RepositoryError) as caught:
+        _write(replace(small_bundle, version=2), repository)
+    assert caught.value.code == "labels_differ"
+    assert (repository / "small-7" / "labels.txt").read_bytes() == others.labels.to_bytes()
+    assert _tree(repository / "small-7") == {"config.pbtxt", "labels.txt", "1/model.onnx", "1/laps.json"}
+
+
+@pytest.mark.usefixtures("quick")
+def test_force_replaces_no_version_that_it_did_not_name(
+    small_bundle: Bundle, repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _meanwhile(monkeypatch, lambda: _write(replace(small_bundle, serving=Serving(stride=2)), repository))
+    with pytest.raises(RepositoryError) as caught:
+        _write(replace(small_bundle, force=True), repository)
+    assert caught.value.code == "version_exists"
+    assert _stride(repository / "small-7" / "1") == 2
+
+
+def _stride(version: Path) -> int:
+    stride: int = json.loads((version / "laps.json").read_text())["inputs"][0]["stride"]
+    return stride
+
+
+def _is_locked(folder: Path) -> bool:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+@pytest.mark.usefixtures("quick")
+def test_one_lock_holds_from_the_last_check_to_the_rename(
+    small_bundle: Bundle, repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bundle_module, "check_parity", _pass)
+    seen: list[tuple[str, bool]] = []
+    plan, rename = bundle_module.plan_version, Path.rename
+
+    def watched_plan(*args: Any, **kwargs: Any) -> int:
+        seen.append(("plan", repository.exists() and _is_locked(repository)))
+        return plan(*args, **kwargs)
+
+    def watched_rename(self: Path, target: Path) -> Path:
+        seen.append(("rename", _is_locked(repository)))
+        return rename(self, target)
+
+    monkeypatch.setattr(bundle_module, "plan_version", watched_plan)
+    monkeypatch.setattr(Path, "rename", watched_rename)
+    _write(small_bundle, repository)
+    assert seen == [("plan", False), ("plan", True), ("rename", True)]
+    assert not _is_locked(repository)
+    assert [p.name for p in repository.iterdir()] == ["small-7"]
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_filesystem_without_locks_is_used_without(
+    small_bundle: Bundle, repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unsupported(*args: object) -> None:
+        raise OSError(errno.EBADF, "Bad file descriptor")
+
+    monkeypatch.setattr(bundle_module, "check_parity", _pass)
+    monkeypatch.setattr(fcntl, "flock", unsupported)
+    assert _write(small_bundle, repository).version == 1
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("step", [1, 2], ids=["old-moved-away", "new-moved-in"])
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_replacement_in_two_renames_loses_nothing_when_interrupted(
+    small_bundle: Bundle, repository: Path, monkeypatch: pytest.MonkeyPatch, step: int, when: str
+) -> None:
+    monkeypatch.setattr(bundle_module, "check_parity", _pass)
+    monkeypatch.setattr(publish_module, "exchange", lambda *_: False)
+    old = _write(small_bundle, repository).path
+    rename, calls = Path.rename, []
+
+    def interrupted(self: Path, target: Path) -> Path:
+        calls.append(target)
+        if len(calls) == step and when == "before":
+            raise SystemExit(143)
+        moved = rename(self, target)
+        if len(calls) == step:
+            raise SystemExit(143)
+        return moved
+
+    again = replace(small_bundle, version=1, force=True, serving=Serving(stride=2))
+    monkeypatch.setattr(Path, "rename", interrupted)
+    with pytest.raises(SystemExit):
+        _write(again, repository)
+    assert _stride(old) == (2 if (step, when) == (2, "after") else 8)
+    assert [p.name for p in repository.parent.iterdir()] == ["model_repository"]
+    monkeypatch.setattr(Path, "rename", rename)
+    _write(again, repository)
+    assert _stride(old) == 2
+    assert [p.name for p in repository.parent.iterdir()] == ["model_repository"]
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_second_interrupt_leaves_the_old_version_on_disk(
+    small_bundle: Bundle, repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bundle_module, "check_parity", _pass)
+    monkeypatch.setattr(publish_module, "exchange", lambda *_: False)
+    _write(small_bundle, repository)
+    rename, calls = Path.rename, []
+
+    def interrupted(self: Path, target: Path) -> Path:
+        calls.append(target)
+        if len(calls) > 1:
+            raise SystemExit(143)
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", interrupted)
+    with pytest.raises(SystemExit):
+        _write(replace(small_bundle, version=1, force=True, serving=Serving(stride=2)), repository)
+    (aside,) = repository.parent.glob(".model_repository-building-*-replaced")
+    assert _stride(aside) == 8
+
+
+def test_two_folders_are_exchanged_in_one_step(tmp_path: Path) -> None:
+    for name in "ab":
+        (tmp_path / name).mkdir()
+        (tmp_path / name / f"was-{name}").touch()
+    if not publish_module.exchange(tmp_path / "a", tmp_path / "b"):
+        pytest.skip("neither this kernel nor this filesystem exchanges")
+    assert (tmp_path / "a" / "was-b").exists()
+    assert (tmp_path / "b" / "was-a").exists()
+    assert not publish_module.exchange(tmp_path / "a", tmp_path / "none")
+
+
 @pytest.mark.parametrize("name", ["", ".hidden", "..", "a/b", "a b", "ü", "a\n"])
 def test_names_that_no_folder_or_url_should_carry(small_bundle: Bundle, repository: Path, name: str) -> None:
     with pytest.raises(RepositoryError) as caught:
@@ -226,9 +386,21 @@ def test_labels_must_be_as_many_as_outputs(small_bundle: Bundle, repository: Pat
         _write(replace(small_bundle, labels=LabelSet("two", ("a", "b"))), repository)
 
 
-def test_version_zero_is_refused(small_bundle: Bundle, repository: Path) -> None:
+@pytest.mark.parametrize("version", [-1, 0, 1_000_000_000])
+def test_versions_that_no_server_finds_are_refused(small_bundle: Bundle, repository: Path, version: int) -> None:
     with pytest.raises(RepositoryError) as caught:
-        _write(replace(small_bundle, version=0), repository)
+        _write(replace(small_bundle, version=version), repository)
+    assert caught.value.code == "invalid_version"
+
+
+@pytest.mark.usefixtures("quick")
+def test_nothing_comes_after_the_largest_version(
+    small_bundle: Bundle, repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bundle_module, "check_parity", _pass)
+    _write(replace(small_bundle, version=999_999_999), repository)
+    with pytest.raises(RepositoryError) as caught:
+        _write(small_bundle, repository)
     assert caught.value.code == "invalid_version"
 
 
@@ -254,11 +426,17 @@ def test_a_repository_that_is_a_file_is_an_error(small_bundle: Bundle, tmp_path:
         ({"default_views": "5x2"}, "invalid_views"),
         ({"default_views": "0x3"}, "invalid_views"),
         ({"default_views": "many"}, "invalid_views"),
+        ({"default_views": "65x1"}, "invalid_views"),
+        ({"default_views": "\u0665x3"}, "invalid_views"),
+        ({"default_views": "5x3\n"}, "invalid_views"),
         ({"stride": 0}, "invalid_stride"),
+        ({"stride": 1025}, "invalid_stride"),
         ({"temperature": 0.0}, "invalid_temperature"),
+        ({"temperature": 0.0009}, "invalid_temperature"),
+        ({"temperature": 1000.5}, "invalid_temperature"),
         ({"temperature": float("nan")}, "invalid_temperature"),
     ],
-    ids=str,
+    ids=ascii,
 )
 def test_servings_that_no_server_can_follow(options: dict[str, Any], code: str) -> None:
     with pytest.raises(ConfigError) as caught:

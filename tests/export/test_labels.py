@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from laps_export.errors import LabelsError
-from laps_export.labels import load_labels, parse_labels, shipped_label_sets
+from laps_export.labels import LabelSet, load_labels, parse_labels, shipped_label_sets
 
 
 def test_two_orders_of_the_same_classes_ship() -> None:
@@ -43,6 +43,22 @@ def test_a_malformed_file_says_where(content: bytes, code: str, names: str) -> N
         parse_labels(content, name="mine")
     assert caught.value.code == code
     assert names in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("labels", "code"),
+    [
+        ((), "labels_empty"),
+        (("a", " "), "label_blank"),
+        (("a", "a"), "label_duplicate"),
+        (("a\nb",), "label_control_character"),
+    ],
+    ids=ascii,
+)
+def test_a_set_made_in_code_is_checked_too(labels: tuple[str, ...], code: str) -> None:
+    with pytest.raises(LabelsError) as caught:
+        LabelSet("mine", labels)
+    assert caught.value.code == code
 
 
 def test_an_unknown_set_names_the_shipped(tmp_path: Path) -> None:

@@ -85,7 +85,7 @@ def leap_pairs(frames: int, level: int) -> tuple[tuple[int, int], ...]:
     Raises:
         ConfigError: `invalid_level` where `frames` cannot be divided so.
     """
-    if level < 1 or frames < 2 or frames % 2**level:
+    if not 1 <= level < frames.bit_length() or frames % 2**level:
         raise ConfigError(
             f"leap level {level} does not fit {frames} frames",
             code="invalid_level",

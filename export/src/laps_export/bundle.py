@@ -1,8 +1,8 @@
 """Write one version of one model into a model_repository: all of it, or nothing.
 
 Everything is built in a folder beside the repository, on the same filesystem, and moved in by one rename
-after the parity gate. A server that watches the repository never sees half a model, and a failure or an
-interrupt leaves nothing behind.
+after the parity gate, under a lock. A server that watches the repository never sees half a model, and a failure
+or an interrupt leaves nothing behind.
 """
 
 from __future__ import annotations
@@ -19,11 +19,12 @@ from laps_export import labels as labels_file
 from laps_export import manifest as manifest_file
 from laps_export import triton
 from laps_export.complexity import measure
-from laps_export.entry import Entry, check_name
+from laps_export.entry import Entry, check_name, check_version
 from laps_export.errors import LabelsError, RepositoryError
 from laps_export.labels import LabelSet
 from laps_export.manifest import Origin, Serving, build_manifest
 from laps_export.onnx import TensorContract, export_onnx
+from laps_export.publish import locked, replace_folder
 from laps_export.verify import FLOAT32_GATE, Gate, OnProgress, Parity, check_parity
 from laps_export.visformer import Laps
 
@@ -40,7 +41,7 @@ class Bundle:
         origin: where the weights come from.
         serving: how it wants to be served.
         version: None takes the next free one.
-        force: replace `version` if it is there.
+        force: replace `version` if it is there; a version that was left to be chosen replaces none.
     """
 
     model: Laps
@@ -103,7 +104,7 @@ def write_bundle(
             built = Entry(stage, bundle.name)
             parity = _build(bundle, built, version, gate, report)
             entry.repository.mkdir(parents=True, exist_ok=True)
-            _publish(built, entry, version, force=bundle.force)
+            _publish(bundle, built, entry, version)
     except OSError as exc:
         raise RepositoryError(
             f"cannot write {entry.version_path(version)}: {exc.strerror or exc}",
@@ -120,8 +121,8 @@ def plan_version(entry: Entry, *, labels: LabelSet, contract: TensorContract, ve
         RepositoryError: `invalid_version`, `version_exists`, `labels_differ`, `shapes_differ`,
             `damaged_entry`.
     """
-    if version is not None and version < 1:
-        raise RepositoryError(f"version {version}", code="invalid_version", hint="versions start at 1")
+    if version is not None:
+        check_version(version)
     present = entry.versions()
     if version in present and not force:
         raise RepositoryError(
@@ -134,7 +135,7 @@ def plan_version(entry: Entry, *, labels: LabelSet, contract: TensorContract, ve
     _check_labels(entry, labels)
     for other in present:
         _check_shapes(entry, other, contract)
-    return version or (present[-1] + 1 if present else 1)
+    return version or check_version(present[-1] + 1 if present else 1)
 
 
 def _check_labels(entry: Entry, labels: LabelSet) -> None:
@@ -216,25 +217,26 @@ def _staging(repository: Path) -> Iterator[Path]:
         shutil.rmtree(stage, ignore_errors=True)
 
 
-def _publish(built: Entry, entry: Entry, version: int, *, force: bool) -> None:
+def _publish(bundle: Bundle, built: Entry, entry: Entry, version: int) -> None:
     """Rename the built entry, or only its version where the entry is there already."""
-    if not entry.path.exists():
-        built.path.rename(entry.path)
-        return
-    target = entry.version_path(version)
-    if not target.exists():
-        built.version_path(version).rename(target)
-        return
-    if not force:
-        # Written by somebody else since it was planned.
-        raise RepositoryError(f"{entry.name} already has version {version}", code="version_exists")
-    aside = built.path / f"replaced-{version}"
-    target.rename(aside)
-    try:
-        built.version_path(version).rename(target)
-    except BaseException:
-        aside.rename(target)
-        raise
+    with locked(entry.repository):
+        # Somebody else may have written since it was planned, and not only this version.
+        plan_version(
+            entry,
+            labels=bundle.labels,
+            contract=TensorContract.of(bundle.model),
+            version=version,
+            force=bundle.force and bundle.version is not None,
+        )
+        if not entry.path.exists():
+            built.path.rename(entry.path)
+            return
+        new, target = built.version_path(version), entry.version_path(version)
+        if target.exists():
+            stage = built.repository
+            replace_folder(new, target, aside=stage.with_name(f"{stage.name}-replaced"))
+        else:
+            new.rename(target)
 
 
 def _ignore(what: str, done: int, total: int) -> None:

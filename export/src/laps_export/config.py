@@ -12,6 +12,10 @@ from laps_export.layers import MLP_GROUPS
 STRIDES = (2, 4, 2, 2)
 """How the stem and the three patch embeddings shrink a frame; sizes floor at each."""
 
+MAX_FRAMES = 1024
+MAX_RESOLUTION = 4096
+"""What the server accepts; tests/contract/test_manifest.py compares."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class LapsConfig:
@@ -85,7 +89,7 @@ class LapsConfig:
                 depths=(int(depth1), int(depth2), int(depth3)),
                 **numbers,
             )
-        except (TypeError, ValueError) as exc:
+        except (TypeError, ValueError, OverflowError) as exc:
             raise ConfigError(f"configuration cannot be read: {exc}", code="invalid_config") from exc
 
     def _check_positive(self) -> None:
@@ -101,6 +105,11 @@ class LapsConfig:
         for name, value in numbers.items():
             if value < 1:
                 raise ConfigError(f"{name} is {value}", code=f"invalid_{name}", hint="it must be at least 1")
+        for name, largest in {"frames": MAX_FRAMES, "resolution": MAX_RESOLUTION}.items():
+            if numbers[name] > largest:
+                raise ConfigError(
+                    f"{name} is {numbers[name]}", code=f"invalid_{name}", hint=f"no server takes more than {largest}"
+                )
 
     def _check_widths(self) -> None:
         # Head width E / heads must split into the shift's quarters; stage 1's MLP is E wide, in groups.

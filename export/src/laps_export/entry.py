@@ -5,7 +5,7 @@
     <repository>/<name>/<version>/model.onnx
     <repository>/<name>/<version>/laps.json
 
-Versions are positive integers, as Triton has them.
+Versions are positive integers, as Triton has them, of at most nine digits, as the server reads them.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from laps_export import manifest as manifest_file
 from laps_export.errors import RepositoryError
 
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
-_VERSION = re.compile(r"[1-9]\d*")
+_VERSION = re.compile(r"[1-9][0-9]{0,8}")
+MAX_VERSION = 999_999_999
 
 
 def check_name(name: str) -> str:
@@ -37,6 +38,17 @@ def check_name(name: str) -> str:
             hint="letters, digits, '.', '_' and '-' only, and no dot in front",
         )
     return name
+
+
+def check_version(version: int) -> int:
+    """The version, if a server finds it.
+
+    Raises:
+        RepositoryError: `invalid_version`.
+    """
+    if not 1 <= version <= MAX_VERSION:
+        raise RepositoryError(f"version {version}", code="invalid_version", hint=f"versions are 1 to {MAX_VERSION}")
+    return version
 
 
 @dataclass(frozen=True)

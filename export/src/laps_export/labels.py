@@ -19,10 +19,39 @@ _SUFFIX = ".txt"
 
 @dataclass(frozen=True)
 class LabelSet:
-    """The names of a model's outputs, in output order."""
+    """The names of a model's outputs, in output order; checked at construction."""
 
     name: str
     labels: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        """Raise `LabelsError` for labels that a file cannot hold or that do not tell outputs apart."""
+        if not self.labels:
+            raise LabelsError(f"label set {self.name!r} is empty", code="labels_empty", hint="one label a line")
+        first_line: dict[str, int] = {}
+        for number, label in enumerate(self.labels, start=1):
+            self._check_label(number, label)
+            if label in first_line:
+                raise LabelsError(
+                    f"lines {first_line[label]} and {number} of label set {self.name!r} are both {label!r}",
+                    code="label_duplicate",
+                    hint="every output needs a name of its own",
+                )
+            first_line[label] = number
+
+    def _check_label(self, number: int, label: str) -> None:
+        if not label.strip():
+            raise LabelsError(
+                f"line {number} of label set {self.name!r} is blank",
+                code="label_blank",
+                hint="one label a line: a blank line would shift every label after it",
+            )
+        if not label.isprintable():
+            raise LabelsError(
+                f"line {number} of label set {self.name!r} holds a control character: {label!r}",
+                code="label_control_character",
+                hint="labels are plain text",
+            )
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -76,26 +105,4 @@ def parse_labels(data: bytes, *, name: str) -> LabelSet:
     except UnicodeDecodeError as exc:
         raise LabelsError(f"label set {name!r} is not UTF-8 text (byte {exc.start})", code="labels_not_text") from exc
     lines = [line.strip() for line in text.rstrip().split("\n")]
-    if lines == [""]:
-        raise LabelsError(f"label set {name!r} is empty", code="labels_empty", hint="one label a line")
-    first_line: dict[str, int] = {}
-    for number, label in enumerate(lines, start=1):
-        if not label:
-            raise LabelsError(
-                f"line {number} of label set {name!r} is blank",
-                code="label_blank",
-                hint="one label a line: a blank line would shift every label after it",
-            )
-        if not label.isprintable():
-            raise LabelsError(
-                f"line {number} of label set {name!r} holds a control character: {label!r}",
-                code="label_control_character",
-            )
-        if label in first_line:
-            raise LabelsError(
-                f"lines {first_line[label]} and {number} of label set {name!r} are both {label!r}",
-                code="label_duplicate",
-                hint="every output needs a name of its own",
-            )
-        first_line[label] = number
-    return LabelSet(name=name, labels=tuple(lines))
+    return LabelSet(name=name, labels=() if lines == [""] else tuple(lines))

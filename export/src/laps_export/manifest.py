@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -24,7 +23,14 @@ FILE_NAME = "laps.json"
 GRAPH_NAME = "model.onnx"
 SCHEMA_VERSION = 1
 
-_VIEWS = re.compile(r"[1-9]\d{0,2}x[13]")
+MAX_TEMPORAL_VIEWS = 64
+SPATIAL_VIEWS = (1, 3)
+MAX_STRIDE = 1024
+MIN_TEMPERATURE = 0.001
+MAX_TEMPERATURE = 1000.0
+"""What the server accepts; tests/contract/test_manifest.py compares."""
+
+_VIEWS = re.compile(r"([0-9]{1,4})x([0-9]{1,4})")
 _TOOLS = ("torch", "onnx", "onnxruntime")
 
 
@@ -44,16 +50,25 @@ class Serving:
 
     def __post_init__(self) -> None:
         """Raise `ConfigError` for values no server can follow."""
-        if not _VIEWS.fullmatch(self.default_views):
+        if not _views_can_be_taken(self.default_views):
             raise ConfigError(
-                f"default views {self.default_views!r}",
+                f"default views {self.default_views[:40]!r}",
                 code="invalid_views",
-                hint="temporal x spatial with 1 or 3 spatial views, such as 5x3, 10x3 or 1x1",
+                hint=f"temporal x spatial, 1 to {MAX_TEMPORAL_VIEWS} clips and 1 or 3 crops, such as 5x3 or 1x1",
             )
-        if self.stride < 1:
-            raise ConfigError(f"stride {self.stride}", code="invalid_stride", hint="at least 1")
-        if not (math.isfinite(self.temperature) and self.temperature > 0):
-            raise ConfigError(f"temperature {self.temperature}", code="invalid_temperature", hint="a number above 0")
+        if not 1 <= self.stride <= MAX_STRIDE:
+            raise ConfigError(f"stride {self.stride}", code="invalid_stride", hint=f"1 to {MAX_STRIDE}")
+        if not MIN_TEMPERATURE <= self.temperature <= MAX_TEMPERATURE:
+            raise ConfigError(
+                f"temperature {self.temperature}",
+                code="invalid_temperature",
+                hint=f"a number from {MIN_TEMPERATURE:g} to {MAX_TEMPERATURE:g}",
+            )
+
+
+def _views_can_be_taken(text: str) -> bool:
+    match = _VIEWS.fullmatch(text)
+    return match is not None and 1 <= int(match[1]) <= MAX_TEMPORAL_VIEWS and int(match[2]) in SPATIAL_VIEWS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,8 +143,11 @@ def build_manifest(
 
 
 def to_bytes(manifest: Mapping[str, Any]) -> bytes:
-    """The file's content; NaN is no JSON and is refused with ValueError."""
-    return (json.dumps(manifest, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
+    """The file's content; NaN is no JSON and is refused with ValueError.
+
+    File names need not be UTF-8, JSON must be: what cannot be written becomes a question mark.
+    """
+    return (json.dumps(manifest, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode(errors="replace")
 
 
 def _provenance(origin: Origin, complexity: Complexity) -> dict[str, Any]:

@@ -1,0 +1,70 @@
+"""Move a built folder to where others look: one writer at a time, and never a moment in which anything is lost.
+
+A replaced folder is exchanged with the new one by a single system call where kernel and filesystem have it.
+Elsewhere it takes two renames; the old folder waits between them outside of everything that is cleaned up, so
+that even a process killed there leaves it on disk, under the name of `aside`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+_AT_FDCWD = -100
+_RENAME_EXCHANGE = 2
+_NO_LOCKS = {errno.EBADF, errno.EINVAL, errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
+"""Answers of a filesystem that cannot lock a folder, as some network filesystems."""
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Wait until no other exporter is publishing below `folder`, and keep them out.
+
+    The folder itself is locked, so there is no lock file to leave behind; the kernel frees the lock of a
+    process that dies. A filesystem without locks is used without.
+    """
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        except OSError as exc:
+            if exc.errno not in _NO_LOCKS:
+                raise
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def replace_folder(new: Path, target: Path, *, aside: Path) -> None:
+    """Put `new` where `target` is; however it ends, `target` is the old folder or the new one.
+
+    Args:
+        new: gone afterwards, or the old folder: its owner removes it.
+        target: a folder that is there.
+        aside: a free name on the same filesystem, where nobody cleans up.
+    """
+    if exchange(new, target):
+        return
+    try:
+        target.rename(aside)
+        new.rename(target)
+    finally:
+        if aside.exists():
+            if target.exists():
+                shutil.rmtree(aside, ignore_errors=True)
+            else:
+                aside.rename(target)
+
+
+def exchange(one: Path, other: Path) -> bool:
+    """Swap two folders in one step; False, with nothing done, where the system cannot."""
+    renameat2 = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    if renameat2 is None:
+        return False
+    return bool(renameat2(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE) == 0)
