@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import copy
 import hashlib
+import json
+import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -135,8 +138,19 @@ def _put(name: str, value: object) -> Change:
         (_put("head.weight", torch.zeros(174, 64)), "class_count", "has 174 classes, the label set 7"),
         (_put("head.bias", torch.full((7,), torch.nan)), "not_finite", "NaN or infinity in head.bias"),
         (_put("stem.0.weight", [1, 2]), "wrong_type", "stem.0.weight (list)"),
+        (_put("head.bias", torch.zeros(7, dtype=torch.complex64)), "wrong_type", "head.bias (torch.complex64"),
+        (_put("head.bias", torch.zeros(7, dtype=torch.int64)), "wrong_type", "head.bias (torch.int64"),
+        (_put("head.bias", torch.full((7,), 1e300, dtype=torch.float64)), "not_finite", "infinity in head.bias"),
+        (_put("head.bias", torch.zeros(7, device="meta")), "wrong_type", "head.bias ([7] of torch.float32, meta"),
+        (_put("head.bias", torch.zeros(7).to_sparse()), "wrong_type", "head.bias"),
+        (_put("head.weight", torch.zeros(10**12, 0)), "wrong_type", "head.weight"),
+        (_put("stage9.bias", torch.full((9,), torch.nan)), "unexpected_key", "stage9.bias"),
+        (_put("pos_embed1", torch.full((3,), torch.nan)), "wrong_shape", "pos_embed1 [3]"),
     ],
-    ids=["missing", "two-missing", "no-head", "unexpected", "shape", "classes", "nan", "no-tensor"],
+    ids=[
+        *("missing", "two-missing", "no-head", "unexpected", "shape", "classes", "nan", "no-tensor"),
+        *("complex", "integer", "beyond-float32", "meta", "sparse", "empty", "unexpected-nan", "shape-nan"),
+    ],
 )
 def test_what_does_not_fit_is_named(tmp_path: Path, small_model: Laps, change: Change, code: str, message: str) -> None:
     state: State = dict(small_model.state_dict())
@@ -146,6 +160,105 @@ def test_what_does_not_fit_is_named(tmp_path: Path, small_model: Laps, change: C
         load_weights(Laps(SMALL), read_checkpoint(path))
     assert caught.value.code == code
     assert message in caught.value.message
+    assert caught.value.hint
+
+
+def _refused(path: Path) -> CheckpointError:
+    with pytest.raises(CheckpointError) as caught:
+        load_weights(Laps(SMALL), read_checkpoint(path))
+    assert caught.value.hint
+    return caught.value
+
+
+@pytest.mark.parametrize("name", ["head.weight", "stem.0.weight", "stage9.bias"])
+def test_a_small_file_cannot_ask_for_much_memory(tmp_path: Path, small_model: Laps, name: str) -> None:
+    huge = torch.zeros(1).expand(10**14)
+    path = _authors(tmp_path / "c.pth", {**small_model.state_dict(), name: huge})
+    assert _refused(path).code == "wrong_type"
+
+
+@pytest.mark.filterwarnings("ignore")  # torch finds its own quantisation deprecated
+def test_a_quantised_tensor_is_refused(tmp_path: Path, small_model: Laps) -> None:
+    quantised = torch.quantize_per_tensor(torch.zeros(7), 0.1, 0, torch.qint8)
+    path = _authors(tmp_path / "c.pth", {**small_model.state_dict(), "head.bias": quantised})
+    assert _refused(path).code == "wrong_type"
+
+
+@pytest.mark.parametrize(
+    "best",
+    [torch.zeros(3), torch.zeros(0), torch.zeros(1, device="meta"), 10**400, float("nan"), torch.tensor(torch.inf)],
+    ids=["vector", "empty", "meta", "huge", "nan", "infinite-tensor"],
+)
+def test_an_accuracy_that_is_no_number_is_refused(tmp_path: Path, small_model: Laps, best: object) -> None:
+    path = _authors(tmp_path / "c.pth", small_model.state_dict(), best_acc1=best)
+    assert _refused(path).code == "invalid_metadata"
+
+
+def _rezip(path: Path, write: Callable[[zipfile.ZipFile, zipfile.ZipInfo, bytes], None]) -> None:
+    with zipfile.ZipFile(path) as archive:
+        members = [(info, archive.read(info)) for info in archive.infolist()]
+    with zipfile.ZipFile(path, "w") as archive:
+        for info, content in members:
+            write(archive, info, content)
+
+
+def test_a_compressed_archive_is_refused(tmp_path: Path) -> None:
+    path = _authors(tmp_path / "c.pth", {"stem.0.weight": torch.zeros(4 << 20)})
+    _rezip(path, lambda archive, info, content: archive.writestr(info.filename, content, zipfile.ZIP_DEFLATED))
+    assert path.stat().st_size < 100_000
+    assert _refused(path).code == "checkpoint_refused"
+
+
+def test_members_that_share_bytes_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "c.pth"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("archive/data/0", bytes(100_000))
+        for number in range(1, 50):
+            again = copy.copy(archive.filelist[0])
+            again.filename = f"archive/data/{number}"
+            archive.filelist.append(again)
+    assert _refused(path).code == "checkpoint_refused"
+
+
+def _ours(path: Path, model: Laps, **metadata: str) -> Path:
+    whole = {"format": "laps-export", "format_version": "1", "variant": "small", "notes": "{}"}
+    save_file(model.state_dict(), path, metadata={**whole, "config": json.dumps(SMALL.to_json()), **metadata})
+    return path
+
+
+_CONFIG = json.dumps(SMALL.to_json())
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        {"notes": "[]"},
+        {"notes": "3"},
+        {"notes": '{"metrics": []}'},
+        {"notes": '{"recipe": 1}'},
+        {"notes": '{"metrics": {"top1": NaN}}'},
+        {"notes": '{"metrics": {"top1": 1e999}}'},
+        {"notes": '{"a": ' * 100_000},
+        {"notes": '{"a": ' + "[" * 100_000 + "]" * 100_000 + "}"},
+        {"notes": '{"a": ' + "[" * 200 + "]" * 200 + "}"},
+        {"config": "[]"},
+        {"config": "[" * 100_000},
+        {"config": _CONFIG.replace('"classes": 7', '"classes": Infinity')},
+        {"config": _CONFIG.replace('"classes": 7', '"classes": 1e999')},
+        {"config": _CONFIG.replace('"frames": 8', '"frames": 1000000000000')},
+    ],
+    ids=[
+        *("list", "number", "metrics", "recipe", "nan", "infinite", "deep-open", "deep", "deeper-than-readers"),
+        *("config-list", "config-deep", "config-infinity", "config-infinite", "config-huge"),
+    ],
+)
+def test_metadata_that_cannot_be_is_refused(tmp_path: Path, small_model: Laps, metadata: dict[str, str]) -> None:
+    assert _refused(_ours(tmp_path / "c.safetensors", small_model, **metadata)).code == "not_a_checkpoint"
+
+
+def test_accuracy_in_our_own_notes_is_checked_too(tmp_path: Path, small_model: Laps) -> None:
+    path = _ours(tmp_path / "c.safetensors", small_model, notes=json.dumps({"best_acc1": 10**400}))
+    assert _refused(path).code == "invalid_metadata"
 
 
 def test_a_key_without_the_authors_prefix_is_unexpected(tmp_path: Path, small_model: Laps) -> None:

@@ -4,13 +4,16 @@
     pretrained    torch.save with the key `model`: a backbone whose head belongs to other classes
     ours          safetensors with the model's configuration in its metadata
 
-Pickles are read with `weights_only=True` and nothing else: a file that needs more is refused.
+Pickles are read with `weights_only=True` and nothing else: a file that needs more is refused. A file may be hostile
+without running code, so nothing in it may claim more memory than the file has bytes, and values are looked at
+only after names, shapes and types are known to be the model's.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import math
 import pickle
 import zipfile
 from collections.abc import Mapping
@@ -20,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -32,6 +35,21 @@ AUTHORS_PREFIX = "module.base_model."
 HEAD_KEYS = ("head.weight", "head.bias")
 FORMAT_NAME = "laps-export"
 FORMAT_VERSION = "1"
+
+_ZIP_MAGIC = b"PK\x03\x04"
+_FLOATS = {torch.float16, torch.bfloat16, torch.float32, torch.float64}
+_INTEGERS = {torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64}
+_MAX_NOTES_DEPTH = 32  # the server's JSON reader ends at 200
+_MAX_EXACT_INT = 2**53  # beyond it JSON readers differ
+
+_HINTS = {
+    "missing_key": "give the --variant that the file was trained as; a part of a checkpoint is no model",
+    "unexpected_key": "give the --variant that the file was trained as, and a file of this family",
+    "wrong_shape": "give the --variant that the file was trained as",
+    "wrong_type": "weights are plain, dense tensors of floating-point numbers, as torch.save writes state_dict()",
+    "not_finite": "training diverged, or the file is damaged: take an earlier checkpoint",
+    "not_a_checkpoint": "the authors' training files, their pretrained backbones and our own safetensors are read",
+}
 
 
 class Source(StrEnum):
@@ -81,7 +99,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
 
     Raises:
         CheckpointError: `checkpoint_not_found`, `not_a_checkpoint`, `checkpoint_refused`,
-            `unexpected_key`, `wrong_type` or `not_finite`.
+            `unexpected_key`, `wrong_type` or `invalid_metadata`.
     """
     try:
         with path.open("rb") as file:
@@ -92,9 +110,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
         raise CheckpointError(
             f"cannot read checkpoint {path}: {exc.strerror or exc}", code="checkpoint_not_found"
         ) from exc
-    read = _read_safetensors(path, sha256) if ours else _read_torch(path, sha256)
-    _check_finite(read)
-    return read
+    return _read_safetensors(path, sha256) if ours else _read_torch(path, sha256)
 
 
 def load_weights(model: Laps, checkpoint: Checkpoint, *, keep_head: bool = False) -> None:
@@ -106,7 +122,8 @@ def load_weights(model: Laps, checkpoint: Checkpoint, *, keep_head: bool = False
         keep_head: accept a backbone and leave the model's own head as it is.
 
     Raises:
-        CheckpointError: `no_head`, `class_count`, `missing_key`, `unexpected_key`, `wrong_shape`.
+        CheckpointError: `no_head`, `class_count`, `missing_key`, `unexpected_key`, `wrong_shape`,
+            `wrong_type`, `not_finite`.
         ConfigError: `variant_mismatch`, the file was written for another configuration.
     """
     wanted = model.state_dict()
@@ -131,6 +148,15 @@ def load_weights(model: Laps, checkpoint: Checkpoint, *, keep_head: bool = False
         if state[key].shape != wanted[key].shape
     ]
     _report("wrong_shape", "has a wrong shape:", wrong, name)
+    mistyped = [
+        f"{key} ({state[key].dtype}, not {wanted[key].dtype})"
+        for key in wanted
+        if state[key].dtype not in (_FLOATS if wanted[key].is_floating_point() else _INTEGERS)
+    ]
+    _report("wrong_type", "has a wrong type:", mistyped, name)
+    state = {key: value.to(wanted[key].dtype) for key, value in state.items()}
+    broken = [key for key, value in state.items() if not torch.isfinite(value).all()]
+    _report("not_finite", "holds NaN or infinity in", broken, name)
     model.load_state_dict(state)
 
 
@@ -148,30 +174,74 @@ def save_checkpoint(path: Path, model: Laps, *, variant: str, notes: Mapping[str
 
 
 def _read_torch(path: Path, sha256: str) -> Checkpoint:
+    _check_members(path)
     data = _unpickle(path)
     if not isinstance(data, Mapping) or not ({"state_dict", "model"} & set(data)):
         raise CheckpointError(
             f"{path.name} holds no weights: neither 'state_dict' nor 'model' is in it",
             code="not_a_checkpoint",
-            hint="the authors' training files, their pretrained backbones and our own safetensors are read",
+            hint=_HINTS["not_a_checkpoint"],
         )
     if "state_dict" in data:
-        state = _tensors(data["state_dict"], path.name)
+        state = _tensors(data["state_dict"], path)
         foreign = [key for key in state if not key.startswith(AUTHORS_PREFIX)]
         _report("unexpected_key", f"has, without the prefix {AUTHORS_PREFIX!r},", foreign, path.name)
-        epoch, best = data.get("epoch"), data.get("best_acc1")
         return Checkpoint(
             path=path,
             sha256=sha256,
             source=Source.AUTHORS,
             state={key.removeprefix(AUTHORS_PREFIX): value for key, value in state.items()},
-            epoch=epoch if isinstance(epoch, int) else None,
-            best_acc1=float(best) if isinstance(best, (int, float, Tensor)) else None,
+            epoch=_epoch(data.get("epoch")),
+            best_acc1=_best_acc1(data.get("best_acc1"), path.name),
         )
-    state = _tensors(data["model"], path.name)
+    state = _tensors(data["model"], path)
     dropped = tuple(key for key in state if key.startswith("head."))
     backbone = {key: value for key, value in state.items() if key not in dropped}
     return Checkpoint(path=path, sha256=sha256, source=Source.PRETRAINED, state=backbone, dropped=dropped)
+
+
+def _check_members(path: Path) -> None:
+    """Refuse an archive that unpacks to more than its size: compressed members, or members that share bytes."""
+    with path.open("rb") as file:
+        if file.read(len(_ZIP_MAGIC)) != _ZIP_MAGIC:
+            return
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = archive.infolist()
+    except (zipfile.BadZipFile, NotImplementedError, OSError, ValueError) as exc:
+        raise _not_a_checkpoint(path, exc) from exc
+    packed = any(member.compress_type != zipfile.ZIP_STORED for member in members)
+    if packed or sum(member.file_size for member in members) > path.stat().st_size:
+        raise CheckpointError(
+            f"{path.name} holds members that unpack to more than the file",
+            code="checkpoint_refused",
+            hint="torch.save compresses nothing: load the file where you trust it and save it again",
+        )
+
+
+def _epoch(value: object) -> int | None:
+    """The epoch, where it is one."""
+    return value if isinstance(value, int) and abs(value) <= _MAX_EXACT_INT else None
+
+
+def _best_acc1(value: object, name: str) -> float | None:
+    """A percentage as a number or a tensor of one; None where the file says nothing that could be one."""
+    if isinstance(value, Tensor) and _is_plain(value) and value.numel() == 1:
+        value = value.item()
+    if isinstance(value, (int, float)):
+        try:
+            best = float(value)
+        except OverflowError:
+            best = math.inf
+        if math.isfinite(best):
+            return best
+    elif not isinstance(value, Tensor):
+        return None
+    raise CheckpointError(
+        f"best_acc1 of {name} is no finite number",
+        code="invalid_metadata",
+        hint="it is a percentage: remove it from the file, or save it as a number",
+    )
 
 
 def _unpickle(path: Path) -> object:
@@ -192,7 +262,11 @@ def _unpickle(path: Path) -> object:
 
 
 def _not_a_checkpoint(path: Path, exc: Exception) -> CheckpointError:
-    return CheckpointError(f"{path.name} cannot be read as a checkpoint: {_first_line(exc)}", code="not_a_checkpoint")
+    return CheckpointError(
+        f"{path.name} cannot be read as a checkpoint: {_first_line(exc)}",
+        code="not_a_checkpoint",
+        hint=_HINTS["not_a_checkpoint"],
+    )
 
 
 def _is_pickle(path: Path) -> bool:
@@ -212,7 +286,7 @@ def _read_safetensors(path: Path, sha256: str) -> Checkpoint:
         with safe_open(path, framework="pt") as file:
             metadata: dict[str, str] = file.metadata() or {}
             state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a mapping
-    except (SafetensorError, OSError, ValueError) as exc:
+    except Exception as exc:  # SafetensorError, and whatever torch says to a type it does not know
         raise _not_a_checkpoint(path, exc) from exc
     if metadata.get("format") != FORMAT_NAME or metadata.get("format_version") != FORMAT_VERSION:
         raise CheckpointError(
@@ -221,40 +295,82 @@ def _read_safetensors(path: Path, sha256: str) -> Checkpoint:
             hint="`laps-export convert` writes such files",
         )
     try:
-        config = LapsConfig.from_json(json.loads(metadata["config"]))
-        notes = json.loads(metadata.get("notes", "{}"))
+        config = LapsConfig.from_json(_from_json(metadata["config"]))
+        notes = _from_json(metadata.get("notes", "{}"))
         variant = metadata["variant"]
-    except (KeyError, ValueError, TypeError, ConfigError) as exc:
-        raise _not_a_checkpoint(path, exc) from exc
+        for what in ("metrics", "recipe"):
+            if not isinstance(notes.get(what, {}), dict):
+                raise TypeError(f"{what} in its notes is no JSON object")
+    except (KeyError, ValueError, TypeError, ConfigError, RecursionError) as exc:
+        raise CheckpointError(
+            f"the metadata of {path.name} cannot be read: {exc}",
+            code="not_a_checkpoint",
+            hint="`laps-export convert` writes such files",
+        ) from exc
     return Checkpoint(
         path=path,
         sha256=sha256,
         source=Source.OURS,
-        state=_tensors(state, path.name),
-        epoch=notes.get("epoch"),
-        best_acc1=notes.get("best_acc1"),
+        state=_tensors(state, path),
+        epoch=_epoch(notes.get("epoch")),
+        best_acc1=_best_acc1(notes.get("best_acc1"), path.name),
         variant=variant,
         config=config,
         notes=notes,
     )
 
 
-def _tensors(state: object, name: str) -> dict[str, Tensor]:
-    """Names to tensors, floating ones as float32; anything else in there is an error."""
+def _from_json(text: str) -> dict[str, Any]:
+    """A JSON object that every reader of the manifest will read too: finite numbers, not too deep."""
+    value = json.loads(text, parse_constant=_finite, parse_float=_finite)
+    if not isinstance(value, dict):
+        raise TypeError("no JSON object")
+    level: list[Any] = [value]
+    for _ in range(_MAX_NOTES_DEPTH):
+        inner = (x for x in level if isinstance(x, (dict, list)))
+        level = [y for x in inner for y in (x.values() if isinstance(x, dict) else x)]
+    if level:
+        raise ValueError(f"nested deeper than {_MAX_NOTES_DEPTH}")
+    return value
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text} is no number that JSON has")
+    return value
+
+
+def _tensors(state: object, path: Path) -> dict[str, Tensor]:
+    """Names to tensors, as they are in the file; anything else in there is an error."""
+    name = path.name
     if not isinstance(state, Mapping) or not state:
-        raise CheckpointError(f"{name} holds no weights where they should be", code="not_a_checkpoint")
+        raise CheckpointError(
+            f"{name} holds no weights where they should be", code="not_a_checkpoint", hint=_HINTS["not_a_checkpoint"]
+        )
     wrong = [
-        f"{key} ({type(value).__name__})"
+        f"{key} ({_kind(value)})"
         for key, value in state.items()
-        if not isinstance(key, str) or not isinstance(value, Tensor) or value.layout != torch.strided
+        if not isinstance(key, str) or not isinstance(value, Tensor) or not _is_plain(value)
     ]
     _report("wrong_type", "holds something else than a tensor at", wrong, name)
-    return {key: value.float() if value.is_floating_point() else value for key, value in state.items()}
+    storages = {value.untyped_storage().data_ptr(): value.untyped_storage().nbytes() for value in state.values()}
+    if sum(storages.values()) > path.stat().st_size:
+        raise CheckpointError(f"{name} claims more bytes than it has", code="wrong_type", hint=_HINTS["wrong_type"])
+    return dict(state)
 
 
-def _check_finite(checkpoint: Checkpoint) -> None:
-    broken = [key for key, value in checkpoint.state.items() if not torch.isfinite(value).all()]
-    _report("not_finite", "holds NaN or infinity in", broken, checkpoint.path.name)
+def _is_plain(tensor: Tensor) -> bool:
+    """Dense numbers on the CPU, every element in a place of its own, at least one."""
+    if tensor.layout != torch.strided or tensor.is_meta or tensor.is_quantized or tensor.is_nested:
+        return False
+    return 0 < tensor.numel() * tensor.element_size() <= tensor.untyped_storage().nbytes()
+
+
+def _kind(value: object) -> str:
+    if not isinstance(value, Tensor):
+        return type(value).__name__
+    return f"{list(value.shape)} of {value.dtype}, {value.device}"
 
 
 def _check_config(found: LapsConfig, wanted: LapsConfig, name: str) -> None:
@@ -287,7 +403,7 @@ def _class_count(found: int, wanted: int, name: str) -> CheckpointError:
 def _report(code: str, what: str, offenders: list[str], name: str) -> None:
     """Raise if there are any offenders: the first by name, the rest by number."""
     if offenders:
-        raise CheckpointError(f"{name} {what} {offenders[0]}{_rest(offenders)}", code=code)
+        raise CheckpointError(f"{name} {what} {offenders[0]}{_rest(offenders)}", code=code, hint=_HINTS[code])
 
 
 def _rest(items: list[str]) -> str:
