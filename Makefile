@@ -2,9 +2,12 @@
 # Each has a stamp file, so that a second run starts at once; a change of versions or dependencies renews it.
 
 PYTHON ?= python3
-HOST ?= 127.0.0.1
-PORT ?= 8000
-MODEL_REPOSITORY ?= model_repository
+
+# `make serve HOST=... PORT=...` from the command line alone: shells export a HOST of their own. What is not given
+# here comes from the server's settings, LAPS_HOST and LAPS_PORT among them.
+given = $(if $(filter command line,$(origin $(1))),$(2) "$($(1))")
+SERVE_OPTIONS = $(call given,HOST,--host) $(call given,PORT,--port) \
+  $(if $(MODEL_REPOSITORY),--model-repository "$(MODEL_REPOSITORY)")
 
 SERVE := .venv
 DEV := .venv-dev
@@ -18,8 +21,8 @@ PIP_FLAGS := $(PIP_EXTRA) --quiet --disable-pip-version-check --constraint const
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
-serve: $(SERVE)/.installed  ## Serve MODEL_REPOSITORY on http://HOST:PORT
-	@exec $(SERVE)/bin/laps-server serve --host "$(HOST)" --port "$(PORT)" --model-repository "$(MODEL_REPOSITORY)"
+serve: $(SERVE)/.installed  ## Serve model_repository/, or MODEL_REPOSITORY=...; also HOST=... PORT=...
+	@exec $(SERVE)/bin/laps-server serve $(SERVE_OPTIONS)
 
 test: lint types pytest  ## Linter, strict type check, all tests
 

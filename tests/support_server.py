@@ -16,7 +16,7 @@ from pathlib import Path
 
 import httpx
 
-_LISTENING = re.compile(r"Uvicorn running on (http://[0-9.]+:[0-9]+)")
+_LISTENING = re.compile(r"listening on (http://[0-9.]+:[0-9]+)")
 _START_TIMEOUT_S = 120
 
 

@@ -40,6 +40,8 @@ def videos(tmp_path: Path) -> Path:
     write_colour_video(folder / "deeper" / "green.MKV".lower(), [GREEN] * 12)
     write_colour_video(folder / "deeper" / "blue.avi", [BLUE] * 12)
     (folder / "notes.txt").write_text("not a video")
+    (folder / "folder.mp4").mkdir()
+    os.mkfifo(folder / "pipe.mp4")
     return folder
 
 
@@ -56,6 +58,11 @@ def test_classify_prints_a_table(repository: Path, videos: Path) -> None:
 
 def test_jsonl_has_a_line_for_every_file_and_the_failed_one_says_why(repository: Path, videos: Path) -> None:
     (videos / "broken.mp4").write_bytes(b"no video")
+    odd = videos / "[red]v6[" / "bold].mp4"
+    odd.parent.mkdir()
+    odd.write_bytes(b"no video")
+    assert "[red]v6[/bold].mp4" in run("classify", odd, "--model-repository", repository).stdout.replace("\n", "")
+    odd.unlink()
     table = run("classify", videos / "broken.mp4", "--model-repository", repository)
     assert table.returncode == 1
     assert "not a video" in table.stdout

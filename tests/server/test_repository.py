@@ -59,3 +59,29 @@ def test_a_renamed_folder_is_refused(tmp_path: Path) -> None:
     write_model(tmp_path, "a").rename(tmp_path / "b")
     with pytest.raises(ManifestInvalid, match="name is 'a' but the folder is 'b'"):
         discover(tmp_path, versions="latest")
+
+
+def test_a_file_that_no_hash_covers_is_refused(tmp_path: Path) -> None:
+    (write_model(tmp_path, "a") / "1" / "weights.bin").write_bytes(b"\0" * 8)
+    with pytest.raises(ModelCorrupt, match=r"a/1/weights\.bin is not named"):
+        discover(tmp_path, versions="latest")
+
+
+@pytest.mark.parametrize("labels", [("a", "a"), ("a", " "), ("a", "b\x1b[31m")], ids=["twice", "blank", "escape"])
+def test_labels_that_cannot_be_shown_are_refused(tmp_path: Path, labels: tuple[str, str]) -> None:
+    write_model(tmp_path, "a", labels=labels)
+    with pytest.raises(ModelCorrupt, match="line 2"):
+        discover(tmp_path, versions="latest")
+
+
+def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
+    labels = write_model(tmp_path, "a") / "labels.txt"
+    labels.unlink()
+    labels.mkdir()
+    with pytest.raises(ModelCorrupt, match=r"a/labels\.txt cannot be read"):
+        discover(tmp_path, versions="latest")
+    graph = write_model(tmp_path / "b", "b") / "1" / "model.onnx"
+    graph.unlink()
+    graph.symlink_to(graph)
+    with pytest.raises(ModelCorrupt, match=r"b/1/model\.onnx cannot be read"):
+        discover(tmp_path / "b", versions="latest")

@@ -81,7 +81,7 @@ async def test_answers_do_not_depend_on_what_shares_the_call(engine: FakeEngine,
         assert shared.keys() == single.keys()
         for view, logits in single.items():
             np.testing.assert_array_equal(shared[view], logits)
-    assert any(len(batch) == 3 or len(batch) == 2 for batch in engine.batches)
+    assert any({10, 90} <= set(values(batch)) for batch in engine.batches), "no call held views of both"
 
 
 async def test_batch_sizes_come_from_the_fixed_set(engine: FakeEngine, scheduler: Scheduler) -> None:
@@ -106,6 +106,62 @@ async def test_non_finite_logits_are_an_error_not_an_answer(
     monkeypatch.setattr(engine, "infer", infer)
     with pytest.raises(InternalError):
         await collect(scheduler, Views(1))
+
+
+class BrokenViews(Views):
+    def write(self, view: int, out: UInt8Array) -> None:
+        raise OSError(f"the pixels of view {view} are gone, {out.shape} were asked for")
+
+
+async def test_a_source_that_fails_does_not_fail_its_neighbours(engine: FakeEngine, scheduler: Scheduler) -> None:
+    first = await held(engine, scheduler)
+    bad = asyncio.create_task(collect(scheduler, BrokenViews(1, 2)))
+    good = asyncio.create_task(collect(scheduler, Views(20, 21)))
+    await asyncio.sleep(0)
+    engine.gate.set()
+    await first
+    assert sorted(await good) == [0, 1]
+    with pytest.raises(InternalError):
+        await bad
+
+
+async def test_non_finite_logits_of_one_view_fail_its_own_request_alone(
+    engine: FakeEngine, scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = await held(engine, scheduler)
+
+    async def infer(clips: UInt8Array) -> Float32Array:
+        logits = np.zeros((len(clips), *engine.info.output_shape), np.float32)
+        logits[[clip.flat[0] == 66 for clip in clips]] = np.inf
+        return logits
+
+    monkeypatch.setattr(engine, "infer", infer)
+    bad = asyncio.create_task(collect(scheduler, Views(66)))
+    good = asyncio.create_task(collect(scheduler, Views(20, 21)))
+    await asyncio.sleep(0)
+    engine.gate.set()
+    await first
+    assert sorted(await good) == [0, 1]
+    with pytest.raises(InternalError):
+        await bad
+
+
+async def test_a_cancelled_engine_ends_every_request_and_lets_nobody_in(
+    engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scheduler = Scheduler(engine, batch_sizes=(1,), max_queued_views=32)
+    await scheduler.start()
+
+    async def infer(clips: UInt8Array) -> Float32Array:
+        raise asyncio.CancelledError
+
+    monkeypatch.setattr(engine, "infer", infer)
+    requests = [asyncio.create_task(collect(scheduler, Views(value))) for value in (1, 2)]
+    for request in requests:
+        with pytest.raises(ShuttingDown):
+            await asyncio.wait_for(request, 5)
+    with pytest.raises(ShuttingDown):
+        scheduler.submit(Views(3))
 
 
 async def test_a_cancelled_request_leaves_the_line(engine: FakeEngine, scheduler: Scheduler) -> None:

@@ -28,7 +28,7 @@ EXIT_WRONG_USE = 2
 
 app = typer.Typer(
     name="laps-server",
-    help="Serve LAPS video classification models. Every option can be set as LAPS_<NAME> in the environment too.",
+    help="Serve LAPS video classification models. Settings are read from LAPS_<NAME> in the environment too.",
     no_args_is_help=True,
     add_completion=True,
     pretty_exceptions_enable=False,
@@ -84,7 +84,7 @@ def classify(
     model_repository: RepositoryOption = None,
     threads: ThreadsOption = None,
 ) -> None:
-    """Classify files without HTTP; a file that fails is reported and the others go on."""
+    """Classify files without HTTP; a file that cannot be classified is reported and the others go on."""
     if json and jsonl:
         raise typer.BadParameter("choose one of --json and --jsonl")
     output: Output = "json" if json else "jsonl" if jsonl else "table"
@@ -124,9 +124,9 @@ def main() -> None:
         app()
     except LapsError as exc:
         _errors.print(f"[bold red]error[/] ({exc.code}): ", end="")
-        _errors.print(exc.message, markup=False)
+        _errors.print(exc.message, markup=False, soft_wrap=True)
         if exc.hint:
-            _errors.print(exc.hint, markup=False, style="dim")
+            _errors.print(exc.hint, markup=False, style="dim", soft_wrap=True)
         sys.exit(EXIT_WRONG_USE)
 
 
@@ -135,4 +135,5 @@ def _settings(**given: Any) -> Settings:
         return Settings(**{name: value for name, value in given.items() if value is not None})
     except ValidationError as exc:
         first = exc.errors(include_url=False)[0]
-        raise typer.BadParameter(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from exc
+        name = ".".join(map(str, first["loc"]))
+        raise typer.BadParameter(f"{name} (LAPS_{name.upper()}): {first['msg']}, not {first['input']!r}") from exc

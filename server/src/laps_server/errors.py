@@ -11,6 +11,7 @@
     │   ├── SlowUpload                   the body stopped arriving
     │   ├── BadParameter                 a query parameter out of range (views, top_k, ...)
     │   ├── ModelNotFound / VersionNotFound
+    │   ├── PathNotFound / MethodNotAllowed  no such route
     │   └── ClientClosed                 the client went away; nobody reads this one
     ├── MediaError                       the file is the problem
     │   ├── UnsupportedContainer / UnsupportedCodec
@@ -96,6 +97,18 @@ class VersionNotFound(BadRequest):
     """The model is served, that version of it is not."""
 
     code = "version_not_found"
+
+
+class PathNotFound(BadRequest):
+    """The server has no such path."""
+
+    code = "not_found"
+
+
+class MethodNotAllowed(BadRequest):
+    """The path is there, for another method."""
+
+    code = "method_not_allowed"
 
 
 class ClientClosed(BadRequest):

@@ -6,6 +6,7 @@ refused: a newer exporter raises ``schema_version`` instead of hoping that an ol
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
@@ -20,6 +21,9 @@ LABELS_FILE_NAME = "labels.txt"
 
 _MAX_FRAMES = 1024
 _MAX_SIDE = 4096
+_MIN_TEMPERATURE = 0.001
+_MAX_TEMPERATURE = 1000.0
+_FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
 class _Strict:
@@ -67,6 +71,8 @@ class Preprocess(_Strict):
     std: tuple[float, float, float]
 
     def __post_init__(self) -> None:
+        if self.short_side > _MAX_SIDE:
+            raise ValueError(f"short_side {self.short_side} must be at most {_MAX_SIDE}")
         if max(self.crop_height, self.crop_width) > self.short_side:
             raise ValueError(
                 f"crop {self.crop_height} x {self.crop_width} is larger than the short side {self.short_side}"
@@ -80,6 +86,10 @@ class Labels(_Strict):
     name: str
     count: int
     sha256: str
+
+    def __post_init__(self) -> None:
+        if self.count < 1:
+            raise ValueError(f"count {self.count} must be at least 1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,8 +132,10 @@ class Manifest(_Strict):
     provenance: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.temperature <= 0:
-            raise ValueError(f"temperature {self.temperature} must be above 0")
+        if not _MIN_TEMPERATURE <= self.temperature <= _MAX_TEMPERATURE:
+            raise ValueError(f"temperature {self.temperature} must be {_MIN_TEMPERATURE} to {_MAX_TEMPERATURE}")
+        if not isinstance(self.provenance.get("metrics", {}), dict):
+            raise ValueError("provenance.metrics must be an object")
         if len(self.inputs) != 1:
             raise ValueError(f"{len(self.inputs)} inputs; this server feeds models of exactly one")
         clip, preprocess = self.clip, self.preprocess
@@ -138,8 +150,8 @@ class Manifest(_Strict):
             if precision.file not in self.files:
                 raise ValueError(f"files has no hash of {precision.file!r}")
         for name in self.files:
-            if "/" in name or name.startswith("."):
-                raise ValueError(f"file {name!r} must lie in the version's own folder")
+            if not _FILE_NAME.fullmatch(name):
+                raise ValueError(f"file {name[:100]!r} must lie in the version's own folder")
         self.grid  # noqa: B018 - parsed here so that a bad value is found when the manifest is read
 
     @property

@@ -19,6 +19,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from laps_server.api.answers import classify_response
+from laps_server.clips import MAX_TEMPORAL_VIEWS, SPATIAL_VIEWS
 from laps_server.errors import BadParameter, LapsError
 from laps_server.events import Classification, ClassifyOptions
 from laps_server.pipeline import Pipeline
@@ -29,6 +30,7 @@ from laps_server.settings import Settings
 Output = Literal["table", "json", "jsonl"]
 
 _SUFFIXES = "3gp avi flv gif m2ts m4v mkv mov mp4 mpeg mpg mts ogg ogv ts vob webm"
+_PIPE_WIDTH = 240
 VIDEO_SUFFIXES = frozenset(f".{name}" for name in _SUFFIXES.split())
 
 
@@ -60,11 +62,14 @@ def find_videos(paths: Iterable[Path]) -> list[Path]:
     found: list[Path] = []
     for path in paths:
         if path.is_dir():
-            found += sorted(child for child in path.rglob("*") if child.suffix.lower() in VIDEO_SUFFIXES)
+            found += sorted(
+                child for child in path.rglob("*") if child.suffix.lower() in VIDEO_SUFFIXES and child.is_file()
+            )
         elif path.is_file():
             found.append(path)
         else:
-            raise BadParameter(f"{path} is not there", hint="give video files, or folders that hold some")
+            what = "is no regular file" if path.exists() else "is not there"
+            raise BadParameter(f"{path} {what}", hint="give video files, or folders that hold some")
     if not found:
         raise BadParameter("no video found", hint=f"folders are searched for {' '.join(sorted(VIDEO_SUFFIXES))}")
     return found
@@ -88,6 +93,7 @@ async def classify_many(
     finally:
         for task in running:
             task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
 
 
 async def classify_files(
@@ -99,7 +105,9 @@ async def classify_files(
         ModelError, BadRequest: the repository or the options are wrong, told before the first file.
     """
     videos = find_videos(paths)
-    pipeline = build_pipeline(settings)
+    # Files wait for their turn here; none of them is refused because the others' views fill the line.
+    line = concurrency * MAX_TEMPORAL_VIEWS * max(SPATIAL_VIEWS)
+    pipeline = build_pipeline(settings.model_copy(update={"max_queued_views": max(settings.max_queued_views, line)}))
     pipeline.resolve(options)
     errors = Console(stderr=True, highlight=False)
     # Plain bodies, not answers: those hold every view's logits, and there may be a million files.
@@ -124,7 +132,9 @@ async def classify_files(
     if output == "json":
         sys.stdout.write(json.dumps(in_order, indent=2) + "\n")
     elif output == "table":
-        Console(highlight=False).print(_table(in_order))
+        _results_console().print(_table(in_order))
+        for warning in dict.fromkeys(text for body in in_order for text in body.get("warnings", ())):
+            errors.print(f"warning: {warning}", markup=False, soft_wrap=True)
     return failed
 
 
@@ -145,10 +155,12 @@ def list_models(settings: Settings, *, as_json: bool) -> None:
     if as_json:
         sys.stdout.write(json.dumps(rows, indent=2) + "\n")
         return
-    table = Table(*rows[0])
+    table = Table()
+    for name in rows[0]:
+        table.add_column(name, overflow="fold")
     for row in rows:
         table.add_row(*(str(value) for value in row.values()))
-    Console(highlight=False).print(table)
+    _results_console().print(table)
 
 
 async def _classify_one(pipeline: Pipeline, path: Path, options: ClassifyOptions) -> FileResult:
@@ -181,8 +193,15 @@ def _progress(console: Console) -> Progress:
     )
 
 
+def _results_console() -> Console:
+    """Standard output: as wide as the terminal, and wide enough for anything where it is none."""
+    return Console(highlight=False, width=None if sys.stdout.isatty() else _PIPE_WIDTH)
+
+
 def _table(bodies: Sequence[dict[str, Any]]) -> Table:
-    table = Table("file", "score", "label", "then", "seconds")
+    table = Table()
+    for name in ("file", "score", "label", "then", "seconds"):
+        table.add_column(name, overflow="fold")
     for body in bodies:
         if "error" in body:
             table.add_row(escape(body["path"]), "-", f"[red]{escape(body['error']['message'])}[/]", "", "")

@@ -175,13 +175,15 @@ class Pipeline:
 
     async def classify(self, file: int, options: ClassifyOptions) -> Classification:
         """Classify the video behind an open descriptor; see :meth:`events` for what it raises."""
-        async with aclosing(self.events(file, options)) as events:
+        async with aclosing(self.events(file, options, partials=False)) as events:
             async for event in events:
                 if isinstance(event, Classification):
                     return event
         raise RuntimeError("a request ended without an answer")
 
-    async def events(self, file: int, options: ClassifyOptions) -> AsyncGenerator[Event, None]:
+    async def events(
+        self, file: int, options: ClassifyOptions, *, partials: bool = True
+    ) -> AsyncGenerator[Event, None]:
         """Yield :class:`Decoded`, a :class:`Partial` for every view, and last the :class:`Classification`.
 
         Closing the generator early stops the work at its next stage and takes waiting views out of the line.
@@ -189,6 +191,7 @@ class Pipeline:
         Args:
             file: open, seekable descriptor of the video; stays the caller's.
             options: what is asked for.
+            partials: whether anybody reads them; ranking all labels for every view is not free.
 
         Raises:
             BadParameter, ModelNotFound, VersionNotFound: the options are wrong.
@@ -214,10 +217,11 @@ class Pipeline:
                 async with within(options.deadline):
                     result = await anext(results)
                 rows[result.view] = result.logits
-                running_sum += clip_logits(result.logits[None])[0]
                 queue_s = min(queue_s, result.queued_s)
                 infer_s += result.infer_s
-                yield Partial(len(rows), len(views), _ranking(model, running_sum / len(rows), options.top_k))
+                if partials:
+                    running_sum += clip_logits(result.logits[None])[0]
+                    yield Partial(len(rows), len(views), _ranking(model, running_sum / len(rows), options.top_k))
 
         view_logits = np.stack([rows[view] for view in range(len(views))])
         yield await asyncio.to_thread(

@@ -56,10 +56,12 @@ def discover(root: Path, *, versions: Literal["latest", "all"]) -> tuple[ModelFi
         for version in _chosen(_versions(folder), versions)
     ]
     if not found:
+        what = "holds no model" if root.is_dir() else "is not a folder" if root.exists() else "does not exist"
         raise NoModels(
-            f"no model in {root}",
-            hint="make one (make dev sets laps-export up): laps-export onnx --checkpoint best_ckpt.pth --variant laps "
-            f"--labels kinetics400-laps --name laps-k400 --repository {root}",
+            f"model repository {root} {what}",
+            hint="make a model (make dev puts laps-export into .venv-dev/bin). To try: laps-export onnx "
+            "--random-weights --variant laps_tiny --labels kinetics400-laps --name trial. From a checkpoint: "
+            "laps-export onnx --checkpoint best_ckpt.pth --variant laps --labels kinetics400-laps --name laps-k400",
         )
     return tuple(found)
 
@@ -68,7 +70,11 @@ def read_model(folder: Path, version: int) -> ModelFiles:
     """Read and check one version: manifest, labels, and the hash of every file that the manifest names."""
     version_folder = folder / str(version)
     where = f"{folder.name}/{version}/{FILE_NAME}"
-    manifest = parse_manifest((version_folder / FILE_NAME).read_bytes(), where=where)
+    try:
+        text = (version_folder / FILE_NAME).read_bytes()
+    except OSError as exc:
+        raise ManifestInvalid(f"{where} cannot be read: {exc.strerror}") from exc
+    manifest = parse_manifest(text, where=where)
     if manifest.name != folder.name:
         raise ManifestInvalid(
             f"{where}: name is {manifest.name!r} but the folder is {folder.name!r}",
@@ -77,6 +83,12 @@ def read_model(folder: Path, version: int) -> ModelFiles:
     labels = _read_labels(folder, manifest, where)
     for name, digest in manifest.files.items():
         _check_hash(version_folder / name, digest, f"{folder.name}/{version}/{name}")
+    # A graph may draw weights from files beside it: what is not hashed is not served.
+    for path in sorted(version_folder.iterdir()):
+        if path.name not in manifest.files and path.name != FILE_NAME and not path.name.startswith("."):
+            raise ModelCorrupt(
+                f"{folder.name}/{version}/{path.name} is not named in {where}", hint="remove it, or export again"
+            )
     return ModelFiles(manifest=manifest, version=version, labels=labels, folder=version_folder)
 
 
@@ -105,6 +117,9 @@ def _read_labels(folder: Path, manifest: Manifest, where: str) -> tuple[str, ...
         labels = tuple(path.read_text(encoding="utf-8").splitlines())
     except UnicodeDecodeError as exc:
         raise ModelCorrupt(f"{shown} is not UTF-8") from exc
+    for number, label in enumerate(labels, start=1):
+        if not label.strip() or not label.isprintable() or label in labels[: number - 1]:
+            raise ModelCorrupt(f"{shown}: line {number} is blank, not printable or there twice: {label[:100]!a}")
     if len(labels) != manifest.labels.count:
         raise ModelCorrupt(
             f"{shown} has {len(labels)} labels but {where} says {manifest.labels.count}",
@@ -119,6 +134,8 @@ def _check_hash(path: Path, digest: str, shown: str) -> None:
             actual = hashlib.file_digest(file, "sha256").hexdigest()
     except FileNotFoundError as exc:
         raise ModelCorrupt(f"{shown} is missing", hint="copy the whole model folder, or export it again") from exc
+    except OSError as exc:
+        raise ModelCorrupt(f"{shown} cannot be read: {exc.strerror}") from exc
     if actual != digest:
         raise ModelCorrupt(
             f"{shown} is not the file that was exported: sha256 is {actual[:12]}…, the manifest says {digest[:12]}…",

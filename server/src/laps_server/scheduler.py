@@ -143,7 +143,7 @@ class Scheduler:
             ShuttingDown: after ``close``.
         """
         if self._closed:
-            raise ShuttingDown("the server is shutting down", hint="send the request again")
+            raise _shutting_down()
         if self.queued_views + len(source) > self._max_queued_views:
             raise Overloaded(
                 f"{self.queued_views} views wait and this request adds {len(source)}, "
@@ -156,16 +156,19 @@ class Scheduler:
         return submission
 
     async def _run(self) -> None:
-        while not self._closed:
-            self._changed.clear()
-            batch = self._take_batch()
-            if batch:
-                await self._run_batch(batch)
-            else:
-                await self._changed.wait()
-        for submission in self._line:
-            submission.fail(ShuttingDown("the server is shutting down", hint="send the request again"))
-        self._line.clear()
+        try:
+            while not self._closed:
+                self._changed.clear()
+                batch = self._take_batch()
+                if batch:
+                    await self._run_batch(batch)
+                else:
+                    await self._changed.wait()
+        finally:  # however the loop ends, nobody is left waiting and nobody new is let in
+            self._closed = True
+            for submission in self._line:
+                submission.fail(_shutting_down())
+            self._line.clear()
 
     def _take_batch(self) -> list[tuple[Submission, int]]:
         self._line = deque(submission for submission in self._line if submission.waiting)
@@ -182,23 +185,48 @@ class Scheduler:
     async def _run_batch(self, batch: list[tuple[Submission, int]]) -> None:
         started = time.monotonic()
         try:
-            clips = await asyncio.to_thread(self._assemble, batch)
-            logits = await self._engine.infer(clips)
+            clips, unreadable = await asyncio.to_thread(self._assemble, batch)
+            for submission, exc in unreadable:
+                self._fail([submission], exc)
+            broken = {id(submission) for submission, _ in unreadable}
+            rows = [place for place, (submission, _) in enumerate(batch) if id(submission) not in broken]
+            if not rows:
+                return
+            batch = [batch[place] for place in rows]
+            logits = await self._engine.infer(clips[rows] if broken else clips)
             expected = (len(batch), *self._engine.info.output_shape)
-            if logits.shape != expected or not np.isfinite(logits).all():
-                raise InternalError(f"the engine returned {logits.shape} or non-finite logits, expected {expected}")
-        except Exception as exc:  # whatever one call raises fails its own submissions and never the loop
-            error = exc if isinstance(exc, LapsError) else InternalError("inference failed")
-            _LOG.error("a batch of %d views failed", len(batch), exc_info=exc)
-            for submission in {id(s): s for s, _ in batch}.values():
-                submission.fail(error)
+            if logits.shape != expected:
+                raise InternalError(f"the engine returned logits {logits.shape}, expected {expected}")
+        except BaseException as exc:
+            # Whatever a call raises fails its own submissions and never the loop; a cancellation ends both.
+            self._fail([submission for submission, _ in batch], exc)
+            if not isinstance(exc, Exception):
+                raise
             return
         share = (time.monotonic() - started) / len(batch)
         for (submission, view), row in zip(batch, logits, strict=True):
-            submission.deliver(view, row, started=started, infer_s=share)
+            if np.isfinite(row).all():
+                submission.deliver(view, row, started=started, infer_s=share)
+            else:
+                self._fail([submission], InternalError("the engine returned logits that are not finite"))
 
-    def _assemble(self, batch: list[tuple[Submission, int]]) -> UInt8Array:
+    def _fail(self, submissions: list[Submission], exc: BaseException) -> None:
+        _LOG.error("%d views failed", len(submissions), exc_info=exc)
+        error = exc if isinstance(exc, LapsError) else InternalError("inference failed")
+        for submission in submissions:
+            submission.fail(error if isinstance(exc, Exception) else _shutting_down())
+
+    def _assemble(self, batch: list[tuple[Submission, int]]) -> tuple[UInt8Array, list[tuple[Submission, Exception]]]:
+        """The batch's pixels, and the submissions whose source could not give theirs."""
         clips = np.empty((len(batch), *self._engine.info.clip_shape), np.uint8)
+        unreadable: list[tuple[Submission, Exception]] = []
         for out, (submission, view) in zip(clips, batch, strict=True):
-            submission.source.write(view, out)
-        return clips
+            try:
+                submission.source.write(view, out)
+            except Exception as exc:  # a source's defect is its own request's affair
+                unreadable.append((submission, exc))
+        return clips, unreadable
+
+
+def _shutting_down() -> ShuttingDown:
+    return ShuttingDown("the server is shutting down", hint="send the request again")

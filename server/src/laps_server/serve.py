@@ -1,13 +1,15 @@
 """Runs the app under uvicorn until told to stop, then drains.
 
 On SIGTERM or SIGINT: ``/readyz`` turns 503 and new requests are refused at once, the port stays open until the
-requests in flight are answered (or ``drain_timeout_s`` passes), then the process ends with 0. A second signal ends
-it without waiting.
+requests in flight are answered (or ``drain_timeout_s`` passes), then the process ends with 0. A second signal, not
+the echo of the first, ends it without waiting.
 """
 
 from __future__ import annotations
 
 import logging
+import signal
+import socket
 import time
 from types import FrameType
 
@@ -15,6 +17,7 @@ import uvicorn
 
 from laps_server.api.admission import Admission
 from laps_server.api.app import create_app
+from laps_server.errors import BadParameter
 from laps_server.pipeline import Pipeline
 from laps_server.runtime import build_pipeline
 from laps_server.settings import Settings
@@ -22,6 +25,8 @@ from laps_server.settings import Settings
 _LOG = logging.getLogger(__name__)
 EXIT_MODEL_FAILED = 1
 
+_ECHO_S = 0.5  # make, shells and supervisors signal a group, so one stop can arrive twice
+_BACKLOG = 2048
 _CLOSE_TIMEOUT_S = 2  # for connections that are still open when the drain is over
 
 
@@ -38,10 +43,13 @@ class DrainingServer(uvicorn.Server):
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - uvicorn's signature
         """First signal: drain. Second: stop now."""
+        now = time.monotonic()
         if self._drain_began is not None:
-            self.should_exit = self.force_exit = True
+            if now - self._drain_began > _ECHO_S:
+                signal.signal(sig, signal.SIG_DFL)
+                signal.raise_signal(sig)
             return
-        self._drain_began = time.monotonic()
+        self._drain_began = now
         self._pipeline.drain()
 
     async def on_tick(self, counter: int) -> bool:
@@ -52,7 +60,10 @@ class DrainingServer(uvicorn.Server):
         if self._drain_began is not None:
             elapsed = time.monotonic() - self._drain_began
             drained = self._admission.active == 0 and elapsed >= self._settings.drain_notice_s
-            if drained or elapsed >= max(self._settings.drain_timeout_s, self._settings.drain_notice_s):
+            remaining = max(self._settings.drain_timeout_s, self._settings.drain_notice_s) - elapsed
+            if drained or remaining <= 0:
+                # What a connection has not sent yet gets the rest of the time.
+                self.config.timeout_graceful_shutdown = max(_CLOSE_TIMEOUT_S, int(remaining))
                 self.should_exit = True
         return await super().on_tick(counter)
 
@@ -61,20 +72,36 @@ def serve(settings: Settings) -> int:
     """Serve until a signal; returns the process's exit status.
 
     Raises:
-        ModelError, ModelNotFound: the repository is wrong, told before the port is opened.
+        ModelError, ModelNotFound: the repository is wrong.
+        BadParameter: the address cannot be listened on; told before a model is loaded.
     """
     pipeline = build_pipeline(settings)
+    listening = _listen(settings)
     for model in pipeline.models:
         _LOG.info("serving %s version %d", model.files.name, model.files.version)
+    host, port = listening.getsockname()[:2]
+    _LOG.info("listening on http://%s:%d", f"[{host}]" if ":" in host else host, port)
     app = create_app(pipeline, settings)
     config = uvicorn.Config(
         app,
-        host=settings.host,
-        port=settings.port,
+        backlog=_BACKLOG,
         log_config=None,  # the command line has set logging up
         access_log=False,  # RequestMiddleware logs with the request id
         timeout_graceful_shutdown=_CLOSE_TIMEOUT_S,
     )
-    server = DrainingServer(config, pipeline=pipeline, admission=app.state.services.admission, settings=settings)
-    server.run()
+    server = DrainingServer(config, pipeline=pipeline, admission=app.state.admission, settings=settings)
+    with listening as sock:
+        server.run(sockets=[sock])
     return server.exit_code
+
+
+def _listen(settings: Settings) -> socket.socket:
+    """Take the port before anything slow is done."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    try:
+        return socket.create_server((settings.host, settings.port), family=family, backlog=_BACKLOG)
+    except OSError as exc:
+        raise BadParameter(
+            f"cannot listen on {settings.host}:{settings.port}: {exc.strerror}",
+            hint="choose another with --port N, or make serve PORT=N",
+        ) from exc

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -50,7 +50,7 @@ class Settings(BaseSettings):
         description="Most views in one call of an engine; batch sizes are the powers of 2 up to it.",
     )
     max_queued_views: int = Field(
-        1024, ge=1, description="Views that may wait for one model before requests get 503 overloaded."
+        1024, ge=192, description="Views that may wait for one model before requests get 503 overloaded."
     )
 
     decode_workers: int = Field(2, ge=1, le=128, description="Videos decoded at the same time.")
@@ -64,19 +64,23 @@ class Settings(BaseSettings):
     max_upload_bytes: int = Field(512 * 2**20, ge=1, description="Largest upload, in bytes.")
     upload_dir: Path | None = Field(None, description="Folder of uploads in progress; the system's if not set.")
     upload_idle_timeout_s: float = Field(
-        30.0, gt=0, description="Seconds without a byte after which an upload is 408 slow_upload."
+        30.0, gt=0, le=3600, description="Seconds without a byte after which an upload is 408 slow_upload."
+    )
+    min_upload_bytes_per_s: int = Field(
+        16 * 2**10, ge=0, description="Average rate below which an upload is 408 slow_upload, after the idle timeout."
     )
     max_requests: int = Field(64, ge=1, description="Classify requests at once; one more gets 503 overloaded.")
     default_deadline_s: float = Field(
-        300.0, gt=0, description="Deadline of a request that names none, in seconds from its arrival."
+        300.0, gt=0, le=86_400, description="Deadline of a request that names none, in seconds from its arrival."
     )
-    max_deadline_s: float = Field(1800.0, gt=0, description="Longest deadline that a request may ask for.")
+    max_deadline_s: float = Field(1800.0, gt=0, le=86_400, description="Longest deadline that a request may ask for.")
     drain_timeout_s: float = Field(
-        60.0, ge=0, description="Seconds that requests in flight get to finish after SIGTERM."
+        60.0, ge=0, le=86_400, description="Seconds that requests in flight get to finish after SIGTERM."
     )
     drain_notice_s: float = Field(
         0.0,
         ge=0,
+        le=3600,
         description="Seconds that /readyz says 503 on SIGTERM before the port closes, for load balancers.",
     )
 
@@ -86,6 +90,14 @@ class Settings(BaseSettings):
         if value is not None and not value.is_dir():
             raise ValueError(f"{value} is not a folder")
         return value
+
+    @model_validator(mode="after")
+    def _deadlines_fit(self) -> Self:
+        if self.default_deadline_s > self.max_deadline_s:
+            raise ValueError(
+                f"default_deadline_s {self.default_deadline_s:g} is longer than max_deadline_s {self.max_deadline_s:g}"
+            )
+        return self
 
     @property
     def batch_sizes(self) -> tuple[int, ...]:

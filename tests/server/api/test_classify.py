@@ -13,7 +13,7 @@ import pytest
 
 from support_clips import BLUE, GREEN, RED, write_colour_video
 from support_models import write_model
-from support_server import running_server
+from support_server import ServerProcess, running_server
 
 MAX_UPLOAD_BYTES = 400_000
 
@@ -24,12 +24,23 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def client(folder: Path) -> Iterator[httpx.Client]:
+def server(folder: Path) -> Iterator[ServerProcess]:
     write_model(folder / "models", "colours")
     write_model(folder / "models", "untrained", untrained=True)
     env = {"LAPS_MAX_UPLOAD_BYTES": str(MAX_UPLOAD_BYTES), "LAPS_UPLOAD_IDLE_TIMEOUT_S": "1"}
-    with running_server(folder / "models", env=env) as server, httpx.Client(base_url=server.url, timeout=30) as client:
+    with running_server(folder / "models", env=env) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def client(server: ServerProcess) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=server.url, timeout=30) as client:
         yield client
+
+
+@pytest.fixture
+def log(server: ServerProcess) -> list[str]:
+    return server.log
 
 
 @pytest.fixture(scope="module")
@@ -121,8 +132,11 @@ def test_a_request_id_is_echoed_and_a_dangerous_one_replaced(client: httpx.Clien
         ({"top_k": 0}, 422, "bad_parameter", "/docs"),
         ({"top_k": 5}, 422, "bad_parameter", "1 to 4"),
         ({"top_k": "many"}, 422, "bad_parameter", "/docs"),
-        ({"topk": 3}, 422, "bad_parameter", "/docs"),
+        ({"topk": 3}, 422, "bad_parameter", "top_k"),
+        ({"views": ["1x1", "5x3"]}, 422, "bad_parameter", "once"),
         ({"deadline_ms": 10**9}, 422, "bad_parameter", "at most 1800000"),
+        ({"deadline_ms": 10**400}, 422, "bad_parameter", "/docs"),
+        ({"version": "9" * 300}, 422, "bad_parameter", "/docs"),
     ],
 )
 def test_wrong_options_are_told_with_what_is_right(
@@ -231,6 +245,36 @@ def test_an_upload_that_stalls_is_408(client: httpx.Client) -> None:
         yield b"\0" * 100
 
     error_of(client.post("/classify", content=body()), 408, "slow_upload")
+
+
+def test_an_upload_that_trickles_is_408_too(client: httpx.Client) -> None:
+    def body() -> Iterator[bytes]:
+        for _ in range(20):
+            yield b"\0"
+            time.sleep(0.3)
+
+    error = error_of(client.post("/classify", content=body()), 408, "slow_upload")
+    assert "a second" in error["message"]
+    assert int(error["message"].split()[0]) < 20, "it waited for the whole upload"
+
+
+def test_a_path_cannot_write_log_lines(client: httpx.Client, log: list[str]) -> None:
+    client.get("/x%0a2026-01-01%20INFO%20[forged]%20all%20is%20well%1b[31m")
+    deadline = time.monotonic() + 5
+    while not any("all is well" in line for line in log) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    (line,) = [line for line in log if "all is well" in line]
+    assert "GET /x\\n2026" in line
+    assert "\x1b" not in line
+
+
+def test_a_trailing_slash_is_not_redirected(client: httpx.Client) -> None:
+    error_of(client.post("/classify/", content=b"x", headers={"host": "evil.example"}), 404, "not_found")
+
+
+def test_a_packed_body_is_refused_with_its_reason(client: httpx.Client, video: Path) -> None:
+    response = client.post("/classify", content=video.read_bytes(), headers={"content-encoding": "gzip"})
+    assert "gzip" in error_of(response, 422, "bad_parameter")["message"]
 
 
 def test_a_hostile_file_name_changes_nothing(client: httpx.Client, video: Path) -> None:

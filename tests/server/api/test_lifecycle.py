@@ -35,10 +35,28 @@ def open_fds(server: ServerProcess) -> int:
     return len(list(Path(f"/proc/{server.process.pid}/fd").iterdir()))
 
 
-def half_sent_request(server: ServerProcess, video: Path, query: str = "") -> tuple[socket.socket, bytes]:
+def cpu_seconds(server: ServerProcess, *, over_s: float) -> float:
+    """Processor time that the server takes in the next ``over_s`` seconds."""
+
+    def ticks() -> int:
+        fields = Path(f"/proc/{server.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return int(fields[11]) + int(fields[12])
+
+    before = ticks()
+    time.sleep(over_s)
+    return (ticks() - before) / os.sysconf("SC_CLK_TCK")
+
+
+def half_sent_request(
+    server: ServerProcess, video: Path, query: str = "", *, receive_buffer: int | None = None
+) -> tuple[socket.socket, bytes]:
     """A request whose body is not complete yet; the rest is returned."""
     host, port = server.url.removeprefix("http://").split(":")
-    connection = socket.create_connection((host, int(port)), timeout=30)
+    connection = socket.socket()
+    connection.settimeout(30)
+    if receive_buffer is not None:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+    connection.connect((host, int(port)))
     content = video.read_bytes()
     half = len(content) // 2
     headers = f"Host: x\r\nContent-Length: {len(content)}\r\nConnection: close\r\n\r\n"
@@ -66,6 +84,46 @@ def test_sigterm_turns_readiness_off_finishes_what_is_in_flight_and_exits_0(repo
         assert answer.startswith(b"HTTP/1.1 200")
         assert b'"predictions"' in answer
         assert server.process.wait(30) == 0
+
+
+def test_a_drain_sends_the_whole_answer_to_a_slow_reader(repository: Path, tmp_path: Path) -> None:
+    long = write_colour_video(tmp_path / "long.mp4", [RED, GREEN] * 400)
+    with running_server(repository) as server:
+        query = "?views=64x3&explain=true&thumbnails=true"
+        connection, rest = half_sent_request(server, long, query, receive_buffer=4096)
+        connection.sendall(rest)
+        answer = connection.recv(1024)
+        assert answer.startswith(b"HTTP/1.1 200")
+        server.process.send_signal(signal.SIGTERM)
+        time.sleep(4)
+        while chunk := connection.recv(65536):
+            answer += chunk
+        connection.close()
+        head, body = answer.split(b"\r\n\r\n", 1)
+        declared = re.search(rb"content-length: (\d+)", head)
+        assert declared is not None
+        assert len(body) == int(declared[1])
+        assert server.process.wait(30) == 0
+
+
+def test_a_stop_while_models_load_does_not_wait_for_them(tmp_path: Path) -> None:
+    write_model(tmp_path, "slow", graph=slow_graph(frames=4, size=32, classes=4, rounds=60))
+    with running_server(tmp_path, ready=False, env={"LAPS_MAX_BATCH_VIEWS": "64"}) as server:
+        assert httpx.get(f"{server.url}/readyz").json()["reason"] == "models are loading"
+        assert httpx.post(f"{server.url}/classify", content=b"x").json()["error"]["code"] == "not_ready"
+        assert server.stop(timeout_s=15) == 0
+
+
+def test_a_second_signal_does_not_wait(repository: Path, video: Path) -> None:
+    with running_server(repository) as server:
+        connection, _ = half_sent_request(server, video)
+        server.process.send_signal(signal.SIGTERM)
+        time.sleep(0.1)
+        server.process.send_signal(signal.SIGTERM)  # the same one through make, a group or a supervisor: no hurry
+        time.sleep(1)
+        assert server.process.poll() is None
+        assert server.stop(timeout_s=2) == -signal.SIGTERM
+        connection.close()
 
 
 def test_an_idle_server_stops_at_once_with_0(repository: Path) -> None:
@@ -97,18 +155,17 @@ def test_a_client_that_goes_away_during_inference_frees_its_place(tmp_path: Path
     write_model(tmp_path, "slow", graph=slow_graph(frames=4, size=32, classes=4))
     env = {"LAPS_MAX_REQUESTS": "1", "LAPS_MAX_BATCH_VIEWS": "1"}
     with running_server(tmp_path, env=env) as server:
-        connection, rest = half_sent_request(server, video, "?views=40x3")
+        connection, rest = half_sent_request(server, video, "?views=64x3")
         connection.sendall(rest)
         time.sleep(0.5)
         assert httpx.post(f"{server.url}/classify", content=b"x").json()["error"]["code"] == "overloaded"
         connection.close()
         server.wait_for(re.compile(r"POST /classify 499"), timeout_s=2)
         began = time.monotonic()
-        answer = httpx.post(f"{server.url}/classify?views=1x1", content=video.read_bytes(), timeout=60)
-        assert answer.status_code == 200
-        # The 120 views that nobody waits for are not run: only the call in flight is in the way.
-        assert answer.json()["timings_ms"]["queue"] < 20 * answer.json()["timings_ms"]["infer"]
-        assert time.monotonic() - began < 60
+        # The views that nobody waits for are not run: all of them would keep the cores busy for much longer.
+        while cpu_seconds(server, over_s=0.5) > 0.1:
+            assert time.monotonic() - began < 6, "the server works on for a client that is gone"
+        assert httpx.post(f"{server.url}/classify?views=1x1", content=video.read_bytes(), timeout=60).status_code == 200
 
 
 def test_too_many_requests_at_once_get_503_with_retry_after(repository: Path, video: Path) -> None:
@@ -184,8 +241,7 @@ def test_log_lines_carry_the_request_id(repository: Path, video: Path) -> None:
 
 
 def test_a_full_disk_is_503_not_400(repository: Path, video: Path) -> None:
-    full = Path("/dev/shm")
-    if not full.is_dir() or os.geteuid() != 0:
+    if os.geteuid() != 0:
         pytest.skip("needs root to mount a small file system")
     target = repository.parent / "tiny"
     target.mkdir()
@@ -202,3 +258,25 @@ def test_a_full_disk_is_503_not_400(repository: Path, video: Path) -> None:
             assert small.status_code in (200, 422)
     finally:
         subprocess.run(["umount", str(target)], check=False)
+
+
+def test_a_port_in_use_is_told_before_anything_is_loaded(repository: Path) -> None:
+    with running_server(repository, ready=False) as server:
+        port = server.url.rpartition(":")[2]
+        done = subprocess.run(
+            [sys.executable, "-m", "laps_server", "serve", "--port", port, "--model-repository", str(repository)],
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+    assert done.returncode == 2
+    assert f"127.0.0.1:{port}" in done.stderr
+    assert "--port" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_probes_may_use_head(repository: Path) -> None:
+    with running_server(repository) as server:
+        assert httpx.head(f"{server.url}/readyz").status_code == 200
+        assert httpx.head(f"{server.url}/livez").status_code == 200

@@ -1,16 +1,25 @@
-"""How many classify requests are in flight, and whether one more may come in."""
+"""How many classify requests are in flight, and whether one more may come in.
+
+A request holds its place from before its body is read until its answer has been handed to the connection, so that
+a drain waits for all of it. That span is only seen from outside the app: hence a middleware.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
-from laps_server.errors import Overloaded
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from laps_server.api.errors import respond
+from laps_server.errors import LapsError, Overloaded
 from laps_server.pipeline import Pipeline
+
+CLASSIFY_PATH = "/classify"
 
 
 class Admission:
-    """Counts requests from before their body is read until their answer is sent."""
+    """Counts the requests in flight."""
 
     def __init__(self, pipeline: Pipeline, *, max_requests: int) -> None:
         self._pipeline = pipeline
@@ -32,11 +41,29 @@ class Admission:
         self._pipeline.admit()
         if self._active >= self._max_requests:
             raise Overloaded(
-                f"{self._active} requests are in flight, which is the limit",
-                hint="send the request again later",
+                f"{self._active} requests are in flight, which is the limit", hint="send the request again later"
             )
         self._active += 1
         try:
             yield
         finally:
             self._active -= 1
+
+
+class AdmissionMiddleware:
+    """Lets classify requests in while there is room."""
+
+    def __init__(self, app: ASGIApp, *, admission: Admission) -> None:
+        self._app = app
+        self._admission = admission
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, or refuse it before anything of it is read."""
+        with ExitStack() as place:
+            if scope["type"] == "http" and scope["path"] == CLASSIFY_PATH and scope["method"] == "POST":
+                try:
+                    place.enter_context(self._admission.enter())
+                except LapsError as exc:
+                    await respond(exc)(scope, receive, send)
+                    return
+            await self._app(scope, receive, send)

@@ -11,7 +11,7 @@ from fastapi import FastAPI
 
 from laps_server import __version__
 from laps_server.api import errors
-from laps_server.api.admission import Admission
+from laps_server.api.admission import Admission, AdmissionMiddleware
 from laps_server.api.middleware import RequestMiddleware
 from laps_server.api.routes import Services, router
 from laps_server.api.uploads import UploadLimits
@@ -44,7 +44,8 @@ def create_app(pipeline: Pipeline, settings: Settings) -> FastAPI:
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         starting = asyncio.create_task(start(), name="start")
         yield
-        await starting
+        starting.cancel()  # a stop during the start does not wait for models that nobody will ask
+        await asyncio.gather(starting, return_exceptions=True)
         await pipeline.close()
 
     app = FastAPI(
@@ -52,14 +53,22 @@ def create_app(pipeline: Pipeline, settings: Settings) -> FastAPI:
         version=__version__,
         description="Send a video, get ranked labels and per-frame scores.",
         lifespan=lifespan,
+        redirect_slashes=False,  # a redirect would repeat the client's Host header and lose the upload
     )
+    admission = Admission(pipeline, max_requests=settings.max_requests)
     app.state.services = Services(
         settings=settings,
         pipeline=pipeline,
-        admission=Admission(pipeline, max_requests=settings.max_requests),
-        uploads=UploadLimits(settings.max_upload_bytes, settings.upload_idle_timeout_s, settings.upload_dir),
+        uploads=UploadLimits(
+            max_bytes=settings.max_upload_bytes,
+            idle_timeout_s=settings.upload_idle_timeout_s,
+            min_bytes_per_s=settings.min_upload_bytes_per_s,
+            folder=settings.upload_dir,
+        ),
     )
+    app.state.admission = admission
     app.include_router(router)
     errors.install(app)
-    app.add_middleware(RequestMiddleware)
+    app.add_middleware(AdmissionMiddleware, admission=admission)
+    app.add_middleware(RequestMiddleware)  # added last, so outermost
     return app

@@ -10,8 +10,15 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from laps_server.api.request_id import current_request_id
-from laps_server.api.schemas import ErrorBody, ErrorEnvelope
-from laps_server.errors import BadParameter, InternalError, LapsError
+from laps_server.api.schemas import ClassifyQuery, ErrorBody, ErrorEnvelope
+from laps_server.errors import (
+    BadParameter,
+    BadRequest,
+    InternalError,
+    LapsError,
+    MethodNotAllowed,
+    PathNotFound,
+)
 
 _LOG = logging.getLogger(__name__)
 
@@ -25,6 +32,8 @@ STATUS = {
     "bad_parameter": 422,
     "model_not_found": 404,
     "version_not_found": 404,
+    "not_found": 404,
+    "method_not_allowed": 405,
     "client_closed": 499,  # nginx's word for a client that went away; it never reaches one
     "media_error": 422,
     "unsupported_container": 415,
@@ -47,7 +56,8 @@ STATUS = {
 }
 RETRY_AFTER_S = {"overloaded": 1, "not_ready": 2, "shutting_down": 2, "storage_full": 10}
 
-_HTTP_CODES = {404: "not_found", 405: "method_not_allowed"}
+_ROUTES = "POST /classify, GET /models, GET /models/{name}, GET /livez, GET /readyz, GET /docs"
+_MAX_ECHO = 60
 
 
 def respond(error: LapsError) -> JSONResponse:
@@ -80,16 +90,27 @@ async def _on_validation_error(_request: Request, exc: Exception) -> JSONRespons
     if not isinstance(exc, RequestValidationError):
         raise exc
     first, *rest = exc.errors()
-    name = str(first["loc"][-1]) if first["loc"] else "the request"
+    name = str(first["loc"][-1])[:_MAX_ECHO] if first["loc"] else "the request"
     more = f" (and {len(rest)} more)" if rest else ""
-    return respond(BadParameter(f"{name[:100]}: {first['msg']}{more}", hint="the parameters are listed at /docs"))
+    if first["type"] == "extra_forbidden":
+        known = ", ".join(ClassifyQuery.model_fields)
+        return respond(BadParameter(f"there is no parameter {name!r}{more}", hint=f"parameters: {known}"))
+    given = repr(first.get("input"))[:_MAX_ECHO]
+    return respond(BadParameter(f"{name}: {first['msg']}, not {given}{more}", hint="parameters are listed at /docs"))
 
 
 async def _on_http_exception(_request: Request, exc: Exception) -> JSONResponse:
     if not isinstance(exc, HTTPException):
         raise exc
-    code = _HTTP_CODES.get(exc.status_code, "http_error")
-    return _envelope(exc.status_code, code, str(exc.detail), "the API is described at /docs", dict(exc.headers or {}))
+    headers = dict(exc.headers or {})
+    error: LapsError
+    if exc.status_code == STATUS[PathNotFound.code]:
+        error = PathNotFound("there is nothing at this path", hint=_ROUTES)
+    elif exc.status_code == STATUS[MethodNotAllowed.code]:
+        error = MethodNotAllowed("this path is for another method", hint=f"{headers.get('Allow', '')}; {_ROUTES}")
+    else:
+        error = BadRequest(str(exc.detail), hint=_ROUTES)
+    return _envelope(exc.status_code, error.code, error.message, error.hint, headers)
 
 
 def _envelope(status: int, code: str, message: str, hint: str | None, headers: dict[str, str]) -> JSONResponse:

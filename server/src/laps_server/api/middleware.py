@@ -15,6 +15,7 @@ from laps_server.api.errors import internal_error
 from laps_server.api.request_id import HEADER, choose_request_id, set_request_id
 
 _LOG = logging.getLogger(__name__)
+_MAX_LOGGED_PATH = 200
 
 
 class RequestMiddleware:
@@ -49,4 +50,9 @@ class RequestMiddleware:
             await internal_error()(scope, receive, send_with_id)
         finally:
             elapsed_ms = (time.monotonic() - began) * 1000
-            _LOG.info("%s %s %s %.0f ms", scope["method"], scope["path"], status, elapsed_ms)
+            _LOG.info("%s %s %s %.0f ms", scope["method"], _printable(scope["path"]), status, elapsed_ms)
+
+
+def _printable(path: str) -> str:
+    """A path as one harmless piece of a log line: servers decode escapes, line breaks among them."""
+    return ascii(path[:_MAX_LOGGED_PATH])[1:-1]

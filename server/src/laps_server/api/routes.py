@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 
 from laps_server.api import schemas
-from laps_server.api.admission import Admission
+from laps_server.api.admission import CLASSIFY_PATH
 from laps_server.api.answers import classify_response, model_response, models_response
 from laps_server.api.disconnect import unless_disconnected
 from laps_server.api.errors import RETRY_AFTER_S
@@ -20,7 +21,7 @@ from laps_server.api.uploads import FIELD, UploadLimits, received_upload
 from laps_server.clips import ViewGrid
 from laps_server.deadline import HINT_UPLOAD, within
 from laps_server.errors import BadParameter
-from laps_server.events import ClassifyOptions
+from laps_server.events import Classification, ClassifyOptions
 from laps_server.pipeline import Pipeline
 from laps_server.settings import Settings
 
@@ -33,7 +34,6 @@ class Services:
 
     settings: Settings
     pipeline: Pipeline
-    admission: Admission
     uploads: UploadLimits
 
 
@@ -71,23 +71,34 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
 }
 
 
-@router.post("/classify", responses=_ERRORS, openapi_extra=_CLASSIFY_BODY, tags=["classify"])
+@router.post(
+    CLASSIFY_PATH,
+    response_model=schemas.ClassifyResponse,
+    responses=_ERRORS,
+    openapi_extra=_CLASSIFY_BODY,
+    tags=["classify"],
+)
 async def classify(
     request: Request, query: Annotated[schemas.ClassifyQuery, Query()], services: ServicesDep
-) -> schemas.ClassifyResponse:
+) -> Response:
     """Classify one video: ranked labels for all of it, scores for each sampled frame."""
     arrived = time.monotonic()
+    _check_given_once(request)
     options = _options(query, services.settings, arrived)
-    with services.admission.enter():
-        services.pipeline.resolve(options)  # a wrong option is told before the upload is read
-        async with AsyncExitStack() as stack:
-            async with within(options.deadline, hint=HINT_UPLOAD):
-                file = await stack.enter_async_context(received_upload(request, services.uploads))
-            upload_s = time.monotonic() - arrived
-            answer = await unless_disconnected(request, services.pipeline.classify(file.fileno(), options))
-    return classify_response(
-        answer, request_id=current_request_id(), upload_s=upload_s, total_s=time.monotonic() - arrived
-    )
+    services.pipeline.resolve(options)  # a wrong option is told before the upload is read
+    async with AsyncExitStack() as stack:
+        async with within(options.deadline, hint=HINT_UPLOAD):
+            file = await stack.enter_async_context(received_upload(request, services.uploads))
+        upload_s = time.monotonic() - arrived
+        answer = await unless_disconnected(request, services.pipeline.classify(file.fileno(), options))
+    return await asyncio.to_thread(_serialised, answer, upload_s=upload_s, arrived=arrived)
+
+
+def _serialised(answer: Classification, *, upload_s: float, arrived: float) -> Response:
+    """The body as bytes, made in a thread: with all labels, frames and thumbnails it is megabytes."""
+    total_s = time.monotonic() - arrived
+    body = classify_response(answer, request_id=current_request_id(), upload_s=upload_s, total_s=total_s)
+    return Response(body.model_dump_json(), media_type="application/json")
 
 
 @router.get("/models", tags=["models"])
@@ -104,12 +115,14 @@ async def get_model(
     return model_response(services.pipeline, services.pipeline.find(name, version), services.settings)
 
 
+@router.head("/livez", include_in_schema=False)
 @router.get("/livez", tags=["health"])
 async def livez() -> schemas.Health:
     """Whether the process answers; restart it if not."""
     return schemas.Health(status="ok")
 
 
+@router.head("/readyz", include_in_schema=False)
 @router.get("/readyz", responses={503: {"model": schemas.Health}}, tags=["health"])
 async def readyz(services: ServicesDep) -> JSONResponse:
     """Whether requests should be sent here: models loaded and warm, not shutting down."""
@@ -118,6 +131,13 @@ async def readyz(services: ServicesDep) -> JSONResponse:
     if reason is None:
         return JSONResponse(health.model_dump())
     return JSONResponse(health.model_dump(), status_code=503, headers={"Retry-After": str(RETRY_AFTER_S["not_ready"])})
+
+
+def _check_given_once(request: Request) -> None:
+    names = [name for name, _ in request.query_params.multi_items()]
+    for name in names:
+        if names.count(name) > 1:
+            raise BadParameter(f"{name} is given {names.count(name)} times", hint="give each parameter once")
 
 
 def _options(query: schemas.ClassifyQuery, settings: Settings, arrived: float) -> ClassifyOptions:

@@ -28,9 +28,9 @@ class ClassifyQuery(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     model: str | None = Field(None, description="Model to use; the server's default if not given.")
-    version: int | None = Field(None, ge=1, description="Its version; the highest served if not given.")
+    version: int | None = Field(None, ge=1, le=10**9, description="Its version; the highest served if not given.")
     top_k: int | None = Field(
-        None, ge=1, description="Number of labels to return, up to all of the model's; 5 if not given."
+        None, ge=1, le=10**6, description="Number of labels to return, up to all of the model's; 5 if not given."
     )
     views: str | None = Field(
         None, description="Clips along time x crops, as 5x3, 10x3 or 1x1; the model's default if not given."
@@ -39,6 +39,7 @@ class ClassifyQuery(BaseModel):
     deadline_ms: int | None = Field(
         None,
         ge=1,
+        le=10**9,
         description="Milliseconds from the request's arrival after which it is 504 deadline_exceeded.",
     )
     thumbnails: bool = Field(False, description="Return small JPEGs of the sampled frames.")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import tempfile
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -44,10 +45,15 @@ _HINT_BODY = f"send the video as the body, or as multipart field {FIELD!r}"
 
 @dataclass(frozen=True, slots=True)
 class UploadLimits:
-    """Largest file in bytes, seconds without a byte, and where uploads lie (None: the system's folder)."""
+    """How much, how slowly, and where to (None: the system's folder).
+
+    An upload is given up after ``idle_timeout_s`` without a byte, and, from that age on, when its average falls
+    below ``min_bytes_per_s``: a byte now and then must not hold a place.
+    """
 
     max_bytes: int
     idle_timeout_s: float
+    min_bytes_per_s: int
     folder: Path | None
 
 
@@ -61,6 +67,9 @@ async def received_upload(request: Request, limits: UploadLimits) -> AsyncIterat
         TooLarge, SlowUpload, StorageFull, ClientClosed: it did not get here whole.
     """
     _check_declared_size(request, limits)
+    encoding = request.headers.get("content-encoding", "identity").lower()
+    if encoding != "identity":
+        raise BadParameter(f"content encoding {encoding[:40]!r} is not decoded", hint="send the video as it is")
     with _storage_errors(), tempfile.TemporaryFile(dir=limits.folder, buffering=0) as file:
         store = _Store(file, limits)
         media_type, options = parse_options_header(request.headers.get("content-type"))
@@ -114,7 +123,13 @@ class _Store:
 
     async def flush(self) -> None:
         data, self._pending, self._pending_bytes = b"".join(self._pending), [], 0
-        await asyncio.to_thread(_write_all, self._file, data)
+        writing = asyncio.ensure_future(asyncio.to_thread(_write_all, self._file, data))
+        try:
+            await asyncio.shield(writing)
+        except asyncio.CancelledError:
+            # The file is closed next, and its descriptor may be another request's: the thread must be through.
+            await asyncio.wait([writing])
+            raise
 
 
 def _write_all(file: IO[bytes], data: bytes) -> None:
@@ -209,6 +224,7 @@ async def _body(request: Request, limits: UploadLimits) -> AsyncIterator[bytes]:
     """The body's chunks; bounded in total size and in the time between two of them."""
     stream = aiter(request.stream())
     total = 0
+    began = time.monotonic()
     while True:
         try:
             async with asyncio.timeout(limits.idle_timeout_s):
@@ -223,6 +239,12 @@ async def _body(request: Request, limits: UploadLimits) -> AsyncIterator[bytes]:
         except ClientDisconnect as exc:
             raise ClientClosed("the client disconnected during its upload") from exc
         total += len(chunk)
+        age_s = time.monotonic() - began
+        if age_s > limits.idle_timeout_s and total < limits.min_bytes_per_s * age_s:
+            raise SlowUpload(
+                f"{total} bytes arrived in {age_s:.0f} s, fewer than {limits.min_bytes_per_s} a second",
+                hint="send the request again over a faster connection",
+            )
         if total > limits.max_bytes + _MULTIPART_OVERHEAD_BYTES:
             raise _too_large(limits)
         yield chunk

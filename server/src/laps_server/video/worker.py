@@ -11,6 +11,7 @@ import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
+from laps_server.errors import ClientClosed, ShuttingDown
 from laps_server.video.extract import Extraction, ExtractOptions, extract_views
 
 
@@ -20,6 +21,8 @@ class DecodePool:
     def __init__(self, workers: int) -> None:
         self._workers = workers
         self._executor: ThreadPoolExecutor | None = None
+        self._running: set[threading.Event] = set()
+        self._closed = threading.Event()
 
     def start(self) -> None:
         """Make the threads."""
@@ -30,21 +33,34 @@ class DecodePool:
 
         Raises:
             MediaError: what :func:`~laps_server.video.extract.extract_views` raises.
+            ShuttingDown: the pool was closed first.
         """
-        if self._executor is None:
-            raise RuntimeError("the decode pool is not started")
+        if self._executor is None or self._closed.is_set():
+            raise _shutting_down()
         stop = threading.Event()
         descriptor = os.dup(file)
         job = self._executor.submit(extract_views, descriptor, options, should_stop=stop.is_set)
         job.add_done_callback(lambda _: os.close(descriptor))
+        self._running.add(stop)
         try:
             return await asyncio.wrap_future(job)
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, ClientClosed):
             stop.set()
+            task = asyncio.current_task()
+            if self._closed.is_set() and not (task and task.cancelling()):
+                raise _shutting_down() from None
             raise
+        finally:
+            self._running.discard(stop)
 
     def close(self) -> None:
-        """Wait for running jobs and end the threads; jobs that wait are dropped."""
+        """Tell running jobs to stop, drop the waiting ones, and end the threads."""
+        self._closed.set()
+        for stop in self._running:
+            stop.set()
         if self._executor is not None:
             self._executor.shutdown(wait=True, cancel_futures=True)
-            self._executor = None
+
+
+def _shutting_down() -> ShuttingDown:
+    return ShuttingDown("the server is shutting down", hint="send the request again")

@@ -1,0 +1,124 @@
+"""Decoding off the event loop: what runs, what is told to stop, and that nothing is left open."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+import time
+from collections.abc import AsyncGenerator, Callable, Iterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from laps_server.clips import ViewGrid
+from laps_server.errors import ClientClosed, ShuttingDown
+from laps_server.video import worker
+from laps_server.video.extract import Extraction, ExtractOptions, extract_views
+from laps_server.video.worker import DecodePool
+from support_clips import RED, write_colour_video
+
+OPTIONS = ExtractOptions(ViewGrid(1, 1), frames=4, stride=2, short_side=32, crop_height=32, crop_width=32)
+
+
+class Blocking:
+    """Stands in for a long decode: runs until it is released or told to stop."""
+
+    def __init__(self) -> None:
+        self.started = threading.Event()
+        self.release = threading.Event()
+        self.told_to_stop = threading.Event()
+
+    def __call__(self, file: int, options: ExtractOptions, *, should_stop: Callable[[], bool]) -> Extraction:
+        self.started.set()
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline and not self.release.is_set():
+            if should_stop():
+                self.told_to_stop.set()
+                raise ClientClosed("told to stop")
+            time.sleep(0.005)
+        return extract_views(file, options)
+
+
+@pytest.fixture
+def blocking(monkeypatch: pytest.MonkeyPatch) -> Blocking:
+    stand_in = Blocking()
+    monkeypatch.setattr(worker, "extract_views", stand_in)
+    return stand_in
+
+
+@pytest_asyncio.fixture
+async def pool() -> AsyncGenerator[DecodePool, None]:
+    pool = DecodePool(1)
+    pool.start()
+    yield pool
+    await asyncio.to_thread(pool.close)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Iterator[int]:
+    descriptor = os.open(write_colour_video(tmp_path / "clip.mp4", [RED] * 8), os.O_RDONLY)
+    yield descriptor
+    os.close(descriptor)
+
+
+def open_descriptors() -> int:
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(5):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+async def test_the_event_loop_runs_while_a_video_is_decoded(blocking: Blocking, pool: DecodePool, file: int) -> None:
+    job = asyncio.create_task(pool.extract(file, OPTIONS))
+    await until(blocking.started.is_set)
+    # Only a loop that is free gets here before the decode ends.
+    assert not job.done()
+    blocking.release.set()
+    assert (await job).info.codec == "mpeg4"
+
+
+async def test_a_cancelled_decode_is_told_to_stop(blocking: Blocking, pool: DecodePool, file: int) -> None:
+    before = open_descriptors()
+    job = asyncio.create_task(pool.extract(file, OPTIONS))
+    await until(blocking.started.is_set)
+    job.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await job
+    await until(blocking.told_to_stop.is_set)
+    await until(lambda: open_descriptors() == before)
+
+
+async def test_a_decode_cancelled_in_the_queue_never_starts(blocking: Blocking, pool: DecodePool, file: int) -> None:
+    running = asyncio.create_task(pool.extract(file, OPTIONS))
+    await until(blocking.started.is_set)
+    blocking.started.clear()
+    before = open_descriptors()
+    queued = asyncio.create_task(pool.extract(file, OPTIONS))
+    await asyncio.sleep(0)
+    queued.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await queued
+    assert open_descriptors() == before
+    blocking.release.set()
+    await running
+    assert not blocking.started.is_set()
+
+
+async def test_closing_stops_what_runs_and_tells_what_waits(blocking: Blocking, file: int) -> None:
+    pool = DecodePool(1)
+    pool.start()
+    before = open_descriptors()
+    jobs = [asyncio.create_task(pool.extract(file, OPTIONS)) for _ in range(3)]
+    await until(blocking.started.is_set)
+    await asyncio.wait_for(asyncio.to_thread(pool.close), 5)
+    for job in jobs:
+        with pytest.raises(ShuttingDown):
+            await job
+    with pytest.raises(ShuttingDown):
+        await pool.extract(file, OPTIONS)
+    assert open_descriptors() == before
