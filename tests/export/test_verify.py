@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from laps_export import verify
 from laps_export.errors import GraphError, ParityError
-from laps_export.verify import FLOAT32_GATE, Gate, check_parity, compare, count_swaps, open_session
+from laps_export.verify import FLOAT32_GATE, Gate, check_parity, compare, count_swaps, open_session, spread_of
 from laps_export.visformer import Laps
 
 SHORT = Gate(batch_sizes=(1, 2))
@@ -34,6 +35,40 @@ def test_a_graph_of_other_weights_fails(small_graph: Path, small_model: Laps) ->
     assert "allowed are 0.001" in caught.value.message
 
 
+def test_the_graph_of_another_network_fails_however_small_its_logits_are(
+    small_graph: Path, small_model: Laps, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = verify.run_graph
+    with torch.no_grad():
+        small_model.head.weight.mul_(1e-4)
+        small_model.head.bias.mul_(1e-4)
+    monkeypatch.setattr(verify, "run_graph", lambda *args: run(*args) * np.float32(1e-4))
+    parity = check_parity(small_model, small_graph, gate=SHORT)
+    assert parity.max_abs_diff < 1e-8
+    with torch.no_grad():
+        small_model.head.weight.copy_(small_model.head.weight.flip(0))
+    with pytest.raises(ParityError) as caught:
+        check_parity(small_model, small_graph, gate=SHORT)
+    assert caught.value.code == "parity_relative"
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize("bias", [0.0, 3.0])
+def test_a_model_that_answers_every_frame_alike_fails(small_graph: Path, small_model: Laps, bias: float) -> None:
+    with torch.no_grad():
+        small_model.head.weight.zero_()
+        small_model.head.bias.fill_(bias)
+    with pytest.raises(ParityError) as caught:
+        check_parity(small_model, small_graph, gate=SHORT)
+    assert caught.value.code == "parity_constant"
+    assert caught.value.hint
+
+
+def test_the_spread_is_about_each_class_own_mean() -> None:
+    frames = np.array([[[1.0, 100.0], [3.0, 100.0]], [[1.0, 102.0], [3.0, 102.0]]], np.float32)  # [B, T, K]
+    assert spread_of(frames) == pytest.approx(1.0)
+
+
 def test_weights_that_give_no_number_fail(small_graph: Path, small_model: Laps) -> None:
     with torch.no_grad():
         small_model.state_dict()["norm.bn.running_var"].fill_(-1.0)
@@ -54,22 +89,22 @@ def _logits(*clip: float) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
 
 
 def test_compare_returns_the_largest_difference() -> None:
-    worst = compare(_logits(1, 2, 3), _logits(1, 2.0005, 3), gate=FLOAT32_GATE, what="x")
+    worst = compare(_logits(1, 2, 3), _logits(1, 2.0005, 3), gate=FLOAT32_GATE, spread=1.0, what="x")
     assert worst == pytest.approx(5e-4, rel=1e-3)
 
 
 def test_compare_refuses_another_shape() -> None:
     with pytest.raises(ParityError) as caught:
-        compare(_logits(1, 2), _logits(1, 2, 3), gate=FLOAT32_GATE, what="x")
+        compare(_logits(1, 2), _logits(1, 2, 3), gate=FLOAT32_GATE, spread=1.0, what="x")
     assert caught.value.code == "parity_shape"
 
 
 def test_a_loose_tolerance_still_guards_the_order() -> None:
     loose = Gate(tolerance=1.0, gap=0.1)
     with pytest.raises(ParityError) as caught:
-        compare(_logits(1.0, 1.2), _logits(1.2, 1.0), gate=loose, what="int8")
+        compare(_logits(1.0, 1.2), _logits(1.2, 1.0), gate=loose, spread=100.0, what="int8")
     assert caught.value.code == "parity_order"
-    compare(_logits(1.0, 1.05), _logits(1.05, 1.0), gate=loose, what="int8")
+    compare(_logits(1.0, 1.05), _logits(1.05, 1.0), gate=loose, spread=100.0, what="int8")
 
 
 def test_swaps_count_among_the_top_and_against_the_rest() -> None:

@@ -1,7 +1,8 @@
 """The parity gate: an exported graph is only worth having if it computes what torch computes.
 
-Every batch size is tried on noise and on photographs. Logits must agree within a tolerance, and where the
-reference separates two classes by more than a gap, the graph must rank them the same way.
+Every batch size is tried on noise and on photographs. Logits must agree within a tolerance, which must be small
+beside what tells one frame from another, and where the reference separates two classes by more than a gap, the
+graph must rank them the same way.
 """
 
 from __future__ import annotations
@@ -33,18 +34,25 @@ class Gate:
 
     Attributes:
         tolerance: largest allowed absolute difference of a frame logit.
+        relative: largest allowed difference as a share of the reference's spread. Float32 graphs reach 2e-6;
+            the graph of another network differs by several times the spread, however small its logits are.
         gap: two of the top classes further apart than this must keep their order.
         batch_sizes: batches tried, each on noise and on photographs.
         seed: of noise and of the crops' motion.
     """
 
     tolerance: float = 1e-3
+    relative: float = 1e-2
     gap: float = 2e-3
     batch_sizes: tuple[int, ...] = (1, 3, 16)
     seed: int = 0
 
 
 FLOAT32_GATE = Gate()
+
+_MIN_CLIPS = 2  # clips that differ, so that there is a spread
+_MIN_SPREAD = 1e-5
+"""As a share of the largest logit; below it, what tells frames apart drowns in float32's rounding."""
 
 
 @dataclass(frozen=True)
@@ -70,10 +78,11 @@ def check_parity(
         on_progress: told after every step.
 
     Raises:
-        ParityError: `parity_not_finite`, `parity_logits` or `parity_order`, with the figures.
+        ParityError: `parity_not_finite`, `parity_constant`, `parity_logits`, `parity_relative` or
+            `parity_order`, with the figures.
         GraphError: `graph_does_not_run`.
     """
-    count = max(gate.batch_sizes)
+    count = max(_MIN_CLIPS, *gate.batch_sizes)
     total = 2 * (count + sum(gate.batch_sizes))
     done = 0
 
@@ -84,22 +93,53 @@ def check_parity(
             on_progress(what, done, total)
 
     session = open_session(path)
-    worst = 0.0
-    for kind, clips in _inputs(model, count, gate.seed).items():
+    inputs = _inputs(model, count, gate.seed)
+    references: dict[str, Logits] = {}
+    for kind, clips in inputs.items():
         reference = []
         for clip in clips:
             reference.append(_torch_logits(model, clip[None]))
             advance(f"torch, {kind}", 1)
-        expected = np.concatenate(reference)
+        references[kind] = np.concatenate(reference)
+    spread = spread_of(np.concatenate([*references.values()]))
+    worst = 0.0
+    for kind, expected in references.items():
         for size in gate.batch_sizes:
-            computed = run_graph(session, clips[:size])
-            worst = max(worst, compare(expected[:size], computed, gate=gate, what=f"{kind}, batch {size}"))
+            computed = run_graph(session, inputs[kind][:size])
+            what = f"{kind}, batch {size}"
+            worst = max(worst, compare(expected[:size], computed, gate=gate, spread=spread, what=what))
             advance(f"ONNX Runtime, {kind}, batch {size}", size)
     return Parity(max_abs_diff=worst, tolerance=gate.tolerance, batch_sizes=gate.batch_sizes)
 
 
-def compare(expected: Logits, computed: Logits, *, gate: Gate, what: str) -> float:
+def spread_of(reference: Logits) -> float:
+    """How far a class's logit strays from its own mean over all frames: root mean square over the classes.
+
+    Raises:
+        ParityError: `parity_not_finite`, or `parity_constant` for a model that answers every frame alike.
+    """
+    if not np.isfinite(reference).all():
+        raise ParityError("the model's own logits hold NaN or infinity", code="parity_not_finite")
+    frames = reference.reshape(-1, reference.shape[-1]).astype(np.float64)  # [B * T, K]
+    spread = float(np.sqrt(frames.var(axis=0).mean()))
+    if spread <= _MIN_SPREAD * float(np.abs(frames).max()):
+        raise ParityError(
+            f"the model answers every frame alike: its logits stray by {spread:.3g}",
+            code="parity_constant",
+            hint="no comparison can tell its graph from another's; look whether the head's weights are zero",
+        )
+    return spread
+
+
+def compare(expected: Logits, computed: Logits, *, gate: Gate, spread: float, what: str) -> float:
     """Largest absolute difference of two `[B, T, K]` frame logits.
+
+    Args:
+        expected: the reference's.
+        computed: the graph's.
+        gate: what must be reached.
+        spread: `spread_of` all the reference's logits, not only these.
+        what: names the comparison in an error.
 
     Raises:
         ParityError: they differ by more than the gate allows.
@@ -111,6 +151,13 @@ def compare(expected: Logits, computed: Logits, *, gate: Gate, what: str) -> flo
     worst = float(np.abs(expected - computed).max())
     if worst > gate.tolerance:
         raise ParityError(f"{what}: logits differ by {worst:.3g}, allowed are {gate.tolerance:g}", code="parity_logits")
+    if worst > gate.relative * spread:
+        raise ParityError(
+            f"{what}: logits differ by {worst:.3g}, which is {worst / spread:.2g} of their spread {spread:.3g},"
+            f" allowed is {gate.relative:g}",
+            code="parity_relative",
+            hint="the graph does not compute this model, though its logits are small enough to hide it",
+        )
     pairs = {"clip": (expected.mean(1), computed.mean(1)), "frame": (expected, computed)}
     for level, (want, have) in pairs.items():
         swapped = count_swaps(want, have, gap=gate.gap)
