@@ -1,0 +1,146 @@
+"""What the exporter writes, the server reads; what the one refuses at an edge, the other refuses too."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from laps_export import bundle as bundle_module
+from laps_export.attention import AttentionKind
+from laps_export.bundle import Bundle, write_bundle
+from laps_export.complexity import Complexity
+from laps_export.config import LapsConfig
+from laps_export.entry import check_version
+from laps_export.errors import LapsExportError
+from laps_export.labels import LabelSet
+from laps_export.manifest import Origin, Serving
+from laps_export.verify import Parity
+from laps_server.errors import LapsError
+from laps_server.manifest import Manifest, parse_manifest
+from laps_server.repository import discover
+from support_small_model import SMALL, build_small
+
+LABELS = LabelSet("seven", tuple(f"label {i}" for i in range(SMALL.classes)))
+
+
+@pytest.fixture(autouse=True)
+def _no_graph(monkeypatch: pytest.MonkeyPatch) -> None:
+    """These tests are about what is written beside the graph."""
+    monkeypatch.setattr(bundle_module, "export_onnx", lambda _, path: path.write_bytes(b"graph"))
+    monkeypatch.setattr(bundle_module, "measure", lambda _: Complexity(gmacs=0.1, parameters_m=0.2))
+    monkeypatch.setattr(bundle_module, "check_parity", lambda *_, **__: Parity(1e-6, 1e-3, (1, 3, 16)))
+
+
+@pytest.fixture
+def bundle() -> Bundle:
+    origin = Origin(checkpoint=None, untrained=True, seed=0, metrics={"top1": 0.5}, recipe={"epochs": 18})
+    return Bundle(model=build_small(), variant="small", labels=LABELS, name="small-7", origin=origin)
+
+
+@pytest.fixture
+def written(bundle: Bundle, tmp_path: Path) -> dict[str, Any]:
+    path = write_bundle(bundle, tmp_path).path / "laps.json"
+    manifest: dict[str, Any] = json.loads(path.read_bytes())
+    return manifest
+
+
+def _read(manifest: dict[str, Any]) -> Manifest:
+    return parse_manifest(json.dumps(manifest).encode(), where="small-7/1/laps.json")
+
+
+def _accepts(act: Callable[[], object]) -> bool:
+    try:
+        act()
+    except (LapsExportError, LapsError):
+        return False
+    return True
+
+
+def test_the_server_reads_what_the_exporter_writes(bundle: Bundle, tmp_path: Path) -> None:
+    path = write_bundle(bundle, tmp_path).path
+    manifest = parse_manifest((path / "laps.json").read_bytes(), where="small-7/1/laps.json")
+    assert (manifest.name, manifest.variant, manifest.untrained) == ("small-7", "small", True)
+    assert (manifest.clip.frames, manifest.clip.height, manifest.clip.stride) == (8, 64, 8)
+    assert str(manifest.grid) == "5x3"
+    assert manifest.precisions["float32"].parity.tolerance == 1e-3
+    (model,) = discover(tmp_path, versions="all")
+    assert (model.version, model.labels) == (1, LABELS.labels)
+
+
+@pytest.mark.parametrize(
+    ("views", "right"),
+    [
+        *(("1x1", True), ("64x3", True), ("05x3", True), ("0005x0003", True)),
+        *(("0x1", False), ("65x1", False), ("5x2", False), ("5x0", False), ("00005x3", False)),
+        *(("5X3", False), ("5x3\n", False), (" 5x3", False), ("-5x3", False), ("\u0665x3", False), ("", False)),
+    ],
+    ids=ascii,
+)
+def test_views(written: dict[str, Any], views: str, right: bool) -> None:
+    assert _accepts(lambda: Serving(default_views=views)) == right
+    assert _accepts(lambda: _read({**written, "default_views": views})) == right
+
+
+@pytest.mark.parametrize(
+    ("temperature", "right"),
+    [(0.001, True), (1000.0, True), (0.00099, False), (1000.1, False), (0.0, False), (-1.0, False)],
+)
+def test_temperature(written: dict[str, Any], temperature: float, right: bool) -> None:
+    assert _accepts(lambda: Serving(temperature=temperature)) == right
+    assert _accepts(lambda: _read({**written, "temperature": temperature})) == right
+
+
+@pytest.mark.parametrize(("stride", "right"), [(1, True), (1024, True), (0, False), (1025, False)])
+def test_stride(written: dict[str, Any], stride: int, right: bool) -> None:
+    (clip,) = written["inputs"]
+    assert _accepts(lambda: Serving(stride=stride)) == right
+    assert _accepts(lambda: _read({**written, "inputs": [{**clip, "stride": stride}]})) == right
+
+
+@pytest.mark.parametrize(("frames", "right"), [(1, True), (1024, True), (0, False), (1025, False)])
+def test_frames(written: dict[str, Any], frames: int, right: bool) -> None:
+    (clip,) = written["inputs"]
+    assert _accepts(lambda: LapsConfig(attention=AttentionKind.BASE2D, frames=frames)) == right
+    assert _accepts(lambda: _read({**written, "inputs": [{**clip, "frames": frames}]})) == right
+
+
+@pytest.mark.parametrize(("side", "right"), [(32, True), (4096, True), (0, False), (4097, False)])
+def test_resolution(written: dict[str, Any], side: int, right: bool) -> None:
+    (clip,) = written["inputs"]
+    crop = {**written["preprocess"], "short_side": side, "crop_height": side, "crop_width": side}
+    manifest = {**written, "inputs": [{**clip, "height": side, "width": side}], "preprocess": crop}
+    assert _accepts(lambda: LapsConfig(attention=AttentionKind.BASE2D, resolution=side)) == right
+    assert _accepts(lambda: _read(manifest)) == right
+
+
+@pytest.mark.parametrize(
+    ("version", "right"), [(1, True), (999_999_999, True), (0, False), (-1, False), (1_000_000_000, False)]
+)
+def test_versions(bundle: Bundle, tmp_path: Path, version: int, right: bool) -> None:
+    assert _accepts(lambda: check_version(version)) == right
+    path = write_bundle(bundle, tmp_path).path
+    path.rename(path.with_name(str(version)))
+    assert _accepts(lambda: discover(tmp_path, versions="all")) == right
+
+
+@pytest.mark.parametrize(
+    ("label", "right"),
+    [
+        *(("über", True), ("pan left", True), ("推", True)),
+        *(("", False), ("  ", False), ("label 1", False), ("a\tb", False), ("a\x85b", False), ("a\u2028b", False)),
+    ],
+    ids=ascii,
+)
+def test_labels(bundle: Bundle, tmp_path: Path, label: str, right: bool) -> None:
+    labels = (label, *LABELS.labels[1:])
+    assert _accepts(lambda: LabelSet("mine", labels)) == right
+    # What the exporter refuses to name, as if it had written it.
+    unchecked = LabelSet("mine", LABELS.labels)
+    object.__setattr__(unchecked, "labels", labels)
+    write_bundle(replace(bundle, labels=unchecked), tmp_path)
+    assert _accepts(lambda: discover(tmp_path, versions="all")) == right
