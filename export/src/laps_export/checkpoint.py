@@ -27,6 +27,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from laps_export.bounds import is_plain, kind_of, read_object, unpacks_to_more
 from laps_export.config import LapsConfig
 from laps_export.errors import CheckpointError, ConfigError
 from laps_export.visformer import Laps
@@ -36,10 +37,8 @@ HEAD_KEYS = ("head.weight", "head.bias")
 FORMAT_NAME = "laps-export"
 FORMAT_VERSION = "1"
 
-_ZIP_MAGIC = b"PK\x03\x04"
 _FLOATS = {torch.float16, torch.bfloat16, torch.float32, torch.float64}
 _INTEGERS = {torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64}
-_MAX_NOTES_DEPTH = 32  # the server's JSON reader ends at 200
 _MAX_EXACT_INT = 2**53  # beyond it JSON readers differ
 
 _HINTS = {
@@ -201,17 +200,11 @@ def _read_torch(path: Path, sha256: str) -> Checkpoint:
 
 
 def _check_members(path: Path) -> None:
-    """Refuse an archive that unpacks to more than its size: compressed members, or members that share bytes."""
-    with path.open("rb") as file:
-        if file.read(len(_ZIP_MAGIC)) != _ZIP_MAGIC:
-            return
     try:
-        with zipfile.ZipFile(path) as archive:
-            members = archive.infolist()
+        inflated = unpacks_to_more(path)
     except (zipfile.BadZipFile, NotImplementedError, OSError, ValueError) as exc:
         raise _not_a_checkpoint(path, exc) from exc
-    packed = any(member.compress_type != zipfile.ZIP_STORED for member in members)
-    if packed or sum(member.file_size for member in members) > path.stat().st_size:
+    if inflated:
         raise CheckpointError(
             f"{path.name} holds members that unpack to more than the file",
             code="checkpoint_refused",
@@ -226,7 +219,7 @@ def _epoch(value: object) -> int | None:
 
 def _best_acc1(value: object, name: str) -> float | None:
     """A percentage as a number or a tensor of one; None where the file says nothing that could be one."""
-    if isinstance(value, Tensor) and _is_plain(value) and value.numel() == 1:
+    if isinstance(value, Tensor) and is_plain(value) and value.numel() == 1:
         value = value.item()
     if isinstance(value, (int, float)):
         try:
@@ -295,8 +288,8 @@ def _read_safetensors(path: Path, sha256: str) -> Checkpoint:
             hint="`laps-export convert` writes such files",
         )
     try:
-        config = LapsConfig.from_json(_from_json(metadata["config"]))
-        notes = _from_json(metadata.get("notes", "{}"))
+        config = LapsConfig.from_json(read_object(metadata["config"]))
+        notes = read_object(metadata.get("notes", "{}"))
         variant = metadata["variant"]
         for what in ("metrics", "recipe"):
             if not isinstance(notes.get(what, {}), dict):
@@ -320,27 +313,6 @@ def _read_safetensors(path: Path, sha256: str) -> Checkpoint:
     )
 
 
-def _from_json(text: str) -> dict[str, Any]:
-    """A JSON object that every reader of the manifest will read too: finite numbers, not too deep."""
-    value = json.loads(text, parse_constant=_finite, parse_float=_finite)
-    if not isinstance(value, dict):
-        raise TypeError("no JSON object")
-    level: list[Any] = [value]
-    for _ in range(_MAX_NOTES_DEPTH):
-        inner = (x for x in level if isinstance(x, (dict, list)))
-        level = [y for x in inner for y in (x.values() if isinstance(x, dict) else x)]
-    if level:
-        raise ValueError(f"nested deeper than {_MAX_NOTES_DEPTH}")
-    return value
-
-
-def _finite(text: str) -> float:
-    value = float(text)
-    if not math.isfinite(value):
-        raise ValueError(f"{text} is no number that JSON has")
-    return value
-
-
 def _tensors(state: object, path: Path) -> dict[str, Tensor]:
     """Names to tensors, as they are in the file; anything else in there is an error."""
     name = path.name
@@ -349,28 +321,15 @@ def _tensors(state: object, path: Path) -> dict[str, Tensor]:
             f"{name} holds no weights where they should be", code="not_a_checkpoint", hint=_HINTS["not_a_checkpoint"]
         )
     wrong = [
-        f"{key} ({_kind(value)})"
+        f"{key} ({kind_of(value)})"
         for key, value in state.items()
-        if not isinstance(key, str) or not isinstance(value, Tensor) or not _is_plain(value)
+        if not isinstance(key, str) or not isinstance(value, Tensor) or not is_plain(value)
     ]
     _report("wrong_type", "holds something else than a tensor at", wrong, name)
     storages = {value.untyped_storage().data_ptr(): value.untyped_storage().nbytes() for value in state.values()}
     if sum(storages.values()) > path.stat().st_size:
         raise CheckpointError(f"{name} claims more bytes than it has", code="wrong_type", hint=_HINTS["wrong_type"])
     return dict(state)
-
-
-def _is_plain(tensor: Tensor) -> bool:
-    """Dense numbers on the CPU, every element in a place of its own, at least one."""
-    if tensor.layout != torch.strided or tensor.is_meta or tensor.is_quantized or tensor.is_nested:
-        return False
-    return 0 < tensor.numel() * tensor.element_size() <= tensor.untyped_storage().nbytes()
-
-
-def _kind(value: object) -> str:
-    if not isinstance(value, Tensor):
-        return type(value).__name__
-    return f"{list(value.shape)} of {value.dtype}, {value.device}"
 
 
 def _check_config(found: LapsConfig, wanted: LapsConfig, name: str) -> None:
