@@ -286,6 +286,8 @@ def test_a_file_that_would_run_code_is_refused_and_does_not(tmp_path: Path, zipp
     with pytest.raises(CheckpointError) as caught:
         read_checkpoint(path)
     assert caught.value.code == "checkpoint_refused"
+    assert "getattr" in caught.value.message or "Path" in caught.value.message, "the refused name is told"
+    assert "weights_only" not in caught.value.message, "torch's advice to load it all the same is not passed on"
     assert not witness.exists()
 
 
@@ -300,6 +302,7 @@ def test_a_file_that_is_no_checkpoint(tmp_path: Path, content: bytes) -> None:
     with pytest.raises(CheckpointError) as caught:
         read_checkpoint(path)
     assert caught.value.code == "not_a_checkpoint"
+    assert ("is empty" if not content else f"{len(content)} bytes") in caught.value.message
 
 
 def test_a_truncated_file_is_no_checkpoint(tmp_path: Path, small_model: Laps) -> None:
@@ -308,6 +311,13 @@ def test_a_truncated_file_is_no_checkpoint(tmp_path: Path, small_model: Laps) ->
     with pytest.raises(CheckpointError) as caught:
         read_checkpoint(path)
     assert caught.value.code == "not_a_checkpoint"
+
+
+def test_a_plain_state_dict_is_told_how_to_be_wrapped(tmp_path: Path, small_model: Laps) -> None:
+    torch.save(small_model.state_dict(), tmp_path / "bare.pth")
+    with pytest.raises(CheckpointError) as caught:
+        read_checkpoint(tmp_path / "bare.pth")
+    assert f"'{AUTHORS_PREFIX}' + k" in (caught.value.hint or "")
 
 
 @pytest.mark.parametrize("content", [{"weights": {}}, [1, 2], {"state_dict": {}}, {"model": 3}], ids=str)

@@ -141,6 +141,9 @@ def test_random_weights_as_a_process(tmp_path: Path) -> None:
     done = subprocess.run([*command, *options], cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
     assert "untrained" in done.stderr
+    stages = done.stderr.splitlines()
+    assert any("ONNX Runtime" in line and "16" in line for line in stages), "progress is shown without a terminal too"
+    assert all(line.strip() for line in stages)
     manifest = json.loads((tmp_path / "model_repository" / "tiny" / "1" / "laps.json").read_text())
     assert manifest["untrained"] is True
     assert manifest["precisions"]["float32"]["parity"]["batch_sizes"] == [1, 3, 16]

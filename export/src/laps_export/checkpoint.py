@@ -15,6 +15,7 @@ import hashlib
 import json
 import math
 import pickle
+import re
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -43,6 +44,8 @@ _MAX_EXACT_INT = 2**53  # beyond it JSON readers differ
 
 _HINTS = {
     "missing_key": "give the --variant that the file was trained as; a part of a checkpoint is no model",
+    "no_prefix": "a plain state_dict is wrapped with torch.save({'state_dict': {'module.base_model.' + k: v"
+    " for k, v in state_dict.items()}}, file)",
     "unexpected_key": "give the --variant that the file was trained as, and a file of this family",
     "wrong_shape": "give the --variant that the file was trained as",
     "wrong_type": "weights are plain, dense tensors of floating-point numbers, as torch.save writes state_dict()",
@@ -179,7 +182,7 @@ def _read_torch(path: Path, sha256: str) -> Checkpoint:
         raise CheckpointError(
             f"{path.name} holds no weights: neither 'state_dict' nor 'model' is in it",
             code="not_a_checkpoint",
-            hint=_HINTS["not_a_checkpoint"],
+            hint=f"{_HINTS['not_a_checkpoint']}; {_HINTS['no_prefix']}",
         )
     if "state_dict" in data:
         state = _tensors(data["state_dict"], path)
@@ -203,7 +206,7 @@ def _check_members(path: Path) -> None:
     try:
         inflated = unpacks_to_more(path)
     except (zipfile.BadZipFile, NotImplementedError, OSError, ValueError) as exc:
-        raise _not_a_checkpoint(path, exc) from exc
+        raise _not_a_checkpoint(path) from exc
     if inflated:
         raise CheckpointError(
             f"{path.name} holds members that unpack to more than the file",
@@ -244,34 +247,31 @@ def _unpickle(path: Path) -> object:
         # torch says which class or function it refused; a file that is no pickle at all ends here too.
         refused = "global" in str(exc).lower() and (zipfile.is_zipfile(path) or _is_pickle(path))
         if not refused:
-            raise _not_a_checkpoint(path, exc) from exc
+            raise _not_a_checkpoint(path) from exc
         raise CheckpointError(
-            f"{path.name} holds more than tensors and was refused: {_first_line(exc)}",
+            f"{path.name} holds more than tensors and was refused: {_refused(exc)}",
             code="checkpoint_refused",
             hint="where you trust it, save torch.save({'state_dict': ckpt['state_dict']}, ...) from it",
         ) from exc
     except Exception as exc:  # a damaged file surfaces as any of a dozen types, depending on the byte
-        raise _not_a_checkpoint(path, exc) from exc
+        raise _not_a_checkpoint(path) from exc
 
 
-def _not_a_checkpoint(path: Path, exc: Exception) -> CheckpointError:
-    return CheckpointError(
-        f"{path.name} cannot be read as a checkpoint: {_first_line(exc)}",
-        code="not_a_checkpoint",
-        hint=_HINTS["not_a_checkpoint"],
-    )
+def _not_a_checkpoint(path: Path) -> CheckpointError:
+    size = path.stat().st_size
+    what = "is empty" if size == 0 else f"({size} bytes) is neither a torch file nor safetensors, or not all of one"
+    return CheckpointError(f"{path.name} {what}", code="not_a_checkpoint", hint=_HINTS["not_a_checkpoint"])
+
+
+def _refused(exc: Exception) -> str:
+    """What torch would not load; the rest of its message advises to load it all the same."""
+    found = re.search(r"GLOBAL ([\w.]+)", str(exc))
+    return f"it names {found[1]}" if found else "it would run code"
 
 
 def _is_pickle(path: Path) -> bool:
     with path.open("rb") as file:
         return file.read(1) == pickle.PROTO
-
-
-def _first_line(exc: Exception) -> str:
-    """The sentence of a foreign message that says what happened; torch wraps it in advice."""
-    lines = [line.strip() for line in str(exc).splitlines() if line.strip()]
-    telling = [line for line in lines if "WeightsUnpickler error" in line]
-    return (telling or lines or [type(exc).__name__])[0]
 
 
 def _read_safetensors(path: Path, sha256: str) -> Checkpoint:
@@ -280,7 +280,7 @@ def _read_safetensors(path: Path, sha256: str) -> Checkpoint:
             metadata: dict[str, str] = file.metadata() or {}
             state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a mapping
     except Exception as exc:  # SafetensorError, and whatever torch says to a type it does not know
-        raise _not_a_checkpoint(path, exc) from exc
+        raise _not_a_checkpoint(path) from exc
     if metadata.get("format") != FORMAT_NAME or metadata.get("format_version") != FORMAT_VERSION:
         raise CheckpointError(
             f"{path.name} is safetensors without our configuration in its metadata",

@@ -249,17 +249,26 @@ def _levels(config: LapsConfig) -> str:
 
 
 def _progress() -> Progress:
+    console = Console(stderr=True)
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
         TimeElapsedColumn(),
-        console=Console(stderr=True),
+        console=console,
         transient=True,
+        disable=not console.is_terminal,
     )
 
 
 def _reporter(progress: Progress, task: TaskID) -> OnProgress:
+    """A bar on a terminal; elsewhere a line for each stage, so that a log shows where the minutes go."""
+    last = ""
+
     def report(what: str, done: int, total: int) -> None:
+        nonlocal last
         progress.update(task, description=what, completed=done, total=total)
+        if not progress.console.is_terminal and what != last:
+            typer.echo(what, err=True)
+            last = what
 
     return report

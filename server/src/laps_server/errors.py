@@ -148,7 +148,7 @@ class VideoCorrupt(MediaError):
 
 
 class ResolutionTooLarge(MediaError):
-    """More pixels a frame than the server decodes."""
+    """Pictures larger, longer or together more than the server keeps."""
 
     code = "resolution_too_large"
 
