@@ -111,6 +111,7 @@ MEDIA_CODES = {kind.code for kind in MEDIA_ERRORS}
 BY_STATUS: dict[int, type[LapsError]] = {
     400: BadRequest,
     404: NotFound,
+    405: BadRequest,
     408: Unavailable,
     413: TooLarge,
     422: BadRequest,
