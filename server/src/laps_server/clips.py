@@ -20,6 +20,7 @@ IntArray = npt.NDArray[np.intp]
 
 MAX_TEMPORAL_VIEWS = 64
 SPATIAL_VIEWS = (1, 3)
+MAX_VIEWS = MAX_TEMPORAL_VIEWS * max(SPATIAL_VIEWS)  # of one request
 
 
 @dataclass(frozen=True, slots=True)

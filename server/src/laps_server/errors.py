@@ -176,6 +176,9 @@ class ShuttingDown(Unavailable):
 
     code = "shutting_down"
 
+    def __init__(self, *, hint: str = "send the request again") -> None:
+        super().__init__("the server is shutting down", hint=hint)
+
 
 class Overloaded(Unavailable):
     """The queue is full."""

@@ -19,7 +19,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from laps_server.api.answers import classify_response
-from laps_server.clips import MAX_TEMPORAL_VIEWS, SPATIAL_VIEWS
+from laps_server.clips import MAX_VIEWS
 from laps_server.errors import BadParameter, LapsError
 from laps_server.events import Classification, ClassifyOptions
 from laps_server.pipeline import Pipeline
@@ -106,7 +106,7 @@ async def classify_files(
     """
     videos = find_videos(paths)
     # Files wait for their turn here; none of them is refused because the others' views fill the line.
-    line = concurrency * MAX_TEMPORAL_VIEWS * max(SPATIAL_VIEWS)
+    line = concurrency * MAX_VIEWS
     pipeline = build_pipeline(settings.model_copy(update={"max_queued_views": max(settings.max_queued_views, line)}))
     pipeline.resolve(options)
     errors = Console(stderr=True, highlight=False)

@@ -137,7 +137,7 @@ class Pipeline:
             NotReady, ShuttingDown: it cannot.
         """
         if self._draining:
-            raise ShuttingDown("the server is shutting down", hint="send the request to another instance")
+            raise ShuttingDown(hint="send the request to another instance")
         self._check_ready()
 
     def find(self, name: str | None, version: int | None = None) -> ServedModel:

@@ -117,9 +117,11 @@ def _read_labels(folder: Path, manifest: Manifest, where: str) -> tuple[str, ...
         labels = tuple(path.read_text(encoding="utf-8").splitlines())
     except UnicodeDecodeError as exc:
         raise ModelCorrupt(f"{shown} is not UTF-8") from exc
+    seen: set[str] = set()
     for number, label in enumerate(labels, start=1):
-        if not label.strip() or not label.isprintable() or label in labels[: number - 1]:
+        if not label.strip() or not label.isprintable() or label in seen:
             raise ModelCorrupt(f"{shown}: line {number} is blank, not printable or there twice: {label[:100]!a}")
+        seen.add(label)
     if len(labels) != manifest.labels.count:
         raise ModelCorrupt(
             f"{shown} has {len(labels)} labels but {where} says {manifest.labels.count}",

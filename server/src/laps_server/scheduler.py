@@ -143,7 +143,7 @@ class Scheduler:
             ShuttingDown: after ``close``.
         """
         if self._closed:
-            raise _shutting_down()
+            raise ShuttingDown()
         if self.queued_views + len(source) > self._max_queued_views:
             raise Overloaded(
                 f"{self.queued_views} views wait and this request adds {len(source)}, "
@@ -167,7 +167,7 @@ class Scheduler:
         finally:  # however the loop ends, nobody is left waiting and nobody new is let in
             self._closed = True
             for submission in self._line:
-                submission.fail(_shutting_down())
+                submission.fail(ShuttingDown())
             self._line.clear()
 
     def _take_batch(self) -> list[tuple[Submission, int]]:
@@ -214,7 +214,7 @@ class Scheduler:
         _LOG.error("%d views failed", len(submissions), exc_info=exc)
         error = exc if isinstance(exc, LapsError) else InternalError("inference failed")
         for submission in submissions:
-            submission.fail(error if isinstance(exc, Exception) else _shutting_down())
+            submission.fail(error if isinstance(exc, Exception) else ShuttingDown())
 
     def _assemble(self, batch: list[tuple[Submission, int]]) -> tuple[UInt8Array, list[tuple[Submission, Exception]]]:
         """The batch's pixels, and the submissions whose source could not give theirs."""
@@ -226,7 +226,3 @@ class Scheduler:
             except Exception as exc:  # a source's defect is its own request's affair
                 unreadable.append((submission, exc))
         return clips, unreadable
-
-
-def _shutting_down() -> ShuttingDown:
-    return ShuttingDown("the server is shutting down", hint="send the request again")

@@ -13,6 +13,8 @@ from typing import Literal, Self
 from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from laps_server.clips import MAX_VIEWS
+
 
 def available_cores() -> int:
     """Cores that this process may run on, which in a container is fewer than the machine has."""
@@ -50,7 +52,7 @@ class Settings(BaseSettings):
         description="Most views in one call of an engine; batch sizes are the powers of 2 up to it.",
     )
     max_queued_views: int = Field(
-        1024, ge=192, description="Views that may wait for one model before requests get 503 overloaded."
+        1024, ge=MAX_VIEWS, description="Views that may wait for one model before requests get 503 overloaded."
     )
 
     decode_workers: int = Field(2, ge=1, le=128, description="Videos decoded at the same time.")

@@ -36,7 +36,7 @@ class DecodePool:
             ShuttingDown: the pool was closed first.
         """
         if self._executor is None or self._closed.is_set():
-            raise _shutting_down()
+            raise ShuttingDown()
         stop = threading.Event()
         descriptor = os.dup(file)
         job = self._executor.submit(extract_views, descriptor, options, should_stop=stop.is_set)
@@ -48,7 +48,7 @@ class DecodePool:
             stop.set()
             task = asyncio.current_task()
             if self._closed.is_set() and not (task and task.cancelling()):
-                raise _shutting_down() from None
+                raise ShuttingDown() from None
             raise
         finally:
             self._running.discard(stop)
@@ -60,7 +60,3 @@ class DecodePool:
             stop.set()
         if self._executor is not None:
             self._executor.shutdown(wait=True, cancel_futures=True)
-
-
-def _shutting_down() -> ShuttingDown:
-    return ShuttingDown("the server is shutting down", hint="send the request again")
