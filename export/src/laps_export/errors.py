@@ -6,7 +6,9 @@
     ├── LabelsError        a label set that cannot name the model's outputs
     ├── RepositoryError    a model_repository entry that cannot be written or read
     ├── GraphError         an ONNX file that breaks the tensor contract
-    └── ParityError        ONNX Runtime does not repeat what torch computed
+    ├── ParityError        ONNX Runtime does not repeat what torch computed
+    ├── DataError          training data that is missing or cannot be made
+    └── TrainingError      a training run that cannot start, resume or go on
 
 Each error carries a stable `code` for programs, a message that names what was found, and a hint that
 says what would be right. The command line turns them into exit codes (`cli.EXIT_CODES`).
@@ -56,3 +58,11 @@ class GraphError(LapsExportError):
 
 class ParityError(LapsExportError):
     """The exported graph does not compute what the torch model computes."""
+
+
+class DataError(LapsExportError):
+    """Photographs that are missing or unreadable, or settings that no clip can have."""
+
+
+class TrainingError(LapsExportError):
+    """A run that cannot start, cannot be resumed, or produced numbers that are not finite."""
