@@ -10,7 +10,7 @@ from laps_export.labels import LabelSet, load_labels, parse_labels, shipped_labe
 
 
 def test_two_orders_of_the_same_classes_ship() -> None:
-    assert shipped_label_sets() == ("kinetics400-alphabetical", "kinetics400-laps")
+    assert shipped_label_sets() == ("camera-motion", "kinetics400-alphabetical", "kinetics400-laps")
     laps, alphabetical = load_labels("kinetics400-laps"), load_labels("kinetics400-alphabetical")
     assert len(laps) == len(alphabetical) == 400
     assert sorted(laps.labels) == sorted(alphabetical.labels)

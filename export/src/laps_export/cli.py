@@ -1,4 +1,4 @@
-"""`laps-export`: variants, convert, onnx, verify.
+"""`laps-export`: variants, convert, onnx, verify, train.
 
 Answers go to stdout, progress and errors to stderr. Errors of the tree become a message, a hint and an exit
 code; anything else is a bug and keeps its traceback.
@@ -26,15 +26,18 @@ from laps_export.config import LapsConfig
 from laps_export.errors import (
     CheckpointError,
     ConfigError,
+    DataError,
     GraphError,
     LabelsError,
     LapsExportError,
     ParityError,
     RepositoryError,
+    TrainingError,
 )
 from laps_export.inspect import check_entry
 from laps_export.labels import load_labels, shipped_label_sets
 from laps_export.manifest import Origin, Serving
+from laps_export.train_command import train
 from laps_export.verify import OnProgress
 from laps_export.visformer import Laps
 from laps_export.weights import randomise
@@ -46,6 +49,8 @@ EXIT_CODES: dict[type[LapsExportError], int] = {
     RepositoryError: 6,
     GraphError: 7,
     ParityError: 8,
+    DataError: 9,
+    TrainingError: 10,
 }
 """0 is success, 1 a bug, 2 a wrong command line, 130 and 143 an interrupt."""
 
@@ -55,6 +60,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.command()(train)
 
 Variant = Annotated[str | None, typer.Option(help="Name from `laps-export variants`; our own files know theirs.")]
 

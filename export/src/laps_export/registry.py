@@ -1,7 +1,8 @@
 """Every variant by name: a table of numbers and one builder.
 
-A new variant is a new row. The first seven and `laps_l`, `laps_h`, `laps_e` are the paper's; rows
-`laps_r333`, `laps_r222`, `laps_r111` are its ablation of one leap level only.
+A new variant is a new row. In `PUBLISHED` the first seven and `laps_l`, `laps_h`, `laps_e` are the paper's; rows
+`laps_r333`, `laps_r222`, `laps_r111` are its ablation of one leap level only. `NANO` is the project's own: the six
+kinds of attention in a network small enough to train on two CPU cores.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ def _one_level(level: int) -> LapsConfig:
 
 _LAPS = LapsConfig(attention=AttentionKind.LAPS, levels=_PYRAMID)
 
-VARIANTS: MappingProxyType[str, Variant] = MappingProxyType(
+PUBLISHED: MappingProxyType[str, Variant] = MappingProxyType(
     {
         "base2d": Variant(LapsConfig(attention=AttentionKind.BASE2D), 74.00),
         "base3d": Variant(LapsConfig(attention=AttentionKind.BASE3D), 76.31),
@@ -55,6 +56,26 @@ VARIANTS: MappingProxyType[str, Variant] = MappingProxyType(
         "laps_tiny": Variant(replace(_LAPS, embed_dim=192, stem_channels=16, heads=3)),
     }
 )
+
+_NANO = LapsConfig(
+    attention=AttentionKind.LAPS,
+    resolution=112,
+    levels=_PYRAMID,
+    embed_dim=96,
+    stem_channels=16,
+    heads=3,
+    depths=(3, 4, 4),
+)
+_PAIRED = (AttentionKind.LA, AttentionKind.LAPS)
+
+NANO: MappingProxyType[str, Variant] = MappingProxyType(
+    {
+        f"{kind}_nano": Variant(replace(_NANO, attention=kind, levels=_PYRAMID if kind in _PAIRED else ((), ())))
+        for kind in AttentionKind
+    }
+)
+
+VARIANTS: MappingProxyType[str, Variant] = MappingProxyType({**PUBLISHED, **NANO})
 
 
 def variant_config(name: str, *, classes: int | None = None) -> LapsConfig:

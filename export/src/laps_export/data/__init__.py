@@ -1,15 +1,15 @@
 """Training clips for camera motion, synthesised from photographs through a camera model.
 
-    labels        what the camera can do, in output order
-    photographs   which photographs there are, and which split each belongs to
-    pyramid       a photograph, shrunk and in levels, ready to be looked at
-    textures      procedural pictures beside the photographs
-    timing        which moments of a video a clip shows, as the server samples it
-    motion        a story of camera motion: a path over time and a label for every frame
-    camera        a path to homographies
-    scene         background and independent objects, rendered through the homographies
-    degrade       exposure, noise, blur, bars, overlays
-    codec         real video compression
-    symmetry      flips and reversals that turn one motion into another
-    clips         all of it together, by seed
+labels        what the camera can do, in output order
+photographs   which photographs there are, and which split each belongs to
+pyramid       a photograph, shrunk and in levels, ready to be looked at
+textures      procedural pictures beside the photographs
+timing        which moments of a video a clip shows, as the server samples it
+motion        a story of camera motion: a path over time and a label for every frame
+camera        a path to homographies
+scene         background and independent objects, rendered through the homographies
+degrade       exposure, noise, blur, bars, overlays
+codec         real video compression
+symmetry      flips and reversals that turn one motion into another
+clips         all of it together, by seed
 """

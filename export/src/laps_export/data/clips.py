@@ -138,7 +138,7 @@ class ClipMaker:
         lens = _lens(rng, settings.size, aspect, side, focal)
         scene = self._scene(rng, story, timing, lens)
         if rng.random() < settings.coded_share:
-            frames, codec = self._coded(rng, scene, story, timing, lens, aspect, side)
+            frames, codec = self._coded(rng, scene, story, timing, lens, aspect=aspect, side=side)
         else:
             frames, codec = self._direct(rng, scene, story, timing, lens), ""
         frames = self._degrader.screen(frames, rng)
@@ -183,6 +183,7 @@ class ClipMaker:
         story: Story,
         timing: Timing,
         lens: Lens,
+        *,
         aspect: float,
         side: int,
     ) -> tuple[Picture, str]:

@@ -85,10 +85,15 @@ def compress(frames: Picture, codec: Codec, *, rate: float, quality: float) -> P
                 frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
                 frame.pts = number
             for packet in encoder.encode(frame):
-                decoded += [shown.to_ndarray(format="rgb24") for shown in decoder.decode(packet)]
-        decoded += [shown.to_ndarray(format="rgb24") for shown in decoder.decode(None)]
+                decoded += [_pixels(shown) for shown in decoder.decode(packet)]
+        decoded += [_pixels(shown) for shown in decoder.decode(None)]
     except av.FFmpegError as exc:
         raise DataError(f"{codec.encoder}: {exc}", code="codec_failed") from exc
     if len(decoded) != count:
         raise DataError(f"{codec.encoder} gave {len(decoded)} of {count} frames back", code="codec_failed")
     return np.stack(decoded)
+
+
+def _pixels(frame: av.VideoFrame) -> Picture:
+    """`[H, W, 3]` by the same conversion as the server's."""
+    return np.asarray(frame.to_ndarray(format="rgb24"), dtype=np.uint8)

@@ -50,7 +50,7 @@ class Degrader:
         out = np.empty_like(frames)
         for index, frame in enumerate(frames):
             _, data = cv2.imencode(".jpg", frame, quality)
-            out[index] = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
+            out[index] = np.asarray(cv2.imdecode(data, cv2.IMREAD_UNCHANGED), dtype=np.uint8)
         return out
 
     def _noise(self, frames: Picture, rng: np.random.Generator) -> Picture:
@@ -86,8 +86,7 @@ def _light(frames: Picture, rng: np.random.Generator) -> Picture:
     values = np.arange(256, dtype=np.float32) / 255
     curve = values ** np.float32(np.exp(rng.uniform(-0.5, 0.5)))
     lift = np.float32(rng.uniform(-0.06, 0.12))
-    tables = curve[None, :, None] * gain[:, None, None] * cast + lift  # [n, 256, 3]
-    tables = _to_uint8(tables * 255)
+    tables = _to_uint8((curve[None, :, None] * gain[:, None, None] * cast + lift) * 255)  # [n, 256, 3]
     out = np.stack([cv2.LUT(frame, table[None]) for frame, table in zip(frames, tables, strict=True)])
     if rng.random() < 0.12:
         gray = np.stack([cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in out])
@@ -119,4 +118,4 @@ def _caption(frames: Picture, rng: np.random.Generator) -> None:
 
 
 def _to_uint8(values: NDArray[np.floating]) -> Picture:
-    return np.clip(values, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(values, 0, 255), dtype=np.uint8)

@@ -204,7 +204,7 @@ def draw_story(
         difficulty: 0 leaves out the slow and the changing, 1 is everything.
         steady: one motion throughout.
     """
-    segments = _segments(rng, motion, span_s, spacing_s, difficulty, steady)
+    segments = _segments(rng, motion, span_s=span_s, spacing_s=spacing_s, difficulty=difficulty, steady=steady)
     speeds = [segment.speed for segment in segments if segment.motion in _AXES]
     strength = min(speeds, default=0.0)
     shaking = any(segment.motion is CameraMotion.HANDHELD_SHAKE for segment in segments)
@@ -249,6 +249,7 @@ def draw_speed(
 def _segments(
     rng: np.random.Generator,
     motion: CameraMotion,
+    *,
     span_s: float,
     spacing_s: float,
     difficulty: float,
@@ -303,4 +304,5 @@ def _integral(speed: Floats, grid: Floats, times: Floats) -> Floats:
     steps = 0.5 * (speed[1:] + speed[:-1]) * np.diff(grid)
     travelled = np.concatenate([[0.0], np.cumsum(steps)])
     distance: Floats = np.interp(times, grid, travelled)
-    return distance - 0.5 * (distance.max() + distance.min())
+    centred: Floats = distance - 0.5 * (distance.max() + distance.min())
+    return centred

@@ -20,6 +20,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from laps_export.data.sources import SOURCES, Source
 from laps_export.errors import DataError
 
 DEBIAN_ROOT = Path("/usr/share")
@@ -29,74 +30,6 @@ _SALT = b"camera-motion-1"
 _SHARES = (0.62, 0.14)  # of training and validation; the rest is for tests
 _HASH_SIDE = 16
 _SAME_BITS = 26  # of 256: re-encoded and rescaled copies stay below 12, different photographs above 60
-
-_OPENCV_EXAMPLES = (
-    "alphamat/input_images/plant.jpg",
-    *(
-        f"data/{name}"
-        for name in (
-            "Blender_Suzanne1.jpg aero1.jpg aloeL.jpg apple.jpg baboon.jpg basketball1.png board.jpg "
-            "box_in_scene.png building.jpg butterfly.jpg chicky_512.png ela_original.jpg fruits.jpg graf1.png "
-            "home.jpg left.jpg left05.jpg leuvenA.jpg messi5.jpg orange.jpg rubberwhale1.png "
-            "squirrel_cls.jpg starry_night.jpg stuff.jpg sudoku.png"
-        ).split()
-    ),
-    "fuzzy/input.png",
-    "dnn_superres/butterfly.png",
-    *(f"text/scenetext{number:02d}.jpg" for number in range(1, 7)),
-    *(f"text/scenetext_segmented_word{number:02d}.jpg" for number in (1, 2, 3, 4)),
-)
-_OPENCV_MANUAL = (
-    "4_barcodes.jpg Background_Subtraction_Tutorial_frame.jpg ambush_5_left.jpg astra_color.jpg bus_det.jpg "
-    "bicubicOutput.jpg cat_det.jpg detect_test1.jpg detect_test2.jpg feature_building.jpg fusion.png "
-    "fusion_mertens.jpg gst_input.jpg newspaper.jpg opencv_bus_res.jpg person_multi_det.jpg "
-    "retina_TreeHdr_small.jpg space_shuttle.jpg studentsSample_input.jpg yolo.jpg"
-).split()
-_PLASMA = (
-    "Altai Autumn BytheWater Canopee Cascade Cluster ColdRipple ColorfulCups EveningGlow FallenLeaf Grey Honeywave "
-    "IceCold Kite OneStandsOut Patak Path SafeLanding Shell Volna"
-).split()
-
-
-@dataclass(frozen=True)
-class Source:
-    """Photographs of one package: patterns below the Debian root, or below a Python package's folder."""
-
-    package: str
-    patterns: tuple[str, ...]
-    module: str | None = None
-
-
-SOURCES = (
-    Source(
-        "opencv-doc",
-        (
-            *(f"doc/opencv-doc/examples/{name}" for name in _OPENCV_EXAMPLES),
-            *(f"doc/opencv-doc/opencv4/html/{name}" for name in _OPENCV_MANUAL),
-        ),
-    ),
-    Source("mate-backgrounds", ("backgrounds/mate/nature/*.jpg", "backgrounds/mate/abstract/Elephants.jpg")),
-    Source(
-        "gnome-backgrounds",
-        tuple(f"backgrounds/gnome/{name}-l.webp" for name in ("grid", "licorice", "pixels", "truchet", "wood")),
-    ),
-    Source(
-        "plasma-workspace-wallpapers",
-        tuple(f"wallpapers/{name}/contents/images/[2-5]???x????.*" for name in _PLASMA),
-    ),
-    Source(
-        "scikit-image",
-        tuple(
-            f"data/{name}"
-            for name in (
-                "astronaut.png brick.png chelsea.png coffee.png coins.png grass.png gravel.png "
-                "hubble_deep_field.jpg motorcycle_left.png rocket.jpg"
-            ).split()
-        ),
-        module="skimage",
-    ),
-    Source("scikit-learn", ("datasets/images/*.jpg",), module="sklearn"),
-)
 
 
 class Split(StrEnum):
@@ -213,7 +146,7 @@ def _version(source: Source) -> str:
     dpkg = shutil.which("dpkg-query")
     if dpkg is None:
         return "unknown"
-    done = subprocess.run(  # noqa: S603
+    done = subprocess.run(
         [dpkg, "--show", "--showformat=${Version}", source.package], capture_output=True, text=True, check=False
     )
     return done.stdout.strip() or "unknown"

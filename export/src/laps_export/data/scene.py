@@ -120,7 +120,8 @@ def render(scene: Scene, path: Path, times: Floats, lens: Lens, *, video_side: f
     for actor in scene.actors:
         to_patch = _plane_to_patch(actor, path, times, lens)  # [n, 3, 3]
         for frame, homography in zip(frames, to_patch @ to_plane, strict=True):
-            _blend(frame, cv2.warpPerspective(actor.patch, homography, size, flags=flags))
+            layer = np.asarray(cv2.warpPerspective(actor.patch, homography, size, flags=flags), dtype=np.uint8)
+            _blend(frame, layer)
     return frames
 
 
@@ -190,8 +191,7 @@ def _cut_out(rng: np.random.Generator, pyramid: Pyramid) -> Picture:
     else:
         hill = noise(rng, size=_PATCH, octaves=4)
         axis = np.linspace(-1, 1, _PATCH)
-        hill = hill - 3.0 * (axis[:, None] ** 2 + axis**2) + 1.2
-        mask[hill > 0] = 255
+        mask[hill - 3.0 * (axis[:, None] ** 2 + axis**2) > -1.2] = 255
     mask[0], mask[-1], mask[:, 0], mask[:, -1] = 0, 0, 0, 0
     patch[..., 3] = cv2.GaussianBlur(mask, (3, 3), 0)
     gain, shift = rng.uniform(0.6, 1.4), rng.uniform(-30, 30, 3)

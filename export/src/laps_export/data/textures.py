@@ -61,7 +61,9 @@ def page(rng: np.random.Generator, *, size: int) -> Picture:
         row += int(26 * scale * rng.uniform(1.1, 2.0))
         text = "".join(rng.choice(list(_LETTERS), 70))
         where = (int(rng.integers(-30, 60)), row)
-        cv2.putText(picture, text, where, int(rng.integers(0, 5)), scale, ink.tolist(), int(rng.integers(1, 4)), cv2.LINE_AA)
+        cv2.putText(
+            picture, text, where, int(rng.integers(0, 5)), scale, ink.tolist(), int(rng.integers(1, 4)), cv2.LINE_AA
+        )
     return _clip(picture + noise(rng, size=size, octaves=4)[..., None] * 12)
 
 
@@ -84,4 +86,4 @@ def _palette(rng: np.random.Generator, count: int) -> Picture:
 
 
 def _clip(values: NDArray[np.floating]) -> Picture:
-    return np.clip(values, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(values, 0, 255), dtype=np.uint8)

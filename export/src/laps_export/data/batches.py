@@ -1,0 +1,108 @@
+"""A stream of training batches, fixed by its seed, that a loader's workers can share.
+
+Rendering is dearer than a mirror. So clips are made in blocks, and each one stands in several batches of its
+block, every time under another symmetry. Block b of a seed is always the same, whoever makes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, IterableDataset, get_worker_info
+
+from laps_export.data.clips import Clip, ClipMaker
+from laps_export.data.labels import CameraMotion
+from laps_export.data.symmetry import draw_symmetry
+
+Batch = tuple[Tensor, Tensor, Tensor]
+"""uint8 `[B, T, N, N, 3]`, frame labels int64 `[B, T]`, clip labels int64 `[B]`."""
+
+BATCHES_A_BLOCK = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class StreamSettings:
+    """How clips become batches.
+
+    Attributes:
+        seed: of everything.
+        batch: B, clips in a batch.
+        uses: batches that each clip stands in.
+        easy_batches: batches over which difficulty rises from 0 to the clips' own.
+        first_block: where to begin, for a run that goes on.
+    """
+
+    seed: int
+    batch: int = 24
+    uses: int = 2
+    easy_batches: int = 0
+    first_block: int = 0
+
+
+class BatchStream(IterableDataset[Batch]):
+    """Endless batches; worker w of W makes the blocks w, w + W, ..."""
+
+    def __init__(self, maker: ClipMaker, settings: StreamSettings) -> None:
+        super().__init__()
+        self.maker = maker
+        self.settings = settings
+
+    def __iter__(self) -> Iterator[Batch]:
+        # The loader's processes share the cores with the training itself.
+        cv2.setNumThreads(1)
+        worker = get_worker_info()
+        index, count = (0, 1) if worker is None else (worker.id, worker.num_workers)
+        block = self.settings.first_block + index
+        while True:
+            yield from self.block(block)
+            block += count
+
+    def block(self, number: int) -> Iterator[Batch]:
+        """The `BATCHES_A_BLOCK` batches of one block; clips are made when first needed."""
+        settings = self.settings
+        rng = np.random.default_rng([settings.seed, 3, number])
+        fresh = settings.batch * BATCHES_A_BLOCK // settings.uses
+        made: dict[int, Clip] = {}
+        for row, order in enumerate(_draws(rng, fresh, settings)):
+            done = number * BATCHES_A_BLOCK + row
+            easy = settings.easy_batches
+            difficulty = self.maker.settings.difficulty * (min(1.0, done / easy) if easy else 1.0)
+            clips = []
+            for clip in order:
+                if clip not in made:
+                    motion = CameraMotion((clip + number) % len(CameraMotion))
+                    seed = [settings.seed, 5, number, clip]
+                    made[clip] = self.maker.make(seed, motion=motion, difficulty=difficulty)
+                clips.append(made[clip])
+            yield _collate(clips, rng)
+
+
+def _draws(rng: np.random.Generator, fresh: int, settings: StreamSettings) -> list[list[int]]:
+    """Which clips stand in which batch: every clip `uses` times, never twice in one batch where avoidable."""
+    passes = [rng.permutation(fresh) for _ in range(settings.uses)]
+    order = np.concatenate(passes)[: settings.batch * BATCHES_A_BLOCK]
+    return [[int(clip) for clip in row] for row in order.reshape(BATCHES_A_BLOCK, settings.batch)]
+
+
+def _collate(clips: list[Clip], rng: np.random.Generator) -> Batch:
+    frames, frame_labels, labels = [], [], []
+    for clip in clips:
+        symmetry = draw_symmetry(rng)
+        frames.append(symmetry.frames(clip.frames))
+        frame_labels.append(symmetry.labels(clip.frame_labels))
+        labels.append(int(symmetry.relabel[clip.label]))
+    return (
+        torch.from_numpy(np.ascontiguousarray(np.stack(frames))),
+        torch.from_numpy(np.ascontiguousarray(np.stack(frame_labels))),
+        torch.tensor(labels),
+    )
+
+
+def loader(stream: BatchStream, *, workers: int) -> DataLoader[Batch]:
+    """The stream behind `workers` processes; none makes the clips in this one."""
+    return DataLoader(stream, batch_size=None, num_workers=workers, prefetch_factor=6 if workers else None)

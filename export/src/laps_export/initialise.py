@@ -1,0 +1,79 @@
+"""Starting weights from which motion is learned.
+
+From a plain start nothing is: attention is nearly uniform, so its output is the frame's average, and the shift
+exchanges averages between frames instead of local features. Here every token begins by attending to what looks
+like itself (queries equal keys, with rows longer than usual), value and projection begin as the identity, so that
+the shift hands a token its neighbour frames' features at the same place, and positions are told by sines, without
+which a zoom could not be told from a roll after the average over the frame.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from laps_export.attention import Attention
+from laps_export.errors import ConfigError
+from laps_export.layers import AttentionBlock, ConvBlock
+from laps_export.visformer import Laps
+
+QUERY_ROW_NORM = 1.5
+"""Length of a query's row: with inputs of unit size a token's own score is about sqrt(d) times its square."""
+VALUE_NOISE = 0.1
+RESIDUAL_GAIN = 0.4
+POSITION_SCALE = 0.5
+_HEAD_SCALE = 0.02
+_LONGEST_WAVE = 2.0  # in grid sides: half a wave across the frame tells left from right
+
+
+def initialise(model: Laps, *, seed: int) -> None:
+    """Give a model the weights from which training starts, the same for the same seed."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for module in model.modules():
+            if isinstance(module, nn.Conv2d):
+                fan_in = module.weight[0].numel()
+                module.weight.normal_(0.0, fan_in**-0.5, generator=generator)
+                if module.bias is not None:
+                    module.bias.zero_()
+        for module in model.modules():
+            if isinstance(module, Attention):
+                _initialise_attention(module, generator)
+            if isinstance(module, (ConvBlock, AttentionBlock)):
+                module.mlp.conv3.weight.mul_(RESIDUAL_GAIN)
+        for embedding in (model.pos_embed1, model.pos_embed2, model.pos_embed3):
+            embedding.copy_(sine_positions(embedding.shape[1], embedding.shape[2]) * POSITION_SCALE)
+        model.head.weight.normal_(0.0, _HEAD_SCALE, generator=generator)
+        model.head.bias.zero_()
+
+
+def sine_positions(channels: int, side: int) -> Tensor:
+    """Sines and cosines of row and column at growing frequencies: `[1, C, side, side]`.
+
+    Raises:
+        ConfigError: `invalid_embed_dim`, C is no multiple of 4.
+    """
+    if channels % 4:
+        raise ConfigError(
+            f"{channels} channels cannot carry sine positions", code="invalid_embed_dim", hint="a multiple of 4"
+        )
+    waves = channels // 4
+    place = (torch.arange(side) + 0.5) / side  # 0 to 1
+    # From the longest wave down to one that the grid can just carry.
+    lengths = _LONGEST_WAVE * (2.0 / side / _LONGEST_WAVE) ** (torch.arange(waves) / max(waves - 1, 1))
+    angles = 2 * math.pi * place / lengths[:, None]  # [waves, side]
+    sines = torch.cat([angles.sin(), angles.cos()])  # [C/2, side]
+    rows = sines[:, :, None].expand(-1, -1, side)
+    columns = sines[:, None, :].expand(-1, side, -1)
+    return torch.cat([rows, columns])[None].clone()
+
+
+def _initialise_attention(attention: Attention, generator: torch.Generator) -> None:
+    dim = attention.proj.weight.shape[0]
+    query = torch.randn(dim, dim, generator=generator) * QUERY_ROW_NORM * dim**-0.5
+    noise = torch.randn(2, dim, dim, generator=generator) * VALUE_NOISE * dim**-0.5
+    value, projection = torch.eye(dim) + noise
+    attention.qkv.weight.copy_(torch.cat([query, query, value])[..., None, None])
+    attention.proj.weight.copy_(projection[..., None, None])
