@@ -1,0 +1,22 @@
+"""A small world of pictures that every machine with the test tools has."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+
+from laps_export.data.clips import World
+from laps_export.data.pyramid import build_pyramid
+from laps_export.data.textures import draw_texture
+from laps_export.photos import PHOTOGRAPHS, photograph
+
+
+@cache
+def small_world() -> World:
+    """Photographs of the imaging package and a few textures."""
+    rng = np.random.default_rng(3)
+    return World(
+        photographs=tuple(build_pyramid(photograph(name)[..., :3].copy()) for name in PHOTOGRAPHS),
+        textures=tuple(build_pyramid(draw_texture(rng, size=384)) for _ in range(4)),
+    )
