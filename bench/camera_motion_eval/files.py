@@ -41,8 +41,8 @@ _SIZES = ((320, 240), (426, 240), (640, 360), (640, 480), (854, 480), (360, 640)
 _SIZE_WEIGHTS = (2, 3, 4, 2, 2, 1, 1, 1)
 _RATES = (24.0, 25.0, 30.0, 24000 / 1001, 30000 / 1001, 15.0, 50.0, 60.0)
 _RATE_WEIGHTS = (3, 5, 5, 1, 2, 1, 1, 1)
-_FARTHEST = 1.3  # short sides from the middle of the picture to the middle of the frame
-_DETAIL_SIDE = 2.2  # short side of the picture for one of the frame: room to move without enlarging
+_LONGEST_WAY = {"pan": 2.6, "tilt": 2.6, "zoom": 0.9, "roll": 2.6}  # short sides, log scale, radians
+_SLOW_ENOUGH = {"pan": 0.35, "tilt": 0.35, "zoom": 0.25, "roll": 0.8}  # of a pair, which must fit in one picture
 
 
 @dataclass(frozen=True)
@@ -178,9 +178,7 @@ def read_truth(folder: Path) -> list[Truth]:
 
 def _single(rng: random.Random, label: str) -> Move:
     speed = draw_speed(rng, label)
-    longest = {"pan": 2 * _FARTHEST, "tilt": 2 * _FARTHEST, "zoom": 0.9, "roll": 2.6}.get(
-        label.split(maxsplit=1)[0], 99.0
-    )
+    longest = _LONGEST_WAY.get(label.split(maxsplit=1)[0], 99.0)
     duration = rng.uniform(1.6, 4.0)
     return Move(label, speed, 0.0, max(1.3, min(duration, longest / speed)) if speed else duration)
 
@@ -189,15 +187,11 @@ def _pair(rng: random.Random, label: str) -> tuple[Move, Move]:
     other = rng.choice([name for name in LABELS if name != label])
     first, second = _single(rng, label), _single(rng, other)
     change = max(1.5, first.end_s)
-    slower = [min(move.speed, SLOW_ENOUGH.get(move.label.split()[0], move.speed)) for move in (first, second)]
+    slower = [min(move.speed, _SLOW_ENOUGH.get(move.label.split()[0], move.speed)) for move in (first, second)]
     return (
         Move(label, slower[0], 0.0, change),
         Move(other, slower[1], change, change + max(1.5, second.end_s)),
     )
-
-
-SLOW_ENOUGH = {"pan": 0.35, "tilt": 0.35, "zoom": 0.25, "roll": 0.8}
-"""Two motions last longer than one and must fit into the same picture."""
 
 
 def _subject(rng: random.Random, rate: float, width: int, height: int, view: float) -> list[str]:
