@@ -8,6 +8,7 @@ import subprocess
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from bench.camera_motion_eval.detail import is_worth_filming
 from bench.camera_motion_eval.moves import (
     LABELS,
     Move,
@@ -85,15 +86,15 @@ def plan(number: int, photographs: list[str], *, seed: int, pairs: bool) -> tupl
     codec, container, arguments = rng.choices(_CODECS, _CODEC_WEIGHTS)[0]
     moves = _pair(rng, label) if pairs else (_single(rng, label),)
     duration = max(move.end_s for move in moves)
-    photograph = photographs[rng.randrange(len(photographs))]
     still = all(move.label == "static" for move in moves)
     tremor = rng.choice((0.0, 0.0, rng.uniform(0.0003, 0.0015 if still or pairs else 0.003)))
-    shape = rectangle(rng, moves, tremor=tremor)
     frames = round(duration * rate)
     travel = sum(move.speed * (move.end_s - move.start_s) for move in moves if move.label.split()[0] in ("pan", "tilt"))
     # The frame must stay in the picture: the farther it goes, the smaller it is.
     view = min(0.62, 0.5 / max(0.25, travel)) * rng.uniform(0.75, 1.0)
     route = "perspective" if pairs or rng.random() < 0.6 else "classic"
+    photograph, centre = _place(rng, photographs, moves, view=view, aspect=width / height, route=route)
+    shape = rectangle(rng, moves, tremor=tremor, centre=centre)
     subject = rng.random() < 0.35
     picture_height = min(1600, 2 * round(height / view / 2))
     picture_width = 2 * round(picture_height * width / height / 2)
@@ -192,6 +193,36 @@ def _pair(rng: random.Random, label: str) -> tuple[Move, Move]:
         Move(label, slower[0], 0.0, change),
         Move(other, slower[1], change, change + max(1.5, second.end_s)),
     )
+
+
+def _place(
+    rng: random.Random,
+    photographs: list[str],
+    moves: tuple[Move, ...],
+    *,
+    view: float,
+    aspect: float,
+    route: str,
+) -> tuple[str, tuple[float, float]]:
+    """A picture, and the frame's centre in it (short sides) from where the camera has room and enough to see."""
+    short = view * min(aspect, 1.0)  # of the frame, in heights of the picture
+    reach = {"pan": 0.0, "tilt": 0.0, "zoom": 0.0}
+    for move in moves:
+        kind = move.label.split(maxsplit=1)[0]
+        if kind in reach:
+            reach[kind] += move.speed * (move.end_s - move.start_s) * (0.5 if len(moves) == 1 else 1.0)
+    wide = 2.718 ** reach["zoom"]
+    # A picture that is turned by the classic route turns about its own centre, which must be the frame's.
+    turned = route == "classic" and any(move.label.startswith("roll") for move in moves)
+    room_x = 0.0 if turned else max(0.0, (aspect - view * aspect * wide) / 2 / short - reach["pan"])
+    room_y = 0.0 if turned else max(0.0, (1 - view * wide) / 2 / short - reach["tilt"])
+    for _ in range(60):
+        photograph = photographs[rng.randrange(len(photographs))]
+        x, y = rng.uniform(-room_x, room_x), rng.uniform(-room_y, room_y)
+        ends = [(x + side * reach["pan"], y + side * reach["tilt"]) for side in (-1, 0, 1)]
+        if all(is_worth_filming(photograph, aspect=aspect, x=a * short, y=b * short, view=short) for a, b in ends):
+            break
+    return photograph, (x, y)
 
 
 def _subject(rng: random.Random, rate: float, width: int, height: int, view: float) -> list[str]:

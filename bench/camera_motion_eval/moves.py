@@ -84,9 +84,9 @@ def speed_rank(label: str, speed: float) -> float:
     return min(position, 1.0)
 
 
-def rectangle(rng: random.Random, moves: tuple[Move, ...], *, tremor: float) -> Rectangle:
-    """The sum of all moves, and a tremor of `tremor` short sides on the centre."""
-    x, y, zoom, turn = ["0"], ["0"], ["0"], ["0"]
+def rectangle(rng: random.Random, moves: tuple[Move, ...], *, tremor: float, centre: tuple[float, float]) -> Rectangle:
+    """The sum of all moves about a centre, and a tremor of `tremor` short sides on it."""
+    x, y, zoom, turn = [f"{centre[0]:.4f}"], [f"{centre[1]:.4f}"], ["0"], ["0"]
     if tremor > 0:
         x.append(_wobble(rng, tremor, (1.0, 6.0), 3))
         y.append(_wobble(rng, tremor, (1.0, 6.0), 3))
@@ -118,13 +118,13 @@ def perspective_filter(shape: Rectangle, *, rate: float, view: float, aspect: fl
     Args:
         shape: the moving rectangle.
         rate: frames a second of the filter's input.
-        view: short side of the frame at zoom 0, as a share of the input's height.
+        view: the frame at zoom 0 as a share of the input.
         aspect: width over height of the frame, and of the input.
     """
     time = f"(on/{rate:.6f})"
     x, y, zoom, turn = (term.replace("T", time) for term in (shape.x, shape.y, shape.zoom, shape.turn))
-    unit = f"(H*{view:.5f})"
-    half_height = f"({unit}*0.5*exp(-1*{zoom}))"
+    unit = f"(H*{view * min(aspect, 1.0):.5f})"
+    half_height = f"(H*{view * 0.5:.5f}*exp(-1*{zoom}))"
     half_width = f"({half_height}*{aspect:.6f})"
     corners = []
     for number, (side, end) in enumerate(((-1, -1), (1, -1), (-1, 1), (1, 1))):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -9,6 +12,7 @@ from laps_export.data.camera import Lens
 from laps_export.data.clips import Clip, ClipMaker, ClipSettings, fixed_set
 from laps_export.data.labels import IGNORED, CameraMotion
 from laps_export.data.motion import Path
+from laps_export.data.pyramid import Picture
 from laps_export.data.scene import Background, Scene, render
 from laps_export.data.symmetry import Symmetry
 from laps_export.errors import DataError
@@ -36,11 +40,12 @@ STEPS = {
 }
 
 
-def _film(motion: CameraMotion) -> np.ndarray:
+def _film(motion: CameraMotion) -> Picture:
     """A clean clip of the first photograph, the camera moved by hand."""
-    zero = np.zeros(8)
     name, step = STEPS[motion]
-    path = Path(**{**dict.fromkeys(("yaw", "pitch", "zoom", "roll"), zero), name: step * (np.arange(8) - 3.5)})
+    still = Path(yaw=np.zeros(8), pitch=np.zeros(8), zoom=np.zeros(8), roll=np.zeros(8))
+    moved: dict[str, Any] = {name: step * (np.arange(8) - 3.5)}
+    path = replace(still, **moved)
     lens = Lens(SIZE, SIZE, float(SIZE), 1.5, SIZE / 2, SIZE / 2)
     photo = small_world().photographs[0]
     ground = Background(photo, photo.width / 2, photo.height / 2, 0.6 * photo.height * lens.focal)

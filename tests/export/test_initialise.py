@@ -4,8 +4,14 @@ import pytest
 import torch
 
 from laps_export import registry
+from laps_export.attention import Attention
 from laps_export.errors import ConfigError
 from laps_export.initialise import initialise, sine_positions
+from laps_export.visformer import Laps
+
+
+def _first_attention(model: Laps) -> Attention:
+    return next(module for module in model.modules() if isinstance(module, Attention))
 
 
 def test_the_same_seed_gives_the_same_weights() -> None:
@@ -21,7 +27,7 @@ def test_the_same_seed_gives_the_same_weights() -> None:
 def test_queries_begin_as_keys_and_values_as_what_they_are() -> None:
     model = registry.build("laps_nano", classes=10)
     initialise(model, seed=0)
-    query, key, value = model.stage2[0].attn.qkv.weight[..., 0, 0].chunk(3)
+    query, key, value = _first_attention(model).qkv.weight[..., 0, 0].chunk(3)
     assert torch.equal(query, key)
     assert torch.allclose(value, torch.eye(96), atol=0.1)
 
@@ -29,7 +35,7 @@ def test_queries_begin_as_keys_and_values_as_what_they_are() -> None:
 def test_a_token_begins_by_attending_to_itself() -> None:
     model = registry.build("base2d_nano", classes=10)
     initialise(model, seed=0)
-    attention = model.stage2[0].attn
+    attention = _first_attention(model)
     tokens = torch.randn(2, 96, 7, 7)
     out = attention._attend(attention.qkv(tokens))
     alike = torch.nn.functional.cosine_similarity(out, tokens, dim=1)

@@ -139,7 +139,7 @@ def test_a_loss_that_is_no_number_stops_the_run(tmp_path: Path) -> None:
 @pytest.mark.parametrize("lengths", [{}, {"steps": 3, "minutes": 1.0}, {"steps": 0}])
 def test_a_run_has_exactly_one_length(lengths: dict[str, int]) -> None:
     with pytest.raises(TrainingError) as caught:
-        LoopSettings(**lengths)  # type: ignore[arg-type]
+        LoopSettings(**lengths)
     assert caught.value.code == "invalid_length"
 
 

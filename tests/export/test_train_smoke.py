@@ -18,6 +18,7 @@ from laps_export.data.clips import ClipMaker, ClipSettings, fixed_set
 from laps_export.data.labels import CameraMotion
 from laps_export.initialise import initialise
 from laps_export.train import LOG_NAME, EvaluationSet, LoopSettings, new_state, run
+from laps_export.visformer import Laps
 from support_world import small_world
 
 SETTINGS = ClipSettings(size=64, coded_share=0.0, difficulty=0.0, side_crop_share=0.0, steady=True)
@@ -35,7 +36,7 @@ def _model_config() -> LapsConfig:
 
 def test_a_minute_of_training_beats_chance(tmp_path: Path) -> None:
     torch.manual_seed(0)
-    model = registry.Laps(_model_config())
+    model = Laps(_model_config())
     initialise(model, seed=0)
     loop = LoopSettings(steps=STEPS, peak_rate=1.5e-3, ema=0.98)
     maker = ClipMaker(small_world(), SETTINGS)

@@ -1,4 +1,4 @@
-"""`laps-export`: variants, convert, onnx, verify, train.
+"""`laps-export`: variants, convert, onnx, verify, train, photographs.
 
 Answers go to stdout, progress and errors to stderr. Errors of the tree become a message, a hint and an exit
 code; anything else is a bug and keeps its traceback.
@@ -37,7 +37,7 @@ from laps_export.errors import (
 from laps_export.inspect import check_entry
 from laps_export.labels import load_labels, shipped_label_sets
 from laps_export.manifest import Origin, Serving
-from laps_export.train_command import train
+from laps_export.train_command import photographs, train
 from laps_export.verify import OnProgress
 from laps_export.visformer import Laps
 from laps_export.weights import randomise
@@ -61,6 +61,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(train)
+app.command()(photographs)
 
 Variant = Annotated[str | None, typer.Option(help="Name from `laps-export variants`; our own files know theirs.")]
 

@@ -1,4 +1,4 @@
-"""`laps-export train`: the recipe behind the shipped model, as one command."""
+"""`laps-export train` and `photographs`: the recipe behind the shipped model, and what it may look at."""
 
 from __future__ import annotations
 
@@ -88,3 +88,16 @@ def train(  # noqa: PLR0917 - typer turns every option into an argument
         force=force,
     )
     typer.echo(f"{written.path}: ONNX Runtime within {written.parity.max_abs_diff:.2g} of torch")
+
+
+def photographs(
+    split: Annotated[str, typer.Option(help="train, val or test.")],
+    debian_root: Annotated[Path, typer.Option(help="Where Debian's packages lie.")] = Path("/usr/share"),
+) -> None:
+    """Print the paths of one split's photographs, one a line: what an evaluation may use is `test`."""
+    from laps_export.data.photographs import Split, find_photographs  # noqa: PLC0415
+
+    if split not in list(Split):
+        raise DataError(f"no split {split!r}", code="unknown_split", hint=f"one of {', '.join(Split)}")
+    for photo in find_photographs(debian_root=debian_root).of(Split(split)):
+        typer.echo(photo.path)
