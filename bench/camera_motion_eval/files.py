@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import random
 import subprocess
 from dataclasses import asdict, dataclass
@@ -43,6 +44,7 @@ _SIZE_WEIGHTS = (2, 3, 4, 2, 2, 1, 1, 1)
 _RATES = (24.0, 25.0, 30.0, 24000 / 1001, 30000 / 1001, 15.0, 50.0, 60.0)
 _RATE_WEIGHTS = (3, 5, 5, 1, 2, 1, 1, 1)
 _LONGEST_WAY = {"pan": 2.6, "tilt": 2.6, "zoom": 0.9, "roll": 2.6}  # short sides, log scale, radians
+_TALLEST = 1200  # pixels of the filtered picture; taller ones only cost time
 _SLOW_ENOUGH = {"pan": 0.35, "tilt": 0.35, "zoom": 0.25, "roll": 0.8}  # of a pair, which must fit in one picture
 
 
@@ -92,12 +94,17 @@ def plan(number: int, photographs: list[str], *, seed: int, pairs: bool) -> tupl
     travel = sum(move.speed * (move.end_s - move.start_s) for move in moves if move.label.split()[0] in ("pan", "tilt"))
     # The frame must stay in the picture: the farther it goes, the smaller it is.
     view = min(0.62, 0.5 / max(0.25, travel)) * rng.uniform(0.75, 1.0)
+    aspect = width / height
+    turned = any(move.label.startswith("roll") for move in moves)
+    if turned:
+        # A frame that turns needs room for its diagonal.
+        view = min(view, 0.95 * min(aspect, 1.0) / math.hypot(1.0, aspect))
     route = "perspective" if pairs or rng.random() < 0.6 else "classic"
-    photograph, centre = _place(rng, photographs, moves, view=view, aspect=width / height, route=route)
+    photograph, centre = _place(rng, photographs, moves, view=view, aspect=aspect, route=route)
     shape = rectangle(rng, moves, tremor=tremor, centre=centre)
     subject = rng.random() < 0.35
-    picture_height = min(1600, 2 * round(height / view / 2))
-    picture_width = 2 * round(picture_height * width / height / 2)
+    picture_height = min(_TALLEST, 2 * round(height / view / 2))
+    picture_width = 2 * round(picture_height * aspect / 2)
     size = f"scale={picture_width}:{picture_height}:force_original_aspect_ratio=increase:flags=area"
     prepare = f"[0:v]{size},crop={picture_width}:{picture_height},setsar=1,format=gbrp[ground]"
     graph = [prepare]
@@ -106,7 +113,7 @@ def plan(number: int, photographs: list[str], *, seed: int, pairs: bool) -> tupl
         graph += _subject(rng, rate, picture_width, picture_height, view)
         ground = "scene"
     if route == "perspective":
-        camera = perspective_filter(shape, rate=rate, view=view, aspect=width / height)
+        camera = perspective_filter(shape, rate=rate, view=view, aspect=aspect)
     else:
         # Twice the pixels of the output halve the rounding to whole pixels.
         camera = classic_filter(
@@ -213,9 +220,11 @@ def _place(
             reach[kind] += move.speed * (move.end_s - move.start_s) * (0.5 if len(moves) == 1 else 1.0)
     wide = 2.718 ** reach["zoom"]
     # A picture that is turned by the classic route turns about its own centre, which must be the frame's.
-    turned = route == "classic" and any(move.label.startswith("roll") for move in moves)
-    room_x = 0.0 if turned else max(0.0, (aspect - view * aspect * wide) / 2 / short - reach["pan"])
-    room_y = 0.0 if turned else max(0.0, (1 - view * wide) / 2 / short - reach["tilt"])
+    turned = any(move.label.startswith("roll") for move in moves)
+    fixed = turned and route == "classic"
+    frame = (math.hypot(view, view * aspect),) * 2 if turned else (view * aspect, view)
+    room_x = 0.0 if fixed else max(0.0, (aspect - frame[0] * wide) / 2 / short - reach["pan"])
+    room_y = 0.0 if fixed else max(0.0, (1 - frame[1] * wide) / 2 / short - reach["tilt"])
     for _ in range(60):
         photograph = photographs[rng.randrange(len(photographs))]
         x, y = rng.uniform(-room_x, room_x), rng.uniform(-room_y, room_y)
