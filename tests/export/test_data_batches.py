@@ -10,9 +10,12 @@ from laps_export.data.clips import ClipMaker, ClipSettings
 from support_world import small_world
 
 
+def _maker() -> ClipMaker:
+    return ClipMaker(small_world(), ClipSettings(size=32, coded_share=0.0))
+
+
 def _stream(**changes: int) -> BatchStream:
-    maker = ClipMaker(small_world(), ClipSettings(size=32, coded_share=0.0))
-    return BatchStream(maker, StreamSettings(**{"seed": 3, "batch": 4, "uses": 2, **changes}))
+    return BatchStream(_maker, StreamSettings(**{"seed": 3, "batch": 4, "uses": 2, **changes}))
 
 
 def test_a_block_is_the_same_whoever_makes_it() -> None:
@@ -27,7 +30,9 @@ def test_a_block_is_the_same_whoever_makes_it() -> None:
 def test_every_clip_stands_in_as_many_batches_as_wanted(uses: int) -> None:
     stream = _stream(uses=uses)
     # Symmetries keep a clip's histogram of brightness; it tells clips apart.
-    prints = Counter(float(clip.double().sum()) for frames, _, _ in stream.block(0) for clip in frames)
+    prints = Counter(
+        float(clip.double().sum()) for frames in (batch.frames for batch in stream.block(0)) for clip in frames
+    )
     assert set(prints.values()) == {uses}
 
 
@@ -43,8 +48,8 @@ def test_two_workers_deal_the_blocks_in_turn() -> None:
 
 def test_difficulty_rises_over_the_first_batches() -> None:
     easy, hard = _stream(easy_batches=10_000), _stream()
-    easy_frames = torch.cat([labels for _, labels, _ in easy.block(0)])
-    hard_frames = torch.cat([labels for _, labels, _ in hard.block(0)])
+    easy_frames = torch.cat([batch.frame_labels for batch in easy.block(0)])
+    hard_frames = torch.cat([batch.frame_labels for batch in hard.block(0)])
     # An easy clip shows one motion from end to end.
     assert (easy_frames == easy_frames[:, :1]).all()
     assert not (hard_frames == hard_frames[:, :1]).all()

@@ -44,12 +44,13 @@ def _batch(seed: int) -> Batch:
     generator = torch.Generator().manual_seed(seed)
     frames = torch.randint(0, 256, (4, 8, 64, 64, 3), dtype=torch.uint8, generator=generator)
     labels = torch.randint(0, 7, (4,), generator=generator)
-    return frames, labels[:, None].expand(-1, 8).contiguous(), labels
+    flow, speed = torch.zeros(4, 8, 4, 4, 2), torch.zeros(4, 8, 4)
+    return Batch(frames, labels[:, None].expand(-1, 8).contiguous(), labels, flow, speed)
 
 
 def _evaluation() -> EvaluationSet:
-    frames, frame_labels, labels = _batch(99)
-    return EvaluationSet(frames.numpy(), labels.numpy(), frame_labels.numpy(), np.ones(4))
+    batch = _batch(99)
+    return EvaluationSet(batch.frames.numpy(), batch.labels.numpy(), batch.frame_labels.numpy(), np.ones(4))
 
 
 def _state(settings: LoopSettings) -> State:

@@ -34,14 +34,17 @@ def _model_config() -> LapsConfig:
     return replace(nano, resolution=64, embed_dim=48, stem_channels=8, depths=(1, 2, 2), levels=((1, 3), (2, 1)))
 
 
+def _maker() -> ClipMaker:
+    return ClipMaker(small_world(), SETTINGS)
+
+
 def test_a_minute_of_training_beats_chance(tmp_path: Path) -> None:
     torch.manual_seed(0)
     model = Laps(_model_config())
     initialise(model, seed=0)
     loop = LoopSettings(steps=STEPS, peak_rate=1.5e-3, ema=0.98)
-    maker = ClipMaker(small_world(), SETTINGS)
-    stream = batches.BatchStream(maker, batches.StreamSettings(seed=1, batch=16, uses=4))
-    evaluation = EvaluationSet.of(fixed_set(maker, count=200, seed=7))
+    stream = batches.BatchStream(_maker, batches.StreamSettings(seed=1, batch=16, uses=4))
+    evaluation = EvaluationSet.of(fixed_set(_maker(), count=200, seed=7))
     scores = run(
         new_state(model, loop),
         batches.loader(stream, workers=1),

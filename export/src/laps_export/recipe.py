@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -116,8 +117,7 @@ def train(recipe: Recipe, folder: Path, *, cache: Path | None, resume: bool, on_
 
     on_progress("finding photographs", 0.0)
     photographs = find_photographs(debian_root=recipe.debian_root)
-    maker = _maker(recipe, config, photographs, Split.TRAIN, cache)
-    validation = _maker(recipe, config, photographs, Split.VAL, cache)
+    validation = make_maker(recipe, config, photographs, Split.VAL, cache)
     on_progress("making validation clips", 0.0)
     evaluation = EvaluationSet.of(fixed_set(validation, count=recipe.evaluation_clips, seed=_EVALUATION_SEED))
 
@@ -128,7 +128,7 @@ def train(recipe: Recipe, folder: Path, *, cache: Path | None, resume: bool, on_
     if resume:
         load_state(state, folder, notes)
     stream = BatchStream(
-        maker,
+        partial(make_maker, recipe, config, photographs, Split.TRAIN, cache),
         StreamSettings(
             seed=recipe.seed,
             batch=recipe.batch,
@@ -204,7 +204,10 @@ def export(
     )
 
 
-def _maker(recipe: Recipe, config: LapsConfig, photographs: Collection, split: Split, cache: Path | None) -> ClipMaker:
+def make_maker(
+    recipe: Recipe, config: LapsConfig, photographs: Collection, split: Split, cache: Path | None
+) -> ClipMaker:
+    """Load a split's pictures and set how its clips are made."""
     training = split is Split.TRAIN
     settings = ClipSettings(
         frames=config.frames, size=config.resolution, stride=recipe.stride, coded_share=recipe.coded_share

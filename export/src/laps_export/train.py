@@ -27,6 +27,7 @@ from laps_export.data.labels import IGNORED
 from laps_export.errors import TrainingError
 from laps_export.preprocess import Normalise
 from laps_export.scoring import Scores, score
+from laps_export.teachers import MotionTeachers, initialise_teachers
 from laps_export.visformer import Laps
 
 OnProgress = Callable[[str, float], None]
@@ -51,6 +52,7 @@ class LoopSettings:
         ema: decay of the averaged weights, which are what is kept.
         clip_weight: of the clip's loss beside the frames' loss.
         smoothing: of labels.
+        teaching: weight of the training-only motion heads at the start; it falls to nothing over the run.
         evaluations: how often the validation set is scored.
         checkpoint_s: seconds between checkpoints.
     """
@@ -64,6 +66,7 @@ class LoopSettings:
     ema: float = 0.998
     clip_weight: float = 0.5
     smoothing: float = 0.0
+    teaching: float = 2.0
     evaluations: int = 8
     checkpoint_s: float = 60.0
 
@@ -111,6 +114,7 @@ class State:
 
     model: Laps
     averaged: Laps
+    teachers: MotionTeachers
     optimizer: torch.optim.Optimizer
     step: int = 0
     elapsed_s: float = 0.0
@@ -120,16 +124,19 @@ def new_state(model: Laps, settings: LoopSettings) -> State:
     """A run before its first step."""
     # Convolutions of frames whose channels lie together are twice as fast on a CPU.
     model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    averaged = copy.deepcopy(model).eval().requires_grad_(False)
+    teachers = MotionTeachers(model)
+    initialise_teachers(teachers)
     decayed = [p for name, p in model.named_parameters() if p.dim() > 1 and "pos_embed" not in name]
     plain = [p for name, p in model.named_parameters() if p.dim() <= 1 or "pos_embed" in name]
+    plain += teachers.parameters()
     optimizer = torch.optim.AdamW(
         [{"params": decayed, "weight_decay": settings.weight_decay}, {"params": plain, "weight_decay": 0.0}],
         lr=settings.peak_rate,
         betas=(0.9, 0.98),
         fused=True,
     )
-    averaged = copy.deepcopy(model).eval().requires_grad_(False)
-    return State(model, averaged, optimizer)
+    return State(model, averaged, teachers, optimizer)
 
 
 def save_state(state: State, folder: Path, notes: dict[str, Any]) -> None:
@@ -139,6 +146,7 @@ def save_state(state: State, folder: Path, notes: dict[str, Any]) -> None:
         {
             "model": state.model.state_dict(),
             "averaged": state.averaged.state_dict(),
+            "teachers": state.teachers.state_dict(),
             "optimizer": state.optimizer.state_dict(),
             "step": state.step,
             "elapsed_s": state.elapsed_s,
@@ -162,6 +170,7 @@ def load_state(state: State, folder: Path, notes: dict[str, Any]) -> None:
         if theirs == notes:
             state.model.load_state_dict(saved["model"])
             state.averaged.load_state_dict(saved["averaged"])
+            state.teachers.load_state_dict(saved["teachers"])
             state.optimizer.load_state_dict(saved["optimizer"])
             state.step, state.elapsed_s = saved["step"], saved["elapsed_s"]
     except Exception as exc:  # a damaged file surfaces as any of a dozen types
@@ -202,10 +211,11 @@ def run(
     normalise = Normalise().to(device)
     state.model.to(device).train()
     state.averaged.to(device)
+    state.teachers.to(device).train()
     began = time.monotonic() - state.elapsed_s
     saved = time.monotonic()
     scored = math.floor(_progress(state, settings) * settings.evaluations)
-    sums = np.zeros(4)
+    sums = np.zeros(5)
     seen_from, seen_at = state.step, state.elapsed_s
     with (folder / LOG_NAME).open("a", encoding="utf-8") as log:
         for batch in batches:
@@ -215,7 +225,7 @@ def run(
             rate = learning_rate(progress, settings)
             for group in state.optimizer.param_groups:
                 group["lr"] = rate
-            sums += _step(state, batch, normalise, settings, device)
+            sums += _step(state, batch, normalise, settings, device, progress=progress)
             state.step += 1
             state.elapsed_s = time.monotonic() - began
             if not np.isfinite(sums).all():
@@ -275,16 +285,24 @@ def _progress(state: State, settings: LoopSettings) -> float:
 
 
 def _step(
-    state: State, batch: Batch, normalise: nn.Module, settings: LoopSettings, device: torch.device
+    state: State,
+    batch: Batch,
+    normalise: nn.Module,
+    settings: LoopSettings,
+    device: torch.device,
+    *,
+    progress: float,
 ) -> NDArray[np.float64]:
-    """One update; loss, frame accuracy, clip accuracy and gradient norm."""
-    frames, frame_labels, labels = (part.to(device, non_blocking=True) for part in batch)
+    """One update; loss, frame accuracy, clip accuracy, gradient norm and the teachers' loss."""
+    batch = Batch(*(part.to(device, non_blocking=True) for part in batch))
+    frames, frame_labels, labels = batch.frames, batch.frame_labels, batch.labels
     with torch.autocast(device.type, torch.bfloat16):
         logits = state.model(normalise(frames))  # [B, T, K]
     logits = logits.float()
     loss = _loss(logits, frame_labels, labels, settings)
+    taught = state.teachers.loss(batch)
     state.optimizer.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]
+    (loss + settings.teaching * (1 - progress) * taught).backward()  # type: ignore[no-untyped-call]
     norm = nn.utils.clip_grad_norm_(state.model.parameters(), settings.clip_norm)
     state.optimizer.step()
     _average(state, settings.ema)
@@ -292,7 +310,7 @@ def _step(
         counted = frame_labels != IGNORED
         frame_right = (logits.argmax(-1) == frame_labels)[counted].float().mean()
         clip_right = (logits.mean(1).argmax(-1) == labels).float().mean()
-    return np.array([loss.item(), frame_right.item(), clip_right.item(), norm.item()])
+    return np.array([loss.item(), frame_right.item(), clip_right.item(), norm.item(), taught.item()])
 
 
 def _loss(logits: Tensor, frame_labels: Tensor, labels: Tensor, settings: LoopSettings) -> Tensor:
@@ -314,7 +332,7 @@ def _average(state: State, decay: float) -> None:
 
 
 def _named(mean: NDArray[np.float64]) -> dict[str, float]:
-    names = ("loss", "frame_accuracy", "clip_accuracy", "gradient_norm")
+    names = ("loss", "frame_accuracy", "clip_accuracy", "gradient_norm", "teachers_loss")
     return {name: round(float(value), 5) for name, value in zip(names, mean, strict=True)}
 
 

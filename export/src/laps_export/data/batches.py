@@ -6,8 +6,9 @@ block, every time under another symmetry. Block b of a seed is always the same, 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -19,8 +20,24 @@ from laps_export.data.clips import Clip, ClipMaker
 from laps_export.data.labels import CameraMotion
 from laps_export.data.symmetry import draw_symmetry
 
-Batch = tuple[Tensor, Tensor, Tensor]
-"""uint8 `[B, T, N, N, 3]`, frame labels int64 `[B, T]`, clip labels int64 `[B]`."""
+
+class Batch(NamedTuple):
+    """Clips with what is known of them.
+
+    Attributes:
+        frames: uint8 `[B, T, N, N, 3]`.
+        frame_labels: int64 `[B, T]`.
+        labels: int64 `[B]`.
+        flow: float32 `[B, T, G, G, 2]`.
+        speed: float32 `[B, T, 4]`.
+    """
+
+    frames: Tensor
+    frame_labels: Tensor
+    labels: Tensor
+    flow: Tensor
+    speed: Tensor
+
 
 BATCHES_A_BLOCK = 8
 
@@ -47,10 +64,24 @@ class StreamSettings:
 class BatchStream(IterableDataset[Batch]):
     """Endless batches; worker w of W makes the blocks w, w + W, ..."""
 
-    def __init__(self, maker: ClipMaker, settings: StreamSettings) -> None:
+    def __init__(self, source: Callable[[], ClipMaker], settings: StreamSettings) -> None:
+        """Build a stream.
+
+        Args:
+            source: builds the maker where the clips are made; it travels to the worker instead of the pictures.
+            settings: how clips become batches.
+        """
         super().__init__()
-        self.maker = maker
+        self.source = source
         self.settings = settings
+        self._maker: ClipMaker | None = None
+
+    @property
+    def maker(self) -> ClipMaker:
+        """This process' own maker, built when first needed."""
+        if self._maker is None:
+            self._maker = self.source()
+        return self._maker
 
     def __iter__(self) -> Iterator[Batch]:
         # The loader's processes share the cores with the training itself.
@@ -90,19 +121,21 @@ def _draws(rng: np.random.Generator, fresh: int, settings: StreamSettings) -> li
 
 
 def _collate(clips: list[Clip], rng: np.random.Generator) -> Batch:
-    frames, frame_labels, labels = [], [], []
+    frames, frame_labels, labels, flow, speed = [], [], [], [], []
     for clip in clips:
         symmetry = draw_symmetry(rng)
         frames.append(symmetry.frames(clip.frames))
         frame_labels.append(symmetry.labels(clip.frame_labels))
-        labels.append(int(symmetry.relabel[clip.label]))
-    return (
-        torch.from_numpy(np.ascontiguousarray(np.stack(frames))),
-        torch.from_numpy(np.ascontiguousarray(np.stack(frame_labels))),
-        torch.tensor(labels),
-    )
+        labels.append(symmetry.relabel[clip.label])
+        flow.append(symmetry.flow(clip.flow))
+        speed.append(symmetry.speed(clip.speed))
+    parts = (np.stack(part) for part in (frames, frame_labels, labels, flow, speed))
+    return Batch(*(torch.from_numpy(np.ascontiguousarray(part)) for part in parts))
 
 
 def loader(stream: BatchStream, *, workers: int) -> DataLoader[Batch]:
     """The stream behind `workers` processes; none makes the clips in this one."""
-    return DataLoader(stream, batch_size=None, num_workers=workers, prefetch_factor=6 if workers else None)
+    if workers == 0:
+        return DataLoader(stream, batch_size=None)
+    # Fresh processes: forked ones hang in thread pools that they inherit without their threads.
+    return DataLoader(stream, batch_size=None, num_workers=workers, prefetch_factor=6, multiprocessing_context="spawn")

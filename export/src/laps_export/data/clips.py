@@ -15,6 +15,7 @@ from laps_export.data.codec import compress, draw_codec
 from laps_export.data.degrade import Degrader
 from laps_export.data.labels import CameraMotion
 from laps_export.data.motion import Story, draw_story
+from laps_export.data.motion_field import background_flow, camera_speed
 from laps_export.data.photographs import Collection, Split
 from laps_export.data.pyramid import Picture, Pyramid, build_pyramid, load_pyramid
 from laps_export.data.scene import Scene, draw_actors, draw_background, render, visible_detail
@@ -74,6 +75,8 @@ class Clip:
         label: of the whole clip.
         travel: of the main motion over the clip: short sides, log scale or radians; a shake's rms.
         codec: which compression it went through; empty for none.
+        flow: float32 `[T, G, G, 2]`, how the background moves, see `background_flow`.
+        speed: float32 `[T, 4]`, how the camera moves, see `camera_speed`.
     """
 
     frames: Picture
@@ -81,6 +84,8 @@ class Clip:
     label: CameraMotion
     travel: float
     codec: str
+    flow: NDArray[np.float32]
+    speed: NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -145,7 +150,16 @@ class ClipMaker:
         if not codec and rng.random() < 0.15:
             frames = self._degrader.weak_codec(frames, rng)
         labels = story.labels(timing.times_s, timing.spacing_s)
-        return Clip(frames, labels, _clip_label(labels, motion), _travel(story, motion), codec)
+        path = story.path(timing.times_s)
+        return Clip(
+            frames=frames,
+            frame_labels=labels,
+            label=_clip_label(labels, motion),
+            travel=_travel(story, motion),
+            codec=codec,
+            flow=background_flow(path, lens),
+            speed=camera_speed(path),
+        )
 
     def _scene(self, rng: np.random.Generator, story: Story, timing: Timing, lens: Lens) -> Scene:
         """A background with enough to see at both ends of the clip, and actors."""
