@@ -2,9 +2,10 @@
 
 From a plain start nothing is: attention is nearly uniform, so its output is the frame's average, and the shift
 exchanges averages between frames instead of local features. Here every token begins by attending to what looks
-like itself (queries equal keys, with rows longer than usual), value and projection begin as the identity, so that
-the shift hands a token its neighbour frames' features at the same place, and positions are told by sines, without
-which a zoom could not be told from a roll after the average over the frame.
+like itself (queries equal keys, with rows longer than usual), and the value begins as the identity. The projection
+begins as the identity too, but with its sign turned where the shift has put a neighbour frame's channel: the
+residual sum is then a difference in time, beside the channels that stay and tell what is there. Positions are told
+by sines, without which a zoom could not be told from a roll after the average over the frame.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from laps_export.attention import Attention
+from laps_export.attention import SHIFT_FOLDS, Attention
 from laps_export.errors import ConfigError
 from laps_export.layers import AttentionBlock, ConvBlock
 from laps_export.visformer import Laps
@@ -74,6 +75,17 @@ def _initialise_attention(attention: Attention, generator: torch.Generator) -> N
     dim = attention.proj.weight.shape[0]
     query = torch.randn(dim, dim, generator=generator) * QUERY_ROW_NORM * dim**-0.5
     noise = torch.randn(2, dim, dim, generator=generator) * VALUE_NOISE * dim**-0.5
-    value, projection = torch.eye(dim) + noise
+    value = torch.eye(dim) + noise[0]
+    projection = torch.diag(_signs(attention)) + noise[1]
     attention.qkv.weight.copy_(torch.cat([query, query, value])[..., None, None])
     attention.proj.weight.copy_(projection[..., None, None])
+
+
+def _signs(attention: Attention) -> Tensor:
+    """`[C]`: -1 for channels that the shift takes from another frame, 1 for those that stay."""
+    dim = attention.heads * attention.head_dim
+    if not attention.shift_groups:
+        return torch.ones(dim)
+    span = dim // attention.shift_groups
+    shifted = torch.arange(dim) % span < 2 * (span // SHIFT_FOLDS)
+    return torch.where(shifted, -1.0, 1.0)

@@ -36,6 +36,7 @@ OnProgress = Callable[[str, float], None]
 CHECKPOINT_NAME = "checkpoint.pt"
 LOG_NAME = "log.jsonl"
 _EVALUATION_BATCH = 32
+_TEACHERS_SHARE = 10.0  # of the rate: two small heads that must not lag behind what they listen to
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,9 +130,12 @@ def new_state(model: Laps, settings: LoopSettings) -> State:
     initialise_teachers(teachers)
     decayed = [p for name, p in model.named_parameters() if p.dim() > 1 and "pos_embed" not in name]
     plain = [p for name, p in model.named_parameters() if p.dim() <= 1 or "pos_embed" in name]
-    plain += teachers.parameters()
     optimizer = torch.optim.AdamW(
-        [{"params": decayed, "weight_decay": settings.weight_decay}, {"params": plain, "weight_decay": 0.0}],
+        [
+            {"params": decayed, "weight_decay": settings.weight_decay, "share": 1.0},
+            {"params": plain, "weight_decay": 0.0, "share": 1.0},
+            {"params": list(teachers.parameters()), "weight_decay": 0.0, "share": _TEACHERS_SHARE},
+        ],
         lr=settings.peak_rate,
         betas=(0.9, 0.98),
         fused=True,
@@ -224,7 +228,7 @@ def run(
                 break
             rate = learning_rate(progress, settings)
             for group in state.optimizer.param_groups:
-                group["lr"] = rate
+                group["lr"] = rate * group["share"]
             sums += _step(state, batch, normalise, settings, device, progress=progress)
             state.step += 1
             state.elapsed_s = time.monotonic() - began

@@ -57,7 +57,10 @@ LIMITS = {
     "zoom": SpeedLimits((0.022, 2.0), 0.022, 0.3, 1.4),
     "roll": SpeedLimits((0.022, 3.0), 0.022, 0.6, 3.0),
 }
-_EASY_PER_CLIP = 0.08  # where a curriculum starts: the least over a clip
+# Where a curriculum starts: the least over a clip, and the most from frame to frame as a share of the limit. What
+# moves a few pixels a step is learned first; both the slow and the fast are found from there.
+_EASY_PER_CLIP = 0.04
+_EASY_OF_STEP = 0.15
 SHAKE_RMS = (0.009, 0.06)  # of a handheld shake, short sides
 _JITTER_RMS = (0.0002, 0.0024)  # of every other clip
 _JITTER_OF_TRAVEL = 0.12  # a moving camera may tremble more, by its travel over the clip
@@ -242,7 +245,8 @@ def draw_speed(
     limits = LIMITS[_AXES[motion][0]]
     visible = limits.per_clip * (_EASY_PER_CLIP / limits.per_clip) ** (1 - difficulty)
     low = max(limits.per_second[0], visible / span_s)
-    high = max(min(limits.per_second[1], limits.per_step / spacing_s, limits.in_clip / span_s), 1.5 * low)
+    step = limits.per_step * _EASY_OF_STEP ** (1 - difficulty)
+    high = max(min(limits.per_second[1], step / spacing_s, limits.in_clip / span_s), 1.5 * low)
     return float(np.exp(rng.uniform(np.log(low), np.log(high))))
 
 
