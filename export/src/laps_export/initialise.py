@@ -18,6 +18,8 @@ from torch import Tensor, nn
 from laps_export.attention import SHIFT_FOLDS, Attention
 from laps_export.errors import ConfigError
 from laps_export.layers import AttentionBlock, ConvBlock
+from laps_export.products import initialise_products
+from laps_export.tokens import initialise_tokens
 from laps_export.visformer import Laps
 
 QUERY_ROW_NORM = 1.5
@@ -29,8 +31,14 @@ _HEAD_SCALE = 0.02
 _LONGEST_WAVE = 2.0  # in grid sides: half a wave across the frame tells left from right
 
 
-def initialise(model: Laps, *, seed: int) -> None:
-    """Give a model the weights from which training starts, the same for the same seed."""
+def initialise(model: Laps, *, seed: int, waves: bool = True) -> None:
+    """Give a model the weights from which training starts, the same for the same seed.
+
+    Args:
+        model: changed in place.
+        seed: of everything random.
+        waves: begin with cosines and their products in the first layers (`tokens`, `products`), not with noise.
+    """
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for module in model.modules():
@@ -44,6 +52,12 @@ def initialise(model: Laps, *, seed: int) -> None:
                 _initialise_attention(module, generator)
             if isinstance(module, (ConvBlock, AttentionBlock)):
                 module.mlp.conv3.weight.mul_(RESIDUAL_GAIN)
+        if waves:
+            initialise_tokens(model, generator)
+            for block in model.stage2.children():
+                if isinstance(block, AttentionBlock):
+                    initialise_products(block)
+                break
         for embedding in (model.pos_embed1, model.pos_embed2, model.pos_embed3):
             embedding.copy_(sine_positions(embedding.shape[1], embedding.shape[2]) * POSITION_SCALE)
         model.head.weight.normal_(0.0, _HEAD_SCALE, generator=generator)

@@ -55,6 +55,7 @@ class Recipe:
         coded_share: of clips that go through a real codec.
         evaluation_clips: of the validation set on the way.
         final_clips: of the validation set at the end.
+        waves: whether the first layers begin as cosines, see `initialise`.
         workers: processes that make clips; part of the recipe, since blocks are dealt to them in turn.
         threads: of the training itself; None leaves torch's own.
         debian_root: where Debian's packages lie.
@@ -70,6 +71,7 @@ class Recipe:
     coded_share: float = 0.1
     evaluation_clips: int = 500
     final_clips: int = 2000
+    waves: bool = True
     workers: int = 1
     threads: int | None = None
     debian_root: Path = DEBIAN_ROOT
@@ -122,7 +124,7 @@ def train(recipe: Recipe, folder: Path, *, cache: Path | None, resume: bool, on_
     evaluation = EvaluationSet.of(fixed_set(validation, count=recipe.evaluation_clips, seed=_EVALUATION_SEED))
 
     model = registry.build(recipe.variant, classes=config.classes)
-    initialise(model, seed=recipe.seed)
+    initialise(model, seed=recipe.seed, waves=recipe.waves)
     state = new_state(model, recipe.loop)
     notes = {**recipe.to_json(), "photographs": photographs.sha256}
     if resume:
