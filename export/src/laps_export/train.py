@@ -36,7 +36,7 @@ OnProgress = Callable[[str, float], None]
 CHECKPOINT_NAME = "checkpoint.pt"
 LOG_NAME = "log.jsonl"
 _EVALUATION_BATCH = 32
-_TEACHERS_SHARE = 10.0  # of the rate: two small heads that must not lag behind what they listen to
+_TEACHERS_SHARE = 3.0  # of the rate: two small heads that must not lag behind what they listen to
 
 
 @dataclass(frozen=True, kw_only=True)
