@@ -65,9 +65,9 @@ class Recipe:
     variant: str = "laps_nano"
     seed: int = 0
     stride: int = 4
-    batch: int = 24
+    batch: int = 16
     uses: int = 2
-    easy_batches: int = 300
+    easy_batches: int = 1500
     coded_share: float = 0.1
     evaluation_clips: int = 500
     final_clips: int = 2000

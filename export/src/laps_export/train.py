@@ -60,7 +60,7 @@ class LoopSettings:
 
     steps: int | None = None
     minutes: float | None = None
-    peak_rate: float = 6e-4
+    peak_rate: float = 1e-3
     warmup: float = 0.04
     weight_decay: float = 0.05
     clip_norm: float = 1.0
