@@ -6,7 +6,7 @@ import torch
 from laps_export import registry
 from laps_export.attention import Attention
 from laps_export.errors import ConfigError
-from laps_export.initialise import initialise, sine_positions
+from laps_export.train.initialise import initialise, sine_positions
 from laps_export.visformer import Laps
 
 
@@ -46,7 +46,7 @@ def test_a_token_begins_by_attending_to_itself() -> None:
 def test_every_kind_of_attention_starts_with_modest_logits(name: str) -> None:
     model = registry.build(name, classes=10)
     initialise(model, seed=0)
-    logits = model(torch.randn(2, 8, 3, 112, 112))
+    logits = model(torch.randn(2, 8, 3, 128, 128))
     assert torch.isfinite(logits).all()
     assert logits.std() < 2
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from laps_export.scoring import calibration_error, fit_temperature, score, softmax, wilson
+from laps_export.train.scoring import calibration_error, fit_temperature, score, softmax, wilson
 
 
 def test_scores_of_a_small_set_by_hand() -> None:

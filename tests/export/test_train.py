@@ -13,9 +13,9 @@ import torch
 from laps_export import registry
 from laps_export.data.batches import Batch
 from laps_export.errors import TrainingError
-from laps_export.initialise import initialise
+from laps_export.train.initialise import initialise
 from laps_export.registry import Variant
-from laps_export.train import (
+from laps_export.train.loop import (
     CHECKPOINT_NAME,
     LOG_NAME,
     EvaluationSet,
@@ -44,8 +44,7 @@ def _batch(seed: int) -> Batch:
     generator = torch.Generator().manual_seed(seed)
     frames = torch.randint(0, 256, (4, 8, 64, 64, 3), dtype=torch.uint8, generator=generator)
     labels = torch.randint(0, 7, (4,), generator=generator)
-    flow, speed = torch.zeros(4, 8, 4, 4, 2), torch.zeros(4, 8, 4)
-    return Batch(frames, labels[:, None].expand(-1, 8).contiguous(), labels, flow, speed)
+    return Batch(frames, labels[:, None].expand(-1, 8).contiguous(), labels)
 
 
 def _evaluation() -> EvaluationSet:

@@ -5,25 +5,26 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from laps_export import recipe as recipes
+from laps_export.train import recipe as recipes
 from laps_export import registry
 from laps_export.config import LapsConfig
 from laps_export.data import batches
-from laps_export.data.clips import ClipMaker, ClipSettings, fixed_set
+from laps_export.data.clips import fixed_set
 from laps_export.data.labels import CameraMotion
-from laps_export.initialise import initialise
-from laps_export.train import LOG_NAME, EvaluationSet, LoopSettings, new_state, run
+from laps_export.train.initialise import initialise
+from laps_export.train.loop import LOG_NAME, EvaluationSet, LoopSettings, evaluate, new_state, run
 from laps_export.visformer import Laps
-from support_world import small_world
+from support_world import easy_maker, small_world
 
-SETTINGS = ClipSettings(size=64, coded_share=0.0, difficulty=0.0, side_crop_share=0.0, steady=True)
-STEPS = 300
+SIZE = 64
+STEPS = 60
 
 
 def _quiet(*_: object) -> None:
@@ -32,11 +33,7 @@ def _quiet(*_: object) -> None:
 
 def _model_config() -> LapsConfig:
     nano = registry.variant_config("laps_nano", classes=len(CameraMotion))
-    return replace(nano, resolution=64, embed_dim=48, stem_channels=8, depths=(1, 2, 2), levels=((1, 3), (2, 1)))
-
-
-def _maker() -> ClipMaker:
-    return ClipMaker(small_world(), SETTINGS)
+    return replace(nano, resolution=SIZE, depths=(1, 2, 2), levels=((1, 3), (2, 1)))
 
 
 @pytest.fixture
@@ -53,9 +50,10 @@ def test_a_minute_of_training_beats_chance(tmp_path: Path) -> None:
     torch.manual_seed(0)
     model = Laps(_model_config())
     initialise(model, seed=0)
-    loop = LoopSettings(steps=STEPS, peak_rate=1.5e-3, ema=0.98)
-    stream = batches.BatchStream(_maker, batches.StreamSettings(seed=1, batch=16, uses=4))
-    evaluation = EvaluationSet.of(fixed_set(_maker(), count=200, seed=7))
+    loop = LoopSettings(steps=STEPS, peak_rate=1.5e-3, ema=0.95)
+    stream = batches.BatchStream(partial(easy_maker, SIZE), batches.StreamSettings(seed=1, batch=16, uses=4))
+    evaluation = EvaluationSet.of(fixed_set(easy_maker(SIZE), count=200, seed=7))
+    before = evaluate(model, evaluation, torch.device("cpu"))
     scores = run(
         new_state(model, loop),
         batches.loader(stream, workers=1),
@@ -68,9 +66,9 @@ def test_a_minute_of_training_beats_chance(tmp_path: Path) -> None:
     )
     rows = [json.loads(line) for line in (tmp_path / LOG_NAME).read_text().splitlines()]
     losses = [row["loss"] for row in rows if row["event"] == "train"]
-    assert np.mean(losses[-3:]) < 0.97 * losses[0]
-    # Chance is 0.1; within a minute motion is told from rest and shaking, directions come later.
-    assert scores.interval[0] > 0.1
+    assert losses[-1] < 0.75 * losses[0]
+    assert scores.interval[0] > 0.4  # chance is 0.1
+    assert scores.top1 > before.top1 + 0.1  # the start tells pans and tilts apart; the rest was learned
 
 
 @pytest.mark.usefixtures("small_variant", "_one_thread")

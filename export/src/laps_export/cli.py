@@ -37,7 +37,7 @@ from laps_export.errors import (
 from laps_export.inspect import check_entry
 from laps_export.labels import load_labels, shipped_label_sets
 from laps_export.manifest import Origin, Serving
-from laps_export.train_command import photographs, train
+from laps_export.train.command import photographs, train
 from laps_export.verify import OnProgress
 from laps_export.visformer import Laps
 from laps_export.weights import randomise

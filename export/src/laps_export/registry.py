@@ -59,7 +59,7 @@ PUBLISHED: MappingProxyType[str, Variant] = MappingProxyType(
 
 _NANO = LapsConfig(
     attention=AttentionKind.LAPS,
-    resolution=112,
+    resolution=128,
     levels=_PYRAMID,
     embed_dim=96,
     stem_channels=16,

@@ -28,15 +28,11 @@ class Batch(NamedTuple):
         frames: uint8 `[B, T, N, N, 3]`.
         frame_labels: int64 `[B, T]`.
         labels: int64 `[B]`.
-        flow: float32 `[B, T, G, G, 2]`.
-        speed: float32 `[B, T, 4]`.
     """
 
     frames: Tensor
     frame_labels: Tensor
     labels: Tensor
-    flow: Tensor
-    speed: Tensor
 
 
 BATCHES_A_BLOCK = 8
@@ -121,15 +117,13 @@ def _draws(rng: np.random.Generator, fresh: int, settings: StreamSettings) -> li
 
 
 def _collate(clips: list[Clip], rng: np.random.Generator) -> Batch:
-    frames, frame_labels, labels, flow, speed = [], [], [], [], []
+    frames, frame_labels, labels = [], [], []
     for clip in clips:
         symmetry = draw_symmetry(rng)
         frames.append(symmetry.frames(clip.frames))
         frame_labels.append(symmetry.labels(clip.frame_labels))
         labels.append(symmetry.relabel[clip.label])
-        flow.append(symmetry.flow(clip.flow))
-        speed.append(symmetry.speed(clip.speed))
-    parts = (np.stack(part) for part in (frames, frame_labels, labels, flow, speed))
+    parts = (np.stack(part) for part in (frames, frame_labels, labels))
     return Batch(*(torch.from_numpy(np.ascontiguousarray(part)) for part in parts))
 
 

@@ -15,7 +15,6 @@ from laps_export.data.codec import compress, draw_codec
 from laps_export.data.degrade import Degrader
 from laps_export.data.labels import CameraMotion
 from laps_export.data.motion import Story, draw_story
-from laps_export.data.motion_field import background_flow, camera_speed
 from laps_export.data.photographs import Collection, Split
 from laps_export.data.pyramid import Picture, Pyramid, build_pyramid, load_pyramid
 from laps_export.data.scene import Scene, draw_actors, draw_background, render, visible_detail
@@ -75,8 +74,6 @@ class Clip:
         label: of the whole clip.
         travel: of the main motion over the clip: short sides, log scale or radians; a shake's rms.
         codec: which compression it went through; empty for none.
-        flow: float32 `[T, G, G, 2]`, how the background moves, see `background_flow`.
-        speed: float32 `[T, 4]`, how the camera moves, see `camera_speed`.
     """
 
     frames: Picture
@@ -84,8 +81,6 @@ class Clip:
     label: CameraMotion
     travel: float
     codec: str
-    flow: NDArray[np.float32]
-    speed: NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -128,41 +123,44 @@ class ClipMaker:
         settings = self.settings
         if motion is None:
             motion = CameraMotion(int(rng.integers(len(CameraMotion))))
+        hard = settings.difficulty if difficulty is None else difficulty
+        # What a curriculum begins with shows motion and nothing else.
+        plain = rng.random() >= hard
         timing = draw_timing(rng, frames=settings.frames, stride=settings.stride)
         story = draw_story(
             rng,
             motion,
             span_s=max(timing.span_s, timing.spacing_s),
             spacing_s=timing.spacing_s,
-            difficulty=settings.difficulty if difficulty is None else difficulty,
+            difficulty=hard,
             steady=settings.steady,
         )
         aspect = float(rng.choice(_ASPECTS, p=_ASPECT_WEIGHTS))
         side = int(rng.choice((-1, 1))) if rng.random() < settings.side_crop_share else 0
         focal = focal_for(story.path(timing.times_s), float(np.exp(rng.uniform(np.log(0.7), np.log(4)))))
         lens = _lens(rng, settings.size, aspect, side, focal)
-        scene = self._scene(rng, story, timing, lens)
-        if rng.random() < settings.coded_share:
+        scene = self._scene(rng, story, timing, lens, actors=not plain)
+        if plain:
+            frames, codec = render(scene, story.path(timing.times_s), timing.times_s, lens, video_side=2 * settings.size), ""
+        elif rng.random() < settings.coded_share:
             frames, codec = self._coded(rng, scene, story, timing, lens, aspect=aspect, side=side)
         else:
             frames, codec = self._direct(rng, scene, story, timing, lens), ""
-        frames = self._degrader.screen(frames, rng)
-        if not codec and rng.random() < 0.15:
+        if not plain:
+            frames = self._degrader.screen(frames, rng)
+        if not plain and not codec and rng.random() < 0.15:
             frames = self._degrader.weak_codec(frames, rng)
         labels = story.labels(timing.times_s, timing.spacing_s)
-        path = story.path(timing.times_s)
         return Clip(
             frames=frames,
             frame_labels=labels,
             label=_clip_label(labels, motion),
             travel=_travel(story, motion),
             codec=codec,
-            flow=background_flow(path, lens),
-            speed=camera_speed(path),
         )
 
-    def _scene(self, rng: np.random.Generator, story: Story, timing: Timing, lens: Lens) -> Scene:
-        """A background with enough to see at both ends of the clip, and actors."""
+    def _scene(self, rng: np.random.Generator, story: Story, timing: Timing, lens: Lens, *, actors: bool) -> Scene:
+        """A background with enough to see at both ends of the clip, and actors before it."""
         ends = np.array([timing.times_s.min(), timing.times_s.max()])
         path = story.path(ends)
         for _ in range(_TRIES):
@@ -172,6 +170,8 @@ class ClipMaker:
             looks = render(Scene(background, ()), path, ends, lens, video_side=lens.short_side)
             if min(visible_detail(frame) for frame in looks) >= _LEAST_DETAIL:
                 break
+        if not actors:
+            return Scene(background, ())
         pictures = [*self.world.photographs, *self.world.textures]
         return Scene(background, draw_actors(rng, pictures, span_s=timing.span_s))
 

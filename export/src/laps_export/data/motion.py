@@ -59,8 +59,8 @@ LIMITS = {
 }
 # Where a curriculum starts: the least over a clip, and the most from frame to frame as a share of the limit. What
 # moves a few pixels a step is learned first; both the slow and the fast are found from there.
-_EASY_PER_CLIP = 0.04
-_EASY_OF_STEP = 0.15
+_EASY_PER_CLIP = 0.12
+_EASY_OF_STEP = 0.3
 SHAKE_RMS = (0.009, 0.06)  # of a handheld shake, short sides
 _JITTER_RMS = (0.0002, 0.0024)  # of every other clip
 _JITTER_OF_TRAVEL = 0.12  # a moving camera may tremble more, by its travel over the clip
@@ -214,7 +214,7 @@ def draw_story(
     if shaking:
         rms = min(segment.speed for segment in segments if segment.motion is CameraMotion.HANDHELD_SHAKE)
         strength = min([*speeds, 0.8 * rms / max(span_s, 0.3)])
-    drift = {name: rng.uniform(-0.2, 0.2) * strength for name in AXIS_NAMES} if strength else _standing(rng, span_s)
+    drift = {name: rng.uniform(-0.2, 0.2) * difficulty * strength for name in AXIS_NAMES} if strength else _standing(rng, span_s)
     still = any(segment.motion is CameraMotion.STATIC for segment in segments)
     if still and strength:
         drift = _standing(rng, span_s)

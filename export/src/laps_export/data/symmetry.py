@@ -63,28 +63,6 @@ class Symmetry:
             frames = frames.transpose(0, 2, 1, 3)
         return frames[::-1] if self.reverse else frames
 
-    def flow(self, flow: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Displacements `[T, G, G, 2]` (x, y) of the turned frames."""
-        sign = np.array([-1.0 if self.mirror else 1.0, -1.0 if self.upturn else 1.0], dtype=np.float32)
-        flow = flow * (-sign if self.reverse else sign)
-        if self.mirror:
-            flow = flow[:, :, ::-1]
-        if self.upturn:
-            flow = flow[:, ::-1]
-        if self.transpose:
-            flow = flow.transpose(0, 2, 1, 3)[..., ::-1]
-        return flow[::-1] if self.reverse else flow
-
-    def speed(self, speed: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The camera's speeds `[T, 4]` (yaw, pitch, zoom, roll) that would give the turned frames."""
-        turned = -1.0 if self.mirror != self.upturn else 1.0
-        signs = (-1.0 if self.mirror else 1.0, -1.0 if self.upturn else 1.0, 1.0, turned)
-        speed = speed * np.array(signs, dtype=np.float32)
-        if self.transpose:
-            # What moved the content right now moves it down: a pan right becomes a tilt down.
-            speed = speed[:, [1, 0, 2, 3]] * np.array([-1, -1, 1, -1], dtype=np.float32)
-        return -speed[::-1] if self.reverse else speed
-
     def labels(self, labels: NDArray[np.int64]) -> NDArray[np.int64]:
         """`[T]` frame labels, ignored ones kept."""
         table = self.relabel

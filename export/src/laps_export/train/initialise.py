@@ -4,8 +4,8 @@ From a plain start nothing is: attention is nearly uniform, so its output is the
 exchanges averages between frames instead of local features. Here every token begins by attending to what looks
 like itself (queries equal keys, with rows longer than usual), and the value begins as the identity. The projection
 begins as the identity too, but with its sign turned where the shift has put a neighbour frame's channel: the
-residual sum is then a difference in time, beside the channels that stay and tell what is there. Positions are told
-by sines, without which a zoom could not be told from a roll after the average over the frame.
+residual sum is then a difference in time, beside the channels that stay and tell what is there. `tokens` and
+`products` say what the layers before and after begin with.
 """
 
 from __future__ import annotations
@@ -17,16 +17,14 @@ from torch import Tensor, nn
 
 from laps_export.attention import SHIFT_FOLDS, Attention
 from laps_export.errors import ConfigError
-from laps_export.layers import AttentionBlock, ConvBlock
-from laps_export.products import initialise_products
-from laps_export.tokens import initialise_tokens
+from laps_export.train.products import initialise_products, initialise_readout
+from laps_export.train.tokens import initialise_tokens
 from laps_export.visformer import Laps
 
-QUERY_ROW_NORM = 1.5
+QUERY_ROW_NORM = 2.0
 """Length of a query's row: with inputs of unit size a token's own score is about sqrt(d) times its square."""
-VALUE_NOISE = 0.1
-RESIDUAL_GAIN = 0.4
-POSITION_SCALE = 0.5
+_VALUE_NOISE = 0.1
+_CONV_GAIN = 3**-0.5
 _HEAD_SCALE = 0.02
 _LONGEST_WAVE = 2.0  # in grid sides: half a wave across the frame tells left from right
 
@@ -38,30 +36,29 @@ def initialise(model: Laps, *, seed: int, waves: bool = True) -> None:
         model: changed in place.
         seed: of everything random.
         waves: begin with cosines and their products in the first layers (`tokens`, `products`), not with noise.
+
+    Raises:
+        ConfigError: `invalid_embed_dim`, too narrow for what it should begin with.
     """
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for module in model.modules():
             if isinstance(module, nn.Conv2d):
                 fan_in = module.weight[0].numel()
-                module.weight.normal_(0.0, fan_in**-0.5, generator=generator)
+                module.weight.normal_(0.0, _CONV_GAIN * fan_in**-0.5, generator=generator)
                 if module.bias is not None:
                     module.bias.zero_()
         for module in model.modules():
             if isinstance(module, Attention):
                 _initialise_attention(module, generator)
-            if isinstance(module, (ConvBlock, AttentionBlock)):
-                module.mlp.conv3.weight.mul_(RESIDUAL_GAIN)
-        if waves:
-            initialise_tokens(model, generator)
-            for block in model.stage2.children():
-                if isinstance(block, AttentionBlock):
-                    initialise_products(block)
-                break
         for embedding in (model.pos_embed1, model.pos_embed2, model.pos_embed3):
-            embedding.copy_(sine_positions(embedding.shape[1], embedding.shape[2]) * POSITION_SCALE)
+            embedding.copy_(sine_positions(embedding.shape[1], embedding.shape[2]))
         model.head.weight.normal_(0.0, _HEAD_SCALE, generator=generator)
         model.head.bias.zero_()
+        if waves:
+            initialise_tokens(model, generator)
+            initialise_products(model)
+            initialise_readout(model)
 
 
 def sine_positions(channels: int, side: int) -> Tensor:
@@ -88,7 +85,7 @@ def sine_positions(channels: int, side: int) -> Tensor:
 def _initialise_attention(attention: Attention, generator: torch.Generator) -> None:
     dim = attention.proj.weight.shape[0]
     query = torch.randn(dim, dim, generator=generator) * QUERY_ROW_NORM * dim**-0.5
-    noise = torch.randn(2, dim, dim, generator=generator) * VALUE_NOISE * dim**-0.5
+    noise = torch.randn(2, dim, dim, generator=generator) * _VALUE_NOISE * dim**-0.5
     value = torch.eye(dim) + noise[0]
     projection = torch.diag(_signs(attention)) + noise[1]
     attention.qkv.weight.copy_(torch.cat([query, query, value])[..., None, None])

@@ -26,8 +26,7 @@ from laps_export.data.clips import Clip
 from laps_export.data.labels import IGNORED
 from laps_export.errors import TrainingError
 from laps_export.preprocess import Normalise
-from laps_export.scoring import Scores, score
-from laps_export.teachers import MotionTeachers, initialise_teachers
+from laps_export.train.scoring import Scores, score
 from laps_export.visformer import Laps
 
 OnProgress = Callable[[str, float], None]
@@ -36,7 +35,6 @@ OnProgress = Callable[[str, float], None]
 CHECKPOINT_NAME = "checkpoint.pt"
 LOG_NAME = "log.jsonl"
 _EVALUATION_BATCH = 32
-_TEACHERS_SHARE = 3.0  # of the rate: two small heads that must not lag behind what they listen to
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,21 +51,19 @@ class LoopSettings:
         ema: decay of the averaged weights, which are what is kept.
         clip_weight: of the clip's loss beside the frames' loss.
         smoothing: of labels.
-        teaching: weight of the training-only motion heads at the start; it falls to nothing over the run.
         evaluations: how often the validation set is scored.
         checkpoint_s: seconds between checkpoints.
     """
 
     steps: int | None = None
     minutes: float | None = None
-    peak_rate: float = 1e-3
+    peak_rate: float = 6e-4
     warmup: float = 0.04
     weight_decay: float = 0.05
     clip_norm: float = 1.0
     ema: float = 0.998
     clip_weight: float = 0.5
     smoothing: float = 0.0
-    teaching: float = 2.0
     evaluations: int = 8
     checkpoint_s: float = 60.0
 
@@ -115,7 +111,6 @@ class State:
 
     model: Laps
     averaged: Laps
-    teachers: MotionTeachers
     optimizer: torch.optim.Optimizer
     step: int = 0
     elapsed_s: float = 0.0
@@ -126,21 +121,18 @@ def new_state(model: Laps, settings: LoopSettings) -> State:
     # Convolutions of frames whose channels lie together are twice as fast on a CPU.
     model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     averaged = copy.deepcopy(model).eval().requires_grad_(False)
-    teachers = MotionTeachers(model)
-    initialise_teachers(teachers)
     decayed = [p for name, p in model.named_parameters() if p.dim() > 1 and "pos_embed" not in name]
     plain = [p for name, p in model.named_parameters() if p.dim() <= 1 or "pos_embed" in name]
     optimizer = torch.optim.AdamW(
         [
-            {"params": decayed, "weight_decay": settings.weight_decay, "share": 1.0},
-            {"params": plain, "weight_decay": 0.0, "share": 1.0},
-            {"params": list(teachers.parameters()), "weight_decay": 0.0, "share": _TEACHERS_SHARE},
+            {"params": decayed, "weight_decay": settings.weight_decay},
+            {"params": plain, "weight_decay": 0.0},
         ],
         lr=settings.peak_rate,
-        betas=(0.9, 0.98),
+        betas=(0.9, 0.999),
         fused=True,
     )
-    return State(model, averaged, teachers, optimizer)
+    return State(model, averaged, optimizer)
 
 
 def save_state(state: State, folder: Path, notes: dict[str, Any]) -> None:
@@ -150,7 +142,6 @@ def save_state(state: State, folder: Path, notes: dict[str, Any]) -> None:
         {
             "model": state.model.state_dict(),
             "averaged": state.averaged.state_dict(),
-            "teachers": state.teachers.state_dict(),
             "optimizer": state.optimizer.state_dict(),
             "step": state.step,
             "elapsed_s": state.elapsed_s,
@@ -174,7 +165,6 @@ def load_state(state: State, folder: Path, notes: dict[str, Any]) -> None:
         if theirs == notes:
             state.model.load_state_dict(saved["model"])
             state.averaged.load_state_dict(saved["averaged"])
-            state.teachers.load_state_dict(saved["teachers"])
             state.optimizer.load_state_dict(saved["optimizer"])
             state.step, state.elapsed_s = saved["step"], saved["elapsed_s"]
     except Exception as exc:  # a damaged file surfaces as any of a dozen types
@@ -215,11 +205,10 @@ def run(
     normalise = Normalise().to(device)
     state.model.to(device).train()
     state.averaged.to(device)
-    state.teachers.to(device).train()
     began = time.monotonic() - state.elapsed_s
     saved = time.monotonic()
     scored = math.floor(_progress(state, settings) * settings.evaluations)
-    sums = np.zeros(5)
+    sums = np.zeros(4)
     seen_from, seen_at = state.step, state.elapsed_s
     with (folder / LOG_NAME).open("a", encoding="utf-8") as log:
         for batch in batches:
@@ -228,8 +217,8 @@ def run(
                 break
             rate = learning_rate(progress, settings)
             for group in state.optimizer.param_groups:
-                group["lr"] = rate * group["share"]
-            sums += _step(state, batch, normalise, settings, device, progress=progress)
+                group["lr"] = rate
+            sums += _step(state, batch, normalise, settings, device)
             state.step += 1
             state.elapsed_s = time.monotonic() - began
             if not np.isfinite(sums).all():
@@ -294,19 +283,16 @@ def _step(
     normalise: nn.Module,
     settings: LoopSettings,
     device: torch.device,
-    *,
-    progress: float,
 ) -> NDArray[np.float64]:
-    """One update; loss, frame accuracy, clip accuracy, gradient norm and the teachers' loss."""
+    """One update; loss, frame accuracy, clip accuracy, gradient norm."""
     batch = Batch(*(part.to(device, non_blocking=True) for part in batch))
     frames, frame_labels, labels = batch.frames, batch.frame_labels, batch.labels
     with torch.autocast(device.type, torch.bfloat16):
         logits = state.model(normalise(frames))  # [B, T, K]
     logits = logits.float()
     loss = _loss(logits, frame_labels, labels, settings)
-    taught = state.teachers.loss(batch)
     state.optimizer.zero_grad(set_to_none=True)
-    (loss + settings.teaching * (1 - progress) * taught).backward()  # type: ignore[no-untyped-call]
+    loss.backward()  # type: ignore[no-untyped-call]
     norm = nn.utils.clip_grad_norm_(state.model.parameters(), settings.clip_norm)
     state.optimizer.step()
     _average(state, settings.ema)
@@ -314,7 +300,7 @@ def _step(
         counted = frame_labels != IGNORED
         frame_right = (logits.argmax(-1) == frame_labels)[counted].float().mean()
         clip_right = (logits.mean(1).argmax(-1) == labels).float().mean()
-    return np.array([loss.item(), frame_right.item(), clip_right.item(), norm.item(), taught.item()])
+    return np.array([loss.item(), frame_right.item(), clip_right.item(), norm.item()])
 
 
 def _loss(logits: Tensor, frame_labels: Tensor, labels: Tensor, settings: LoopSettings) -> Tensor:
@@ -336,7 +322,7 @@ def _average(state: State, decay: float) -> None:
 
 
 def _named(mean: NDArray[np.float64]) -> dict[str, float]:
-    names = ("loss", "frame_accuracy", "clip_accuracy", "gradient_norm", "teachers_loss")
+    names = ("loss", "frame_accuracy", "clip_accuracy", "gradient_norm")
     return {name: round(float(value), 5) for name, value in zip(names, mean, strict=True)}
 
 

@@ -28,10 +28,10 @@ def train(  # noqa: PLR0917 - typer turns every option into an argument
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the checkpoint in the output folder.")] = False,
     seed: Annotated[int, typer.Option(help="Of weights and clips.")] = 0,
     stride: Annotated[int, typer.Option(help="Frames of the video between two of a clip.")] = 4,
-    batch: Annotated[int, typer.Option(help="Clips in a batch.")] = 16,
+    batch: Annotated[int, typer.Option(help="Clips in a batch.")] = 24,
     uses: Annotated[int, typer.Option(help="Batches that each rendered clip stands in.")] = 2,
-    peak_rate: Annotated[float, typer.Option(help="Highest learning rate.")] = 1e-3,
-    easy_batches: Annotated[int, typer.Option(help="Batches over which the clips grow difficult.")] = 1500,
+    peak_rate: Annotated[float, typer.Option(help="Highest learning rate.")] = 6e-4,
+    easy_batches: Annotated[int, typer.Option(help="Batches over which the clips grow difficult.")] = 1200,
     coded_share: Annotated[float, typer.Option(help="Share of clips that go through a real codec.")] = 0.1,
     waves: Annotated[bool, typer.Option(help="Begin with cosines in the first layers, not with noise.")] = True,
     workers: Annotated[int, typer.Option(help="Processes that make clips.")] = 1,
@@ -43,8 +43,8 @@ def train(  # noqa: PLR0917 - typer turns every option into an argument
     """Train a camera-motion model on clips made from photographs, and export it."""
     try:
         # Torch, codecs and the pictures' library: none of it is needed for the other commands.
-        from laps_export import recipe as recipes  # noqa: PLC0415
-        from laps_export.train import LoopSettings  # noqa: PLC0415
+        from laps_export.train import recipe as recipes  # noqa: PLC0415
+        from laps_export.train.loop import LoopSettings  # noqa: PLC0415
     except ImportError as exc:
         raise DataError(
             f"training needs {exc.name}", code="missing_package", hint="pip install 'laps-export[train]'"

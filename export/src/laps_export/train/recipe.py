@@ -20,11 +20,11 @@ from laps_export.data.clips import ClipMaker, ClipSettings, fixed_set, load_worl
 from laps_export.data.labels import LABEL_SET, CameraMotion
 from laps_export.data.photographs import DEBIAN_ROOT, Collection, Split, find_photographs
 from laps_export.errors import TrainingError
-from laps_export.initialise import initialise
+from laps_export.train.initialise import initialise
 from laps_export.labels import load_labels
 from laps_export.manifest import Origin, Serving
-from laps_export.scoring import Scores, fit_temperature
-from laps_export.train import (
+from laps_export.train.scoring import Scores, fit_temperature
+from laps_export.train.loop import (
     CHECKPOINT_NAME,
     EvaluationSet,
     LoopSettings,
@@ -65,9 +65,9 @@ class Recipe:
     variant: str = "laps_nano"
     seed: int = 0
     stride: int = 4
-    batch: int = 16
+    batch: int = 24
     uses: int = 2
-    easy_batches: int = 1500
+    easy_batches: int = 1200
     coded_share: float = 0.1
     evaluation_clips: int = 500
     final_clips: int = 2000
