@@ -54,7 +54,7 @@ def _evaluation() -> EvaluationSet:
 
 def _state(settings: LoopSettings) -> State:
     model = registry.build("small")
-    initialise(model, seed=0)
+    initialise(model, seed=0, waves=False)
     return new_state(model, settings)
 
 

@@ -75,7 +75,7 @@ def test_a_minute_of_training_beats_chance(tmp_path: Path) -> None:
 def test_the_recipe_goes_from_photographs_to_an_entry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recipes, "load_world", lambda *_, **__: small_world())
     recipe = recipes.Recipe(
-        loop=LoopSettings(steps=2), variant="small", batch=4, evaluation_clips=10, final_clips=40, workers=0
+        loop=LoopSettings(steps=2), variant="small", waves=False, batch=4, evaluation_clips=10, final_clips=40, workers=0
     )
     trained = recipes.train(recipe, tmp_path / "run", cache=None, resume=False, on_progress=_quiet)
     written = recipes.export(

@@ -6,6 +6,7 @@ import torch
 from laps_export import registry
 from laps_export.errors import ConfigError
 from laps_export.visformer import Laps
+from laps_export.weights import randomise
 
 ENTRIES = 205
 
@@ -57,3 +58,17 @@ def test_training_reaches_every_weight(small_model: Laps) -> None:
     small_model(clips).square().mean().backward()
     idle = [n for n, p in small_model.named_parameters() if p.grad is None or not p.grad.abs().sum()]
     assert idle == []
+
+
+@pytest.mark.parametrize(
+    ("name", "knows"), [("base2d", False), ("base3d", False), ("la", False), ("p_shift", True), ("laps", True)]
+)
+def test_only_a_shift_knows_which_frame_comes_first(name: str, knows: bool) -> None:
+    # docs/ablation.md stands on this: without a shift a clip and its reverse have the same clip logits.
+    model = registry.build(f"{name}_nano", classes=10)
+    randomise(model, seed=1)
+    model.eval()
+    clips = torch.randn(2, 8, 3, 128, 128)
+    with torch.no_grad():
+        forth, back = model(clips).mean(1), model(clips.flip(1)).mean(1)
+    assert torch.allclose(forth, back, atol=1e-4) is not knows

@@ -57,20 +57,21 @@ PUBLISHED: MappingProxyType[str, Variant] = MappingProxyType(
     }
 )
 
+_NANO_PYRAMID = ((1, 2, 3, 1), (2, 3, 1))
 _NANO = LapsConfig(
     attention=AttentionKind.LAPS,
     resolution=128,
-    levels=_PYRAMID,
+    levels=_NANO_PYRAMID,
     embed_dim=96,
     stem_channels=16,
     heads=3,
-    depths=(3, 4, 4),
+    depths=(3, 4, 3),
 )
 _PAIRED = (AttentionKind.LA, AttentionKind.LAPS)
 
 NANO: MappingProxyType[str, Variant] = MappingProxyType(
     {
-        f"{kind}_nano": Variant(replace(_NANO, attention=kind, levels=_PYRAMID if kind in _PAIRED else ((), ())))
+        f"{kind}_nano": Variant(replace(_NANO, attention=kind, levels=_NANO_PYRAMID if kind in _PAIRED else ((), ())))
         for kind in AttentionKind
     }
 )
