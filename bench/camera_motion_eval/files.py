@@ -76,15 +76,20 @@ class Truth:
     photograph: str
 
 
-def plan(number: int, photographs: list[str], *, seed: int, pairs: bool) -> tuple[Truth, list[str]]:
+def plan(
+    number: int, photographs: list[str], *, seed: int, pairs: bool, light: bool = False
+) -> tuple[Truth, list[str]]:
     """What file `number` shows, and FFmpeg's arguments that make it (without the output's folder).
 
-    Labels go round, so that every one is as frequent as the others; `pairs` puts two motions after each other.
+    Labels go round, so that every one is as frequent as the others; `pairs` puts two motions after each other;
+    `light` makes small files of ordinary frame rate, which are quick to encode.
     """
     rng = random.Random(f"{seed}/{number}/{pairs}")
     label = LABELS[number % len(LABELS)]
     width, height = rng.choices(_SIZES, _SIZE_WEIGHTS)[0]
     rate = rng.choices(_RATES, _RATE_WEIGHTS)[0]
+    if light:
+        width, height, rate = 320, 240, rng.choice((24.0, 25.0, 30.0))
     codec, container, arguments = rng.choices(_CODECS, _CODEC_WEIGHTS)[0]
     moves = _pair(rng, label) if pairs else (_single(rng, label),)
     duration = max(move.end_s for move in moves)
@@ -103,10 +108,12 @@ def plan(number: int, photographs: list[str], *, seed: int, pairs: bool) -> tupl
     photograph, centre = _place(rng, photographs, moves, view=view, aspect=aspect, route=route)
     shape = rectangle(rng, moves, tremor=tremor, centre=centre)
     subject = rng.random() < 0.35
-    picture_height = min(_TALLEST, 2 * round(height / view / 2))
+    picture_height = min(_TALLEST // 2 if light else _TALLEST, 2 * round(height / view / 2))
     picture_width = 2 * round(picture_height * aspect / 2)
     size = f"scale={picture_width}:{picture_height}:force_original_aspect_ratio=increase:flags=area"
-    prepare = f"[0:v]{size},crop={picture_width}:{picture_height},setsar=1,format=gbrp[ground]"
+    # Read and scaled once, then repeated.
+    still = f"loop=loop=-1:size=1:start=0,setpts=N/{rate:.6f}/TB"
+    prepare = f"[0:v]{size},crop={picture_width}:{picture_height},setsar=1,format=gbrp,{still}[ground]"
     graph = [prepare]
     ground = "ground"
     if subject:
@@ -128,7 +135,7 @@ def plan(number: int, photographs: list[str], *, seed: int, pairs: bool) -> tupl
     graph.append(f"[{ground}]{camera},{','.join(finish)}[out]")
     quality = rng.random()
     name = f"{'pair' if pairs else 'clip'}-{number:05d}.{container}"
-    command = ["-loop", "1", "-framerate", f"{rate:.6f}", "-i", photograph]
+    command = ["-framerate", f"{rate:.6f}", "-i", photograph]
     command += ["-filter_complex", ";".join(graph), "-map", "[out]", "-frames:v", str(frames), "-r", f"{rate:.6f}"]
     command += [_quality(argument, quality) for argument in arguments]
     truth = Truth(

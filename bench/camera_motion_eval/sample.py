@@ -28,12 +28,13 @@ def main() -> None:
     tall, wide = round(HEIGHT / _VIEW), round(WIDTH / _VIEW)
     graph = (
         f"scale={wide}:{tall}:force_original_aspect_ratio=increase:flags=lanczos,crop={wide}:{tall},setsar=1,format=gbrp,"
+        f"loop=loop=-1:size=1:start=0,setpts=N/{RATE:.6f}/TB,"
         f"{perspective_filter(shape, rate=RATE, view=_VIEW, aspect=WIDTH / HEIGHT)},"
         f"scale={WIDTH}:{HEIGHT}:flags=bilinear,setsar=1,format=yuv420p"
     )
     frames = round(MOVES[-1].end_s * RATE)
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    source = ["-loop", "1", "-framerate", f"{RATE:g}", "-i", str(options.photograph)]
+    source = ["-framerate", f"{RATE:g}", "-i", str(options.photograph)]
     # Bit-exact, so that the same FFmpeg makes the same file again.
     encode = ["-c:v", "libx264", "-preset", "slow", "-crf", "27", "-threads", "1", "-flags", "+bitexact"]
     encode += ["-fflags", "+bitexact", "-map_metadata", "-1", "-movflags", "+faststart"]

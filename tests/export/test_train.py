@@ -104,9 +104,9 @@ def test_the_log_is_json_lines_with_scores(tmp_path: Path) -> None:
     settings = LoopSettings(steps=20, evaluations=2)
     _run(_state(settings), settings, tmp_path)
     rows = [json.loads(line) for line in (tmp_path / LOG_NAME).read_text().splitlines()]
-    assert [row["event"] for row in rows] == ["validation", "train", "validation"]
-    assert {"loss", "rate", "clips_per_s", "frame_accuracy"} <= set(rows[1])
-    assert {"top1", "confusion", "frame_top1"} <= set(rows[2])
+    assert [row["event"] for row in rows] == ["start", "validation", "train", "validation"]
+    assert {"loss", "rate", "clips_per_s", "frame_accuracy"} <= set(rows[2])
+    assert {"top1", "confusion", "frame_top1"} <= set(rows[3])
 
 
 def test_a_checkpoint_of_other_settings_is_refused_by_name(tmp_path: Path) -> None:

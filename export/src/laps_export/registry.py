@@ -63,7 +63,7 @@ _NANO = LapsConfig(
     resolution=128,
     levels=_NANO_PYRAMID,
     embed_dim=96,
-    stem_channels=16,
+    stem_channels=12,
     heads=3,
     depths=(3, 4, 3),
 )

@@ -35,6 +35,7 @@ OnProgress = Callable[[str, float], None]
 CHECKPOINT_NAME = "checkpoint.pt"
 LOG_NAME = "log.jsonl"
 _EVALUATION_BATCH = 32
+_ROUNDING = 0.2  # of the logits' spread; bfloat16 leaves about 0.02, a wrong convolution more than 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,6 +115,28 @@ class State:
     optimizer: torch.optim.Optimizer
     step: int = 0
     elapsed_s: float = 0.0
+
+
+def precision_for(model: Laps, device: torch.device) -> torch.dtype:
+    """bfloat16 where it computes what float32 does on this machine, else float32.
+
+    Not to be taken for granted: on processors with AMX, torch 2.13's bfloat16 convolution of 16 channels with a 4 x 4
+    kernel and stride 4 returns something else altogether, without an error. A network trains on that as well, and is
+    worthless wherever the arithmetic is right.
+    """
+    config = model.config
+    generator = torch.Generator().manual_seed(0)
+    shape = (2, config.frames, 3, config.resolution, config.resolution)
+    clips = torch.randn(shape, generator=generator).to(device)
+    training = model.training
+    model.eval()
+    with torch.inference_mode():
+        exact = model(clips)
+        with torch.autocast(device.type, torch.bfloat16):
+            rounded = model(clips).float()
+    model.train(training)
+    agrees = bool((exact - rounded).std() < _ROUNDING * exact.std())
+    return torch.bfloat16 if agrees else torch.float32
 
 
 def new_state(model: Laps, settings: LoopSettings) -> State:
@@ -205,12 +228,14 @@ def run(
     normalise = Normalise().to(device)
     state.model.to(device).train()
     state.averaged.to(device)
+    precision = precision_for(state.model, device)
     began = time.monotonic() - state.elapsed_s
     saved = time.monotonic()
     scored = math.floor(_progress(state, settings) * settings.evaluations)
     sums = np.zeros(4)
     seen_from, seen_at = state.step, state.elapsed_s
     with (folder / LOG_NAME).open("a", encoding="utf-8") as log:
+        _write(log, state, _progress(state, settings), "start", {"precision": str(precision).removeprefix("torch.")})
         for batch in batches:
             progress = _progress(state, settings)
             if progress >= 1:
@@ -218,7 +243,7 @@ def run(
             rate = learning_rate(progress, settings)
             for group in state.optimizer.param_groups:
                 group["lr"] = rate
-            sums += _step(state, batch, normalise, settings, device)
+            sums += _step(state, batch, normalise, settings, device, precision)
             state.step += 1
             state.elapsed_s = time.monotonic() - began
             if not np.isfinite(sums).all():
@@ -258,12 +283,15 @@ def evaluate(model: Laps, evaluation: EvaluationSet, device: torch.device, *, te
 
 
 def frame_logits(model: Laps, frames: NDArray[np.uint8], device: torch.device) -> NDArray[np.float32]:
-    """uint8 `[N, T, H, W, 3]` to float32 `[N, T, K]`, in batches; the model's mode is restored."""
+    """uint8 `[N, T, H, W, 3]` to float32 `[N, T, K]`, in batches; the model's mode is restored.
+
+    In float32, as the exported graph will compute.
+    """
     normalise = Normalise().to(device)
     training = model.training
     model.eval()
     parts = []
-    with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16):
+    with torch.inference_mode():
         for start in range(0, len(frames), _EVALUATION_BATCH):
             clips = torch.from_numpy(frames[start : start + _EVALUATION_BATCH]).to(device)
             parts.append(model(normalise(clips)).float().cpu().numpy())
@@ -283,11 +311,12 @@ def _step(
     normalise: nn.Module,
     settings: LoopSettings,
     device: torch.device,
+    precision: torch.dtype,
 ) -> NDArray[np.float64]:
     """One update; loss, frame accuracy, clip accuracy, gradient norm."""
     batch = Batch(*(part.to(device, non_blocking=True) for part in batch))
     frames, frame_labels, labels = batch.frames, batch.frame_labels, batch.labels
-    with torch.autocast(device.type, torch.bfloat16):
+    with torch.autocast(device.type, torch.bfloat16, enabled=precision is torch.bfloat16):
         logits = state.model(normalise(frames))  # [B, T, K]
     logits = logits.float()
     loss = _loss(logits, frame_labels, labels, settings)

