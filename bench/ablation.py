@@ -10,7 +10,6 @@ The score is that of the run itself: clips of photographs that no run has traine
 from __future__ import annotations
 
 import argparse
-import json
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -67,7 +66,16 @@ def train(out: Path, arguments: Sequence[str]) -> None:
         if (folder / WEIGHTS_NAME).exists():
             continue
         command = [sys.executable, "-c", "from laps_export.cli import main; main()", "train"]
-        command += ["--output", str(folder), "--variant", f"{kind}_nano", "--seed", str(seed), "--no-export", "--resume"]
+        command += [
+            "--output",
+            str(folder),
+            "--variant",
+            f"{kind}_nano",
+            "--seed",
+            str(seed),
+            "--no-export",
+            "--resume",
+        ]
         if not folder.exists():
             command.remove("--resume")
         print(f"{kind}, seed {seed}", flush=True)

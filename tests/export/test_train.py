@@ -9,12 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 from laps_export import registry
 from laps_export.data.batches import Batch
 from laps_export.errors import TrainingError
-from laps_export.train.initialise import initialise
+from laps_export.layers import PatchEmbed
 from laps_export.registry import Variant
+from laps_export.train.initialise import initialise
 from laps_export.train.loop import (
     CHECKPOINT_NAME,
     LOG_NAME,
@@ -24,6 +26,7 @@ from laps_export.train.loop import (
     learning_rate,
     load_state,
     new_state,
+    precision_for,
     run,
 )
 from support_small_model import SMALL
@@ -150,3 +153,18 @@ def test_the_rate_rises_then_falls() -> None:
     assert rates.index(max(rates)) == 10
     assert rates[0] < 2e-4
     assert rates[-1] == pytest.approx(1e-5)
+
+
+def test_bfloat16_is_used_where_it_is_right(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = registry.build("small")
+    initialise(model, seed=0, waves=False)
+    assert precision_for(model, CPU) is torch.bfloat16
+
+    right = PatchEmbed.forward
+
+    def wrong(self: PatchEmbed, x: Tensor) -> Tensor:
+        # As a processor's own convolution was seen to do: other pixels, no error.
+        return right(self, x.flip(-1) if torch.is_autocast_enabled("cpu") else x)
+
+    monkeypatch.setattr(PatchEmbed, "forward", wrong)
+    assert precision_for(model, CPU) is torch.float32

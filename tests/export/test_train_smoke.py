@@ -8,16 +8,15 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
-from laps_export.train import recipe as recipes
 from laps_export import registry
 from laps_export.config import LapsConfig
 from laps_export.data import batches
 from laps_export.data.clips import fixed_set
 from laps_export.data.labels import CameraMotion
+from laps_export.train import recipe as recipes
 from laps_export.train.initialise import initialise
 from laps_export.train.loop import LOG_NAME, EvaluationSet, LoopSettings, evaluate, new_state, run
 from laps_export.visformer import Laps
@@ -75,7 +74,13 @@ def test_a_minute_of_training_beats_chance(tmp_path: Path) -> None:
 def test_the_recipe_goes_from_photographs_to_an_entry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recipes, "load_world", lambda *_, **__: small_world())
     recipe = recipes.Recipe(
-        loop=LoopSettings(steps=2), variant="small", waves=False, batch=4, evaluation_clips=10, final_clips=40, workers=0
+        loop=LoopSettings(steps=2),
+        variant="small",
+        waves=False,
+        batch=4,
+        evaluation_clips=10,
+        final_clips=40,
+        workers=0,
     )
     trained = recipes.train(recipe, tmp_path / "run", cache=None, resume=False, on_progress=_quiet)
     written = recipes.export(

@@ -141,7 +141,10 @@ class ClipMaker:
         lens = _lens(rng, settings.size, aspect, side, focal)
         scene = self._scene(rng, story, timing, lens, actors=not plain)
         if plain:
-            frames, codec = render(scene, story.path(timing.times_s), timing.times_s, lens, video_side=2 * settings.size), ""
+            frames, codec = (
+                render(scene, story.path(timing.times_s), timing.times_s, lens, video_side=2 * settings.size),
+                "",
+            )
         elif rng.random() < settings.coded_share:
             frames, codec = self._coded(rng, scene, story, timing, lens, aspect=aspect, side=side)
         else:

@@ -214,7 +214,11 @@ def draw_story(
     if shaking:
         rms = min(segment.speed for segment in segments if segment.motion is CameraMotion.HANDHELD_SHAKE)
         strength = min([*speeds, 0.8 * rms / max(span_s, 0.3)])
-    drift = {name: rng.uniform(-0.2, 0.2) * difficulty * strength for name in AXIS_NAMES} if strength else _standing(rng, span_s)
+    drift = (
+        {name: rng.uniform(-0.2, 0.2) * difficulty * strength for name in AXIS_NAMES}
+        if strength
+        else _standing(rng, span_s)
+    )
     still = any(segment.motion is CameraMotion.STATIC for segment in segments)
     if still and strength:
         drift = _standing(rng, span_s)

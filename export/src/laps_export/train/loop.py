@@ -243,7 +243,7 @@ def run(
             rate = learning_rate(progress, settings)
             for group in state.optimizer.param_groups:
                 group["lr"] = rate
-            sums += _step(state, batch, normalise, settings, device, precision)
+            sums += _step(state, batch, normalise, settings, device, precision=precision)
             state.step += 1
             state.elapsed_s = time.monotonic() - began
             if not np.isfinite(sums).all():
@@ -311,6 +311,7 @@ def _step(
     normalise: nn.Module,
     settings: LoopSettings,
     device: torch.device,
+    *,
     precision: torch.dtype,
 ) -> NDArray[np.float64]:
     """One update; loss, frame accuracy, clip accuracy, gradient norm."""

@@ -20,10 +20,9 @@ from laps_export.data.clips import ClipMaker, ClipSettings, fixed_set, load_worl
 from laps_export.data.labels import LABEL_SET, CameraMotion
 from laps_export.data.photographs import DEBIAN_ROOT, Collection, Split, find_photographs
 from laps_export.errors import TrainingError
-from laps_export.train.initialise import initialise
 from laps_export.labels import load_labels
 from laps_export.manifest import Origin, Serving
-from laps_export.train.scoring import Scores, fit_temperature
+from laps_export.train.initialise import initialise
 from laps_export.train.loop import (
     CHECKPOINT_NAME,
     EvaluationSet,
@@ -35,6 +34,7 @@ from laps_export.train.loop import (
     new_state,
     run,
 )
+from laps_export.train.scoring import Scores, fit_temperature
 
 WEIGHTS_NAME = "model.safetensors"
 _EVALUATION_SEED = 20220712
