@@ -112,8 +112,8 @@ def plan(
     picture_width = 2 * round(picture_height * aspect / 2)
     size = f"scale={picture_width}:{picture_height}:force_original_aspect_ratio=increase:flags=area"
     # Read and scaled once, then repeated.
-    still = f"loop=loop=-1:size=1:start=0,setpts=N/{rate:.6f}/TB"
-    prepare = f"[0:v]{size},crop={picture_width}:{picture_height},setsar=1,format=gbrp,{still}[ground]"
+    repeat = f"loop=loop=-1:size=1:start=0,setpts=N/{rate:.6f}/TB"
+    prepare = f"[0:v]{size},crop={picture_width}:{picture_height},setsar=1,format=gbrp,{repeat}[ground]"
     graph = [prepare]
     ground = "ground"
     if subject:

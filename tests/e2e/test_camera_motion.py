@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import math
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -100,6 +99,6 @@ def _still(film: Path, moment: float) -> Image.Image:
     """The picture shown at a moment, in seconds."""
     with av.open(str(film)) as container:
         for frame in container.decode(video=0):
-            if frame.time is not None and (frame.time >= moment or math.isclose(frame.time, moment)):
-                return frame.to_image()
+            if frame.time >= moment:
+                return Image.fromarray(frame.to_ndarray(format="rgb24"))
     raise AssertionError(f"{film.name} ends before {moment} s")
