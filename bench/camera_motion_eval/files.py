@@ -156,8 +156,11 @@ def plan(
 
 
 def make(truth: Truth, command: list[str], folder: Path) -> None:
-    """Run FFmpeg; raises RuntimeError with its last words."""
+    """Run FFmpeg unless the file is there already; raises RuntimeError with its last words."""
     target = folder / truth.file
+    if target.exists():
+        return
+    partial = target.with_name(f"partial-{truth.file}")
     done = subprocess.run(
         [
             "ffmpeg",
@@ -170,7 +173,7 @@ def make(truth: Truth, command: list[str], folder: Path) -> None:
             "-filter_complex_threads",
             "1",
             *command,
-            str(target),
+            str(partial),
         ],
         capture_output=True,
         text=True,
@@ -178,6 +181,7 @@ def make(truth: Truth, command: list[str], folder: Path) -> None:
     )
     if done.returncode:
         raise RuntimeError(f"{truth.file}: {done.stderr.strip()[-600:]}")
+    partial.rename(target)
 
 
 def to_json(truth: Truth) -> str:

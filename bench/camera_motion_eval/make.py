@@ -1,4 +1,4 @@
-"""Make the evaluation's files: single motions, and pairs of motions one after the other."""
+"""Make the evaluation's files: single motions, and pairs of motions one after the other; goes on where it stopped."""
 
 from __future__ import annotations
 
