@@ -1,4 +1,8 @@
-"""Where in a picture there is enough to see: a camera's motion over a clear sky has no true answer."""
+"""Where in a picture there is enough to see: a camera's motion over a clear sky has no true answer.
+
+Nor has one along the stripes of a picture that is striped in one direction only (the aperture problem). Both are
+judged by brightness alone; no model has a say.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +16,7 @@ _HEIGHT = 180
 _CELLS = 4
 _LEAST_CONTRAST = 7.0  # standard deviation of brightness in a cell
 _LEAST_CELLS = 0.55
+_LEAST_ROUNDNESS = 0.1  # photographs lie above 0.25, stripes at 0.03
 
 
 @cache
@@ -27,7 +32,7 @@ def _brightness(path: str, aspect: float) -> NDArray[np.float32]:
 
 
 def is_worth_filming(path: str, *, aspect: float, x: float, y: float, view: float) -> bool:
-    """Whether most cells of a frame's square middle have contrast.
+    """Whether most cells of a frame's square middle have contrast, and the whole has some in every direction.
 
     Args:
         path: the picture.
@@ -46,4 +51,14 @@ def is_worth_filming(path: str, *, aspect: float, x: float, y: float, view: floa
         return False
     rows = np.array_split(part, _CELLS, axis=0)
     spreads = [float(cell.std()) for row in rows for cell in np.array_split(row, _CELLS, axis=1)]
-    return float(np.mean(np.array(spreads) > _LEAST_CONTRAST)) >= _LEAST_CELLS
+    enough = float(np.mean(np.array(spreads) > _LEAST_CONTRAST)) >= _LEAST_CELLS
+    return enough and roundness(part) >= _LEAST_ROUNDNESS
+
+
+def roundness(part: NDArray[np.float32]) -> float:
+    """Slope (rms) in the direction that changes least over slope in the one that changes most; 0 for stripes."""
+    down, across = np.gradient(part)
+    mixed = float(np.mean(across * down))
+    tensor = np.array([[float(np.mean(across * across)), mixed], [mixed, float(np.mean(down * down))]])
+    least, most = np.linalg.eigvalsh(tensor)
+    return float(np.sqrt(max(least, 0.0) / most)) if most > 0 else 0.0
