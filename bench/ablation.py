@@ -149,7 +149,7 @@ def main() -> None:
     parser.add_argument("what", choices=("train", "report"))
     parser.add_argument("--out", type=Path, default=Path("build/ablation"))
     parser.add_argument("--docs", type=Path, default=Path("docs"), help="takes ablation.svg")
-    parser.add_argument("--steps", type=int, default=500)
+    parser.add_argument("--steps", type=int, default=400)
     parser.add_argument("--jobs", type=int, default=2, help="runs at a time")
     parser.add_argument("--threads", type=int, default=1, help="of each run")
     options = parser.parse_args()

@@ -49,8 +49,8 @@ def main() -> None:
     models = {path.parent.parent.name: session(path, options.threads) for path in paths}
     measured: dict[tuple[str, int], list[float]] = {(name, batch): [] for name in models for batch in BATCHES}
     for _ in range(options.rounds):
-        for name, batch in measured:
-            measured[name, batch].append(cost_ms(models[name], batch))
+        for (name, batch), costs in measured.items():
+            costs.append(cost_ms(models[name], batch))
     print("| model | clips in a batch | ms a clip | of the limit |\n|---|---|---|---|")
     for (name, batch), costs in measured.items():
         middle = statistics.median(costs[2:])
