@@ -67,10 +67,11 @@ def train(out: Path, arguments: Sequence[str], *, jobs: int) -> None:
     """Train what is not there yet, `jobs` runs at a time; an interrupted run is resumed."""
     waiting = [run for run in plan() if not (folder_of(out, *run) / WEIGHTS_NAME).exists()]
     with ThreadPoolExecutor(jobs) as pool:
-        list(pool.map(lambda run: _train_one(out, *run, arguments), waiting))
+        list(pool.map(lambda run: _train_one(out, run, arguments), waiting))
 
 
-def _train_one(out: Path, kind: str, seed: int, arguments: Sequence[str]) -> None:
+def _train_one(out: Path, run: tuple[str, int], arguments: Sequence[str]) -> None:
+    kind, seed = run
     folder = folder_of(out, kind, seed)
     resume = ["--resume"] if (folder / CHECKPOINT_NAME).exists() else []
     command = [sys.executable, "-c", "from laps_export.cli import main; main()", "train", "--output", str(folder)]
