@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -61,7 +62,9 @@ def _state(settings: LoopSettings) -> State:
     return new_state(model, settings)
 
 
-def _run(state: State, settings: LoopSettings, folder: Path, first: int = 0) -> None:
+def _run(
+    state: State, settings: LoopSettings, folder: Path, first: int = 0, notes: dict[str, Any] | None = None
+) -> None:
     batches = (_batch(number) for number in itertools.count(first))
     run(
         state,
@@ -69,7 +72,7 @@ def _run(state: State, settings: LoopSettings, folder: Path, first: int = 0) -> 
         _evaluation(),
         settings,
         folder=folder,
-        notes={"seed": 0},
+        notes=notes or {"seed": 0},
         device=CPU,
         on_progress=_quiet,
     )
@@ -101,6 +104,29 @@ def test_a_resumed_run_ends_where_an_uninterrupted_one_does(tmp_path: Path) -> N
     _run(second, settings, parts, first=4)
     for one, other in zip(uninterrupted.averaged.parameters(), second.averaged.parameters(), strict=True):
         torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-4)
+
+
+def test_a_run_that_ended_goes_on_at_the_rate_of_its_new_length(tmp_path: Path) -> None:
+    short, long = LoopSettings(steps=20), LoopSettings(steps=40)
+    notes = {"seed": 0, "threads": 2, "loop": {"steps": 20, "minutes": None, "peak_rate": short.peak_rate}}
+    ended = _state(short)
+    _run(ended, short, tmp_path, notes=notes)
+
+    longer = {**notes, "threads": 1, "loop": {**notes["loop"], "steps": 40}}
+    state = _state(long)
+    load_state(state, tmp_path, longer)
+    assert (state.step, state.extended_at) == (20, (20,))
+    _run(state, long, tmp_path, first=20, notes=longer)
+    assert state.step == 40
+    rows = [json.loads(line) for line in (tmp_path / LOG_NAME).read_text().splitlines()]
+    rates = [row["rate"] for row in rows if row["event"] == "train"]
+    assert rates == pytest.approx([learning_rate(19 / 20, short), learning_rate(39 / 40, long)])
+
+    again = _state(long)
+    load_state(again, tmp_path, longer)
+    assert again.extended_at == (20,)
+    with pytest.raises(TrainingError, match="another loop"):
+        load_state(again, tmp_path, {**longer, "loop": {**longer["loop"], "peak_rate": 1.0}})
 
 
 def test_the_log_is_json_lines_with_scores(tmp_path: Path) -> None:

@@ -25,7 +25,10 @@ def train(  # noqa: PLR0917 - typer turns every option into an argument
     force: Annotated[bool, typer.Option(help="Replace the version if it is there.")] = False,
     default_views: Annotated[str, typer.Option(help="Temporal x spatial views of a video.")] = "5x1",
     no_export: Annotated[bool, typer.Option("--no-export", help="Stop at the weights.")] = False,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the checkpoint in the output folder.")] = False,
+    resume: Annotated[
+        bool,
+        typer.Option("--resume", help="Go on with the checkpoint in the output folder; a greater length extends it."),
+    ] = False,
     seed: Annotated[int, typer.Option(help="Of weights and clips.")] = 0,
     stride: Annotated[int, typer.Option(help="Frames of the video between two of a clip.")] = 4,
     batch: Annotated[int, typer.Option(help="Clips in a batch.")] = 24,

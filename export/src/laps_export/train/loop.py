@@ -115,6 +115,8 @@ class State:
     optimizer: torch.optim.Optimizer
     step: int = 0
     elapsed_s: float = 0.0
+    extended_at: tuple[int, ...] = ()
+    """Steps at which the run was resumed with another length than it had."""
 
 
 def precision_for(model: Laps, device: torch.device) -> torch.dtype:
@@ -168,6 +170,7 @@ def save_state(state: State, folder: Path, notes: dict[str, Any]) -> None:
             "optimizer": state.optimizer.state_dict(),
             "step": state.step,
             "elapsed_s": state.elapsed_s,
+            "extended_at": list(state.extended_at),
             "notes": json.dumps(notes),
         },
         partial,
@@ -176,7 +179,9 @@ def save_state(state: State, folder: Path, notes: dict[str, Any]) -> None:
 
 
 def load_state(state: State, folder: Path, notes: dict[str, Any]) -> None:
-    """Go on where a run of the same settings stopped.
+    """Go on where a run of the same settings stopped; its length and its threads may differ.
+
+    A run that had ended goes on at the rate that the new length asks for at this step, and with clips it has not seen.
 
     Raises:
         TrainingError: `cannot_resume`, no checkpoint, a damaged one, or one of other settings.
@@ -185,18 +190,27 @@ def load_state(state: State, folder: Path, notes: dict[str, Any]) -> None:
     try:
         saved = torch.load(path, map_location="cpu", weights_only=True)
         theirs = json.loads(saved["notes"])
-        if theirs == notes:
+        if _must_agree(theirs) == _must_agree(notes):
             state.model.load_state_dict(saved["model"])
             state.averaged.load_state_dict(saved["averaged"])
             state.optimizer.load_state_dict(saved["optimizer"])
             state.step, state.elapsed_s = saved["step"], saved["elapsed_s"]
+            longer = theirs.get("loop") != notes.get("loop")
+            state.extended_at = (*saved.get("extended_at", ()), *((state.step,) if longer else ()))
     except Exception as exc:  # a damaged file surfaces as any of a dozen types
         raise TrainingError(f"cannot resume from {path}: {exc}", code="cannot_resume") from exc
-    different = [key for key in {**notes, **theirs} if notes.get(key) != theirs.get(key)]
+    ours, theirs = _must_agree(notes), _must_agree(theirs)
+    different = [key for key in {**ours, **theirs} if ours.get(key) != theirs.get(key)]
     if different:
         raise TrainingError(
             f"{path} is of a run with another {different[0]}", code="cannot_resume", hint="use its own settings"
         )
+
+
+def _must_agree(notes: dict[str, Any]) -> dict[str, Any]:
+    """Notes without a run's length and threads, which may change on the way."""
+    loop = {key: value for key, value in notes.get("loop", {}).items() if key not in {"steps", "minutes"}}
+    return {**{key: value for key, value in notes.items() if key != "threads"}, "loop": loop}
 
 
 def run(

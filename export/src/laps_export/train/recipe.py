@@ -162,6 +162,7 @@ def train(recipe: Recipe, folder: Path, *, cache: Path | None, resume: bool, on_
         "recipe": {
             **recipe.to_json(),
             "steps_done": state.step,
+            "extended_at": list(state.extended_at),
             "train_seconds": round(state.elapsed_s, 1),
             "cores": os.cpu_count(),
             "device": device.type,
