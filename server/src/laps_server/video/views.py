@@ -7,7 +7,7 @@ pictures disagree, frames are counted by decoding from the start.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -23,6 +23,7 @@ from laps_server.video.sampling import (
     Window,
     clip_numbers,
     clip_positions,
+    clips_of,
     time_windows,
     window_members,
 )
@@ -60,20 +61,6 @@ class Plan:
             keys=names,
             clips=positions.reshape(clip_keys.shape).astype(np.intp),
         )
-
-
-def clips_of(timestamps: Sequence[int], count: int | None, duration: int | None, sampling: Sampling) -> IntArray:
-    """``[V_t, T]`` frame numbers by the rule that the headers allow.
-
-    ``timestamps`` are all of the stream's, from 0; ``count`` and ``duration`` what the headers say.
-    """
-    if count is None or duration is None:
-        return clip_numbers(len(timestamps), sampling)
-    rows = []
-    for window in time_windows(count, duration, sampling):
-        members = window_members(timestamps, window)
-        rows.append(members.start + clip_positions(len(members), sampling))
-    return np.stack(rows)  # [V_t, T]
 
 
 class Sampler:
@@ -250,7 +237,7 @@ class Sampler:
         return Plan.of(clips, lambda key: self._frame(key, stamps[key])), stamps[-1]
 
     def _fetch(self, route: Route, plan: Plan, keep: Keep) -> None:
-        Sweep(self._video, route, plan.keys, keep, max_packets=self._limits.max_frames).run()
+        Sweep(self._video, route, keep, max_packets=self._limits.max_frames).fetch(plan.keys)
 
     # What to tell ------------------------------------------------------------------------------------
 
