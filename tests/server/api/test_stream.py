@@ -23,16 +23,13 @@ from laps_server.api.app import create_app
 from laps_server.api.stream import EVENTS, HEARTBEAT, with_heartbeats
 from laps_server.clips import Float32Array, UInt8Array
 from laps_server.engines.fake import FakeEngine
-from laps_server.pipeline import Pipeline, ServedModel
-from laps_server.repository import discover
 from laps_server.scheduler import Scheduler
 from laps_server.settings import Settings
-from laps_server.video.limits import MediaLimits
-from laps_server.video.worker import DecodePool
 from support_clips import BLUE, GREEN, RED, write_colour_video
 from support_events import ACCEPT, Sent, events_of, streamed
 from support_events import HEARTBEAT as SILENCE
 from support_models import slow_graph, write_model
+from support_pipeline import fake_pipeline
 from support_server import ServerProcess, running_server, served
 
 MAX_UPLOAD_BYTES = 400_000
@@ -99,18 +96,11 @@ def in_process(
     repository: Path, *, max_queued_views: int = 1024, send_buffer: int | None = None, **settings: Any
 ) -> Iterator[InProcess]:
     engine = HeldEngine()
-    scheduler = Scheduler(engine, batch_sizes=(1, 2, 4), max_queued_views=max_queued_views)
-    pipeline = Pipeline(
-        (ServedModel(discover(repository, versions="latest")[0], scheduler),),
-        decode_pool=DecodePool(2),
-        default_model=None,
-        decode_threads=1,
-        limits=MediaLimits(),
-    )
+    pipeline = fake_pipeline(repository, engine, max_queued_views=max_queued_views)
     app = create_app(pipeline, Settings(model_repository=repository, **settings))
     with served(app, send_buffer=send_buffer) as url:
         try:
-            yield InProcess(url, app, engine, scheduler)
+            yield InProcess(url, app, engine, pipeline.models[0].scheduler)
         finally:
             engine.go_on.set()
 
