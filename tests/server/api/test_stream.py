@@ -465,8 +465,8 @@ def test_a_client_that_leaves_takes_its_views_along_and_frees_its_place(
         until(lambda: server.scheduler.queued_views == 0 and server.requests == 0)
         server.engine.go_on.set()
         assert events_of(server.url, video, views="1x1")[-1].name == "result"
-        ran = sum(len(batch) for batch in server.engine.batches)
-        assert ran <= 1 + 4, "views of the client that left were run"
+        in_flight_when_it_left, afterwards = (len(batch) for batch in server.engine.batches)
+        assert (in_flight_when_it_left, afterwards) == (8, 1), "views of the client that left were run"
 
 
 def test_a_client_that_reads_nothing_loses_its_place(
