@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Depends, Path, Query, Request
 from fastapi.responses import JSONResponse, Response
 
 from laps_server.api import schemas
 from laps_server.api.admission import CLASSIFY_PATH
-from laps_server.api.answers import classify_response, model_response, models_response
+from laps_server.api.answers import accepted_event, classify_response, model_response, models_response
 from laps_server.api.disconnect import unless_disconnected
 from laps_server.api.errors import RETRY_AFTER_S
+from laps_server.api.negotiate import prefers_events
+from laps_server.api.openapi import STREAM_RESPONSE
 from laps_server.api.request_id import current_request_id
+from laps_server.api.stream import EventStream, classification_stream
 from laps_server.api.uploads import FIELD, UploadLimits, received_upload
-from laps_server.clips import ViewGrid
+from laps_server.clips import SegmentLength, ViewGrid
 from laps_server.deadline import HINT_UPLOAD, within
 from laps_server.errors import BadParameter
 from laps_server.events import Classification, ClassifyOptions
@@ -74,22 +78,33 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
 @router.post(
     CLASSIFY_PATH,
     response_model=schemas.ClassifyResponse,
-    responses=_ERRORS,
+    responses=STREAM_RESPONSE | _ERRORS,
     openapi_extra=_CLASSIFY_BODY,
     tags=["classify"],
 )
 async def classify(
     request: Request, query: Annotated[schemas.ClassifyQuery, Query()], services: ServicesDep
 ) -> Response:
-    """Classify one video: ranked labels for all of it, scores for each sampled frame."""
+    """Classify one video: ranked labels for all of it, scores for each sampled frame or segment."""
     arrived = time.monotonic()
     _check_given_once(request)
     options = _options(query, services.settings, arrived)
-    services.pipeline.resolve(options)  # a wrong option is told before the upload is read
+    model, grid = services.pipeline.resolve(options)  # a wrong option is told before the upload is read
     async with AsyncExitStack() as stack:
         async with within(options.deadline, hint=HINT_UPLOAD):
             file = await stack.enter_async_context(received_upload(request, services.uploads))
         upload_s = time.monotonic() - arrived
+        if prefers_events(",".join(request.headers.getlist("accept"))):
+            accepted = accepted_event(
+                model,
+                grid,
+                options.segments,
+                request_id=current_request_id(),
+                upload_bytes=os.fstat(file.fileno()).st_size,
+            )
+            events = services.pipeline.events(file.fileno(), options)
+            chunks = classification_stream(events, accepted=accepted, upload_s=upload_s, arrived=arrived)
+            return EventStream(chunks, heartbeat_s=services.settings.heartbeat_s, upload=stack.pop_all())
         answer = await unless_disconnected(request, services.pipeline.classify(file.fileno(), options))
     return await asyncio.to_thread(_serialised, answer, upload_s=upload_s, arrived=arrived)
 
@@ -107,9 +122,15 @@ async def list_models(services: ServicesDep) -> schemas.ModelsResponse:
     return models_response(services.pipeline, services.settings)
 
 
-@router.get("/models/{name}", responses={404: _ERRORS[404]}, tags=["models"])
+@router.get(
+    "/models/{name}",
+    responses={404: _ERRORS[404], 422: {"model": schemas.ErrorEnvelope, "description": "A parameter is wrong."}},
+    tags=["models"],
+)
 async def get_model(
-    name: str, services: ServicesDep, version: Annotated[int | None, Query(ge=1)] = None
+    name: Annotated[str, Path(description="As in `GET /models`.")],
+    services: ServicesDep,
+    version: Annotated[int | None, Query(ge=1, description="The highest served if not given.")] = None,
 ) -> schemas.ModelResponse:
     """One model in full: labels, input, limits, metrics, provenance."""
     return model_response(services.pipeline, services.pipeline.find(name, version), services.settings)
@@ -123,7 +144,12 @@ async def livez() -> schemas.Health:
 
 
 @router.head("/readyz", include_in_schema=False)
-@router.get("/readyz", responses={503: {"model": schemas.Health}}, tags=["health"])
+@router.get(
+    "/readyz",
+    response_model=schemas.Health,
+    responses={503: {"model": schemas.Health, "description": "Not now; `reason` says why."}},
+    tags=["health"],
+)
 async def readyz(services: ServicesDep) -> JSONResponse:
     """Whether requests should be sent here: models loaded and warm, not shutting down."""
     reason = services.pipeline.not_ready_reason
@@ -158,4 +184,5 @@ def _options(query: schemas.ClassifyQuery, settings: Settings, arrived: float) -
         thumbnails=query.thumbnails,
         explain=query.explain,
         deadline=arrived + deadline_s,
+        segments=None if query.segments is None else SegmentLength.parse(query.segments),
     )
