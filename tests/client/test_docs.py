@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from client.support_stream import StreamingServer
 from laps_client import LapsClient, RetryPolicy, Timeouts, errors
 from laps_client.foreign import MEANINGS
-from support_server import ServerProcess
 
 ROOT = Path(__file__).parents[2]
 PAGES = {"client.md": ROOT / "docs/client.md", "README.md": ROOT / "clients/python/README.md"}
@@ -32,12 +32,12 @@ def blocks(page: Path) -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize("page", PAGES.values(), ids=PAGES.keys())
 def test_sessions_print_what_they_say(
-    page: Path, server: ServerProcess, clip: Path, monkeypatch: pytest.MonkeyPatch
+    page: Path, streaming: StreamingServer, clip: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     session = "\n".join(text for kind, text in blocks(page) if kind == "pycon")
     assert URL in session
     monkeypatch.chdir(clip.parent)
-    test = doctest.DocTestParser().get_doctest(session.replace(URL, server.url), {}, page.name, str(page), 0)
+    test = doctest.DocTestParser().get_doctest(session.replace(URL, streaming.url), {}, page.name, str(page), 0)
     assert len(test.examples) > 5
     runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS)
     said = io.StringIO()
@@ -46,13 +46,13 @@ def test_sessions_print_what_they_say(
     assert result.failed == 0, said.getvalue()
 
 
-def test_programs_print_what_they_say(server: ServerProcess, clip: Path) -> None:
+def test_programs_print_what_they_say(streaming: StreamingServer, clip: Path) -> None:
     found = blocks(PAGES["client.md"])
     programs = [(code, found[place + 1]) for place, (kind, code) in enumerate(found) if kind == "python"]
     assert programs
     for code, (kind, expected) in programs:
         assert kind == "text"
-        command = [sys.executable, "-W", "error", "-c", code.replace(URL, server.url)]
+        command = [sys.executable, "-W", "error", "-c", code.replace(URL, streaming.url)]
         done = subprocess.run(command, cwd=clip.parent, capture_output=True, text=True, check=False)
         assert (done.returncode, done.stdout, done.stderr) == (0, expected, "")
 
