@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import pytest
 
+from client.support_cli import Laps
 from client.support_stream import StreamingServer, streaming_server
 from laps_client import AsyncLapsClient, Classification, Event, LapsClient, ModelInfo, Models, Outcome, Readiness
 from support_clips import BLUE, RED, write_colour_video
@@ -109,3 +110,9 @@ def streaming(server: ServerProcess) -> Iterator[StreamingServer]:
     """Answers with events what the real server answers."""
     with streaming_server(server.url) as process:
         yield process
+
+
+@pytest.fixture
+def laps(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Laps:
+    """The command line, in this process; without a terminal."""
+    return Laps(monkeypatch, capfd)

@@ -46,10 +46,10 @@ class Accepted(Result):
 
 @dataclass(frozen=True, slots=True)
 class Decoded(Result):
-    """The video is understood; ``segments_total`` is None without segments, or where it is not known yet."""
+    """The video, or its first segment, is decoded; ``segments_total`` is None without segments."""
 
     video: VideoInfo
-    views_total: int | None
+    views_total: int
     segments_total: int | None
     warnings: tuple[str, ...]
 
@@ -77,7 +77,7 @@ class SegmentDone(Segment, Result):
     """One more segment is done, and what it is."""
 
     segments_done: int
-    segments_total: int | None
+    segments_total: int
 
 
 Event = Accepted | Decoded | Partial | SegmentDone | Classification

@@ -22,6 +22,7 @@ from laps_client.results import Classification
 
 FilePath = str | os.PathLike[str]
 P = TypeVar("P", bound=FilePath)
+P_co = TypeVar("P_co", bound=FilePath, covariant=True)
 
 ManyProgress = Callable[[P, int, int | None], object]
 
@@ -29,7 +30,7 @@ _LEAVE_S = 2.0  # what threads get to leave in after an interrupt; one that read
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome(Generic[P]):
+class Outcome(Generic[P_co]):
     """What became of one file: its result or its error.
 
     Attributes:
@@ -38,7 +39,7 @@ class Outcome(Generic[P]):
         error: a file that cannot be read is a ``BadRequest`` with code ``source_unreadable``.
     """
 
-    path: P
+    path: P_co
     result: Classification | None
     error: LapsError | None
 
