@@ -1,10 +1,11 @@
-"""A real server process on a free port, for tests that go through HTTP."""
+"""Real servers on a free port, for tests that go through HTTP: a process, or a thread around an app of the test's."""
 
 from __future__ import annotations
 
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -15,6 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
+import uvicorn
+from fastapi import FastAPI
 
 _LISTENING = re.compile(r"listening on (http://[0-9.]+:[0-9]+)")
 _START_TIMEOUT_S = 120
@@ -92,3 +95,37 @@ def running_server(
         if process.poll() is None:
             process.kill()
         process.wait()
+
+
+@contextmanager
+def served(app: FastAPI, *, send_buffer: int | None = None) -> Iterator[str]:
+    """Serve ``app`` from a thread of this process, so that a test can look inside; yields its address.
+
+    ``send_buffer`` bounds the bytes that the system takes of an answer that nobody reads.
+    """
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        if send_buffer is not None:
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)
+        server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=5))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+        thread.start()
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        try:
+            _wait_ready(url)
+            yield url
+        finally:
+            server.should_exit = True
+            thread.join(60)
+            assert not thread.is_alive(), "the server does not stop"
+
+
+def _wait_ready(url: str) -> None:
+    deadline = time.monotonic() + _START_TIMEOUT_S
+    while time.monotonic() < deadline:
+        try:
+            if httpx.get(f"{url}/readyz").status_code == 200:
+                return
+        except httpx.TransportError:
+            pass
+        time.sleep(0.05)
+    raise AssertionError(f"{url} is not ready")

@@ -24,8 +24,16 @@ import pytest
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from laps_server.clips import ViewGrid
-from laps_server.video.extract import Extraction, ExtractOptions, MediaLimits, extract_views
+from laps_server.clips import SegmentLength, ViewGrid
+from laps_server.video.extract import (
+    Extraction,
+    ExtractOptions,
+    MediaLimits,
+    SegmentExtraction,
+    SegmentsEnd,
+    extract_segments,
+    extract_views,
+)
 
 Picture = npt.NDArray[np.uint8]
 
@@ -126,6 +134,29 @@ class Straight:
     times: list[int]
     declared: int
     duration: int | None
+    time_base: Fraction
+
+    def segments(self, length_s: Fraction) -> dict[int, tuple[int, Straight]]:
+        """Each window of time that holds a frame: its first frame's number, and the window as a video of its own.
+
+        What headers a segment would have follows from its frames, if there are headers at all.
+        """
+        groups: dict[int, list[int]] = {}
+        for number, time in enumerate(self.times):
+            groups.setdefault(int(time * self.time_base / length_s), []).append(number)
+        segments = {}
+        for index, numbers in groups.items():
+            first, last = numbers[0], numbers[-1]
+            times = [self.times[number] - self.times[first] for number in numbers]
+            known = self.declared > 0 and self.duration
+            step = Fraction(times[-1], len(times) - 1) if len(times) > 1 else Fraction(1)
+            duration = round(step * len(times)) if known else None
+            pictures = self.pictures[first : last + 1]
+            segments[index] = (
+                first,
+                Straight(pictures, times, len(times) if known else 0, duration, self.time_base),
+            )
+        return segments
 
     def clips(self, frames: int, stride: int, views: int) -> list[list[int]]:
         """Frame numbers of each temporal view, by the rule of docs/protocol.md written out naively."""
@@ -166,7 +197,7 @@ def straight(path: Path) -> Straight:
         else:
             times = [round(number * step) for number in range(len(raw))]
         pictures = [upright(frame) for frame in frames]
-        return Straight(pictures, times, stream.frames, stream.duration)
+        return Straight(pictures, times, stream.frames, stream.duration, stream.time_base or Fraction(1, av.time_base))
 
 
 def upright(frame: VideoFrame) -> Picture:
@@ -186,21 +217,49 @@ def extract(
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Extraction:
     """Run the server's extraction on a file; by default at native size, so that pixels can be compared."""
+    options = extract_options(
+        views=views, frames=frames, stride=stride, side=side, limits=limits, thumbnails=thumbnails
+    )
     descriptor = os.open(path, os.O_RDONLY)
     try:
-        options = ExtractOptions(
-            grid=ViewGrid.parse(views),
-            frames=frames,
-            stride=stride,
-            short_side=side,
-            crop_height=side,
-            crop_width=side,
-            thumbnails=thumbnails,
-            limits=limits or MediaLimits(),
-        )
         return extract_views(descriptor, options, should_stop=should_stop)
     finally:
         os.close(descriptor)
+
+
+def extract_options(
+    *,
+    views: str = "5x1",
+    frames: int = 4,
+    stride: int = 4,
+    side: int = HEIGHT,
+    limits: MediaLimits | None = None,
+    thumbnails: bool = False,
+) -> ExtractOptions:
+    """What a model of small clips wants of a video."""
+    return ExtractOptions(
+        grid=ViewGrid.parse(views),
+        frames=frames,
+        stride=stride,
+        short_side=side,
+        crop_height=side,
+        crop_width=side,
+        thumbnails=thumbnails,
+        limits=limits or MediaLimits(),
+    )
+
+
+def cut(
+    path: Path, length: str, options: ExtractOptions, *, should_stop: Callable[[], bool] = lambda: False
+) -> tuple[list[SegmentExtraction], tuple[str, ...]]:
+    """All segments of a file, and the warnings about the whole of it."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        *found, end = extract_segments(descriptor, options, SegmentLength.parse(length), should_stop=should_stop)
+    finally:
+        os.close(descriptor)
+    assert isinstance(end, SegmentsEnd)
+    return [item for item in found if isinstance(item, SegmentExtraction)], end.video_warnings
 
 
 def sampled_numbers(extraction: Extraction) -> list[list[int]]:
@@ -227,6 +286,27 @@ def assert_same_as_straight(
             assert batch.frames[position].index in (number, None)
             assert batch.frames[position].pts == reference.times[number]
     return extraction
+
+
+def assert_segments_same_as_straight(
+    path: Path, length: str, *, views: int = 3, frames: int = 4, stride: int = 4
+) -> tuple[list[SegmentExtraction], tuple[str, ...]]:
+    """Cut a file and compare each segment with a straight decode: windows, indices, times and every pixel."""
+    reference = straight(path)
+    side = min(reference.pictures[0].shape[:2])
+    segments, warnings = cut(path, length, extract_options(views=f"{views}x1", frames=frames, stride=stride, side=side))
+    expected = reference.segments(SegmentLength.parse(length).seconds)
+    assert [segment.segment.index for segment in segments] == list(expected)
+    for segment, (first, alone) in zip(segments, expected.values(), strict=True):
+        assert segment.total == len(expected)
+        assert segment.segment.frames == range(first, first + len(alone.pictures))
+        batch = segment.extraction.batch
+        for clip, wanted in zip(batch.clip_frames, alone.clips(frames, stride, views), strict=True):
+            for position, number in zip(clip, wanted, strict=True):
+                np.testing.assert_array_equal(batch.pixels[position], alone.pictures[number])
+                assert batch.frames[position].index == first + number
+                assert batch.frames[position].pts == reference.times[first + number]
+    return segments, warnings
 
 
 def patch_bytes(path: Path, old: bytes, new: bytes, *, occurrence: int = 0) -> None:

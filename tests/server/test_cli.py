@@ -8,10 +8,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import httpx
 import pytest
 
 from support_clips import BLUE, GREEN, RED, write_colour_video
 from support_models import write_model
+from support_server import running_server
 
 
 def run(*arguments: str | Path, **env: str) -> subprocess.CompletedProcess[str]:
@@ -76,6 +78,28 @@ def test_jsonl_has_a_line_for_every_file_and_the_failed_one_says_why(repository:
         assert len(answers[name]["frames"]["scores"]) == len(answers[name]["frames"]["time_s"])
 
 
+def test_segments_are_answered_with_the_body_that_http_has(repository: Path, tmp_path: Path) -> None:
+    film = write_colour_video(tmp_path / "film.mp4", [RED] * 10 + [GREEN] * 10 + [BLUE] * 5)
+    options: list[str | Path] = ["--views", "1x1", "--frames", "--model-repository", repository]
+    done = run("classify", film, "--segments", "1s", "--jsonl", *options)
+    assert done.returncode == 0, done.stderr
+    answer = json.loads(done.stdout)
+    assert [item["predictions"][0]["label"] for item in answer["segments"]] == ["red", "green", "blue"]
+    assert answer["timeline"]["end_s"] == [1.0, 2.0, 2.5]
+    with running_server(repository) as server:
+        params = {"segments": "1s", "views": "1x1"}
+        body = httpx.post(f"{server.url}/classify", params=params, content=film.read_bytes(), timeout=60).json()
+    for changing in ("request_id", "path", "timings_ms"):
+        answer.pop(changing, None)
+        body.pop(changing, None)
+    assert answer == body
+    table = run("classify", film, "--segments", "1s", *options)
+    assert "film.mp4" in table.stdout
+    refused = run("classify", film, "--segments", "1s", "--json", *options, LAPS_MAX_SEGMENTS="2")
+    assert refused.returncode == 1
+    assert "segments=1.201s" in json.loads(refused.stdout)[0]["error"]["hint"]
+
+
 def test_json_is_one_array_in_the_order_given(repository: Path, videos: Path) -> None:
     files = [videos / "deeper" / "green.mkv", videos / "red.mp4", videos / "deeper" / "blue.avi"]
     done = run("classify", *files, "--json", "--model-repository", repository)
@@ -91,6 +115,7 @@ def test_json_is_one_array_in_the_order_given(repository: Path, videos: Path) ->
         (["classify", "{videos}", "--model", "none"], "served models: colours"),
         (["classify", "{videos}", "--views", "3"], "5x3"),
         (["classify", "{videos}", "--top-k", "9"], "1 to 4"),
+        (["classify", "{videos}", "--segments", "10"], "10s"),
         (["classify", "{videos}", "--json", "--jsonl"], "choose one"),
         (["serve", "--port", "99999"], "port"),
         (["serve", "--log-level", "loud"], "log_level"),

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from laps_server.clips import ViewGrid
+from laps_server.clips import SegmentLength, ViewGrid
 from laps_server.errors import ClientClosed, ShuttingDown
 from laps_server.video import worker
-from laps_server.video.extract import Extraction, ExtractOptions, extract_views
+from laps_server.video.extract import Extraction, ExtractOptions, SegmentExtraction, SegmentsEnd, extract_views
 from laps_server.video.worker import DecodePool
 from support_clips import RED, write_colour_video
 
@@ -107,6 +107,57 @@ async def test_a_decode_cancelled_in_the_queue_never_starts(blocking: Blocking, 
     blocking.release.set()
     await running
     assert not blocking.started.is_set()
+
+
+async def test_segments_come_when_they_are_asked_for_and_leave_nothing_open(pool: DecodePool, file: int) -> None:
+    before = open_descriptors()
+    length = SegmentLength.parse("1s")
+    steps = [step async for step in pool.extract_segments(file, OPTIONS, length)]
+    assert [type(step) for step in steps] == [SegmentExtraction, SegmentsEnd]
+    assert open_descriptors() == before
+    early = pool.extract_segments(file, OPTIONS, length)
+    await anext(early)
+    assert open_descriptors() == before + 1
+    await early.aclose()
+    assert open_descriptors() == before
+
+
+async def test_segments_that_wait_for_a_thread_do_not_hold_one(blocking: Blocking, pool: DecodePool, file: int) -> None:
+    steps = pool.extract_segments(file, OPTIONS, SegmentLength.parse("1s"))
+    await anext(steps)
+    job = asyncio.create_task(pool.extract(file, OPTIONS))
+    await until(blocking.started.is_set)  # on the only thread
+    following = asyncio.ensure_future(anext(steps))
+    await asyncio.sleep(0.05)
+    assert not following.done()
+    blocking.release.set()
+    await job
+    assert isinstance(await following, SegmentsEnd)
+    await steps.aclose()
+
+
+async def test_a_segment_that_is_being_decoded_is_told_to_stop(
+    pool: DecodePool, file: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started, stopped = threading.Event(), threading.Event()
+
+    def endless(*_: object, should_stop: Callable[[], bool]) -> Iterator[SegmentsEnd]:
+        yield from ()
+        started.set()
+        while not should_stop():
+            time.sleep(0.005)
+        stopped.set()
+        raise ClientClosed("told to stop")
+
+    monkeypatch.setattr(worker, "extract_segments", endless)
+    before = open_descriptors()
+    job = asyncio.ensure_future(anext(pool.extract_segments(file, OPTIONS, SegmentLength.parse("1s"))))
+    await until(started.is_set)
+    job.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await job
+    await until(stopped.is_set)
+    await until(lambda: open_descriptors() == before)
 
 
 async def test_closing_stops_what_runs_and_tells_what_waits(blocking: Blocking, file: int) -> None:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import AsyncGenerator, Iterator
-from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -25,38 +23,11 @@ from laps_server.errors import (
     VersionNotFound,
 )
 from laps_server.events import Classification, ClassifyOptions, Decoded, Partial
-from laps_server.pipeline import Pipeline, ServedModel
-from laps_server.repository import discover
 from laps_server.runtime import build_pipeline
-from laps_server.scheduler import Scheduler
 from laps_server.settings import Settings
-from laps_server.video.extract import MediaLimits
-from laps_server.video.worker import DecodePool
 from support_clips import BLUE, GREEN, RED, write_colour_video
 from support_models import colour_graph, write_model
-
-
-@contextmanager
-def opened(path: Path) -> Iterator[int]:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
-
-
-async def classify(pipeline: Pipeline, path: Path, options: ClassifyOptions | None = None) -> Classification:
-    with opened(path) as descriptor:
-        return await pipeline.classify(descriptor, options or ClassifyOptions())
-
-
-@asynccontextmanager
-async def started(pipeline: Pipeline) -> AsyncGenerator[Pipeline, None]:
-    await pipeline.start()
-    try:
-        yield pipeline
-    finally:
-        await pipeline.close()
+from support_pipeline import classify, fake_pipeline, opened, started
 
 
 @pytest.fixture
@@ -80,18 +51,6 @@ def red_then_blue(tmp_path: Path) -> Path:
 @pytest.fixture
 def green(tmp_path: Path) -> Path:
     return write_colour_video(tmp_path / "green.mkv", [GREEN] * 20)
-
-
-def fake_pipeline(repository: Path, engine: FakeEngine) -> Pipeline:
-    files = discover(repository, versions="latest")[0]
-    scheduler = Scheduler(engine, batch_sizes=(1, 2, 4, 8), max_queued_views=64)
-    return Pipeline(
-        (ServedModel(files, scheduler),),
-        decode_pool=DecodePool(2),
-        default_model=None,
-        decode_threads=1,
-        limits=MediaLimits(),
-    )
 
 
 async def test_a_video_gets_its_colour_and_each_frame_its_own(settings: Settings, red_then_blue: Path) -> None:

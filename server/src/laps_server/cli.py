@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from rich.console import Console
 
 from laps_server import __version__
-from laps_server.clips import ViewGrid
+from laps_server.clips import SegmentLength, ViewGrid
 from laps_server.errors import LapsError
 from laps_server.events import ClassifyOptions
 from laps_server.logs import configure_logging
@@ -78,6 +78,12 @@ def classify(
     views: Annotated[str | None, typer.Option(help="As 5x3, 10x3 or 1x1.", show_default=False)] = None,
     top_k: Annotated[int | None, typer.Option(help="Number of labels; 5 if not given.", show_default=False)] = None,
     frames: Annotated[bool, typer.Option(help="Per-frame scores in JSON output.")] = False,
+    segments: Annotated[
+        str | None,
+        typer.Option(
+            help="Classify window by window, as 10s, 1.5m or 1h; each of them is in JSON output.", show_default=False
+        ),
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="One JSON array of all answers.")] = False,
     jsonl: Annotated[bool, typer.Option("--jsonl", help="One JSON object a line, as files finish.")] = False,
     concurrency: Annotated[int, typer.Option(min=1, help="Files in flight at once; their views share batches.")] = 4,
@@ -96,6 +102,7 @@ def classify(
         top_k=top_k,
         views=None if views is None else ViewGrid.parse(views),
         frames=frames,
+        segments=None if segments is None else SegmentLength.parse(segments),
     )
     failed = asyncio.run(classify_files(settings, paths, options, output=output, concurrency=concurrency))
     raise typer.Exit(1 if failed else 0)

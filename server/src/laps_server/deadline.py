@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from laps_server.errors import DeadlineExceeded
 
 HINT_WORK = "ask for fewer views, as in views=1x1, or for a longer deadline_ms"
+HINT_SEGMENTS = "ask for longer segments, for fewer views, as in views=1x1, or for a longer deadline_ms"
 HINT_UPLOAD = "a deadline counts from the request's arrival: ask for a longer deadline_ms, or send a smaller file"
 
 

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from laps_server.clips import CropBox, Float32Array, FrameScores, SampledFrame, ScoredLabel, VideoInfo, ViewGrid
+from laps_server.clips import (
+    CropBox,
+    Float32Array,
+    FrameScores,
+    SampledFrame,
+    ScoredLabel,
+    SegmentLength,
+    VideoInfo,
+    ViewGrid,
+)
 
 DEFAULT_TOP_K = 5
 
@@ -14,7 +23,7 @@ class ClassifyOptions:
     """What a request asks for; None stands for the model's or the server's default.
 
     ``top_k`` of None is :data:`DEFAULT_TOP_K`, or all labels where there are fewer. ``deadline`` is a point of
-    ``time.monotonic()``, so that it can have begun with the upload.
+    ``time.monotonic()``, so that it can have begun with the upload. ``segments`` asks for the video window by window.
     """
 
     model: str | None = None
@@ -25,6 +34,7 @@ class ClassifyOptions:
     thumbnails: bool = False
     explain: bool = False
     deadline: float | None = None
+    segments: SegmentLength | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +57,46 @@ class ReplayView:
 
 
 @dataclass(frozen=True, slots=True)
+class SegmentAnswer:
+    """What one segment shows, from ``start_s`` to ``end_s`` of the video.
+
+    ``frames`` and ``sampled`` are on the video's own time axis; ``thumbnails`` holds a JPEG for each of ``sampled``,
+    or nothing.
+    """
+
+    index: int
+    start_s: float
+    end_s: float
+    predictions: tuple[ScoredLabel, ...]
+    frames: FrameScores | None
+    grid: ViewGrid
+    views_used: int
+    warnings: tuple[str, ...]
+    sampled: tuple[SampledFrame, ...]
+    thumbnails: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """The overall labels over time: ``scores`` ``[S, len(labels)]``, one row for each segment."""
+
+    labels: tuple[str, ...]
+    start_s: tuple[float, ...]
+    end_s: tuple[float, ...]
+    scores: Float32Array
+
+    def __post_init__(self) -> None:
+        if not len(self.start_s) == len(self.end_s) == len(self.scores) or self.scores.shape[1:] != (len(self.labels),):
+            raise ValueError(f"scores {self.scores.shape} for {len(self.start_s)} segments, {len(self.labels)} labels")
+
+
+@dataclass(frozen=True, slots=True)
 class Decoded:
-    """The video is decoded and its views are in line."""
+    """The video, or the first of its ``segments_total`` segments, is decoded and its views are in line."""
 
     video: VideoInfo
     views_total: int
+    segments_total: int | None
     warnings: tuple[str, ...]
 
 
@@ -65,8 +110,20 @@ class Partial:
 
 
 @dataclass(frozen=True, slots=True)
+class SegmentDone:
+    """One more segment is done."""
+
+    segments_done: int
+    segments_total: int
+    segment: SegmentAnswer
+
+
+@dataclass(frozen=True, slots=True)
 class Classification:
-    """The whole answer. ``logits`` ``[K]`` and ``view_logits`` ``[V, T, K]`` are before temperature."""
+    """The whole answer. ``logits`` ``[K]`` and ``view_logits`` ``[V, T, K]`` are before temperature.
+
+    Of a video in segments, ``segments`` and ``timeline`` are set, and no view's logits are kept.
+    """
 
     model: str
     version: int
@@ -82,6 +139,8 @@ class Classification:
     replay: tuple[ReplayView, ...]
     logits: Float32Array
     view_logits: Float32Array
+    segments: tuple[SegmentAnswer, ...] | None = None
+    timeline: Timeline | None = None
 
 
-Event = Decoded | Partial | Classification
+Event = Decoded | Partial | SegmentDone | Classification

@@ -1,13 +1,20 @@
 """One request's way: decode and sample, schedule its views, aggregate what comes back.
 
 :meth:`Pipeline.events` yields what is known as soon as it is known (the video's facts, then one event for every
-view that finishes, then the whole answer); :meth:`Pipeline.classify` is the same way without the stops. No web
-import: the HTTP front, the command line and tests all stand on this.
+view or segment that finishes, then the whole answer); :meth:`Pipeline.classify` is the same way without the stops. No
+web import: the HTTP front, the command line and tests all stand on this.
+
+A video in segments takes the way once for each of them. While one is classified the next is decoded, and no further,
+so that pictures of two exist at most; its views get in line when those of the one before are done::
+
+    decode     |  0  |  1  |     |  2  |     |  3  |
+    infer            |     0     |     1     |     2     |     3     |
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -15,16 +22,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from laps_server.aggregate import Float64Array, clip_logits, frame_logits, probabilities, rank, video_logits
-from laps_server.clips import (
-    Float32Array,
-    FrameBatch,
-    FrameScores,
-    ScoredLabel,
-    UInt8Array,
-    ViewGrid,
-)
-from laps_server.deadline import within
+from laps_server.aggregate import clip_logits
+from laps_server.answer import SegmentSum, model_warnings, ranking, whole_answer
+from laps_server.clips import Float32Array, FrameBatch, SegmentLength, UInt8Array, ViewGrid
+from laps_server.deadline import HINT_SEGMENTS, HINT_WORK, within
 from laps_server.errors import (
     BadParameter,
     ModelNotFound,
@@ -33,19 +34,18 @@ from laps_server.errors import (
     VersionNotFound,
 )
 from laps_server.events import (
-    DEFAULT_TOP_K,
     Classification,
     ClassifyOptions,
     Decoded,
     Event,
     Partial,
-    ReplayView,
+    SegmentDone,
     StageTimes,
 )
 from laps_server.repository import ModelFiles
-from laps_server.scheduler import Scheduler
-from laps_server.video.extract import Extraction, ExtractOptions, MediaLimits
-from laps_server.video.preprocess import assemble_clip, view_boxes
+from laps_server.scheduler import Scheduler, ViewResult
+from laps_server.video.extract import ExtractOptions, MediaLimits, SegmentExtraction, SegmentsEnd
+from laps_server.video.preprocess import assemble_clip
 from laps_server.video.worker import DecodePool
 
 
@@ -171,6 +171,8 @@ class Pipeline:
                 f"top_k {options.top_k} is out of range",
                 hint=f"model {model.files.name!r} takes 1 to {classes}",
             )
+        if options.segments is not None and options.explain:
+            raise BadParameter("explain is not given for segments", hint="explain one segment's file")
         return model, options.views or model.files.manifest.grid
 
     async def classify(self, file: int, options: ClassifyOptions) -> Classification:
@@ -186,6 +188,7 @@ class Pipeline:
     ) -> AsyncGenerator[Event, None]:
         """Yield :class:`Decoded`, a :class:`Partial` for every view, and last the :class:`Classification`.
 
+        Where segments are asked for, a :class:`SegmentDone` for each of them takes the place of the views' events.
         Closing the generator early stops the work at its next stage and takes waiting views out of the line.
 
         Args:
@@ -200,40 +203,79 @@ class Pipeline:
         """
         self._check_ready()
         model, grid = self.resolve(options)
+        if options.segments is None:
+            events = self._whole(model, grid, file, options, partials=partials)
+        else:
+            events = self._in_segments(model, grid, file, options, options.segments)
+        async with aclosing(events):
+            async for event in events:
+                yield event
+
+    async def _whole(
+        self, model: ServedModel, grid: ViewGrid, file: int, options: ClassifyOptions, *, partials: bool
+    ) -> AsyncGenerator[Event, None]:
         began = time.monotonic()
         async with within(options.deadline):
             extraction = await self._decode_pool.extract(file, self._extract_options(model, grid, options))
-        decode_s = time.monotonic() - began
-        warnings = extraction.warnings + _model_warnings(model)
-        yield Decoded(extraction.info, grid.total, warnings)
+        clock = _Clock(decode_s=time.monotonic() - began)
+        warnings = extraction.warnings + model_warnings(model.files)
+        yield Decoded(extraction.info, grid.total, None, warnings)
 
-        views = _Views(extraction.batch)
-        submission = model.scheduler.submit(views)
         rows: dict[int, Float32Array] = {}
         running_sum = np.zeros(len(model.files.labels))  # [K], so that a running ranking costs the same for each view
-        queue_s, infer_s = float("inf"), 0.0
-        async with aclosing(submission.results()) as results:
-            while len(rows) < len(views):
-                async with within(options.deadline):
-                    result = await anext(results)
+        async with aclosing(clock.noting(_results(model, extraction.batch, options.deadline))) as results:
+            async for result in results:
                 rows[result.view] = result.logits
-                queue_s = min(queue_s, result.queued_s)
-                infer_s += result.infer_s
                 if partials:
                     running_sum += clip_logits(result.logits[None])[0]
-                    yield Partial(len(rows), len(views), _ranking(model, running_sum / len(rows), options.top_k))
+                    so_far = ranking(model.files, running_sum / len(rows), options.top_k)
+                    yield Partial(len(rows), grid.total, so_far)
 
-        view_logits = np.stack([rows[view] for view in range(len(views))])
         yield await asyncio.to_thread(
-            _answer,
-            model=model,
+            whole_answer,
+            model=model.files,
             grid=grid,
             extraction=extraction,
             options=options,
-            view_logits=view_logits,
+            view_logits=_in_order(rows),
             warnings=warnings,
-            times=StageTimes(decode_s, queue_s, infer_s),
+            times=clock.times(),
         )
+
+    async def _in_segments(
+        self, model: ServedModel, grid: ViewGrid, file: int, options: ClassifyOptions, length: SegmentLength
+    ) -> AsyncGenerator[Event, None]:
+        clock, total = _Clock(), SegmentSum(model.files, grid, options)
+        about_model = model_warnings(model.files)
+        steps = self._decode_pool.extract_segments(file, self._extract_options(model, grid, options), length)
+
+        async def decode_next() -> SegmentExtraction | SegmentsEnd:
+            began = time.monotonic()
+            async with within(options.deadline, hint=HINT_SEGMENTS):
+                step = await anext(steps)
+            clock.decode_s += time.monotonic() - began
+            return step
+
+        ahead = asyncio.create_task(decode_next())
+        try:
+            step, done = await ahead, 0
+            if isinstance(step, SegmentExtraction):
+                total.check_size(step.total)
+                views = grid.total * step.total
+                yield Decoded(step.extraction.info, views, step.total, step.video_warnings + about_model)
+            while isinstance(step, SegmentExtraction):
+                ahead = asyncio.create_task(decode_next())
+                results = _results(model, step.extraction.batch, options.deadline, hint=HINT_SEGMENTS)
+                rows = {result.view: result.logits async for result in clock.noting(results)}
+                answer = await asyncio.to_thread(total.add, step, _in_order(rows))
+                done += 1
+                yield SegmentDone(done, step.total, answer)
+                step = await ahead
+        finally:
+            ahead.cancel()
+            await asyncio.gather(ahead, return_exceptions=True)
+            await steps.aclose()
+        yield await asyncio.to_thread(total.answer, clock.times(), step.video_warnings + about_model)
 
     def _check_ready(self) -> None:
         if not self._ready:
@@ -274,72 +316,37 @@ class _Views:
         assemble_clip(self._batch, view, out)
 
 
-def _model_warnings(model: ServedModel) -> tuple[str, ...]:
-    if model.files.manifest.untrained:
-        return (f"model {model.files.name!r} is untrained: its weights are random and its labels mean nothing",)
-    return ()
+@dataclass(slots=True)
+class _Clock:
+    """Collects the seconds of each stage."""
+
+    decode_s: float = 0.0
+    queue_s: float = math.inf
+    infer_s: float = 0.0
+
+    async def noting(self, results: AsyncGenerator[ViewResult, None]) -> AsyncGenerator[ViewResult, None]:
+        async with aclosing(results):
+            async for result in results:
+                self.queue_s = min(self.queue_s, result.queued_s)
+                self.infer_s += result.infer_s
+                yield result
+
+    def times(self) -> StageTimes:
+        return StageTimes(self.decode_s, self.queue_s, self.infer_s)
 
 
-def _ranking(model: ServedModel, logits: Float64Array, top_k: int | None) -> tuple[ScoredLabel, ...]:
-    manifest = model.files.manifest
-    scores = probabilities(logits, activation=manifest.activation, temperature=manifest.temperature)
-    return rank(scores, model.files.labels, top_k or DEFAULT_TOP_K)
+async def _results(
+    model: ServedModel, batch: FrameBatch, deadline: float | None, *, hint: str = HINT_WORK
+) -> AsyncGenerator[ViewResult, None]:
+    """Submit the views of ``batch`` and yield each one's result; closing this early takes them out of the line."""
+    views = _Views(batch)
+    async with aclosing(model.scheduler.submit(views).results()) as results:
+        for _ in range(len(views)):
+            async with within(deadline, hint=hint):
+                result = await anext(results)
+            yield result
 
 
-def _answer(
-    *,
-    model: ServedModel,
-    grid: ViewGrid,
-    extraction: Extraction,
-    options: ClassifyOptions,
-    view_logits: Float32Array,
-    warnings: tuple[str, ...],
-    times: StageTimes,
-) -> Classification:
-    logits = video_logits(view_logits)
-    predictions = _ranking(model, logits, options.top_k)
-    wants_frames = options.frames and model.files.manifest.output.kind == "per_frame"
-    return Classification(
-        model=model.files.name,
-        version=model.files.version,
-        predictions=predictions,
-        frames=_frame_scores(model, extraction.batch, view_logits, predictions) if wants_frames else None,
-        grid=grid,
-        views_used=len(view_logits),
-        video=extraction.info,
-        times=times,
-        warnings=warnings,
-        sampled=extraction.batch.frames,
-        thumbnails=extraction.thumbnails,
-        replay=_replay(extraction.batch) if options.explain else (),
-        logits=logits.astype(np.float32),
-        view_logits=view_logits,
-    )
-
-
-def _frame_scores(
-    model: ServedModel, batch: FrameBatch, view_logits: Float32Array, predictions: tuple[ScoredLabel, ...]
-) -> FrameScores:
-    manifest = model.files.manifest
-    logits = frame_logits(
-        view_logits, batch.clip_frames, spatial_views=batch.grid.spatial, frame_count=len(batch.frames)
-    )
-    scores = probabilities(logits, activation=manifest.activation, temperature=manifest.temperature)  # [F, K]
-    columns = [prediction.index for prediction in predictions]
-    return FrameScores(
-        frames=batch.frames,
-        labels=tuple(prediction.label for prediction in predictions),
-        scores=scores[:, columns].astype(np.float32),
-    )
-
-
-def _replay(batch: FrameBatch) -> tuple[ReplayView, ...]:
-    return tuple(
-        ReplayView(
-            temporal=view // batch.grid.spatial,
-            spatial=view % batch.grid.spatial,
-            frames=tuple(batch.frames[place] for place in batch.clip_frames[view // batch.grid.spatial]),
-            boxes=tuple(view_boxes(batch, view)),
-        )
-        for view in range(batch.grid.total)
-    )
+def _in_order(rows: dict[int, Float32Array]) -> Float32Array:
+    """Logits by view -> ``[V, T, K]`` or ``[V, K]``."""
+    return np.stack([rows[view] for view in range(len(rows))])

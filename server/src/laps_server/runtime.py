@@ -39,7 +39,7 @@ def build_pipeline(settings: Settings) -> Pipeline:
         decode_pool=DecodePool(settings.decode_workers),
         default_model=settings.default_model,
         decode_threads=settings.decode_threads,
-        limits=MediaLimits(max_pixels=settings.max_pixels),
+        limits=MediaLimits(max_pixels=settings.max_pixels, max_segments=settings.max_segments),
     )
 
 

@@ -62,6 +62,9 @@ class Settings(BaseSettings):
         ge=64,
         description="Most pixels of a frame (7680 x 4320); larger is 422 resolution_too_large.",
     )
+    max_segments: int = Field(
+        2000, ge=1, le=100_000, description="Most windows that segments=… may cut a video into; more is 422."
+    )
 
     max_upload_bytes: int = Field(512 * 2**20, ge=1, description="Largest upload, in bytes.")
     upload_dir: Path | None = Field(None, description="Folder of uploads in progress; the system's if not set.")
@@ -76,6 +79,9 @@ class Settings(BaseSettings):
         300.0, gt=0, le=86_400, description="Deadline of a request that names none, in seconds from its arrival."
     )
     max_deadline_s: float = Field(1800.0, gt=0, le=86_400, description="Longest deadline that a request may ask for.")
+    heartbeat_s: float = Field(
+        10.0, gt=0, le=3600, description="Seconds without an event after which a stream of events says heartbeat."
+    )
     drain_timeout_s: float = Field(
         60.0, ge=0, le=86_400, description="Seconds that requests in flight get to finish after SIGTERM."
     )

@@ -321,6 +321,7 @@ def test_health_and_the_openapi_page(client: httpx.Client) -> None:
         "deadline_ms",
         "thumbnails",
         "explain",
+        "segments",
     }
     assert client.get("/docs").status_code == 200
 

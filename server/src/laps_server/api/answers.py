@@ -3,10 +3,29 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 from laps_server.api import schemas
-from laps_server.clips import MAX_TEMPORAL_VIEWS, SPATIAL_VIEWS, FrameScores
-from laps_server.events import Classification, ReplayView
+from laps_server.clips import (
+    MAX_TEMPORAL_VIEWS,
+    SPATIAL_VIEWS,
+    FrameScores,
+    SampledFrame,
+    ScoredLabel,
+    SegmentLength,
+    VideoInfo,
+    ViewGrid,
+)
+from laps_server.events import (
+    Classification,
+    Decoded,
+    Partial,
+    ReplayView,
+    SegmentAnswer,
+    SegmentDone,
+    Timeline,
+)
 from laps_server.pipeline import Pipeline, ServedModel
 from laps_server.settings import Settings
 
@@ -16,26 +35,14 @@ _MS = 1000.0
 def classify_response(
     answer: Classification, *, request_id: str, upload_s: float, total_s: float
 ) -> schemas.ClassifyResponse:
-    """The answer of ``POST /classify``; thumbnails and explain only where they were asked for."""
+    """The answer of ``POST /classify``; thumbnails, explain and segments only where they were asked for."""
     return schemas.ClassifyResponse(
         request_id=request_id,
         model=schemas.ModelRef(name=answer.model, version=answer.version),
-        predictions=[
-            schemas.PredictionBody(label=item.label, index=item.index, score=item.score) for item in answer.predictions
-        ],
+        predictions=_predictions(answer.predictions),
         frames=_frames(answer.frames) if answer.frames is not None else None,
-        views=schemas.ViewsBody(temporal=answer.grid.temporal, spatial=answer.grid.spatial, used=answer.views_used),
-        video=schemas.VideoBody(
-            container=answer.video.container,
-            codec=answer.video.codec,
-            width=answer.video.width,
-            height=answer.video.height,
-            fps=answer.video.fps,
-            duration_s=answer.video.duration_s,
-            frame_count=answer.video.frame_count,
-            rotation=answer.video.rotation,
-            sample_aspect_ratio=answer.video.sample_aspect_ratio,
-        ),
+        views=_views(answer.grid, answer.views_used),
+        video=_video(answer.video),
         timings_ms=schemas.TimingsBody(
             upload=round(upload_s * _MS, 1),
             decode=round(answer.times.decode_s * _MS, 1),
@@ -44,13 +51,49 @@ def classify_response(
             total=round(total_s * _MS, 1),
         ),
         warnings=list(answer.warnings),
-        thumbnails=[
-            schemas.ThumbnailBody(index=frame.index, time_s=frame.time_s, jpeg=base64.b64encode(jpeg).decode("ascii"))
-            for frame, jpeg in zip(answer.sampled, answer.thumbnails, strict=True)
-        ]
-        if answer.thumbnails
-        else None,
+        thumbnails=_thumbnails(answer.sampled, answer.thumbnails),
         explain=[_replay_view(view) for view in answer.replay] or None,
+        segments=[schemas.SegmentBody(**_segment(segment)) for segment in answer.segments]
+        if answer.segments is not None
+        else None,
+        timeline=_timeline(answer.timeline) if answer.timeline is not None else None,
+    )
+
+
+def accepted_event(
+    model: ServedModel, grid: ViewGrid, length: SegmentLength | None, *, request_id: str, upload_bytes: int
+) -> schemas.AcceptedEvent:
+    """What is known of a request once its upload is complete."""
+    return schemas.AcceptedEvent(
+        request_id=request_id,
+        model=schemas.ModelRef(name=model.files.name, version=model.files.version),
+        views=schemas.GridBody(temporal=grid.temporal, spatial=grid.spatial),
+        upload_bytes=upload_bytes,
+        segment_s=None if length is None else float(length.seconds),
+    )
+
+
+def decoded_event(event: Decoded) -> schemas.DecodedEvent:
+    """The video's facts."""
+    return schemas.DecodedEvent(
+        video=_video(event.video),
+        views_total=event.views_total,
+        segments_total=event.segments_total,
+        warnings=list(event.warnings),
+    )
+
+
+def partial_event(event: Partial) -> schemas.PartialEvent:
+    """The ranking so far."""
+    return schemas.PartialEvent(
+        predictions=_predictions(event.predictions), views_done=event.views_done, views_total=event.views_total
+    )
+
+
+def segment_event(event: SegmentDone) -> schemas.SegmentEvent:
+    """One segment's answer, as it is in the whole one too."""
+    return schemas.SegmentEvent(
+        **_segment(event.segment), segments_done=event.segments_done, segments_total=event.segments_total
     )
 
 
@@ -108,6 +151,60 @@ def model_response(pipeline: Pipeline, model: ServedModel, settings: Settings) -
     )
 
 
+def _predictions(ranking: Iterable[ScoredLabel]) -> list[schemas.PredictionBody]:
+    return [schemas.PredictionBody(label=item.label, index=item.index, score=item.score) for item in ranking]
+
+
+def _views(grid: ViewGrid, used: int) -> schemas.ViewsBody:
+    return schemas.ViewsBody(temporal=grid.temporal, spatial=grid.spatial, used=used)
+
+
+def _video(video: VideoInfo) -> schemas.VideoBody:
+    return schemas.VideoBody(
+        container=video.container,
+        codec=video.codec,
+        width=video.width,
+        height=video.height,
+        fps=video.fps,
+        duration_s=video.duration_s,
+        frame_count=video.frame_count,
+        rotation=video.rotation,
+        sample_aspect_ratio=video.sample_aspect_ratio,
+    )
+
+
+def _segment(segment: SegmentAnswer) -> dict[str, Any]:
+    """The fields of a :class:`~laps_server.api.schemas.SegmentBody`."""
+    return {
+        "index": segment.index,
+        "start_s": segment.start_s,
+        "end_s": segment.end_s,
+        "predictions": _predictions(segment.predictions),
+        "frames": _frames(segment.frames) if segment.frames is not None else None,
+        "views": _views(segment.grid, segment.views_used),
+        "thumbnails": _thumbnails(segment.sampled, segment.thumbnails),
+        "warnings": list(segment.warnings),
+    }
+
+
+def _timeline(timeline: Timeline) -> schemas.TimelineBody:
+    return schemas.TimelineBody(
+        labels=list(timeline.labels),
+        start_s=list(timeline.start_s),
+        end_s=list(timeline.end_s),
+        scores=timeline.scores.tolist(),
+    )
+
+
+def _thumbnails(frames: Sequence[SampledFrame], jpegs: Sequence[bytes]) -> list[schemas.ThumbnailBody] | None:
+    if not jpegs:
+        return None
+    return [
+        schemas.ThumbnailBody(index=frame.index, time_s=frame.time_s, jpeg=base64.b64encode(jpeg).decode("ascii"))
+        for frame, jpeg in zip(frames, jpegs, strict=True)
+    ]
+
+
 def _frames(scores: FrameScores) -> schemas.FramesBody:
     return schemas.FramesBody(
         index=[frame.index for frame in scores.frames],
@@ -139,6 +236,7 @@ def _limits(settings: Settings) -> schemas.LimitsBody:
         max_pixels=settings.max_pixels,
         max_temporal_views=MAX_TEMPORAL_VIEWS,
         spatial_views=list(SPATIAL_VIEWS),
+        max_segments=settings.max_segments,
         max_requests=settings.max_requests,
         upload_idle_timeout_ms=int(settings.upload_idle_timeout_s * _MS),
         default_deadline_ms=int(settings.default_deadline_s * _MS),

@@ -10,7 +10,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from laps_server.api.request_id import current_request_id
-from laps_server.api.schemas import ClassifyQuery, ErrorBody, ErrorEnvelope
+from laps_server.api.schemas import ClassifyQuery, ErrorBody, ErrorEnvelope, ErrorEvent
 from laps_server.errors import (
     BadParameter,
     BadRequest,
@@ -66,6 +66,15 @@ def respond(error: LapsError) -> JSONResponse:
     return _envelope(STATUS[error.code], error.code, error.message, error.hint, headers)
 
 
+def error_event(failure: Exception) -> ErrorEvent:
+    """The same inside a stream of events, whose status is long sent; defects are logged and not told."""
+    error = failure if isinstance(failure, LapsError) else _defect()
+    if STATUS[error.code] == 500:
+        _LOG.error("request failed", exc_info=failure)
+    body = _body(error.code, error.message, error.hint)
+    return ErrorEvent(error=body, status=STATUS[error.code], retry_after_s=RETRY_AFTER_S.get(error.code))
+
+
 def install(app: FastAPI) -> None:
     """Make every way to fail end in the envelope."""
     app.add_exception_handler(LapsError, _on_laps_error)
@@ -75,7 +84,11 @@ def install(app: FastAPI) -> None:
 
 def internal_error() -> JSONResponse:
     """The answer to a defect: nothing of it is told but the request id."""
-    return respond(InternalError("the server failed on this request", hint="report the request_id"))
+    return respond(_defect())
+
+
+def _defect() -> InternalError:
+    return InternalError("the server failed on this request", hint="report the request_id")
 
 
 async def _on_laps_error(_request: Request, exc: Exception) -> JSONResponse:
@@ -114,5 +127,9 @@ async def _on_http_exception(_request: Request, exc: Exception) -> JSONResponse:
 
 
 def _envelope(status: int, code: str, message: str, hint: str | None, headers: dict[str, str]) -> JSONResponse:
-    body = ErrorEnvelope(error=ErrorBody(code=code, message=message, hint=hint, request_id=current_request_id()))
-    return JSONResponse(body.model_dump(), status_code=status, headers=headers)
+    envelope = ErrorEnvelope(error=_body(code, message, hint))
+    return JSONResponse(envelope.model_dump(), status_code=status, headers=headers)
+
+
+def _body(code: str, message: str, hint: str | None) -> ErrorBody:
+    return ErrorBody(code=code, message=message, hint=hint, request_id=current_request_id())

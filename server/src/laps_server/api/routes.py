@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -13,12 +14,14 @@ from fastapi.responses import JSONResponse, Response
 
 from laps_server.api import schemas
 from laps_server.api.admission import CLASSIFY_PATH
-from laps_server.api.answers import classify_response, model_response, models_response
+from laps_server.api.answers import accepted_event, classify_response, model_response, models_response
 from laps_server.api.disconnect import unless_disconnected
 from laps_server.api.errors import RETRY_AFTER_S
+from laps_server.api.negotiate import EVENT_STREAM, prefers_events
 from laps_server.api.request_id import current_request_id
+from laps_server.api.stream import EVENTS, EventStream, classification_stream
 from laps_server.api.uploads import FIELD, UploadLimits, received_upload
-from laps_server.clips import ViewGrid
+from laps_server.clips import SegmentLength, ViewGrid
 from laps_server.deadline import HINT_UPLOAD, within
 from laps_server.errors import BadParameter
 from laps_server.events import Classification, ClassifyOptions
@@ -56,6 +59,24 @@ _CLASSIFY_BODY: dict[str, Any] = {
         },
     }
 }
+_STREAM: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": f"The answer as JSON, or with `Accept: {EVENT_STREAM}` events while it is worked out.",
+        "content": {
+            EVENT_STREAM: {
+                "schema": {
+                    "type": "string",
+                    "description": "Server-Sent Events, each with one line of JSON as its data; a comment line while "
+                    "there is nothing to tell. A stream that ends without `result` or `error` was cut.\n\n"
+                    + "\n".join(
+                        f"- `{name}` ({when}): {', '.join(f'`{field}`' for field in body.model_fields)}"
+                        for name, (body, when) in EVENTS.items()
+                    ),
+                }
+            }
+        },
+    }
+}
 _ERRORS: dict[int | str, dict[str, Any]] = {
     status: {"model": schemas.ErrorEnvelope, "description": text}
     for status, text in {
@@ -74,22 +95,33 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
 @router.post(
     CLASSIFY_PATH,
     response_model=schemas.ClassifyResponse,
-    responses=_ERRORS,
+    responses=_STREAM | _ERRORS,
     openapi_extra=_CLASSIFY_BODY,
     tags=["classify"],
 )
 async def classify(
     request: Request, query: Annotated[schemas.ClassifyQuery, Query()], services: ServicesDep
 ) -> Response:
-    """Classify one video: ranked labels for all of it, scores for each sampled frame."""
+    """Classify one video: ranked labels for all of it, scores for each sampled frame or segment."""
     arrived = time.monotonic()
     _check_given_once(request)
     options = _options(query, services.settings, arrived)
-    services.pipeline.resolve(options)  # a wrong option is told before the upload is read
+    model, grid = services.pipeline.resolve(options)  # a wrong option is told before the upload is read
     async with AsyncExitStack() as stack:
         async with within(options.deadline, hint=HINT_UPLOAD):
             file = await stack.enter_async_context(received_upload(request, services.uploads))
         upload_s = time.monotonic() - arrived
+        if prefers_events(",".join(request.headers.getlist("accept"))):
+            accepted = accepted_event(
+                model,
+                grid,
+                options.segments,
+                request_id=current_request_id(),
+                upload_bytes=os.fstat(file.fileno()).st_size,
+            )
+            events = services.pipeline.events(file.fileno(), options)
+            chunks = classification_stream(events, accepted=accepted, upload_s=upload_s, arrived=arrived)
+            return EventStream(chunks, heartbeat_s=services.settings.heartbeat_s, upload=stack.pop_all())
         answer = await unless_disconnected(request, services.pipeline.classify(file.fileno(), options))
     return await asyncio.to_thread(_serialised, answer, upload_s=upload_s, arrived=arrived)
 
@@ -158,4 +190,5 @@ def _options(query: schemas.ClassifyQuery, settings: Settings, arrived: float) -
         thumbnails=query.thumbnails,
         explain=query.explain,
         deadline=arrived + deadline_s,
+        segments=None if query.segments is None else SegmentLength.parse(query.segments),
     )

@@ -43,7 +43,12 @@ class ClassifyQuery(BaseModel):
         description="Milliseconds from the request's arrival after which it is 504 deadline_exceeded.",
     )
     thumbnails: bool = Field(False, description="Return small JPEGs of the sampled frames.")
-    explain: bool = Field(False, description="Return frames, pts and crop boxes of every view.")
+    explain: bool = Field(False, description="Return frames, pts and crop boxes of every view; not with segments.")
+    segments: str | None = Field(
+        None,
+        description="Classify window by window of this length, a number and s, m or h, as 10s, 1.5m or 1h; "
+        "at least 1s and no more windows than the server's limit.",
+    )
 
 
 class ModelRef(BaseModel):
@@ -136,8 +141,30 @@ class ReplayViewBody(BaseModel):
     frames: list[ReplayFrameBody]
 
 
+class SegmentBody(BaseModel):
+    """One window of the video, classified as a video of its own."""
+
+    index: int = Field(description="Place of the window from 0; windows without a frame are left out.")
+    start_s: float
+    end_s: float = Field(description="Where the next window begins, or the video ends.")
+    predictions: list[PredictionBody]
+    frames: FramesBody | None = Field(description="On the video's time axis; labels are this segment's own.")
+    views: ViewsBody
+    thumbnails: list[ThumbnailBody] | None = None
+    warnings: list[str] = Field(description="About this segment alone.")
+
+
+class TimelineBody(BaseModel):
+    """The overall labels over time."""
+
+    labels: list[str] = Field(description="The labels of the overall `predictions`, in the same order.")
+    start_s: list[float]
+    end_s: list[float]
+    scores: list[list[float]] = Field(description="scores[i][j] is segment i, label j.")
+
+
 class ClassifyResponse(BaseModel):
-    """The answer of ``POST /classify``."""
+    """The answer of ``POST /classify``. With ``segments`` the parts for each frame are in the segments."""
 
     request_id: str
     model: ModelRef
@@ -149,6 +176,56 @@ class ClassifyResponse(BaseModel):
     warnings: list[str]
     thumbnails: list[ThumbnailBody] | None = None
     explain: list[ReplayViewBody] | None = None
+    segments: list[SegmentBody] | None = Field(None, description="In order of time, where they were asked for.")
+    timeline: TimelineBody | None = Field(None, description="Where segments were asked for.")
+
+
+class GridBody(BaseModel):
+    """Views asked for."""
+
+    temporal: int
+    spatial: int
+
+
+class AcceptedEvent(BaseModel):
+    """The upload is complete."""
+
+    request_id: str
+    model: ModelRef
+    views: GridBody = Field(description="Of the video, or of each segment.")
+    upload_bytes: int
+    segment_s: float | None = Field(description="Length of a segment; null without segments.")
+
+
+class DecodedEvent(BaseModel):
+    """The video, or its first segment, is decoded."""
+
+    video: VideoBody
+    views_total: int = Field(description="Of the whole video.")
+    segments_total: int | None = Field(description="Segments that hold a frame; null without segments.")
+    warnings: list[str] = Field(description="As far as they are known.")
+
+
+class PartialEvent(BaseModel):
+    """One more view is done; not with segments."""
+
+    predictions: list[PredictionBody] = Field(description="Over the views so far.")
+    views_done: int
+    views_total: int
+
+
+class SegmentEvent(SegmentBody):
+    """One more segment is done; only with segments."""
+
+    segments_done: int
+    segments_total: int
+
+
+class ErrorEvent(ErrorEnvelope):
+    """The request failed; no event comes after it."""
+
+    status: int = Field(description="What the HTTP status would have been.")
+    retry_after_s: int | None = Field(description="Where waiting helps.")
 
 
 class LimitsBody(BaseModel):
@@ -158,6 +235,7 @@ class LimitsBody(BaseModel):
     max_pixels: int
     max_temporal_views: int
     spatial_views: list[int]
+    max_segments: int = Field(description="Most windows that a video may be cut into.")
     max_requests: int
     upload_idle_timeout_ms: int = Field(description="Silence after which an upload is given up.")
     default_deadline_ms: int

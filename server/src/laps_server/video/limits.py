@@ -15,7 +15,8 @@ class MediaLimits:
         max_kept_bytes: all pictures kept for one video's views, 512 MiB.
         max_streams: streams of any kind in the container.
         max_packets: video packets read in one walk through the file.
-        max_frames: frames decoded in one pass through the file.
+        max_frames: frames decoded in one pass through the file, segment by segment excepted.
+        max_segments: windows of time that a video may be cut into.
         probe_bytes: bytes read to recognise container and streams.
         probe_us: microseconds of media read to recognise the streams.
         max_fps: frame rates above this are taken for damage, not for a rate.
@@ -27,6 +28,7 @@ class MediaLimits:
     max_streams: int = 16
     max_packets: int = 2_000_000
     max_frames: int = 200_000
+    max_segments: int = 2000
     probe_bytes: int = 5_000_000
     probe_us: int = 5_000_000
     max_fps: int = 1000

@@ -116,6 +116,20 @@ def clip_numbers(count: int, sampling: Sampling) -> IntArray:
     return np.stack([_wrapped(clip_start(count, sampling, k), count, sampling) for k in range(sampling.views)])
 
 
+def clips_of(timestamps: Sequence[int], count: int | None, duration: int | None, sampling: Sampling) -> IntArray:
+    """``[V_t, T]`` frame numbers by the rule that the headers allow.
+
+    ``timestamps`` are all of the stream's, from 0; ``count`` and ``duration`` what the headers say.
+    """
+    if count is None or duration is None:
+        return clip_numbers(len(timestamps), sampling)
+    rows = []
+    for window in time_windows(count, duration, sampling):
+        members = window_members(timestamps, window)
+        rows.append(members.start + clip_positions(len(members), sampling))
+    return np.stack(rows)  # [V_t, T]
+
+
 def _wrapped(start: float, length: int, sampling: Sampling) -> IntArray:
     if length < 1:
         raise ValueError(f"cannot place a clip in {length} frames")

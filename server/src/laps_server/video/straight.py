@@ -6,9 +6,23 @@ the last frame wanted.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Iterator
 
 from laps_server.video.decode import Picture, VideoFile
+
+
+def counted(video: VideoFile) -> Iterator[tuple[int, Picture]]:
+    """Decode ``video`` from its start to its end; yield each picture with its number in output order."""
+    video.rewind()
+    number = 0
+    packets = video.packets()
+    draining = False
+    while not draining:
+        packet = next(packets, None)
+        draining = packet is None
+        for picture in video.decode(packet):
+            yield number, picture
+            number += 1
 
 
 def decode_counting(
@@ -22,17 +36,11 @@ def decode_counting(
 
     Stops at the end or at ``max_frames``. Returns the number of frames decoded.
     """
-    video.rewind()
-    number = 0
-    packets = video.packets()
-    draining = False
-    while not draining:
-        packet = next(packets, None)
-        draining = packet is None
-        for picture in video.decode(packet):
-            if number in wanted:
-                keep(number, picture)
-            number += 1
-            if number >= max_frames:
-                return number
-    return number
+    found = 0
+    for number, picture in counted(video):
+        if number in wanted:
+            keep(number, picture)
+        found = number + 1
+        if found >= max_frames:
+            break
+    return found

@@ -85,43 +85,52 @@ class WalkedRoute:
 
 
 class Sweep:
-    """One pass over a video for the frames whose timestamps are in increasing ``wanted``.
+    """One pass over a video for chosen frames; ``keep`` gets each of them once, in order.
 
-    ``keep`` gets each of them once, in order. Entering over and over is bounded by ``max_packets`` decoded.
+    Entering over and over is bounded by ``max_packets`` decoded.
     """
 
     def __init__(
-        self,
-        video: VideoFile,
-        route: Route,
-        wanted: Sequence[int],
-        keep: Callable[[int, Picture], None],
-        *,
-        max_packets: int,
+        self, video: VideoFile, route: Route, keep: Callable[[int, Picture], None], *, max_packets: int
     ) -> None:
         self._video = video
         self._route = route
-        self._wanted = wanted
         self._keep = keep
-        self._done = 0
         self._budget = max_packets
+        self._pictures: Iterator[Picture] = iter(())  # what comes from the place that decoding has reached
 
-    def run(self) -> None:
-        """Fetch every wanted frame; raises :class:`Untrusted` where one does not come out of the decoder."""
-        tries = 0
-        while self._done < len(self._wanted):
-            before = self._done
-            entry = self._route.enter(self._wanted[before], STEPS_BACK[tries])
-            self._decode_from(entry)
-            if self._done > before:
-                tries = 0
-            elif entry.is_start_of_file or tries + 1 == len(STEPS_BACK):
-                raise Untrusted(f"the frame at {self._wanted[before]} does not come out of the decoder")
-            else:
-                tries += 1
+    def fetch(self, wanted: Sequence[int]) -> None:
+        """Fetch the frames whose timestamps are in increasing ``wanted``, all behind those fetched before.
 
-    def _decode_from(self, entry: Entry) -> None:
-        """Decode until all is done, until a key frame ahead makes a jump pay, or until something is wrong."""
+        Decoding goes on from where the last call left it. Raises :class:`Untrusted` where a frame does not come out
+        of the decoder.
+        """
+        for pts in wanted:
+            if self._route.is_key_ahead(pts):  # a jump pays
+                self._pictures = iter(())
+            if not self._take(pts):
+                self._enter_for(pts)
+
+    def _enter_for(self, pts: int) -> None:
+        for back in STEPS_BACK:
+            entry = self._route.enter(pts, back)
+            self._pictures = self._checked(entry)
+            if self._take(pts):
+                return
+            if entry.is_start_of_file:
+                break
+        raise Untrusted(f"the frame at {pts} does not come out of the decoder")
+
+    def _take(self, pts: int) -> bool:
+        """Decode up to the picture at ``pts`` and keep it; false where it cannot be had from here."""
+        for picture in self._pictures:
+            if picture.pts == pts:
+                self._keep(pts, picture)
+                return True
+        return False
+
+    def _checked(self, entry: Entry) -> Iterator[Picture]:
+        """The pictures from an entry on, until one is not what went in."""
         due: list[int] = []  # heap of timestamps that went in and have to come out
         started = False
         draining = False
@@ -139,14 +148,7 @@ class Sweep:
                 if not due or heappop(due) != picture.pts or not (started or _may_begin(picture, entry)):
                     return
                 started = True
-                if picture.pts == self._wanted[self._done] and self._take(picture):
-                    return
-
-    def _take(self, picture: Picture) -> bool:
-        """Keep a wanted picture; whether decoding on is no longer the way to the next one."""
-        self._keep(self._wanted[self._done], picture)
-        self._done += 1
-        return self._done == len(self._wanted) or self._route.is_key_ahead(self._wanted[self._done])
+                yield picture
 
 
 def _may_begin(picture: Picture, entry: Entry) -> bool:

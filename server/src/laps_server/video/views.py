@@ -7,14 +7,14 @@ pictures disagree, frames are counted by decoding from the start.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
 
 from laps_server.clips import IntArray, SampledFrame, VideoInfo
-from laps_server.errors import VideoCorrupt
+from laps_server.video.clock import counted_times, end_warning, read_opening, sampled_frame
 from laps_server.video.decode import Picture, VideoFile
 from laps_server.video.grid import Grid
 from laps_server.video.limits import MediaLimits
@@ -23,6 +23,7 @@ from laps_server.video.sampling import (
     Window,
     clip_numbers,
     clip_positions,
+    clips_of,
     time_windows,
     window_members,
 )
@@ -32,14 +33,10 @@ from laps_server.video.sweep import Route, Sweep, WalkedRoute
 from laps_server.video.timeline import END_OF_TIME, Untrusted, Walk, walk
 
 Keep = Callable[[int, Picture], None]
-DEFAULT_FPS = 25
 # Up to here all packets are counted even where an index would allow seeking: it costs next to nothing.
 WALK_SECONDS = 120
 WALK_BYTES = 64 * 1024 * 1024
 MAX_STAMPS = 4096  # entries of an index that are checked against a steady rate
-# A stream may end this much before its declared end without being called cut.
-ENDS_EARLY_S = 0.5
-ENDS_EARLY_SHARE = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,20 +59,6 @@ class Plan:
         )
 
 
-def clips_of(timestamps: Sequence[int], count: int | None, duration: int | None, sampling: Sampling) -> IntArray:
-    """``[V_t, T]`` frame numbers by the rule that the headers allow.
-
-    ``timestamps`` are all of the stream's, from 0; ``count`` and ``duration`` what the headers say.
-    """
-    if count is None or duration is None:
-        return clip_numbers(len(timestamps), sampling)
-    rows = []
-    for window in time_windows(count, duration, sampling):
-        members = window_members(timestamps, window)
-        rows.append(members.start + clip_positions(len(members), sampling))
-    return np.stack(rows)  # [V_t, T]
-
-
 class Sampler:
     """Finds and fetches the frames of one video's clips.
 
@@ -88,29 +71,13 @@ class Sampler:
         self._video = video
         self._sampling = sampling
         self._limits = limits
-        self._count = video.frames_from_header
-        self._duration = video.duration_from_header
-        self._whole = True  # whether every packet up to the first picture is shown at or after it
+        opening = read_opening(video)
+        self._opening = opening
+        self._count = opening.frames_from_header
+        self._duration = opening.duration_from_header
+        self._first_pts = opening.first_pts
+        self.info: VideoInfo = opening.info
         self.warnings: list[str] = []
-        first = self._first_picture()
-        self._first_pts = first.pts
-        self.info: VideoInfo = video.describe(first)
-
-    def _first_picture(self) -> Picture:
-        packets = self._video.packets()
-        earliest: int | None = None
-        while True:
-            packet = next(packets, None)
-            pictures = self._video.decode(packet)
-            if packet is not None:
-                self._whole &= packet.shown
-                if packet.pts is not None:
-                    earliest = packet.pts if earliest is None else min(earliest, packet.pts)
-            if pictures:
-                self._whole &= pictures[0].pts == earliest
-                return pictures[0]
-            if packet is None:
-                raise self._video.explain_nothing()
 
     def run(self, keep: Keep, drop_all: Callable[[], None]) -> Plan:
         """Fetch every frame that a clip uses; ``keep`` gets each under its key in the plan.
@@ -150,7 +117,7 @@ class Sampler:
         return seconds is not None and (seconds > WALK_SECONDS or self._video.size_bytes > WALK_BYTES)
 
     def _by_windows(self, first_pts: int, count: int, duration: int, keep: Keep) -> Plan:
-        numbered = self._whole and self._video.index_is_complete
+        numbered = self._opening.starts_whole and self._video.index_is_complete
         route = SeekRoute(self._video, first_pts, numbered=numbered)
         numbers: dict[int, int] = {}
         rows = []
@@ -239,23 +206,17 @@ class Sampler:
 
     def _counted_plan(self, count: int) -> tuple[Plan, int]:
         """The plan for ``count`` frames and the timestamp of the last one, in even steps from the first."""
-        if self._count is not None and self._duration is not None:
-            step = self._duration / self._count
-        else:
-            step = float(1 / ((self._video.rate or DEFAULT_FPS) * self._video.time_base))
-        if step * count > END_OF_TIME:
-            raise VideoCorrupt("the video's timestamps are beyond all time", hint="its headers are damaged")
-        stamps = array("q", (round(number * step) for number in range(count)))
+        stamps = counted_times(self._video, self._opening, count)
         clips = clips_of(stamps, self._count, self._duration, self._sampling)
         return Plan.of(clips, lambda key: self._frame(key, stamps[key])), stamps[-1]
 
     def _fetch(self, route: Route, plan: Plan, keep: Keep) -> None:
-        Sweep(self._video, route, plan.keys, keep, max_packets=self._limits.max_frames).run()
+        Sweep(self._video, route, keep, max_packets=self._limits.max_frames).fetch(plan.keys)
 
     # What to tell ------------------------------------------------------------------------------------
 
-    def _frame(self, index: int | None, pts: int) -> SampledFrame:
-        return SampledFrame(index=index, pts=pts, time_s=float(pts * self._video.time_base))
+    def _frame(self, index: int | None, time: int) -> SampledFrame:
+        return sampled_frame(self._video, index, time)
 
     def _note_length(self, count: int) -> None:
         if count < self._sampling.clip_length:
@@ -265,10 +226,6 @@ class Sampler:
 
     def _note_end(self, last: int) -> None:
         """Warn where the last frame, at ``last`` after the first, ends long before the declared end."""
-        declared, reached = self._video.duration_s, float(last * self._video.time_base)
-        if self._video.rate is not None:
-            reached += float(1 / self._video.rate)
-        if declared is not None and declared - reached > ENDS_EARLY_S + ENDS_EARLY_SHARE * declared:
-            text = f"the video ends at {reached:.1f} s of the {declared:.1f} s that its header declares"
-            if text not in self.warnings:
-                self.warnings.append(text)
+        text = end_warning(self._video, last)
+        if text is not None and text not in self.warnings:
+            self.warnings.append(text)

@@ -1,0 +1,146 @@
+"""A request's events as Server-Sent Events, each on its way as soon as it is known: docs/streaming.md.
+
+::
+
+    pipeline events ─► bytes, an error as the last one ─► heartbeats where it is silent ─► the connection
+
+The status of a stream is sent before its first event. Whatever fails later is an event too, so nothing of a request
+may leave this module as an exception.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, aclosing
+
+from fastapi import Request
+from fastapi.responses import StreamingResponse
+from pydantic import BaseModel
+from starlette.types import Receive, Scope, Send
+
+from laps_server.api import schemas
+from laps_server.api.answers import classify_response, decoded_event, partial_event, segment_event
+from laps_server.api.disconnect import unless_disconnected
+from laps_server.api.errors import error_event
+from laps_server.api.negotiate import EVENT_STREAM
+from laps_server.api.request_id import current_request_id
+from laps_server.errors import ClientClosed
+from laps_server.events import Decoded, Event, Partial, SegmentDone
+
+_LOG = logging.getLogger(__name__)
+
+# Every event: its name, the body of its data, and when it comes.
+EVENTS: dict[str, tuple[type[BaseModel], str]] = {
+    "accepted": (schemas.AcceptedEvent, "first, once the upload is complete"),
+    "decoded": (schemas.DecodedEvent, "once the video, or its first segment, is decoded"),
+    "partial": (schemas.PartialEvent, "after each view, not with segments"),
+    "segment": (schemas.SegmentEvent, "after each segment, only with segments"),
+    "result": (schemas.ClassifyResponse, "last: what the answer is as JSON"),
+    "error": (schemas.ErrorEvent, "last, instead of a result"),
+}
+HEARTBEAT = b": heartbeat\n\n"
+STALLED_READER_S = 60.0  # a client that takes not even a piece in so long is gone, and must not hold a place
+PIECE_BYTES = 64 * 1024
+
+_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}  # the second tells nginx not to hold events back
+
+
+async def classification_stream(
+    events: AsyncGenerator[Event, None], *, accepted: schemas.AcceptedEvent, upload_s: float, arrived: float
+) -> AsyncGenerator[bytes, None]:
+    """Each event as bytes, from ``accepted`` to ``result`` or ``error``; closing this early closes ``events``.
+
+    Args:
+        events: what the pipeline tells of the request.
+        accepted: the event that comes before them.
+        upload_s: how long the upload took.
+        arrived: when the request came, a point of ``time.monotonic()``.
+    """
+    yield _encode("accepted", accepted)
+    failure: Exception | None = None
+    async with aclosing(events):
+        while failure is None:
+            try:
+                event = await anext(events)
+                # In a thread: with all labels, frames and thumbnails an event is megabytes.
+                chunk = await asyncio.to_thread(_encode_event, event, upload_s=upload_s, arrived=arrived)
+            except StopAsyncIteration:
+                return
+            except Exception as exc:  # the client is told of a defect too, as it is outside a stream
+                failure = exc
+            else:
+                yield chunk
+    yield _encode("error", error_event(failure))
+
+
+def _encode_event(event: Event, *, upload_s: float, arrived: float) -> bytes:
+    if isinstance(event, Decoded):
+        return _encode("decoded", decoded_event(event))
+    if isinstance(event, Partial):
+        return _encode("partial", partial_event(event))
+    if isinstance(event, SegmentDone):
+        return _encode("segment", segment_event(event))
+    total_s = time.monotonic() - arrived
+    body = classify_response(event, request_id=current_request_id(), upload_s=upload_s, total_s=total_s)
+    return _encode("result", body)
+
+
+def _encode(name: str, data: BaseModel) -> bytes:
+    """One event; JSON escapes line breaks, so its data is one line."""
+    return f"event: {name}\ndata: {data.model_dump_json()}\n\n".encode()
+
+
+async def with_heartbeats(chunks: AsyncGenerator[bytes, None], *, every_s: float) -> AsyncGenerator[bytes, None]:
+    """``chunks``, and a heartbeat whenever there was none for ``every_s``; closing this early closes ``chunks``."""
+    async with aclosing(chunks):
+        while True:
+            step = asyncio.ensure_future(anext(chunks, None))
+            try:
+                while not step.done():
+                    await asyncio.wait([step], timeout=every_s)
+                    if not step.done():
+                        yield HEARTBEAT
+            finally:
+                step.cancel()
+                await asyncio.gather(step, return_exceptions=True)
+            chunk = step.result()
+            if chunk is None:
+                return
+            yield chunk
+
+
+class EventStream(StreamingResponse):
+    """Sends chunks as they come, until their end, until the client is gone, or until it takes nothing any more."""
+
+    media_type = EVENT_STREAM
+
+    def __init__(self, chunks: AsyncGenerator[bytes, None], *, heartbeat_s: float, upload: AsyncExitStack) -> None:
+        super().__init__(chunks, headers=_HEADERS)
+        self._chunks = with_heartbeats(chunks, every_s=heartbeat_s)
+        self._upload = upload
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the stream; the upload is gone when it ends, however it ends."""
+        async with self._upload:
+            try:
+                await unless_disconnected(Request(scope, receive), self._send_all(send))
+            except ClientClosed:
+                _LOG.info("the client left the stream")
+            except TimeoutError:
+                _LOG.warning("the client took nothing for %g s, its stream was cut", STALLED_READER_S)
+
+    async def _send_all(self, send: Send) -> None:
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        async with aclosing(self._chunks) as chunks:
+            async for chunk in chunks:
+                for start in range(0, len(chunk), PIECE_BYTES):
+                    await _send_body(send, chunk[start : start + PIECE_BYTES], more=True)
+        await _send_body(send, b"", more=False)
+
+
+async def _send_body(send: Send, piece: bytes, *, more: bool) -> None:
+    async with asyncio.timeout(STALLED_READER_S):
+        await send({"type": "http.response.body", "body": piece, "more_body": more})

@@ -1,0 +1,290 @@
+"""Long videos window by window: the right answers, one segment decoded ahead, and nobody else held up."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import weakref
+from contextlib import aclosing
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from laps_server import answer as answer_module
+from laps_server.clips import Float32Array, SegmentLength, UInt8Array, ViewGrid
+from laps_server.engines.fake import FakeEngine
+from laps_server.errors import BadParameter, DeadlineExceeded, InternalError, ShuttingDown, VideoCorrupt
+from laps_server.events import Classification, ClassifyOptions, Decoded, SegmentDone
+from laps_server.runtime import build_pipeline
+from laps_server.settings import Settings
+from laps_server.video import extract
+from laps_server.video.preprocess import needed_pixels
+from support_clips import BLUE, GREEN, RED, write_colour_video
+from support_models import write_model
+from support_pipeline import classify, fake_pipeline, opened, started
+from support_video import encode, ffmpeg
+
+X264 = {"preset": "veryfast", "g": "25", "keyint_min": "25", "sc_threshold": "0", "bf": "0"}
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    write_model(tmp_path / "models", "colours")
+    write_model(tmp_path / "models", "whole", per_frame=False)
+    return tmp_path / "models"
+
+
+@pytest.fixture
+def engine() -> FakeEngine:
+    return FakeEngine(clip_shape=(4, 32, 32, 3), classes=4)
+
+
+@pytest.fixture
+def film(tmp_path: Path) -> Path:
+    """Six seconds in which every frame is another."""
+    return encode(tmp_path / "film.mkv", "libx264", count=150, options=X264)
+
+
+def in_segments(text: str, views: str = "2x1", **options: object) -> ClassifyOptions:
+    return ClassifyOptions(segments=SegmentLength.parse(text), views=ViewGrid.parse(views), **options)  # type: ignore[arg-type]
+
+
+def open_descriptors() -> int:
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+
+async def test_each_segment_is_answered_as_a_file_cut_from_the_video(
+    repository: Path, engine: FakeEngine, film: Path, tmp_path: Path
+) -> None:
+    pattern = tmp_path / "part%d.mkv"
+    ffmpeg("-i", film, "-c", "copy", "-f", "segment", "-segment_time", "2", "-reset_timestamps", "1", pattern)
+    async with started(fake_pipeline(repository, engine)) as pipeline:
+        answer = await classify(pipeline, film, in_segments("2s", "3x3", top_k=4))
+        parts = [
+            await classify(pipeline, Path(str(pattern) % number), ClassifyOptions(views=ViewGrid(3, 3), top_k=4))
+            for number in range(3)
+        ]
+    assert answer.segments is not None
+    assert answer.timeline is not None
+    for number, (segment, part) in enumerate(zip(answer.segments, parts, strict=True)):
+        assert segment.predictions == part.predictions
+        assert segment.frames is not None
+        assert part.frames is not None
+        np.testing.assert_array_equal(segment.frames.scores, part.frames.scores)
+        assert [frame.index for frame in segment.sampled] == [(f.index or 0) + 50 * number for f in part.sampled]
+        by_label = {item.label: item.score for item in part.predictions}
+        row = dict(zip(answer.timeline.labels, answer.timeline.scores[number], strict=True))
+        assert row == pytest.approx(by_label, rel=1e-6)
+    np.testing.assert_allclose(answer.logits, np.mean([part.logits for part in parts], axis=0), rtol=1e-5)
+    assert answer.views_used == 27
+    assert [(segment.start_s, segment.end_s) for segment in answer.segments] == [(0, 2), (2, 4), (4, 6)]
+
+
+@pytest.mark.parametrize("model", ["colours", "whole"], ids=["per frame", "per clip"])
+async def test_one_segment_that_holds_all_is_the_plain_answer(repository: Path, tmp_path: Path, model: str) -> None:
+    video = write_colour_video(tmp_path / "clip.mp4", [RED] * 9 + [GREEN] * 6 + [BLUE] * 9)
+    async with started(build_pipeline(Settings(model_repository=repository, threads=1))) as pipeline:
+        plain = await classify(pipeline, video, ClassifyOptions(model=model))
+        answer = await classify(pipeline, video, ClassifyOptions(model=model, segments=SegmentLength.parse("1h")))
+    assert answer.segments is not None
+    (segment,) = answer.segments
+    assert [item.label for item in answer.predictions] == [item.label for item in plain.predictions]
+    np.testing.assert_allclose(answer.logits, plain.logits, rtol=1e-6)
+    assert segment.predictions == plain.predictions
+    assert (segment.frames is None) == (plain.frames is None)
+    if segment.frames is not None and plain.frames is not None:
+        np.testing.assert_array_equal(segment.frames.scores, plain.frames.scores)
+    assert answer.frames is None
+    assert answer.view_logits.size == 0
+
+
+async def test_events_tell_the_video_then_each_segment_then_the_answer(
+    repository: Path, engine: FakeEngine, film: Path
+) -> None:
+    async with started(fake_pipeline(repository, engine)) as pipeline:
+        with opened(film) as descriptor:
+            events = [event async for event in pipeline.events(descriptor, in_segments("2s"))]
+    decoded, *done, answer = events
+    assert isinstance(decoded, Decoded)
+    assert (decoded.views_total, decoded.segments_total) == (6, 3)
+    assert isinstance(answer, Classification)
+    assert [(item.segments_done, item.segments_total) for item in done if isinstance(item, SegmentDone)] == [
+        (1, 3),
+        (2, 3),
+        (3, 3),
+    ]
+    assert answer.segments == tuple(item.segment for item in done if isinstance(item, SegmentDone))
+    assert answer.times.decode_s > 0
+    assert answer.times.queue_s < 60
+
+
+class SlowEngine(FakeEngine):
+    """Slower than any decoder here, so that decoding runs as far ahead as it may."""
+
+    async def infer(self, clips: UInt8Array) -> Float32Array:
+        await asyncio.sleep(0.1)
+        return await super().infer(clips)
+
+
+@pytest.mark.parametrize("kind", [FakeEngine, SlowEngine])
+async def test_frames_of_two_segments_are_alive_and_never_of_three(
+    repository: Path, film: Path, monkeypatch: pytest.MonkeyPatch, kind: type[FakeEngine]
+) -> None:
+    kept: list[weakref.ref[UInt8Array]] = []
+    alive: list[int] = []
+
+    def tracked(picture: UInt8Array, height: int, width: int, count: int) -> UInt8Array:
+        pixels = needed_pixels(picture, height, width, count)
+        kept.append(weakref.ref(pixels))
+        # A thread whose result is out may not have let go of it yet; what is kept on purpose is still there later.
+        patience = time.monotonic() + 1
+        while sum(reference() is not None for reference in kept) > 16 and time.monotonic() < patience:
+            time.sleep(0.001)
+        alive.append(sum(reference() is not None for reference in kept))
+        return pixels
+
+    monkeypatch.setattr(extract, "needed_pixels", tracked)
+    engine = kind(clip_shape=(4, 32, 32, 3), classes=4)
+    async with started(fake_pipeline(repository, engine)) as pipeline:
+        answer = await classify(pipeline, film, in_segments("1s"))
+    assert answer.segments is not None
+    frames = {len(segment.sampled) for segment in answer.segments}
+    assert len(answer.segments) == 6
+    assert frames == {8}
+    assert 8 < max(alive) <= 16
+
+
+async def test_one_segment_of_views_waits_at_most(repository: Path, engine: FakeEngine, film: Path) -> None:
+    engine.gate.clear()
+    async with started(fake_pipeline(repository, engine)) as pipeline:
+        scheduler = pipeline.models[0].scheduler
+        task = asyncio.create_task(classify(pipeline, film, in_segments("1s", "8x3")))
+        await engine.running.wait()
+        await asyncio.sleep(0.5)  # time enough to decode it all
+        assert scheduler.queued_views == 24 - 8
+        engine.gate.set()
+        await task
+    assert sum(len(batch) for batch in engine.batches) == 6 * 24
+
+
+async def test_a_clip_overtakes_a_film(repository: Path, film: Path, tmp_path: Path) -> None:
+    clip = write_colour_video(tmp_path / "clip.mkv", [RED] * 12)
+    engine = SlowEngine(clip_shape=(4, 32, 32, 3), classes=4)
+    async with started(fake_pipeline(repository, engine, decode_workers=1)) as pipeline:
+        with opened(film) as descriptor:
+            async with aclosing(pipeline.events(descriptor, in_segments("1s", "8x3"))) as events:
+                assert isinstance(await anext(events), Decoded)
+                assert isinstance(await anext(events), SegmentDone)
+                began = time.monotonic()
+                await classify(pipeline, clip, ClassifyOptions(views=ViewGrid(1, 1)))
+                clip_s = time.monotonic() - began
+                rest = [event async for event in events]
+                film_s = time.monotonic() - began
+    assert len(rest) == 6
+    assert clip_s < film_s / 2
+
+
+# Ending early ---------------------------------------------------------------------------------------
+
+
+async def test_leaving_between_segments_leaves_nothing_behind(repository: Path, engine: FakeEngine, film: Path) -> None:
+    async with started(fake_pipeline(repository, engine)) as pipeline:
+        await classify(pipeline, film, in_segments("2s"))
+        with opened(film) as descriptor:
+            before = open_descriptors()
+            async with aclosing(pipeline.events(descriptor, in_segments("1s"))) as events:
+                async for event in events:
+                    if isinstance(event, SegmentDone):
+                        break
+                assert open_descriptors() > before
+            assert pipeline.models[0].scheduler.queued_views == 0
+            async with asyncio.timeout(10):
+                while open_descriptors() > before:
+                    await asyncio.sleep(0.01)
+        ran = len(engine.batches)
+        await asyncio.sleep(0.3)
+        assert len(engine.batches) == ran
+
+
+async def test_being_cancelled_while_a_segment_is_classified_empties_the_line(
+    repository: Path, engine: FakeEngine, film: Path
+) -> None:
+    engine.gate.clear()
+    async with started(fake_pipeline(repository, engine)) as pipeline:
+        before = open_descriptors()
+        task = asyncio.create_task(classify(pipeline, film, in_segments("1s", "8x3")))
+        await engine.running.wait()
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        assert task.cancelled()
+        assert pipeline.models[0].scheduler.queued_views == 0
+        async with asyncio.timeout(10):
+            while open_descriptors() > before:
+                await asyncio.sleep(0.01)
+        engine.gate.set()
+
+
+async def test_a_deadline_ends_it_between_segments_too(repository: Path, film: Path) -> None:
+    engine = SlowEngine(clip_shape=(4, 32, 32, 3), classes=4)
+    async with started(fake_pipeline(repository, engine)) as pipeline:
+        with pytest.raises(DeadlineExceeded) as late:
+            await classify(pipeline, film, in_segments("1s", "8x3", deadline=time.monotonic() + 1))
+        assert "longer segments" in (late.value.hint or "")
+        assert pipeline.models[0].scheduler.queued_views == 0
+
+
+async def test_a_failing_engine_fails_the_request_and_not_the_next(
+    repository: Path, engine: FakeEngine, film: Path
+) -> None:
+    async with started(fake_pipeline(repository, engine)) as pipeline:
+        engine.failure = RuntimeError("no memory")
+        with pytest.raises(InternalError):
+            await classify(pipeline, film, in_segments("1s"))
+        engine.failure = None
+        assert (await classify(pipeline, film, in_segments("1s"))).segments
+
+
+async def test_a_pool_that_closes_tells_a_video_between_segments(
+    repository: Path, engine: FakeEngine, film: Path
+) -> None:
+    pipeline = fake_pipeline(repository, engine)
+    await pipeline.start()
+    with opened(film) as descriptor:
+        async with aclosing(pipeline.events(descriptor, in_segments("1s"))) as events:
+            assert isinstance(await anext(events), Decoded)
+            await pipeline.close()
+            with pytest.raises(ShuttingDown):
+                await anext(events)
+
+
+# What is refused ------------------------------------------------------------------------------------
+
+
+async def test_explain_is_for_whole_videos(repository: Path, engine: FakeEngine) -> None:
+    async with started(fake_pipeline(repository, engine)) as pipeline:
+        with pytest.raises(BadParameter) as refused:
+            pipeline.resolve(in_segments("1s", explain=True))
+    assert refused.value.hint == "explain one segment's file"
+
+
+async def test_an_answer_that_would_be_giant_is_refused_before_it_is_worked_for(
+    repository: Path, engine: FakeEngine, film: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(answer_module, "MAX_ANSWER_BYTES", 40_000)
+    async with started(fake_pipeline(repository, engine)) as pipeline:
+        with pytest.raises(BadParameter, match="6 segments would be too large"):
+            await classify(pipeline, film, in_segments("1s", thumbnails=True))
+        assert engine.batches == []
+        assert (await classify(pipeline, film, in_segments("1s"))).segments
+
+
+async def test_a_file_without_a_frame_is_corrupt(repository: Path, engine: FakeEngine, tmp_path: Path) -> None:
+    path = write_colour_video(tmp_path / "clip.mp4", [RED] * 20)
+    data = bytearray(path.read_bytes())
+    start, stop = data.index(b"mdat") + 4, data.index(b"moov") - 4
+    data[start:stop] = bytes(stop - start)
+    path.write_bytes(data)
+    async with started(fake_pipeline(repository, engine)) as pipeline:
+        with pytest.raises(VideoCorrupt):
+            await classify(pipeline, path, in_segments("1s"))
