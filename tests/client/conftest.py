@@ -11,7 +11,6 @@ from typing import Any, TypeVar
 import pytest
 
 from client.support_cli import Laps
-from client.support_stream import StreamingServer, streaming_server
 from laps_client import AsyncLapsClient, Classification, Event, LapsClient, ModelInfo, Models, Outcome, Readiness
 from support_clips import BLUE, RED, write_colour_video
 from support_models import write_model
@@ -103,13 +102,6 @@ def server(folder: Path) -> Iterator[ServerProcess]:
 def clip(folder: Path) -> Path:
     """12 red frames, then 8 blue ones."""
     return write_colour_video(folder / "clip.mp4", [RED] * 12 + [BLUE] * 8)
-
-
-@pytest.fixture(scope="module")
-def streaming(server: ServerProcess) -> Iterator[StreamingServer]:
-    """Answers with events what the real server answers."""
-    with streaming_server(server.url) as process:
-        yield process
 
 
 @pytest.fixture

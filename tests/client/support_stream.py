@@ -1,33 +1,15 @@
-"""An HTTP server that answers ``POST /classify`` with events, from what the real server answers to the same upload.
-
-It stands in for the real server's own streams and speaks their format to the byte: see ``event`` and ``HEARTBEAT``.
-Whatever asks for no stream is passed on.
-"""
+"""Streams written by hand, for servers that break off, beat, stumble or speak nonsense; the real one does not."""
 
 from __future__ import annotations
 
-import asyncio
 import json
-import socket
-import threading
-import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from itertools import pairwise
+from collections.abc import Mapping
 from typing import Any
-from urllib.parse import parse_qsl
 
-import httpx
-import uvicorn
+from client.support_flaky import Exchange, Step
+from client.test_parsing import BODY
 
 HEARTBEAT = b": heartbeat\n\n"
-HEADERS = [
-    (b"content-type", b"text/event-stream; charset=utf-8"),
-    (b"cache-control", b"no-store"),
-    (b"x-accel-buffering", b"no"),
-]
-_PASSED_ON = {"content-type", "x-request-id", "content-length"}
 
 
 def event(name: str, data: Any) -> bytes:
@@ -35,158 +17,44 @@ def event(name: str, data: Any) -> bytes:
     return f"event: {name}\ndata: {json.dumps(data)}\n\n".encode()
 
 
-@dataclass
-class StreamingServer:
-    """``pause`` holds the stream after ``decoded`` until it is set, with heartbeats meanwhile."""
-
-    url: str
-    upstream: str
-    heartbeat_s: float = 0.05
-    pause: threading.Event | None = None
-    heartbeats: int = 0
-    gone: threading.Event = field(default_factory=threading.Event)
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] != "http":
-            return
-        body = b""
-        while (message := await receive())["type"] == "http.request":
-            body += message["body"]
-            if not message["more_body"]:
-                break
-        headers = {name.decode(): value.decode() for name, value in scope["headers"]}
-        query = dict(parse_qsl(scope["query_string"].decode()))
-        segment_s = float(query.pop("segments", "0s").removesuffix("s"))
-        passed = {name: value for name, value in headers.items() if name in _PASSED_ON}
-        async with httpx.AsyncClient(base_url=self.upstream, headers=passed, timeout=60) as http:
-            answer = await http.request(scope["method"], scope["path"], params=query, content=body)
-        in_stream = headers.get("accept") == "text/event-stream" and (
-            answer.status_code == 200 or _is_of_the_work(answer.json()["error"]["code"])
-        )
-        if not in_stream:
-            content = answer.content
-            if segment_s and answer.status_code == 200:
-                content = json.dumps(answer.json() | _with_segments(answer.json(), segment_s)).encode()
-            await _send_plain(send, answer, content)
-            return
-        await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
-        watching = asyncio.create_task(self._watch(receive))
-        try:
-            async for piece in self._events(answer, len(body), segment_s or None):
-                await send({"type": "http.response.body", "body": piece, "more_body": True})
-                if self.gone.is_set():
-                    return
-            await send({"type": "http.response.body", "body": b"", "more_body": False})
-        finally:
-            watching.cancel()
-
-    async def _watch(self, receive: Any) -> None:
-        while (await receive())["type"] != "http.disconnect":
-            pass
-        self.gone.set()
-
-    async def _events(self, answer: httpx.Response, upload_bytes: int, segment_s: float | None) -> AsyncIterator[bytes]:
-        body = answer.json()
-        error = body.get("error")
-        request_id = error["request_id"] if error else body["request_id"]
-        views = {"temporal": 2, "spatial": 3} if error else {key: body["views"][key] for key in ("temporal", "spatial")}
-        model = {"name": "colours", "version": 1} if error else body["model"]
-        yield event(
-            "accepted",
-            {
-                "request_id": request_id,
-                "model": model,
-                "views": views,
-                "upload_bytes": upload_bytes,
-                "segment_s": segment_s,
-            },
-        )
-        if error:
-            yield event("error", {"error": error, "status": answer.status_code, "retry_after_s": None})
-            return
-        total = views["temporal"] * views["spatial"]
-        segments = _segments(body, segment_s) if segment_s else []
-        decoded = {"video": body["video"], "views_total": total, "warnings": body["warnings"]}
-        yield event("decoded", {**decoded, "segments_total": len(segments) or None})
-        while self.pause is not None and not self.pause.is_set() and not self.gone.is_set():
-            await asyncio.sleep(self.heartbeat_s)
-            self.heartbeats += 1
-            yield HEARTBEAT
-        if segment_s is None:
-            for done in range(1, total + 1):
-                partial = {"predictions": body["predictions"], "views_done": done, "views_total": total}
-                yield event("partial", partial)
-            yield event("result", body)
-            return
-        for segment in segments:
-            counts = {"segments_done": segment["index"] + 1, "segments_total": len(segments)}
-            yield event("segment", {**segment, **counts})
-        yield event("result", body | _with_segments(body, segment_s))
+ACCEPTED = event(
+    "accepted",
+    {
+        "request_id": "r",
+        "model": BODY["model"],
+        "views": {"temporal": 1, "spatial": 1},
+        "upload_bytes": 5,
+        "segment_s": None,
+    },
+)
+DECODED = event("decoded", {"video": BODY["video"], "views_total": 1, "segments_total": None, "warnings": []})
+PARTIAL = event("partial", {"predictions": BODY["predictions"], "views_done": 1, "views_total": 1})
+RESULT = event("result", BODY)
+WHOLE = [ACCEPTED, DECODED, PARTIAL, RESULT]
 
 
-def _is_of_the_work(code: str) -> bool:
-    """Errors of parameters and of the upload come before the stream; those of the video are events."""
-    return code in {"unsupported_container", "unsupported_codec", "no_video_stream", "video_corrupt"}
+def failed(code: str, status: int, retry_after_s: float | None = None) -> bytes:
+    """The event of an error."""
+    error = {"code": code, "message": f"{code} happened", "hint": "a hint", "request_id": "from-server"}
+    return event("error", {"error": error, "status": status, "retry_after_s": retry_after_s})
 
 
-async def _send_plain(send: Any, answer: httpx.Response, content: bytes) -> None:
-    headers = [(b"content-type", answer.headers["content-type"].encode())]
-    await send({"type": "http.response.start", "status": answer.status_code, "headers": headers})
-    await send({"type": "http.response.body", "body": content, "more_body": False})
+def telling(*pieces: bytes, pause_s: float = 0, cut: bool = False, headers: Mapping[str, str] | None = None) -> Step:
+    """Events, one chunk of the answer each; ``cut`` resets the connection in place of the answer's end."""
 
+    def step(exchange: Exchange) -> None:
+        exchange.read_head()
+        exchange.read_body()
+        fields = {"Content-Type": "text/event-stream; charset=utf-8", "Transfer-Encoding": "chunked", **(headers or {})}
+        head = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
+        exchange.connection.sendall(f"HTTP/1.1 200 OK\r\n{head}\r\n".encode())
+        for piece in pieces:
+            if pause_s and exchange.stop.wait(pause_s):
+                return
+            exchange.connection.sendall(f"{len(piece):x}\r\n".encode() + piece + b"\r\n")
+        if cut:
+            exchange.reset()
+        else:
+            exchange.connection.sendall(b"0\r\n\r\n")
 
-def _segments(body: dict[str, Any], segment_s: float) -> list[dict[str, Any]]:
-    """Stretches that rank the frames which the real server sampled in them."""
-    frames, end_s = body["frames"], body["video"]["duration_s"]
-    starts = [number * segment_s for number in range(int(end_s / segment_s) + 1) if number * segment_s < end_s]
-    found = []
-    for index, (start_s, stop_s) in enumerate(pairwise([*starts, end_s])):
-        rows = [
-            row for time_s, row in zip(frames["time_s"], frames["scores"], strict=True) if start_s <= time_s < stop_s
-        ]
-        means = [sum(column) / len(rows) for column in zip(*rows, strict=True)]
-        ranked = [{**prediction, "score": mean} for prediction, mean in zip(body["predictions"], means, strict=True)]
-        found.append(
-            {
-                "index": index,
-                "start_s": start_s,
-                "end_s": stop_s,
-                "predictions": sorted(ranked, key=lambda item: -item["score"]),
-                "frames": None,
-                "views": body["views"],
-                "thumbnails": None,
-                "warnings": [],
-            }
-        )
-    return found
-
-
-def _with_segments(body: dict[str, Any], segment_s: float) -> dict[str, Any]:
-    segments = _segments(body, segment_s)
-    labels = [prediction["label"] for prediction in body["predictions"]]
-    scores = [{item["label"]: item["score"] for item in segment["predictions"]} for segment in segments]
-    timeline = {
-        "labels": labels,
-        "start_s": [segment["start_s"] for segment in segments],
-        "end_s": [segment["end_s"] for segment in segments],
-        "scores": [[row[label] for label in labels] for row in scores],
-    }
-    return {"segments": segments, "timeline": timeline, "frames": None}
-
-
-@contextmanager
-def streaming_server(upstream: str) -> Iterator[StreamingServer]:
-    """Run it in a thread, on a free port."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        app = StreamingServer(f"http://127.0.0.1:{listener.getsockname()[1]}", upstream)
-        server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="off", ws="none"))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
-        thread.start()
-        deadline = time.monotonic() + 30
-        while not server.started and time.monotonic() < deadline:
-            time.sleep(0.01)
-        try:
-            yield app
-        finally:
-            server.should_exit = True
-            thread.join(30)
+    return step

@@ -17,7 +17,6 @@ from pathlib import Path
 import pytest
 import typer
 
-from client.support_stream import StreamingServer
 from laps_client import LapsClient, RetryPolicy, Timeouts, errors
 from laps_client.cli import exits
 from laps_client.cli.app import app
@@ -41,12 +40,12 @@ def blocks(page: Path) -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize("page", PAGES.values(), ids=PAGES.keys())
 def test_sessions_print_what_they_say(
-    page: Path, streaming: StreamingServer, clip: Path, monkeypatch: pytest.MonkeyPatch
+    page: Path, server: ServerProcess, clip: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     session = "\n".join(text for kind, text in blocks(page) if kind == "pycon")
     assert URL in session
     monkeypatch.chdir(clip.parent)
-    test = doctest.DocTestParser().get_doctest(session.replace(URL, streaming.url), {}, page.name, str(page), 0)
+    test = doctest.DocTestParser().get_doctest(session.replace(URL, server.url), {}, page.name, str(page), 0)
     assert len(test.examples) > 5
     runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS)
     said = io.StringIO()
@@ -55,13 +54,13 @@ def test_sessions_print_what_they_say(
     assert result.failed == 0, said.getvalue()
 
 
-def test_programs_print_what_they_say(streaming: StreamingServer, clip: Path) -> None:
+def test_programs_print_what_they_say(server: ServerProcess, clip: Path) -> None:
     found = blocks(PAGES["client.md"])
     programs = [(code, found[place + 1]) for place, (kind, code) in enumerate(found) if kind == "python"]
     assert programs
     for code, (kind, expected) in programs:
         assert kind == "text"
-        command = [sys.executable, "-W", "error", "-c", code.replace(URL, streaming.url)]
+        command = [sys.executable, "-W", "error", "-c", code.replace(URL, server.url)]
         done = subprocess.run(command, cwd=clip.parent, capture_output=True, text=True, check=False)
         assert (done.returncode, done.stdout, done.stderr) == (0, expected, "")
 

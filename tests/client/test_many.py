@@ -19,21 +19,27 @@ from client.support_flaky import (
     FlakyServer,
     Step,
     answering,
+    cutting,
     dropping_after,
     failing,
     flaky_server,
     forwarding,
 )
+from client.support_stream import ACCEPTED, WHOLE, failed, telling
 from client.test_parsing import BODY
 from laps_client import (
+    Accepted,
     AsyncLapsClient,
     BadRequest,
     BadVideo,
     Classification,
     ConnectionFailed,
+    Decoded,
+    Event,
     LapsClient,
     LapsError,
     Outcome,
+    Partial,
     RetryPolicy,
 )
 from laps_client.interrupt import Interrupt
@@ -176,6 +182,35 @@ def test_progress_names_the_path(connect: Connect, flaky: Flaky, tmp_path: Path)
     )
 
 
+def test_events_name_the_path(connect: Connect, server: ServerProcess, clip: Path, tmp_path: Path) -> None:
+    text = tmp_path / "text.mp4"
+    text.write_bytes(b"plain text, no video " * 50)
+    told: dict[Path, list[Event]] = {clip: [], text: []}
+    many = connect(server.url).classify_many(
+        [clip, text], views="2x1", on_event=lambda path, item: told[path].append(item)
+    )
+    outcomes = {outcome.path: outcome for outcome in many}
+    assert [type(item) for item in told[clip]] == [Accepted, Decoded, Partial, Partial]
+    assert outcomes[clip].unwrap().top.label == "red"
+    assert [type(item) for item in told[text]] == [Accepted]
+    assert isinstance(outcomes[text].error, BadVideo)
+
+
+def test_a_stream_that_is_cut_is_told_again_and_costs_no_file(
+    connect: Connect, flaky: Flaky, server: ServerProcess, clip: Path
+) -> None:
+    told: list[type[Event]] = []
+    cut = cutting(server.url, b"event: partial")
+    proxy = flaky(cut, telling(ACCEPTED, failed("overloaded", 503)), forwarding(server.url))
+    (outcome,) = connect(proxy.url, retries=QUICK).classify_many(
+        [clip], views="1x1", on_event=lambda _, item: told.append(type(item))
+    )
+    assert outcome.unwrap().top.label == "red"
+    assert told[:2] == [Accepted, Decoded]
+    assert told[-4:] == [Accepted, Accepted, Decoded, Partial]
+    assert len(proxy.exchanges) == 3
+
+
 def test_nothing_in_nothing_out(connect: Connect, server: ServerProcess) -> None:
     assert list(connect(server.url).classify_many([])) == []
 
@@ -216,12 +251,15 @@ def test_what_the_callback_raises_passes_unchanged(
 ) -> None:
     mine = kind("mine")
 
-    def callback(path: Path, sent: int, size: int | None) -> None:
+    def callback(*_: object) -> None:
         raise mine
 
-    with pytest.raises(kind) as caught:
-        list(connect(flaky(answering(200, BODY)).url).classify_many(files(tmp_path, 3), on_progress=callback))
-    assert caught.value is mine
+    client = connect(flaky(telling(*WHOLE)).url)
+    for name in ("on_progress", "on_event"):
+        options: dict[str, Any] = {name: callback}
+        with pytest.raises(kind) as caught:
+            list(client.classify_many(files(tmp_path, 3), **options))
+        assert caught.value is mine
 
 
 def wait_until(condition: Callable[[], bool], timeout_s: float = 10) -> None:
@@ -267,6 +305,28 @@ def test_closing_early_ends_the_calls_that_run(connect: Connect, flaky: Flaky, t
     wait_until(lambda: watching.left == watching.working)
     assert not [thread for thread in threading.enumerate() if thread.name == "laps-classify"]
     assert list(outcomes) == []
+
+
+def test_closing_early_ends_streams_too(flaky: Flaky, tmp_path: Path) -> None:
+    left = threading.Event()
+
+    def stay(exchange: Exchange) -> None:
+        exchange.read_head()
+        exchange.read_body()
+        exchange.connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n" + ACCEPTED)
+        with suppress(OSError):
+            exchange.connection.recv(1)
+        left.set()
+
+    told: list[Event] = []
+    with LapsClient(flaky(answering(200, BODY), stay).url) as client:
+        outcomes = client.classify_many(files(tmp_path, 2), concurrency=1, on_event=lambda _, item: told.append(item))
+        assert next(outcomes).result is not None
+        wait_until(lambda: len(told) == 1)
+        assert not left.is_set()
+        outcomes.close()
+        assert left.wait(10)
+    assert not [thread for thread in threading.enumerate() if thread.name == "laps-classify"]
 
 
 def test_an_earlier_connection_is_not_in_the_way_of_closing(flaky: Flaky, tmp_path: Path) -> None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import threading
+import re
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, aclosing, closing
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, aclosing, closing, contextmanager
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,29 @@ from typing import Any
 import pytest
 
 from client.conftest import AnyClient, Connect
-from client.support_flaky import Exchange, FlakyServer, Step, answering, dropping, failing, flaky_server
-from client.support_stream import HEARTBEAT, StreamingServer, event
+from client.support_flaky import (
+    Exchange,
+    FlakyServer,
+    Step,
+    answering,
+    cutting,
+    dropping,
+    dropping_after,
+    failing,
+    flaky_server,
+    forwarding,
+)
+from client.support_stream import (
+    ACCEPTED,
+    DECODED,
+    HEARTBEAT,
+    PARTIAL,
+    RESULT,
+    WHOLE,
+    event,
+    failed,
+    telling,
+)
 from client.test_parsing import BODY
 from laps_client import (
     Accepted,
@@ -38,52 +59,12 @@ from laps_client import (
     Timeouts,
     Unavailable,
 )
-from support_server import ServerProcess
+from support_models import slow_graph, write_model
+from support_server import ServerProcess, running_server
 
 QUICK = RetryPolicy(attempts=3, backoff_s=0.02, max_backoff_s=0.02)
 
-ACCEPTED = event(
-    "accepted",
-    {
-        "request_id": "r",
-        "model": BODY["model"],
-        "views": {"temporal": 1, "spatial": 1},
-        "upload_bytes": 5,
-        "segment_s": None,
-    },
-)
-DECODED = event("decoded", {"video": BODY["video"], "views_total": 1, "segments_total": None, "warnings": []})
-PARTIAL = event("partial", {"predictions": BODY["predictions"], "views_done": 1, "views_total": 1})
-RESULT = event("result", BODY)
-WHOLE = [ACCEPTED, DECODED, PARTIAL, RESULT]
-
 Flaky = Callable[..., FlakyServer]
-
-
-def failed(code: str, status: int, retry_after_s: float | None = None) -> bytes:
-    error = {"code": code, "message": f"{code} happened", "hint": "a hint", "request_id": "from-server"}
-    return event("error", {"error": error, "status": status, "retry_after_s": retry_after_s})
-
-
-def telling(*pieces: bytes, pause_s: float = 0, cut: bool = False, headers: Mapping[str, str] | None = None) -> Step:
-    """Events, one chunk of the answer each; ``cut`` resets the connection in place of the answer's end."""
-
-    def step(exchange: Exchange) -> None:
-        exchange.read_head()
-        exchange.read_body()
-        fields = {"Content-Type": "text/event-stream; charset=utf-8", "Transfer-Encoding": "chunked", **(headers or {})}
-        head = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
-        exchange.connection.sendall(f"HTTP/1.1 200 OK\r\n{head}\r\n".encode())
-        for piece in pieces:
-            if pause_s and exchange.stop.wait(pause_s):
-                return
-            exchange.connection.sendall(f"{len(piece):x}\r\n".encode() + piece + b"\r\n")
-        if cut:
-            exchange.reset()
-        else:
-            exchange.connection.sendall(b"0\r\n\r\n")
-
-    return step
 
 
 @pytest.fixture
@@ -93,8 +74,8 @@ def flaky() -> Iterator[Flaky]:
 
 
 @pytest.fixture
-def client(connect: Connect, streaming: StreamingServer) -> AnyClient:
-    return connect(streaming.url)
+def client(connect: Connect, server: ServerProcess) -> AnyClient:
+    return connect(server.url)
 
 
 def kinds(events: list[Event]) -> list[type[Event]]:
@@ -389,57 +370,75 @@ def test_what_the_callers_source_raises_passes_unchanged(client: AnyClient) -> N
     assert caught.value is mine
 
 
-@pytest.fixture
-def held(streaming: StreamingServer) -> Iterator[StreamingServer]:
-    """The server pauses after ``decoded``."""
-    streaming.pause = threading.Event()
-    streaming.gone.clear()
-    yield streaming
-    streaming.pause.set()
-    streaming.pause = None
+@pytest.fixture(scope="module")
+def slow(folder: Path) -> Iterator[ServerProcess]:
+    """A view takes a third of a second, and it beats meanwhile."""
+    write_model(folder / "slow", graph=slow_graph(frames=4, size=32, classes=4, rounds=4))
+    with running_server(folder / "slow", env={"LAPS_MAX_BATCH_VIEWS": "1", "LAPS_HEARTBEAT_S": "0.1"}) as process:
+        yield process
 
 
-def test_closing_the_iterator_closes_the_connection(client: AnyClient, held: StreamingServer, clip: Path) -> None:
-    with closing(client.stream(clip)) as events:
+LEFT = re.compile("the client left the stream")
+
+
+@contextmanager
+def leaving(server: ServerProcess) -> Iterator[None]:
+    """Waits until the server says that the client of the block has left, and that it works for nobody."""
+    before = len(server.log)
+    yield
+    deadline = time.monotonic() + 10
+    while not any(LEFT.search(line) for line in server.log[before:]):
+        assert time.monotonic() < deadline, "".join(server.log[before:])
+        time.sleep(0.02)
+
+
+def test_closing_the_iterator_closes_the_connection(connect: Connect, slow: ServerProcess, clip: Path) -> None:
+    client = connect(slow.url)
+    with leaving(slow), closing(client.stream(clip, views="64x3")) as events:
         assert kinds([next(events), next(events)]) == [Accepted, Decoded]
-        assert not held.gone.is_set()
-    assert held.gone.wait(10), "the server saw the client leave"
     assert client.ready(), "the client serves on"
 
 
-def test_a_loop_left_early_closes_the_connection(held: StreamingServer, clip: Path) -> None:
-    with LapsClient(held.url) as client:
+def test_a_loop_left_early_closes_the_connection(slow: ServerProcess, clip: Path) -> None:
+    with LapsClient(slow.url) as client, leaving(slow):
         for item in client.stream(clip):
             if isinstance(item, Decoded):
                 break
-        assert held.gone.wait(10)
 
 
-async def test_an_async_loop_left_early_closes_the_connection(held: StreamingServer, clip: Path) -> None:
-    async with AsyncLapsClient(held.url) as client:
-        async with aclosing(client.stream(clip)) as events:
-            async for item in events:
-                if isinstance(item, Decoded):
-                    break
-        assert await asyncio.to_thread(held.gone.wait, 10)
+async def test_an_async_loop_left_early_closes_the_connection(slow: ServerProcess, clip: Path) -> None:
+    async with AsyncLapsClient(slow.url) as client:
+        with leaving(slow):
+            async with aclosing(client.stream(clip)) as events:
+                async for item in events:
+                    if isinstance(item, Decoded):
+                        break
 
 
-async def test_a_cancelled_task_closes_its_stream(held: StreamingServer, clip: Path) -> None:
+async def test_a_cancelled_task_closes_its_stream(slow: ServerProcess, clip: Path) -> None:
     seen: list[Event] = []
 
     async def follow(client: AsyncLapsClient) -> None:
-        seen.extend([item async for item in client.stream(clip)])
+        async for item in client.stream(clip, views="64x3"):
+            seen.append(item)
 
-    async with AsyncLapsClient(held.url) as client:
-        task = asyncio.create_task(follow(client))
-        before = held.heartbeats
-        while held.heartbeats < before + 3:
-            await asyncio.sleep(0.02)
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-        assert await asyncio.to_thread(held.gone.wait, 10)
-    assert seen == []
+    async with AsyncLapsClient(slow.url) as client:
+        with leaving(slow):
+            task = asyncio.create_task(follow(client))
+            while not seen:
+                await asyncio.sleep(0.02)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+    assert Classification not in kinds(seen)
+
+
+def test_a_silence_that_the_servers_heartbeats_break_is_none(connect: Connect, slow: ServerProcess, clip: Path) -> None:
+    began = time.monotonic()
+    *before, last = connect(slow.url, timeouts=Timeouts(read_s=1)).stream(clip, views="4x1", segments="2s")
+    assert kinds([last]) == [Classification]
+    assert time.monotonic() - began > 1
+    assert SegmentDone in kinds(before)
 
 
 def test_events_are_given_out_as_they_come(connect: Connect, flaky: Flaky) -> None:
@@ -458,7 +457,29 @@ async def test_a_deadline_cancels_nothing_that_the_caller_does_between_events(fl
             await anext(events)
 
 
-def test_a_real_server_answers_a_stream(connect: Connect, server: ServerProcess, clip: Path) -> None:
-    *_, result = connect(server.url).stream(clip)
-    assert isinstance(result, Classification)
-    assert result.top.label == "red"
+def test_a_proxy_that_drops_and_refuses_before_the_stream_costs_retries_alone(
+    connect: Connect, flaky: Flaky, server: ServerProcess, clip: Path
+) -> None:
+    proxy = flaky(
+        dropping_after(500),
+        failing(503, "overloaded", {"Retry-After": "0"}),
+        answering(502, b"<html>Bad Gateway</html>"),
+        forwarding(server.url),
+    )
+    retries = RetryPolicy(attempts=4, backoff_s=0.02, max_backoff_s=0.02)
+    events = list(connect(proxy.url, retries=retries).stream(clip, segments="1s", views="1x1"))
+    assert kinds(events) == [Accepted, Decoded, SegmentDone, SegmentDone, Classification]
+    assert len(proxy.exchanges) == 4
+
+
+def test_a_proxy_that_cuts_the_stream_is_told_and_the_next_try_is_whole(
+    connect: Connect, flaky: Flaky, server: ServerProcess, clip: Path
+) -> None:
+    proxy = flaky(cutting(server.url, b"event: decoded"), forwarding(server.url))
+    client = connect(proxy.url, retries=QUICK)
+    got: list[Event] = []
+    with pytest.raises(ConnectionFailed) as caught:
+        got.extend(client.stream(clip))
+    assert "already given out" in (caught.value.hint or "")
+    assert len(proxy.exchanges) == 1
+    assert kinds(list(client.stream(clip)))[-1] is Classification

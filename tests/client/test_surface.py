@@ -42,7 +42,7 @@ def test_stream_and_classify_many_take_what_classify_takes() -> None:
     shared = options_of(LapsClient.classify) - {"on_progress", "request_id"}
     assert shared == set(Options.__annotations__)
     assert options_of(LapsClient.stream) == {"on_progress", "request_id"}
-    assert options_of(LapsClient.classify_many) == {"on_progress", "concurrency"}
+    assert options_of(LapsClient.classify_many) == {"on_progress", "on_event", "concurrency"}
     with LapsClient() as client, pytest.raises(TypeError, match="fraems"):
         client.stream(b"", fraems=False)  # type: ignore[call-arg]
 

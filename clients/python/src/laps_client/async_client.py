@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager, nullcontext
 from functools import partial
 from types import TracebackType
@@ -17,7 +17,7 @@ from laps_client.calls import Calls, ClassifyOptions, Options
 from laps_client.defaults import BASE_URL, RETRIES, TIMEOUTS, user_agent
 from laps_client.errors import Unavailable
 from laps_client.events import Event
-from laps_client.many import ManyProgress, Outcome, P, check_concurrency, in_tasks
+from laps_client.many import ManyEvents, ManyProgress, Outcome, P, check_concurrency, in_tasks
 from laps_client.results import Classification, ModelInfo, Models, Readiness
 from laps_client.retry import RetryPolicy
 from laps_client.source import AsyncSource, AsyncVideo, async_file_source_of, async_source_of
@@ -91,6 +91,7 @@ class AsyncLapsClient:
         *,
         concurrency: int = 4,
         on_progress: ManyProgress[P] | None = None,
+        on_event: ManyEvents[P] | None = None,
         **options: Unpack[Options],
     ) -> AsyncGenerator[Outcome[P], None]:
         """Classify many files and yield what became of each; as :meth:`laps_client.LapsClient.classify_many`.
@@ -103,7 +104,11 @@ class AsyncLapsClient:
         async def classify(path: P) -> Classification:
             source = async_file_source_of(path)
             progress = None if on_progress is None else partial(on_progress, path)
-            return await self._perform(self._calls.classify(source, chosen, on_progress=progress), source)
+            call = self._calls.classify(source, chosen, on_progress=progress, stream=on_event is not None)
+            if on_event is None:
+                return await self._perform(call, source)
+            async with aclosing(self._events(call, source, once=False)) as events:
+                return await _last(events, partial(on_event, path))
 
         return in_tasks(paths, classify, concurrency=concurrency)
 
@@ -135,7 +140,10 @@ class AsyncLapsClient:
     ) -> None:
         await self.close()
 
-    async def _events(self, call: Call[Classification], source: AsyncSource) -> AsyncGenerator[Event, None]:
+    async def _events(
+        self, call: Call[Classification], source: AsyncSource, *, once: bool = True
+    ) -> AsyncGenerator[Event, None]:
+        """``once``: an event that was given out is not given out again."""
         while True:
             try:
                 async with AsyncExitStack() as stack:
@@ -144,6 +152,7 @@ class AsyncLapsClient:
                     if call.streams(response):
                         async with aclosing(_told(call, response)) as events:
                             async for event in events:
+                                call.given_out = once
                                 yield event
                         return
                     async with _within(call.deadline):
@@ -210,7 +219,15 @@ async def _told(call: Call[Classification], response: httpx.Response) -> AsyncGe
             reader.end()
             return
         for event in reader.feed(chunk):
-            call.given_out = True
             yield event
             if isinstance(event, Classification):
                 return
+
+
+async def _last(events: AsyncIterable[Event], tell: Callable[[Event], object]) -> Classification:
+    """The result, which is the last event; the others are told as they come."""
+    async for event in events:
+        if isinstance(event, Classification):
+            return event
+        tell(event)
+    raise AssertionError("events end with a result or an error")

@@ -13,8 +13,8 @@ The sync and the async client only move bytes and wait; they ask this record eve
             wait_s = call.after_refusal(reply)   # raises likewise
         <sleep wait_s>
 
-A stream's loop hands over the events of ``call.reader()`` as they come, where the answer is a stream, and sets
-``given_out`` before the first: from then on no attempt may follow, since it would tell everything again.
+A stream's loop hands over the events of ``call.reader()`` as they come, where the answer is a stream. Before the first
+it sets ``given_out``, unless whoever gets them can be told everything again: from then on no attempt may follow.
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ from queue import SimpleQueue
 from typing import Any, Generic, TypeVar
 
 from laps_client.errors import LapsError
+from laps_client.events import Event
 from laps_client.interrupt import Interrupt
 from laps_client.results import Classification
 
@@ -25,6 +26,7 @@ P = TypeVar("P", bound=FilePath)
 P_co = TypeVar("P_co", bound=FilePath, covariant=True)
 
 ManyProgress = Callable[[P, int, int | None], object]
+ManyEvents = Callable[[P, Event], object]
 
 _LEAVE_S = 2.0  # what threads get to leave in after an interrupt; one that reads from a dead disk does not
 

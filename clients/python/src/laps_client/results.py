@@ -255,7 +255,7 @@ def _check_some(predictions: tuple[Prediction, ...]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What the server takes."""
+    """What the server takes; ``max_segments`` is None where it knows no segments."""
 
     max_upload_bytes: int
     max_pixels: int
@@ -265,6 +265,7 @@ class Limits:
     upload_idle_timeout_ms: int
     default_deadline_ms: int
     max_deadline_ms: int
+    max_segments: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -19,7 +19,7 @@ from laps_client.defaults import BASE_URL, RETRIES, TIMEOUTS, user_agent
 from laps_client.errors import Unavailable
 from laps_client.events import Event
 from laps_client.interrupt import Interrupt
-from laps_client.many import ManyProgress, Outcome, P, check_concurrency, in_threads
+from laps_client.many import ManyEvents, ManyProgress, Outcome, P, check_concurrency, in_threads
 from laps_client.results import Classification, ModelInfo, Models, Readiness
 from laps_client.retry import RetryPolicy
 from laps_client.source import Source, Video, file_source_of, source_of
@@ -140,7 +140,7 @@ class LapsClient:
         call = self._calls.classify(
             source, ClassifyOptions(**options), on_progress=on_progress, request_id=request_id, stream=True
         )
-        return self._events(call, source)
+        return self._events(call, source, self._route)
 
     def classify_many(
         self,
@@ -148,6 +148,7 @@ class LapsClient:
         *,
         concurrency: int = 4,
         on_progress: ManyProgress[P] | None = None,
+        on_event: ManyEvents[P] | None = None,
         **options: Unpack[Options],
     ) -> Generator[Outcome[P], None, None]:
         """Classify many files and yield what became of each, in the order in which they finish.
@@ -159,10 +160,12 @@ class LapsClient:
             paths: of files.
             concurrency: files in flight at once, each in a thread.
             on_progress: called in those threads with the path, its bytes sent, and its size.
+            on_event: called there too, with the path and each event of its stream but the result. Where an attempt
+                is repeated, its events are told again, from the first.
             **options: as :meth:`classify` takes them; the deadline is that of each file.
         """
         check_concurrency(concurrency)
-        return self._outcomes(paths, ClassifyOptions(**options), concurrency, on_progress)
+        return self._outcomes(paths, ClassifyOptions(**options), concurrency, on_progress, on_event)
 
     def models(self) -> Models:
         """The served models and the server's limits."""
@@ -193,7 +196,12 @@ class LapsClient:
         self.close()
 
     def _outcomes(
-        self, paths: Iterable[P], options: ClassifyOptions, concurrency: int, on_progress: ManyProgress[P] | None
+        self,
+        paths: Iterable[P],
+        options: ClassifyOptions,
+        concurrency: int,
+        on_progress: ManyProgress[P] | None,
+        on_event: ManyEvents[P] | None,
     ) -> Generator[Outcome[P], None, None]:
         # A call can be ended while it opens its connection itself; none may be left over here from an earlier call.
         http = httpx.Client(headers=user_agent()) if self._owns_http else self._http
@@ -203,27 +211,37 @@ class LapsClient:
         def classify(path: P) -> Classification:
             source = file_source_of(path)
             progress = None if on_progress is None else partial(on_progress, path)
-            return self._perform(self._calls.classify(source, options, on_progress=progress), source, route)
+            call = self._calls.classify(source, options, on_progress=progress, stream=on_event is not None)
+            if on_event is None:
+                return self._perform(call, source, route)
+            with closing(self._events(call, source, route, once=False)) as events:
+                return _last(events, partial(on_event, path))
 
         with closing(http) if self._owns_http else nullcontext():
             yield from in_threads(paths, classify, concurrency=concurrency, interrupt=interrupt)
 
-    def _events(self, call: Call[Classification], source: Source) -> Generator[Event, None, None]:
+    def _events(
+        self, call: Call[Classification], source: Source, route: _Route, *, once: bool = True
+    ) -> Generator[Event, None, None]:
+        """``once``: an event that was given out is not given out again."""
         while True:
             try:
-                with self._answer(call, source, self._route) as response:
+                with self._answer(call, source, route) as response:
                     if call.streams(response):
-                        yield from _told(call, response)
+                        for event in _told(call, response):
+                            call.given_out = once
+                            yield event
                         return
                     reply = _whole(call, response)
             except EXPECTED as exc:
+                route.check()
                 wait_s = call.after_failure(exc)
             else:
                 if call.accepts(reply):
                     yield call.result(reply)
                     return
                 wait_s = call.after_refusal(reply)
-            time.sleep(wait_s)
+            route.sleep(wait_s)
 
     def _perform(self, call: Call[T], source: Source | None = None, route: _Route | None = None) -> T:
         route = route or self._route
@@ -262,9 +280,17 @@ def _told(call: Call[Classification], response: httpx.Response) -> Iterator[Even
     reader = call.reader()
     for chunk in response.iter_bytes():
         for event in reader.feed(chunk):
-            call.given_out = True
             yield event
             if isinstance(event, Classification):
                 return
         call.deadline.check()
     reader.end()
+
+
+def _last(events: Iterable[Event], tell: Callable[[Event], object]) -> Classification:
+    """The result, which is the last event; the others are told as they come."""
+    for event in events:
+        if isinstance(event, Classification):
+            return event
+        tell(event)
+    raise AssertionError("events end with a result or an error")

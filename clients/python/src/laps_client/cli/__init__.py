@@ -14,8 +14,9 @@ def main() -> None:
     try:
         from laps_client.cli.app import run  # noqa: PLC0415 - typer and rich are an extra
     except ModuleNotFoundError as exc:
-        if exc.name not in ("typer", "rich"):
+        package = (exc.name or "").partition(".")[0]
+        if package not in ("typer", "rich"):
             raise
-        sys.stderr.write(f"laps: {missing(exc, package=exc.name, extra='cli')}\n")
+        sys.stderr.write(f"laps: {missing(exc, package=package, extra='cli')}\n")
         sys.exit(_EXIT_USAGE)
     run()

@@ -16,9 +16,12 @@ from rich.text import Text
 from laps_client.cli.exits import Stop
 from laps_client.cli.text import printable
 from laps_client.errors import LapsError, ServerError
+from laps_client.events import Event, Partial, SegmentDone
 from laps_client.many import FilePath, Outcome
 
 _NAME_WIDTH = 40
+_LABEL_WIDTH = 24
+_WAITING = "classifying"
 _MOST_WARNINGS = 100  # that are remembered, so that each is told once
 
 
@@ -81,9 +84,23 @@ class Display:
         if name not in self._uploads:
             self._uploads[name] = self._progress.add_task(_short(name), total=size, told="")
         waiting = size is not None and sent >= size
-        told = "classifying" if waiting else f"{sent / 1e6:.1f} MB"
-        # Without a total the bar moves by itself, which is what is known while the server works.
+        told = _WAITING if waiting else f"{sent / 1e6:.1f} MB"
+        # Without a total the bar moves by itself, which is what is known while the server has told nothing.
         self._progress.update(self._uploads[name], completed=sent, total=None if waiting else size, told=told)
+
+    def working(self, path: FilePath, event: Event) -> None:
+        """How far the server is with a file, and what it takes it for so far."""
+        if (upload := self._uploads.get(os.fspath(path))) is None:
+            return
+        if isinstance(event, Partial):
+            done, total, what = event.views_done, event.views_total, "views"
+        elif isinstance(event, SegmentDone):
+            done, total, what = event.segments_done, event.segments_total, "segments"
+        else:
+            self._progress.update(upload, completed=0, total=None, told=_WAITING)
+            return
+        told = f"{done} of {total} {what}, {_cut(printable(event.top.label))}"
+        self._progress.update(upload, completed=done, total=total, told=told)
 
     def finished(self, outcome: Outcome[FilePath]) -> None:
         """A file is done; tells its error, and the server's warnings once each."""
@@ -140,3 +157,7 @@ def _told(message: str, hint: str | None) -> str:
 def _short(name: str) -> str:
     shown = printable(os.path.basename(name))  # noqa: PTH119 - what was given may be no Path
     return shown if len(shown) <= _NAME_WIDTH else f"…{shown[1 - _NAME_WIDTH :]}"
+
+
+def _cut(label: str) -> str:
+    return label if len(label) <= _LABEL_WIDTH else f"{label[: _LABEL_WIDTH - 1]}…"

@@ -95,7 +95,10 @@ async def outcomes_of(
         Stop: the options are wrong, or the server is gone and the caller is not ``patient``.
     """
     answered = False
-    results = client.classify_many(paths, concurrency=concurrency, on_progress=display.uploading, **options)
+    # In a stream the server is never silent for long, so that no proxy in between takes a long video for a dead one.
+    results = client.classify_many(
+        paths, concurrency=concurrency, on_progress=display.uploading, on_event=display.working, **options
+    )
     async with aclosing(results) as outcomes:
         async for outcome in outcomes:
             error = outcome.error
