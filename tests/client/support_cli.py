@@ -55,7 +55,8 @@ def started(*args: object, url: str, env: Mapping[str, str] | None = None, **opt
     return subprocess.Popen(
         [*COMMAND, *map(str, args)],
         env={**os.environ, "LAPS_URL": url, **(env or {})},
-        **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, **options},
+        text=True,
+        **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options},
     )
 
 

@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import re
+import shlex
 import signal
 import socket
 import subprocess
@@ -19,11 +20,12 @@ from pathlib import Path
 import httpx
 import pytest
 
-from client.support_cli import Laps, on_terminal, started
+from client.support_cli import COMMAND, Laps, on_terminal, started
 from client.support_flaky import (
     Exchange,
     FlakyServer,
     answering,
+    cutting,
     dropping,
     dropping_after,
     failing,
@@ -34,7 +36,8 @@ from client.test_parsing import BODY
 from laps_client import __version__
 from laps_client.cli.watch import Arrivals
 from support_clips import BLUE, GREEN, write_colour_video
-from support_server import ServerProcess
+from support_models import slow_graph, write_model
+from support_server import ServerProcess, running_server
 
 Flaky = Callable[..., FlakyServer]
 
@@ -205,6 +208,16 @@ def test_a_flaky_proxy_costs_no_file(laps: Laps, flaky: Flaky, server: ServerPro
     assert [line.split("\t")[2] for line in done.out.splitlines()] == ["red", "green"]
 
 
+def test_a_proxy_that_cuts_what_the_server_tells_costs_no_file(
+    laps: Laps, flaky: Flaky, server: ServerProcess, clips: Path
+) -> None:
+    proxy = flaky(forwarding(server.url), cutting(server.url, b"event: segment"), forwarding(server.url))
+    done = laps("classify", "clip.mp4", "--segments", "1.2s", "--top-k", 1, url=proxy.url)
+    assert (done.status, done.err) == (0, "")
+    assert [line.split("\t")[4] for line in done.out.splitlines()] == ["red", "red", "blue"]
+    assert [exchange.headers["accept"] for exchange in proxy.exchanges[1:]] == ["text/event-stream"] * 2
+
+
 def test_headers_are_sent_with_every_request(laps: Laps, flaky: Flaky, clips: Path) -> None:
     server = flaky(answering(200, BODY))
     laps("classify", "clip.mp4", "--header", "Authorization: Bearer a:b", url=server.url)
@@ -351,9 +364,10 @@ def test_a_name_that_is_no_text_passes_through_a_pipe(laps: Laps, server: Server
     odd = os.fsdecode(b"\xff\xfe.mp4")
     (clips / "clip.mp4").rename(odd)
     assert laps("classify", odd, "--top-k", 1, url=server.url).out.startswith("\\udcff\\udcfe.mp4\t1\tred\t")
-    process = started("classify", odd, "--csv", url=server.url, text=False)
-    out, _ = process.communicate(timeout=120)
-    assert out.splitlines()[1].startswith(b"\xff\xfe.mp4,")
+    with Path("out.csv").open("wb") as out:
+        process = started("classify", odd, "--csv", url=server.url, stdout=out)
+        process.communicate(timeout=120)
+    assert Path("out.csv").read_bytes().splitlines()[1].startswith(b"\xff\xfe.mp4,")
     assert json.loads(laps("classify", odd, "--json", url=server.url).out)[0]["path"] == odd
 
 
@@ -367,6 +381,20 @@ def test_a_terminal_shows_blocks_and_bars_of_uploads(server: ServerProcess, clip
     assert "bad.mp4: this is not a video" in shown
     assert "\x1b[" in raw
     assert raw.rfind("\x1b[?25h") > raw.rfind("\x1b[?25l") >= 0, "the cursor is there again"
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [(["--views", "2x1"], "1 of 2 views, red"), (["--segments", "1.2s"], "1 of 2 segments, red")],
+    ids=["views", "segments"],
+)
+def test_a_terminal_shows_how_far_the_server_is(tmp_path: Path, clips: Path, options: list[str], told: str) -> None:
+    models = tmp_path / "slow"
+    write_model(models, graph=slow_graph(frames=4, size=32, classes=4, rounds=4), default_views="1x1")
+    with running_server(models, env={"LAPS_MAX_BATCH_VIEWS": "1"}) as slow:
+        status, shown, _ = on_terminal("classify", "clip.mp4", *options, url=slow.url, cwd=clips)
+    assert status == 0
+    assert re.search(rf"clip\.mp4 +━.* {told} ", shown), shown
 
 
 def test_colours_are_left_out_where_nobody_wants_them(
@@ -545,10 +573,29 @@ def test_a_list_by_names_with_a_root_and_labels_in_any_case(laps: Laps, server: 
     assert (done.status, json.loads(done.out)["top1"]["value"]) == (0, 1.0)
 
 
-def test_the_version_and_completion(laps: Laps) -> None:
+def test_the_version(laps: Laps) -> None:
     assert laps("--version").out == f"{__version__}\n"
-    done = laps("--show-completion", "bash")
-    assert (done.status, "_laps_completion" in done.out) == (0, True)
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"), [(["cl"], "classify"), (["classify", "--skip"], "--skip-done"), (["classify", "cl"], "")]
+)
+def test_bash_completes_what_is_typed(tmp_path: Path, typed: list[str], offered: str) -> None:
+    """As an interactive shell does; where nothing of ours fits, it goes on to names of files by itself."""
+    command = tmp_path / "laps"
+    command.write_text(f'#!/bin/sh\nexec {shlex.join(COMMAND)} "$@"\n')
+    command.chmod(0o755)
+    words = shlex.join(["laps", *typed])
+    script = f'eval "$(_LAPS_COMPLETE=source_bash laps)"; COMP_WORDS=({words}) COMP_CWORD={len(typed)}'
+    done = subprocess.run(
+        ["bash", "-c", f'{script}; complete -p laps >&2; _laps_completion laps; echo "${{COMPREPLY[*]}}"'],
+        env={**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (0, f"{offered}\n")
+    assert done.stderr == "complete -o default -F _laps_completion laps\n"
 
 
 def test_the_installed_command_is_this_one() -> None:

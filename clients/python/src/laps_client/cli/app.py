@@ -203,7 +203,7 @@ def _version(show: Annotated[bool, typer.Option("--version", help="Print the ver
 
 def run() -> None:
     """Parse the command line and run it."""
-    app()
+    app(prog_name="laps")  # however it was started: shell completion goes by the name
 
 
 def _format(*, json: bool = False, jsonl: bool = False, csv: bool = False) -> Format:
