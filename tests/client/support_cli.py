@@ -19,7 +19,9 @@ import pytest
 
 from laps_client.cli import main
 
-COMMAND = [sys.executable, "-W", "error", "-c", "from laps_client.cli import main; main()"]
+# A test run in a shell's background ignores interrupts, and so would the processes that it starts.
+_HEAR_INTERRUPTS = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+COMMAND = [sys.executable, "-W", "error", "-c", f"{_HEAR_INTERRUPTS}; from laps_client.cli import main; main()"]
 _ESCAPE = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
 
 

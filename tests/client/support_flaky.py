@@ -188,14 +188,17 @@ def forwarding(url: str) -> Step:
 
 
 def cutting(url: str, at: bytes) -> Step:
-    """As :func:`forwarding`, but the connection is reset once the answer holds ``at``."""
+    """As :func:`forwarding`, but of the answer only what comes before ``at``; then the connection is reset."""
 
     def step(exchange: Exchange) -> None:
-        answer = b""
+        answer, sent = b"", 0
         for piece in passing_on(exchange, url):
             answer += piece
-            exchange.connection.sendall(piece)
-            if at in answer:
+            before, found, _ = answer.partition(at)
+            whole = len(before) if found else max(sent, len(answer) - len(at))  # the rest may be the beginning of it
+            exchange.connection.sendall(answer[sent:whole])
+            sent = whole
+            if found:
                 exchange.stop.wait(0.1)  # a reset at once would take back what is on its way
                 exchange.reset()
                 return
