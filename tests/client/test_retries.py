@@ -281,7 +281,7 @@ def test_a_deadline_bounds_a_source_that_dawdles(connect: Connect, flaky: Flaky)
     began = time.monotonic()
     with pytest.raises(DeadlineExceeded):
         connect(flaky(answering(200)).url).classify(parts(), deadline_s=0.5)
-    assert time.monotonic() - began < 1.5
+    assert time.monotonic() - began < 4, "not for as long as the source takes"
 
 
 def test_the_server_is_told_what_is_left_of_the_deadline(

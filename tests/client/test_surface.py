@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import subprocess
 import sys
+from collections.abc import Callable
 from importlib import resources
 from importlib.metadata import requires, version
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 
 import laps_client
 from laps_client import AsyncLapsClient, BadRequest, LapsClient, Timeouts
+from laps_client.calls import Options
 from laps_client.timeouts import Deadline, ShrinkingTimeouts
 
 
@@ -20,14 +22,40 @@ def methods(kind: type) -> dict[str, Any]:
     return {name: member for name, member in vars(kind).items() if inspect.isfunction(member) and name[0] != "_"}
 
 
+def as_async(signature: str) -> str:
+    """What the async client's signature is where the blocking one's is this."""
+    for ours, theirs in {
+        "'Video'": "'AsyncVideo'",
+        "Iterable[P]": "Iterable[P] | AsyncIterable[P]",
+        "Generator[Event, None, None]": "AsyncGenerator[Event, None]",
+        "Generator[Outcome[P], None, None]": "AsyncGenerator[Outcome[P], None]",
+    }.items():
+        signature = signature.replace(ours, theirs)
+    return signature
+
+
+def options_of(method: Callable[..., object]) -> set[str]:
+    return {name for name, item in inspect.signature(method).parameters.items() if item.kind is item.KEYWORD_ONLY}
+
+
+def test_stream_and_classify_many_take_what_classify_takes() -> None:
+    shared = options_of(LapsClient.classify) - {"on_progress", "request_id"}
+    assert shared == set(Options.__annotations__)
+    assert options_of(LapsClient.stream) == {"on_progress", "request_id"}
+    assert options_of(LapsClient.classify_many) == {"on_progress", "on_event", "concurrency"}
+    with LapsClient() as client, pytest.raises(TypeError, match="fraems"):
+        client.stream(b"", fraems=False)  # type: ignore[call-arg]
+
+
 def test_both_clients_have_the_same_methods_and_arguments() -> None:
     blocking, waiting = methods(LapsClient), methods(AsyncLapsClient)
-    assert set(blocking) == set(waiting) == {"classify", "models", "model", "ready", "close"}
+    iterating = {"stream", "classify_many"}
+    assert set(blocking) == set(waiting) == {"classify", "models", "model", "ready", "close"} | iterating
     for name, method in blocking.items():
         ours, theirs = inspect.signature(method), inspect.signature(waiting[name])
-        assert str(ours).replace("Video", "AsyncVideo") == str(theirs).replace("'Video", "'AsyncVideo")
+        assert as_async(str(ours)) == str(theirs)
         assert not inspect.iscoroutinefunction(method)
-        assert inspect.iscoroutinefunction(waiting[name])
+        assert inspect.iscoroutinefunction(waiting[name]) == (name not in iterating)
     made, made_async = (str(inspect.signature(kind)) for kind in (LapsClient, AsyncLapsClient))
     assert made.replace("httpx.Client", "httpx.AsyncClient") == made_async
 
@@ -38,6 +66,7 @@ def test_importing_it_loads_nothing_heavy() -> None:
     assert "laps_client" in loaded
     assert "httpx" in loaded
     heavy = {"torch", "fastapi", "starlette", "pydantic", "av", "numpy", "onnxruntime", "laps_server", "laps_export"}
+    heavy |= {"pandas", "matplotlib", "typer"}  # httpx itself loads rich where it is installed
     assert heavy.isdisjoint(loaded)
 
 

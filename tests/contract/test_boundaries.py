@@ -65,6 +65,28 @@ def test_each_foreign_library_stays_in_its_place(package: str, allowed: set[str]
         assert found == allowed
 
 
+@pytest.mark.parametrize(
+    ("package", "allowed"),
+    [
+        ("pandas", {"tables.py"}),
+        ("matplotlib", {"plots.py", "cli/picture.py"}),
+        ("typer", None),
+        ("click", None),
+        ("rich", None),
+    ],
+)
+def test_each_of_the_clients_extras_stays_in_its_place(package: str, allowed: set[str] | None) -> None:
+    found = importers(SOURCES["laps_client"], package)
+    if allowed is None:
+        assert all(name.startswith("cli/") for name in found)
+    else:
+        assert allowed <= found <= allowed | {"results.py"}  # in results.py for the types alone
+
+
+def test_the_clients_library_never_imports_its_command_line() -> None:
+    assert all(name.startswith("cli/") for name in importers(SOURCES["laps_client"], "laps_client.cli"))
+
+
 def test_the_environment_is_read_in_settings_alone() -> None:
     readers = set()
     for file in SOURCES["laps_server"].rglob("*.py"):
@@ -79,7 +101,7 @@ def test_the_environment_is_read_in_settings_alone() -> None:
     [
         ("laps_server.api.app", {"torch", "onnx", "laps_export"}),
         ("laps_server.runtime", {"torch", "fastapi", "starlette", "uvicorn"}),
-        ("laps_client", {"torch", "fastapi", "av", "numpy"}),
+        ("laps_client", {"torch", "fastapi", "av", "numpy", "pandas", "matplotlib", "typer"}),
     ],
 )
 def test_importing_a_front_loads_nothing_heavy(module: str, banned: set[str]) -> None:

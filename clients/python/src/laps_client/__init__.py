@@ -19,6 +19,8 @@ from laps_client.errors import (
     TooLarge,
     Unavailable,
 )
+from laps_client.events import Accepted, Decoded, Event, Grid, Partial, SegmentDone
+from laps_client.many import Outcome
 from laps_client.results import (
     Box,
     Classification,
@@ -33,7 +35,9 @@ from laps_client.results import (
     Readiness,
     ReplayFrame,
     ReplayView,
+    Segment,
     Thumbnail,
+    Timeline,
     TimingsMs,
     VideoInfo,
     Views,
@@ -43,6 +47,7 @@ from laps_client.sync_client import LapsClient
 from laps_client.timeouts import Timeouts
 
 __all__ = [
+    "Accepted",
     "AsyncLapsClient",
     "BadAnswer",
     "BadRequest",
@@ -51,7 +56,10 @@ __all__ = [
     "Classification",
     "ConnectionFailed",
     "DeadlineExceeded",
+    "Decoded",
+    "Event",
     "FrameScores",
+    "Grid",
     "LapsClient",
     "LapsError",
     "Limits",
@@ -61,14 +69,19 @@ __all__ = [
     "ModelSummary",
     "Models",
     "NotFound",
+    "Outcome",
+    "Partial",
     "Prediction",
     "Readiness",
     "ReplayFrame",
     "ReplayView",
     "RetryPolicy",
+    "Segment",
+    "SegmentDone",
     "ServerError",
     "Thumbnail",
     "TimedOut",
+    "Timeline",
     "Timeouts",
     "TimingsMs",
     "TooLarge",

@@ -59,6 +59,25 @@ class Reply:
     content: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """The server's own words about an error."""
+
+    code: str
+    message: str
+    hint: str | None
+    request_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ToldError:
+    """An ``error`` event."""
+
+    error: Envelope
+    status: int
+    retry_after_s: float | None
+
+
 def result_of(kind: type[T], reply: Reply, request_id: str) -> T:
     """The result that a 200 carries.
 
@@ -68,9 +87,9 @@ def result_of(kind: type[T], reply: Reply, request_id: str) -> T:
     try:
         return from_json(kind, json.loads(reply.content))
     except (ValueError, RecursionError) as exc:  # ValueError is bad JSON and bad UTF-8
-        raise _bad_answer(f"not JSON, but {_media_type(reply)}", reply, request_id) from exc
+        raise bad_answer(f"not JSON, but {_media_type(reply)}", status=reply.status, request_id=request_id) from exc
     except Mismatch as exc:
-        raise _bad_answer(str(exc), reply, request_id) from exc
+        raise bad_answer(str(exc), status=reply.status, request_id=request_id) from exc
 
 
 def readiness_of(reply: Reply, request_id: str) -> Readiness:
@@ -86,8 +105,7 @@ def error_of(reply: Reply, request_id: str) -> LapsError:
     envelope = _json_object(reply).get("error")
     told: dict[str, Any] = envelope if isinstance(envelope, dict) else {}
     code = _text(told, "code") or f"http_{reply.status}"
-    kind = _KIND_OF_CODE.get(code) or _kind_of_status(reply.status)
-    return kind(
+    return _kind_of(code, reply.status)(
         _text(told, "message") or f"HTTP {reply.status} with {_media_type(reply)}, without this API's error",
         code=code,
         hint=_text(told, "hint") or (None if told else _where_it_may_come_from(reply)),
@@ -95,6 +113,33 @@ def error_of(reply: Reply, request_id: str) -> LapsError:
         request_id=_text(told, "request_id") or request_id,
         retry_after_s=retry_after_s(reply.headers, datetime.now(UTC)),
     )
+
+
+def told_error(told: ToldError, request_id: str) -> LapsError:
+    """The error that an ``error`` event is; its status is what the HTTP status would have been."""
+    return _kind_of(told.error.code, told.status)(
+        told.error.message,
+        code=told.error.code,
+        hint=told.error.hint,
+        status=told.status,
+        request_id=told.error.request_id or request_id,
+        retry_after_s=told.retry_after_s,
+    )
+
+
+def bad_answer(what: str, *, status: int, request_id: str) -> BadAnswer:
+    """What is not this API's answer."""
+    return BadAnswer(
+        what,
+        code="bad_answer",
+        hint="is base_url this API, and its version near the client's?",
+        status=status,
+        request_id=request_id,
+    )
+
+
+def _kind_of(code: str, status: int) -> type[LapsError]:
+    return _KIND_OF_CODE.get(code) or _kind_of_status(status)
 
 
 def _kind_of_status(status: int) -> type[LapsError]:
@@ -109,16 +154,6 @@ def _where_it_may_come_from(reply: Reply) -> str:
     if location := reply.headers.get("location"):
         return f"base_url may be wrong: it redirects to {location[:200]}"
     return "a proxy may have answered for the server, or base_url is another service"
-
-
-def _bad_answer(what: str, reply: Reply, request_id: str) -> BadAnswer:
-    return BadAnswer(
-        what,
-        code="bad_answer",
-        hint="is base_url this API, and its version near the client's?",
-        status=reply.status,
-        request_id=request_id,
-    )
 
 
 def _json_object(reply: Reply) -> dict[str, Any]:

@@ -12,6 +12,9 @@ The sync and the async client only move bytes and wait; they ask this record eve
                 return call.result(reply)
             wait_s = call.after_refusal(reply)   # raises likewise
         <sleep wait_s>
+
+A stream's loop hands over the events of ``call.reader()`` as they come, where the answer is a stream. Before the first
+it sets ``given_out``, unless whoever gets them can be told everything again: from then on no attempt may follow.
 """
 
 from __future__ import annotations
@@ -22,8 +25,9 @@ from typing import Any, Generic, TypeVar
 
 import httpx
 
-from laps_client.answers import OK, Reply, error_of
+from laps_client.answers import OK, Reply, error_of, told_error
 from laps_client.errors import BadAnswer, DeadlineExceeded, LapsError
+from laps_client.events import EventReader, StreamError
 from laps_client.foreign import FOREIGN, meaning_of, translated
 from laps_client.retry import RETRY_STATUSES, RetryPolicy
 from laps_client.timeouts import Deadline, ShrinkingTimeouts, TimeIsUp, Timeouts
@@ -31,13 +35,14 @@ from laps_client.upload import Upload
 
 T = TypeVar("T")
 
-EXPECTED = (*FOREIGN, TimeIsUp, BadAnswer)
+EXPECTED = (*FOREIGN, TimeIsUp, StreamError, BadAnswer)
 MAX_ANSWER_BYTES = 256 << 20  # far above any answer, far below what an endless one would take
 
 # Left of a deadline for the server's own "too late", which says more than silence, to arrive.
 _ANSWER_MARGIN_S = 0.25
 _ANSWER_MARGIN_SHARE = 0.1
 
+_EVENT_STREAM = "text/event-stream"
 _LATE_HINT = "allow a longer deadline_s, or ask for fewer views, as in views='1x1'"
 
 
@@ -45,7 +50,8 @@ _LATE_HINT = "allow a longer deadline_s, or ask for fewer views, as in views='1x
 class Request(Generic[T]):
     """What one call asks for; the same in each attempt.
 
-    ``tell_deadline`` sends the time that is left to the server, which then stops its work with the call's.
+    ``tell_deadline`` sends the time that is left to the server, which then stops its work with the call's. ``beats``
+    says that the server is never silent for long, so that its silence means something before the deadline too.
     """
 
     method: str
@@ -56,6 +62,7 @@ class Request(Generic[T]):
     parse: Callable[[Reply, str], T]
     accepted: frozenset[int] = frozenset({OK})
     tell_deadline: bool = False
+    beats: bool = False
 
 
 class Call(Generic[T]):
@@ -72,9 +79,11 @@ class Call(Generic[T]):
     ) -> None:
         self.deadline = deadline
         self.upload = upload
+        self.given_out = False
         self._request = request
         self._retries = retries
-        self._timeouts = ShrinkingTimeouts(timeouts, deadline, read_until_deadline=request.tell_deadline)
+        silent = request.tell_deadline and not request.beats
+        self._timeouts = ShrinkingTimeouts(timeouts, deadline, read_until_deadline=silent)
         self._attempt = 0
         self._earlier: LapsError | None = None
 
@@ -115,6 +124,15 @@ class Call(Generic[T]):
                 request_id=self._request.request_id,
             )
 
+    def streams(self, response: httpx.Response) -> bool:
+        """Whether events follow; a server that knows no streams answers with the result alone."""
+        media_type = response.headers.get("content-type", "").split(";")[0].strip().lower()
+        return response.status_code == OK and media_type == _EVENT_STREAM
+
+    def reader(self) -> EventReader:
+        """Reads the events of one attempt."""
+        return EventReader(self._request.request_id, max_bytes=MAX_ANSWER_BYTES)
+
     def accepts(self, reply: Reply) -> bool:
         """Whether the reply is an answer to the request, not a refusal of it."""
         return reply.status in self._request.accepted
@@ -129,9 +147,7 @@ class Call(Generic[T]):
         Raises:
             LapsError: what the reply means, where no other attempt should follow.
         """
-        error = error_of(reply, self._request.request_id)
-        too_late = error.code == "deadline_exceeded" and self._request.tell_deadline
-        return self._wait_or_raise(error, retry=reply.status in RETRY_STATUSES and not too_late)
+        return self._after_told(error_of(reply, self._request.request_id))
 
     def after_failure(self, exc: Exception) -> float:
         """Seconds to wait before the next attempt, after one that got no answer.
@@ -150,11 +166,20 @@ class Call(Generic[T]):
                 hint=_LATE_HINT if self.upload is not None else None,
                 request_id=self._request.request_id,
             ) from exc
+        if isinstance(exc, StreamError):
+            return self._after_told(told_error(exc.told, self._request.request_id))
         error = translated(exc, where=self._server(), request_id=self._request.request_id)
         return self._wait_or_raise(error, retry=meaning_of(exc).retry, cause=exc)
 
+    def _after_told(self, error: LapsError) -> float:
+        too_late = error.code == "deadline_exceeded" and self._request.tell_deadline
+        return self._wait_or_raise(error, retry=error.status in RETRY_STATUSES and not too_late)
+
     def _wait_or_raise(self, error: LapsError, *, retry: bool, cause: Exception | None = None) -> float:
         wait_s = self._retries.wait_s(self._attempt, error.retry_after_s) if retry else None
+        if wait_s is not None and self.given_out:
+            error.hint = "not tried again, since its first events were already given out"
+            wait_s = None
         if wait_s is not None and self.upload is not None and not self.upload.can_resend:
             error.hint = "not sent again, since its source cannot be read again; a file or bytes can"
             wait_s = None

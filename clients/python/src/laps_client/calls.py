@@ -6,8 +6,9 @@ import re
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import partial
-from typing import TypeVar
+from typing import TypedDict, TypeVar
 from urllib.parse import quote
 
 import httpx
@@ -28,6 +29,20 @@ _ONCE = RetryPolicy(attempts=1)
 _READY_S = 10.0  # whoever asks for readiness wants to know now; a server that is silent for so long is not ready
 
 
+class Options(TypedDict, total=False):
+    """What ``stream`` and ``classify_many`` take as ``classify`` does."""
+
+    model: str | None
+    version: int | None
+    views: str | None
+    top_k: int | None
+    frames: bool
+    thumbnails: bool
+    explain: bool
+    segments: str | float | None
+    deadline_s: float | None
+
+
 @dataclass(frozen=True, slots=True)
 class ClassifyOptions:
     """Options of ``POST /classify``. What is at its default is not sent, so that a server without it still answers."""
@@ -39,10 +54,23 @@ class ClassifyOptions:
     frames: bool = True
     thumbnails: bool = False
     explain: bool = False
+    segments: str | float | None = None
+    deadline_s: float | None = None
+
+    def __post_init__(self) -> None:
+        check_seconds("deadline_s", self.deadline_s)
+        if not isinstance(self.segments, str):
+            check_seconds("segments", self.segments)
 
     def query(self) -> dict[str, str]:
-        """As the query string has them."""
-        given = {"model": self.model, "version": self.version, "views": self.views, "top_k": self.top_k}
+        """As the query string has them, but for the deadline, which is told as what is left of it."""
+        given = {
+            "model": self.model,
+            "version": self.version,
+            "views": self.views,
+            "top_k": self.top_k,
+            "segments": _length(self.segments),
+        }
         query = {name: str(value) for name, value in given.items() if value is not None}
         flags = {
             "frames": (self.frames, True),
@@ -50,6 +78,11 @@ class ClassifyOptions:
             "explain": (self.explain, False),
         }
         return query | {name: str(bool(value)).lower() for name, (value, usual) in flags.items() if value != usual}
+
+
+def _length(segments: str | float | None) -> str | None:
+    """A length of time as the server reads it: a number of seconds never in the notation ``1e-05``."""
+    return segments if segments is None or isinstance(segments, str) else f"{Decimal(str(segments)):f}s"
 
 
 def _checked_url(base_url: str) -> httpx.URL:
@@ -78,22 +111,23 @@ class Calls:
         source: Source | AsyncSource,
         options: ClassifyOptions,
         *,
-        deadline_s: float | None,
-        on_progress: Progress | None,
-        request_id: str | None,
+        on_progress: Progress | None = None,
+        request_id: str | None = None,
+        stream: bool = False,
     ) -> Call[Classification]:
-        """``POST /classify`` with the raw body."""
-        check_seconds("deadline_s", deadline_s)
+        """``POST /classify`` with the raw body; ``stream`` asks for events on the way."""
+        headers = {"Content-Type": "application/octet-stream"}
         request = self._request(
             "POST",
             "/classify",
             partial(result_of, Classification),
             query=options.query(),
-            headers={"Content-Type": "application/octet-stream"},
+            headers=headers | ({"Accept": "text/event-stream"} if stream else {}),
             request_id=request_id,
-            tell_deadline=deadline_s is not None,
+            tell_deadline=options.deadline_s is not None,
+            beats=stream,
         )
-        deadline = Deadline.after(self._timeouts.total_s if deadline_s is None else deadline_s)
+        deadline = Deadline.after(self._timeouts.total_s if options.deadline_s is None else options.deadline_s)
         upload = Upload(source, on_progress, deadline)
         return Call(request, timeouts=self._timeouts, retries=self._retries, deadline=deadline, upload=upload)
 
@@ -128,6 +162,7 @@ class Calls:
         request_id: str | None = None,
         accepted: frozenset[int] = frozenset({OK}),
         tell_deadline: bool = False,
+        beats: bool = False,
     ) -> Request[T]:
         if request_id is not None and not _REQUEST_ID.fullmatch(request_id):
             raise ValueError(f"request_id is {request_id!r}; it must be 1 to 128 letters, digits or any of . _ : -")
@@ -141,4 +176,5 @@ class Calls:
             parse=parse,
             accepted=accepted,
             tell_deadline=tell_deadline,
+            beats=beats,
         )

@@ -1,8 +1,8 @@
 """JSON to frozen dataclasses and back, by the dataclasses' own types.
 
 Known are ``str``, ``int``, ``float``, ``bool``, ``bytes`` (base64), ``X | None``, ``tuple[X, ...]``,
-``Mapping[str, Any]`` and dataclasses of these. Extra keys are left out; a missing one or a wrong type is a
-:class:`Mismatch` that says where.
+``Mapping[str, Any]`` and dataclasses of these. Extra keys are left out; a missing one whose field has no default, or a
+wrong type, is a :class:`Mismatch` that says where.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import base64
 import binascii
 import types
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 from functools import cache
 from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
@@ -86,8 +86,8 @@ def _tuple(kind: Any, value: object, where: str) -> tuple[object, ...]:
 
 
 def _dataclass(kind: Any, value: dict[str, object], where: str) -> object:
-    hints = _hints(kind)
-    if missing := [name for name in hints if name not in value]:
+    hints = {name: hint for name, hint in _hints(kind).items() if name in value}
+    if missing := [field.name for field in fields(kind) if field.name not in value and field.default is MISSING]:
         raise Mismatch(f"{where} lacks {', '.join(missing)}")
     try:
         return kind(**{name: _convert(hint, value[name], f"{where}.{name}") for name, hint in hints.items()})

@@ -1,16 +1,19 @@
 """What a server answers, as frozen dataclasses whose fields are named as in its JSON.
 
-Parsing follows the fields (``parsing.py``): each must be in the answer with its type, and keys that are no field
-(of a newer server) are left out.
+Parsing follows the fields (``parsing.py``): each must be in the answer with its type, unless it has a default (an older
+server does not know it), and keys that are no field (of a newer server) are left out.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from laps_client.parsing import to_json
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 class Result:
@@ -56,8 +59,7 @@ class FrameScores:
     def __post_init__(self) -> None:
         if not len(self.index) == len(self.time_s) == len(self.scores):
             raise ValueError("index, time_s and scores differ in length")
-        if any(len(row) != len(self.labels) for row in self.scores):
-            raise ValueError("a row of scores differs from labels in length")
+        _check_rows(self.scores, self.labels)
 
     def curve(self, label: str) -> tuple[float, ...]:
         """One label's score at each of ``time_s``.
@@ -65,10 +67,54 @@ class FrameScores:
         Raises:
             ValueError: the label is not among ``labels``.
         """
-        if label not in self.labels:
-            raise ValueError(f"no scores of {label!r}; there are {', '.join(self.labels)}")
-        column = self.labels.index(label)
-        return tuple(row[column] for row in self.scores)
+        return _column(self.scores, self.labels, label)
+
+    def to_pandas(self) -> pd.DataFrame:
+        """A row a frame, by ``time_s``; a column a label. Needs the extra ``pandas``."""
+        from laps_client.tables import frame_scores_table  # noqa: PLC0415 - pandas is an extra
+
+        return frame_scores_table(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """Scores over segments: ``scores[i][j]`` is segment i, ``start_s[i]`` to ``end_s[i]``, label j of ``labels``."""
+
+    labels: tuple[str, ...]
+    start_s: tuple[float, ...]
+    end_s: tuple[float, ...]
+    scores: tuple[tuple[float, ...], ...]
+
+    def __post_init__(self) -> None:
+        if not len(self.start_s) == len(self.end_s) == len(self.scores):
+            raise ValueError("start_s, end_s and scores differ in length")
+        _check_rows(self.scores, self.labels)
+
+    def curve(self, label: str) -> tuple[float, ...]:
+        """One label's score in each segment.
+
+        Raises:
+            ValueError: the label is not among ``labels``.
+        """
+        return _column(self.scores, self.labels, label)
+
+    def to_pandas(self) -> pd.DataFrame:
+        """A row a segment, by its interval of time; a column a label. Needs the extra ``pandas``."""
+        from laps_client.tables import timeline_table  # noqa: PLC0415 - pandas is an extra
+
+        return timeline_table(self)
+
+
+def _check_rows(scores: tuple[tuple[float, ...], ...], labels: tuple[str, ...]) -> None:
+    if any(len(row) != len(labels) for row in scores):
+        raise ValueError("a row of scores differs from labels in length")
+
+
+def _column(scores: tuple[tuple[float, ...], ...], labels: tuple[str, ...], label: str) -> tuple[float, ...]:
+    if label not in labels:
+        raise ValueError(f"no scores of {label!r}; there are {', '.join(labels)}")
+    column = labels.index(label)
+    return tuple(row[column] for row in scores)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,8 +191,34 @@ class ReplayView:
 
 
 @dataclass(frozen=True, slots=True)
+class Segment:
+    """One stretch of the video, classified as if it were a video of its own; ``frames`` has its own top labels."""
+
+    index: int
+    start_s: float
+    end_s: float
+    predictions: tuple[Prediction, ...]
+    frames: FrameScores | None
+    views: Views
+    thumbnails: tuple[Thumbnail, ...] | None
+    warnings: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        _check_some(self.predictions)
+
+    @property
+    def top(self) -> Prediction:
+        """The best prediction."""
+        return self.predictions[0]
+
+
+@dataclass(frozen=True, slots=True)
 class Classification(Result):
-    """The answer for one video; ``predictions`` has the best first."""
+    """The answer for one video; ``predictions`` has the best first.
+
+    ``segments`` and ``timeline`` are there where segments were asked for; ``frames``, ``thumbnails`` and ``explain``
+    of the whole video are not, then.
+    """
 
     request_id: str
     model: ModelRef
@@ -158,20 +230,32 @@ class Classification(Result):
     warnings: tuple[str, ...]
     thumbnails: tuple[Thumbnail, ...] | None
     explain: tuple[ReplayView, ...] | None
+    segments: tuple[Segment, ...] | None = None
+    timeline: Timeline | None = None
 
     def __post_init__(self) -> None:
-        if not self.predictions:
-            raise ValueError("predictions is empty")
+        _check_some(self.predictions)
 
     @property
     def top(self) -> Prediction:
         """The best prediction."""
         return self.predictions[0]
 
+    def to_pandas(self) -> pd.DataFrame:
+        """A row a prediction, best first. Needs the extra ``pandas``."""
+        from laps_client.tables import predictions_table  # noqa: PLC0415 - pandas is an extra
+
+        return predictions_table(self)
+
+
+def _check_some(predictions: tuple[Prediction, ...]) -> None:
+    if not predictions:
+        raise ValueError("predictions is empty")
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What the server takes."""
+    """What the server takes; ``max_segments`` is None where it knows no segments."""
 
     max_upload_bytes: int
     max_pixels: int
@@ -181,6 +265,7 @@ class Limits:
     upload_idle_timeout_ms: int
     default_deadline_ms: int
     max_deadline_ms: int
+    max_segments: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,8 +18,8 @@ import asyncio
 import io
 import os
 import stat
-from collections.abc import AsyncGenerator, AsyncIterable, Callable, Generator, Iterable
-from contextlib import suppress
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Generator, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -91,7 +91,39 @@ def async_source_of(video: object) -> AsyncSource:
     """As :func:`source_of`; whatever may block is read in a thread."""
     if isinstance(video, AsyncIterable) and not isinstance(video, BinaryFile):
         return AsyncSource(lambda: _async_parts(video), None, can_rewind=False)
-    source = source_of(video)
+    return _read_in_threads(source_of(video))
+
+
+def file_source_of(path: str | os.PathLike[str]) -> Source:
+    """The file at ``path``, for callers to whom it is one of many.
+
+    Raises:
+        BadRequest: it cannot be read; the source's chunks say so in the same way.
+    """
+    with _told_as_unreadable(path):
+        source = _path_source(Path(path))
+
+    def chunks() -> Chunks:
+        with _told_as_unreadable(path):
+            yield from source.chunks()
+
+    return Source(chunks, source.size_bytes, source.can_rewind)
+
+
+def async_file_source_of(path: str | os.PathLike[str]) -> AsyncSource:
+    """As :func:`file_source_of`, read in a thread."""
+    return _read_in_threads(file_source_of(path))
+
+
+@contextmanager
+def _told_as_unreadable(path: str | os.PathLike[str]) -> Iterator[None]:
+    try:
+        yield
+    except OSError as exc:
+        raise BadRequest(f"{os.fspath(path)}: {exc.strerror or exc}", code="source_unreadable") from exc
+
+
+def _read_in_threads(source: Source) -> AsyncSource:
     return AsyncSource(lambda: _in_thread(source.chunks()), source.size_bytes, source.can_rewind)
 
 

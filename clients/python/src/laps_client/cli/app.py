@@ -1,0 +1,252 @@
+"""The commands and their options: parse, check what contradicts itself, run."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+import laps_client
+from laps_client.calls import Options
+from laps_client.cli.classify import ClassifyRequest
+from laps_client.cli.classify import classify as run_classify
+from laps_client.cli.display import Display
+from laps_client.cli.evaluate import EvaluateRequest
+from laps_client.cli.evaluate import evaluate as run_evaluate
+from laps_client.cli.exits import Stop
+from laps_client.cli.models import list_models, show_model
+from laps_client.cli.output import Format, is_terminal
+from laps_client.cli.session import Connection, headers_of, run_to_exit
+from laps_client.cli.watch import WatchRequest
+from laps_client.cli.watch import watch as run_watch
+from laps_client.defaults import BASE_URL
+
+app = typer.Typer(
+    name="laps",
+    help="Classify videos on a LAPS server. Results go to standard output; progress and messages to standard error.",
+    epilog="Exit status: 0 all is well, 1 some files failed, 2 wrong use, 3 no server that is ready, 130 interrupted, "
+    "143 terminated, 141 standard output closed.",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+)
+
+Url = Annotated[str, typer.Option("--url", envvar="LAPS_URL", help="Address of the server.")]
+Header = Annotated[
+    list[str] | None, typer.Option("--header", help="'Name: value' to send with every request.", show_default=False)
+]
+Model = Annotated[str | None, typer.Option(help="Model to use; the server's default if not given.", show_default=False)]
+Version = Annotated[int | None, typer.Option(help="Its version; the highest if not given.", show_default=False)]
+Views = Annotated[
+    str | None, typer.Option(help="As 5x3, 10x3 or 1x1; the model's default if not given.", show_default=False)
+]
+TopK = Annotated[int | None, typer.Option(help="Labels of each file; 5 if not given.", show_default=False)]
+Segments = Annotated[
+    str | None, typer.Option(help="Classify stretches of this length too, as 10s or 2m.", show_default=False)
+]
+DeadlineS = Annotated[
+    float | None, typer.Option("--deadline", help="Seconds for each file, retries included.", show_default=False)
+]
+Concurrency = Annotated[int, typer.Option(min=1, help="Files in flight at once.")]
+SkipDone = Annotated[
+    Path | None,
+    typer.Option(
+        help="Results file: skips the files that it holds and adds those that are answered, a line of JSON each.",
+        show_default=False,
+    ),
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no warnings; errors alone.")]
+Json = Annotated[bool, typer.Option("--json", help="One JSON array.")]
+JsonLines = Annotated[bool, typer.Option("--jsonl", help="One JSON object a line, as files finish.")]
+Csv = Annotated[bool, typer.Option("--csv", help="One line a prediction, under a line of names.")]
+
+
+@app.command()
+def classify(
+    paths: Annotated[list[Path], typer.Argument(help="Video files, and folders to search for them.")],
+    *,
+    model: Model = None,
+    version: Version = None,
+    views: Views = None,
+    top_k: TopK = None,
+    segments: Segments = None,
+    frames: Annotated[bool, typer.Option(help="Scores over time, in JSON and for the terminal.")] = True,
+    deadline: DeadlineS = None,
+    json: Json = False,
+    jsonl: JsonLines = False,
+    csv: Csv = False,
+    plot: Annotated[
+        Path | None, typer.Option(help="Draw the scores over time into this file, as out.png.", show_default=False)
+    ] = None,
+    skip_done: SkipDone = None,
+    concurrency: Concurrency = 4,
+    quiet: Quiet = False,
+    url: Url = BASE_URL,
+    header: Header = None,
+) -> None:
+    """Classify video files and folders of them."""
+    chosen = _format(json=json, jsonl=jsonl, csv=csv)
+    # Scores of frames are most of an answer, and a pipe's lines have no place for them.
+    options = _options(
+        model,
+        version,
+        views,
+        segments,
+        deadline,
+        top_k=top_k,
+        frames=frames and (chosen not in ("plain", "csv") or plot is not None),
+    )
+    request = ClassifyRequest(paths, options, chosen, concurrency, skip_done, plot)
+    _run(url, header, quiet, lambda connection, display: run_classify(connection, request, display))
+
+
+@app.command()
+def models(
+    name: Annotated[str | None, typer.Argument(help="A model, to see in full.", show_default=False)] = None,
+    *,
+    version: Version = None,
+    json: Annotated[bool, typer.Option("--json", help="The server's JSON.")] = False,
+    labels: Annotated[
+        bool, typer.Option("--labels", help="The model's labels alone, in the order of indices.")
+    ] = False,
+    url: Url = BASE_URL,
+    header: Header = None,
+) -> None:
+    """List the served models, or show one in full."""
+    terminal = is_terminal(sys.stdout.fileno())
+
+    def work(connection: Connection, _display: Display) -> Coroutine[Any, Any, int]:
+        if name is None:
+            return list_models(connection, as_json=json, terminal=terminal)
+        return show_model(connection, name, version, as_json=json, labels=labels, terminal=terminal)
+
+    if name is None and (labels or version is not None):
+        raise typer.BadParameter("--labels and --version need the name of a model")
+    _run(url, header, True, work)
+
+
+@app.command()
+def watch(
+    folder: Annotated[Path, typer.Argument(help="Folder to watch, with the folders in it.")],
+    *,
+    model: Model = None,
+    version: Version = None,
+    views: Views = None,
+    top_k: TopK = None,
+    segments: Segments = None,
+    deadline: DeadlineS = None,
+    jsonl: JsonLines = False,
+    csv: Csv = False,
+    skip_done: SkipDone = None,
+    existing: Annotated[bool, typer.Option("--existing", help="Also what is there already.")] = False,
+    settle: Annotated[
+        float, typer.Option(min=0, help="Seconds without a change after which a file is complete.")
+    ] = 2.0,
+    interval: Annotated[float, typer.Option(min=0.05, help="Seconds between two looks at the folder.")] = 1.0,
+    concurrency: Concurrency = 4,
+    quiet: Quiet = False,
+    url: Url = BASE_URL,
+    header: Header = None,
+) -> None:
+    """Classify what arrives in a folder, until interrupted."""
+    chosen = _format(jsonl=jsonl, csv=csv)
+    options = _options(model, version, views, segments, deadline, top_k=top_k, frames=chosen not in ("plain", "csv"))
+    request = WatchRequest(folder, options, chosen, concurrency, skip_done, existing, interval, settle)
+    _run(url, header, quiet, lambda connection, display: run_watch(connection, request, display))
+
+
+@app.command()
+def evaluate(
+    list_path: Annotated[
+        Path,
+        typer.Argument(
+            metavar="LIST", help="A path and a label a line: path,label, or path index as in Kinetics lists."
+        ),
+    ],
+    *,
+    root: Annotated[
+        Path | None, typer.Option(help="Folder of the list's paths; the list's own if not given.", show_default=False)
+    ] = None,
+    model: Model = None,
+    version: Version = None,
+    views: Views = None,
+    deadline: DeadlineS = None,
+    json: Annotated[bool, typer.Option("--json", help="The whole report as JSON.")] = False,
+    worst: Annotated[int, typer.Option(min=0, help="Classes and confusions to print.")] = 10,
+    classes: Annotated[
+        Path | None, typer.Option(help="Write all classes to this CSV file.", show_default=False)
+    ] = None,
+    confusion: Annotated[
+        Path | None, typer.Option(help="Write the confusion matrix to this CSV file.", show_default=False)
+    ] = None,
+    skip_done: SkipDone = None,
+    concurrency: Concurrency = 4,
+    quiet: Quiet = False,
+    url: Url = BASE_URL,
+    header: Header = None,
+) -> None:
+    """Measure a model on labelled videos: top-1 and top-5 with intervals, classes, confusions, beside its manifest."""
+    options = _options(model, version, views, None, deadline)
+    request = EvaluateRequest(list_path, root, options, concurrency, skip_done, json, worst, classes, confusion)
+    _run(url, header, quiet, lambda connection, display: run_evaluate(connection, request, display))
+
+
+@app.callback(invoke_without_command=True)
+def _version(show: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    if show:
+        typer.echo(laps_client.__version__)
+        raise typer.Exit
+
+
+def run() -> None:
+    """Parse the command line and run it."""
+    app(prog_name="laps")  # however it was started: shell completion goes by the name
+
+
+def _format(*, json: bool = False, jsonl: bool = False, csv: bool = False) -> Format:
+    wanted: dict[Format, bool] = {"json": json, "jsonl": jsonl, "csv": csv}
+    given = [name for name, asked in wanted.items() if asked]
+    if len(given) > 1:
+        raise typer.BadParameter(f"choose one of {' and '.join(f'--{name}' for name in given)}")
+    return given[0] if given else "table" if is_terminal(sys.stdout.fileno()) else "plain"
+
+
+def _options(
+    model: str | None,
+    version: int | None,
+    views: str | None,
+    segments: str | None,
+    deadline_s: float | None,
+    *,
+    top_k: int | None = None,
+    frames: bool = False,
+) -> Options:
+    if deadline_s is not None and not 0 < deadline_s < float("inf"):
+        raise typer.BadParameter("--deadline is a positive number of seconds")
+    return {
+        "model": model,
+        "version": version,
+        "views": views,
+        "segments": segments,
+        "deadline_s": deadline_s,
+        "top_k": top_k,
+        "frames": frames,
+    }
+
+
+def _run(
+    url: str,
+    header: list[str] | None,
+    quiet: bool,
+    work: Callable[[Connection, Display], Coroutine[Any, Any, int]],
+) -> None:
+    display = Display(quiet=quiet)
+    try:
+        connection = Connection(url, headers_of(header or ()))
+    except Stop as stop:
+        display.stopped(stop)
+        raise typer.Exit(stop.status) from stop
+    raise typer.Exit(run_to_exit(display, lambda: work(connection, display)))

@@ -1,0 +1,163 @@
+"""What goes to standard error: messages, and on a terminal a bar for each upload and a line for all."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.text import Text
+
+from laps_client.cli.exits import Stop
+from laps_client.cli.text import printable
+from laps_client.errors import LapsError, ServerError
+from laps_client.events import Event, Partial, SegmentDone
+from laps_client.many import FilePath, Outcome
+
+_NAME_WIDTH = 40
+_LABEL_WIDTH = 24
+_WAITING = "classifying"
+_MOST_WARNINGS = 100  # that are remembered, so that each is told once
+
+
+class Display:
+    """Used from one thread.
+
+    Args:
+        quiet: errors alone.
+    """
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self._console = Console(stderr=True, highlight=False)
+        self._quiet = quiet
+        self._warned: set[str] = set()
+        self._progress = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            TextColumn("{task.fields[told]}", markup=False),
+            TimeElapsedColumn(),
+            console=self._console,
+            transient=True,
+            disable=quiet or not self._console.is_terminal,
+            redirect_stdout=False,  # standard output is data and may go elsewhere
+            redirect_stderr=False,
+        )
+        self._all = self._progress.add_task("files", total=None, told="")
+        self._done = 0
+        self._failed = 0
+        self._uploads: dict[str, TaskID] = {}
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+    @property
+    def failures(self) -> int:
+        """Files and folders that failed."""
+        return self._failed
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """Take the bars off the terminal while something else is printed to it."""
+        running = not self._progress.disable and self._progress.live.is_started
+        if running:
+            self._progress.stop()
+        try:
+            yield
+        finally:
+            if running:
+                self._progress.start()
+
+    def uploading(self, path: FilePath, sent: int, size: int | None) -> None:
+        """How far an upload is."""
+        name = os.fspath(path)
+        if name not in self._uploads:
+            self._uploads[name] = self._progress.add_task(_short(name), total=size, told="")
+        waiting = size is not None and sent >= size
+        told = _WAITING if waiting else f"{sent / 1e6:.1f} MB"
+        # Without a total the bar moves by itself, which is what is known while the server has told nothing.
+        self._progress.update(self._uploads[name], completed=sent, total=None if waiting else size, told=told)
+
+    def working(self, path: FilePath, event: Event) -> None:
+        """How far the server is with a file, and what it takes it for so far."""
+        if (upload := self._uploads.get(os.fspath(path))) is None:
+            return
+        if isinstance(event, Partial):
+            done, total, what = event.views_done, event.views_total, "views"
+        elif isinstance(event, SegmentDone):
+            done, total, what = event.segments_done, event.segments_total, "segments"
+        else:
+            self._progress.update(upload, completed=0, total=None, told=_WAITING)
+            return
+        told = f"{done} of {total} {what}, {_cut(printable(event.top.label))}"
+        self._progress.update(upload, completed=done, total=total, told=told)
+
+    def finished(self, outcome: Outcome[FilePath]) -> None:
+        """A file is done; tells its error, and the server's warnings once each."""
+        upload = self._uploads.pop(os.fspath(outcome.path), None)
+        if upload is not None:
+            self._progress.remove_task(upload)
+        self._done += 1
+        if outcome.error is not None:
+            self._failed += 1
+            self.failed(os.fspath(outcome.path), outcome.error)
+        elif outcome.result is not None and not self._quiet:
+            for warning in outcome.result.warnings:
+                if warning not in self._warned and len(self._warned) < _MOST_WARNINGS:
+                    self._warned.add(warning)
+                    self.say(f"warning: {warning}", style="yellow")
+        told = f"{self._done} done" + (f", {self._failed} failed" if self._failed else "")
+        self._progress.update(self._all, completed=self._done, told=told)
+
+    def expect(self, total: int, *, done: int) -> None:
+        """How many files there are, and how many of them an earlier run has done."""
+        self._done = done
+        self._progress.update(self._all, total=total, completed=done, told=f"{done} done")
+
+    def failed(self, name: str, error: LapsError) -> None:
+        """A file's error, which is told also to who wants quiet."""
+        what = _told(error.message.removeprefix(f"{name}: "), error.hint)
+        facts = f"{error.code}, request {error.request_id}" if isinstance(error, ServerError) else error.code
+        self._print(f"{printable(name)}: {what} [{facts}]", "red")
+
+    def unreadable(self, error: OSError) -> None:
+        """A folder that cannot be searched."""
+        self._failed += 1
+        self._print(printable(f"{error.filename}: {error.strerror}"), "red")
+
+    def say(self, message: str, *, style: str = "dim") -> None:
+        """A message that data does not depend on."""
+        if not self._quiet:
+            self._print(printable(message), style)
+
+    def stopped(self, stop: Stop) -> None:
+        """Why the command ends here."""
+        self._print(f"laps: {_told(stop.message, stop.hint)}", "bold red")
+
+    def _print(self, message: str, style: str) -> None:
+        with self.aside():
+            self._console.print(Text(message, style=style), soft_wrap=True)
+            sys.stderr.flush()
+
+
+def _told(message: str, hint: str | None) -> str:
+    return printable(f"{message}; {hint}" if hint else message)
+
+
+def _short(name: str) -> str:
+    shown = printable(os.path.basename(name))  # noqa: PTH119 - what was given may be no Path
+    return shown if len(shown) <= _NAME_WIDTH else f"…{shown[1 - _NAME_WIDTH :]}"
+
+
+def _cut(label: str) -> str:
+    return label if len(label) <= _LABEL_WIDTH else f"{label[: _LABEL_WIDTH - 1]}…"

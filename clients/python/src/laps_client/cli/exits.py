@@ -1,0 +1,56 @@
+"""How the command ends; scripts go by these numbers, and docs/cli.md lists them."""
+
+from __future__ import annotations
+
+from laps_client.errors import BadRequest, ConnectionFailed, LapsError, NotFound, Unavailable
+
+OK = 0
+SOME_FAILED = 1
+USAGE = 2
+NO_SERVER = 3
+INTERRUPTED = 130  # 128 and the signal's number, as shells say it
+TERMINATED = 143
+PIPE_CLOSED = 141
+
+
+class Stop(Exception):
+    """The command cannot go on; becomes a message on standard error and the exit status."""
+
+    def __init__(self, status: int, message: str, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+        self.hint = hint
+
+
+def wrong_use(message: str, hint: str | None = None) -> Stop:
+    """The command line must change."""
+    return Stop(USAGE, message, hint)
+
+
+def no_server(message: str, hint: str | None = None) -> Stop:
+    """No server that takes videos now."""
+    return Stop(NO_SERVER, message, hint)
+
+
+_OPTION_CODES = frozenset({"model_not_found", "version_not_found", "bad_parameter"})
+_HERE_CODES = frozenset({"bad_address", "bad_request"})
+
+
+def is_wrong_use(error: LapsError) -> bool:
+    """Whether the error is of the options, and so the same for every file."""
+    return isinstance(error, BadRequest) and error.code in _OPTION_CODES | _HERE_CODES
+
+
+def may_be_no_server(error: LapsError) -> bool:
+    """Whether the error may mean that there is no server any more, which asking for readiness tells."""
+    return isinstance(error, ConnectionFailed) or (isinstance(error, Unavailable) and error.status in (None, 502, 503))
+
+
+def stop_for(error: LapsError) -> Stop:
+    """How to end where a call that everything depends on failed."""
+    if is_wrong_use(error):
+        return Stop(USAGE, error.message, error.hint)
+    if isinstance(error, NotFound):
+        return Stop(NO_SERVER, error.message, "is --url a LAPS server?")
+    return Stop(NO_SERVER, error.message, error.hint)

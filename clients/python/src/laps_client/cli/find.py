@@ -1,0 +1,48 @@
+"""Which files are meant: those named, and in folders those whose names are videos'."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+
+from laps_client.cli.exits import wrong_use
+
+_SUFFIXES = "3gp avi flv gif m2ts m4v mkv mov mp4 mpeg mpg mts ogg ogv ts vob webm"
+VIDEO_SUFFIXES = frozenset(f".{name}" for name in _SUFFIXES.split())
+
+
+def check_paths(paths: Sequence[Path]) -> None:
+    """Refuse what is not there before anything is sent.
+
+    Raises:
+        Stop: naming the path.
+    """
+    for path in paths:
+        if not path.exists():
+            raise wrong_use(f"{path} is not there", "give video files, or folders that hold some")
+
+
+def find_videos(paths: Iterable[Path], on_error: Callable[[OSError], object] | None = None) -> Iterator[Path]:
+    """Files as given, whatever their name; folders searched recursively, in the order of their names.
+
+    One folder's names are held at a time. Hidden files are left out, and links to folders are not followed. A folder
+    that cannot be read is left out too, and told to ``on_error``.
+    """
+    for path in paths:
+        if path.is_dir():
+            yield from _in_folder(path, on_error)
+        else:
+            yield path
+
+
+def is_video_name(name: str) -> bool:
+    """Whether a folder's entry is taken for a video; copies in progress are mostly hidden or have another suffix."""
+    return not name.startswith(".") and os.path.splitext(name)[1].lower() in VIDEO_SUFFIXES  # noqa: PTH122 - no Path
+
+
+def _in_folder(folder: Path, on_error: Callable[[OSError], object] | None) -> Iterator[Path]:
+    for parent, folders, names in os.walk(folder, onerror=on_error):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(filter(is_video_name, names)):
+            yield Path(parent, name)

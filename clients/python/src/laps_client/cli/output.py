@@ -1,0 +1,136 @@
+"""What goes to standard output: data alone, each file's as soon as it is answered."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Literal, Protocol
+
+from rich.console import Console
+
+from laps_client.cli.blocks import block
+from laps_client.cli.rows import CSV_COLUMNS, csv_rows, csv_text, json_row, plain_rows, tabbed
+from laps_client.many import FilePath, Outcome
+
+Format = Literal["table", "plain", "json", "jsonl", "csv"]
+
+
+class Output(Protocol):
+    """Takes outcomes in the order in which they come."""
+
+    def write(self, outcome: Outcome[FilePath]) -> None:
+        """Show one, or nothing where the format has no place for errors."""
+
+    def close(self) -> None:
+        """Write what ends the format."""
+
+
+def output_for(chosen: Format, aside: Callable[[], AbstractContextManager[None]]) -> Output:
+    """The writer of a format.
+
+    Args:
+        chosen: which.
+        aside: keeps progress off the terminal while something is printed to it.
+    """
+    writers: dict[Format, Callable[[], Output]] = {
+        "table": lambda: TableOutput(aside),
+        "plain": PlainOutput,
+        "json": JsonOutput,
+        "jsonl": JsonLinesOutput,
+        "csv": CsvOutput,
+    }
+    return writers[chosen]()
+
+
+def emit(text: str) -> None:
+    """Write data at once; file names that are no text pass as the bytes that they are."""
+    sys.stdout.buffer.write(text.encode("utf-8", "surrogateescape"))
+    sys.stdout.buffer.flush()
+
+
+class TableOutput:
+    """Blocks for a terminal."""
+
+    def __init__(self, aside: Callable[[], AbstractContextManager[None]]) -> None:
+        self._console = Console(highlight=False)
+        self._aside = aside
+
+    def write(self, outcome: Outcome[FilePath]) -> None:
+        """Print the file's block; errors are told on standard error."""
+        if outcome.result is not None:
+            ascii_only = not self._console.encoding.lower().startswith("utf")
+            with self._aside():
+                self._console.print(block(outcome, ascii_only=ascii_only))
+
+    def close(self) -> None:
+        """Nothing ends it."""
+
+
+class PlainOutput:
+    """Cells apart by tabs, for pipes."""
+
+    def write(self, outcome: Outcome[FilePath]) -> None:
+        """Print the file's rows; errors are told on standard error."""
+        emit(tabbed(plain_rows(outcome)))
+
+    def close(self) -> None:
+        """Nothing ends it."""
+
+
+class JsonLinesOutput:
+    """One object a line."""
+
+    def write(self, outcome: Outcome[FilePath]) -> None:
+        """Print the file's line."""
+        emit(json.dumps(json_row(outcome)) + "\n")
+
+    def close(self) -> None:
+        """Nothing ends it."""
+
+
+class JsonOutput:
+    """One array, written piece by piece, whole also where the command is stopped."""
+
+    def __init__(self) -> None:
+        self._before = "[\n"
+
+    def write(self, outcome: Outcome[FilePath]) -> None:
+        """Print the file's element."""
+        emit(self._before + json.dumps(json_row(outcome)))
+        self._before = ",\n"
+
+    def close(self) -> None:
+        """End the array."""
+        emit("[]\n" if self._before == "[\n" else "\n]\n")
+
+
+class CsvOutput:
+    """One line a prediction."""
+
+    def __init__(self) -> None:
+        emit(csv_text([CSV_COLUMNS]))
+
+    def write(self, outcome: Outcome[FilePath]) -> None:
+        """Print the file's lines."""
+        emit(csv_text(csv_rows(outcome)))
+
+    def close(self) -> None:
+        """Nothing ends it."""
+
+
+class NoOutput:
+    """For standard output that is the results file itself, which holds each line already."""
+
+    def write(self, outcome: Outcome[FilePath]) -> None:
+        """Nothing."""
+
+    def close(self) -> None:
+        """Nothing."""
+
+
+def is_terminal(descriptor: int) -> bool:
+    """Whether somebody looks at it."""
+    return os.isatty(descriptor)

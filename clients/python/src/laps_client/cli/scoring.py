@@ -1,0 +1,131 @@
+"""How right a model is over a list: counts, Wilson intervals, classes and confusions. Pure functions."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+_Z95 = 1.959963984540054  # two-sided 95 % of the normal distribution
+TOP = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """One video: its label, and the labels that the model ranks best, best first."""
+
+    truth: int
+    ranked: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """``right`` of ``of``."""
+
+    right: int
+    of: int
+
+    @property
+    def value(self) -> float:
+        """From 0 to 1; 0 of nothing."""
+        return self.right / self.of if self.of else 0.0
+
+    def interval(self) -> tuple[float, float]:
+        """Where the true share lies with 95 %, by Wilson's score."""
+        return wilson(self.right, self.of)
+
+    def to_dict(self) -> dict[str, float | int]:
+        """For JSON."""
+        low, high = self.interval()
+        return {"value": self.value, "low": low, "high": high, "right": self.right, "of": self.of}
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Everything counted. ``top5`` is None where the model has no more than five labels."""
+
+    top1: Share
+    top5: Share | None
+    classes: dict[int, Share]
+    confusions: list[tuple[int, int, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A number of the model's manifest: where it stands there, and its value from 0 to 1."""
+
+    where: str
+    top: int
+    value: float
+
+
+def wilson(right: int, of: int) -> tuple[float, float]:
+    """Wilson's score interval of a share, 95 %.
+
+    Unlike the usual ± it stays between 0 and 1 and is honest about few videos and about shares near the ends.
+
+    >>> [round(bound, 4) for bound in wilson(8, 10)]
+    [0.4902, 0.9433]
+    """
+    if of == 0:
+        return 0.0, 1.0
+    share = right / of
+    shrink = 1 + _Z95**2 / of
+    centre = (share + _Z95**2 / (2 * of)) / shrink
+    half = _Z95 * math.sqrt(share * (1 - share) / of + _Z95**2 / (4 * of**2)) / shrink
+    # Exactly the ends where the share is: rounding would leave 1e-17 beside them.
+    return (0.0 if right == 0 else centre - half), (1.0 if right == of else centre + half)
+
+
+def report(scored: Iterable[Scored], *, label_count: int) -> Report:
+    """Count; classes and confusions as they occur, the most frequent confusion first."""
+    of: Counter[int] = Counter()
+    right: Counter[int] = Counter()
+    wrong: Counter[tuple[int, int]] = Counter()
+    right5 = 0
+    for item in scored:
+        of[item.truth] += 1
+        right5 += item.truth in item.ranked[:TOP]
+        if item.ranked[0] == item.truth:
+            right[item.truth] += 1
+        else:
+            wrong[item.truth, item.ranked[0]] += 1
+    total = of.total()
+    return Report(
+        top1=Share(right.total(), total),
+        top5=Share(right5, total) if label_count > TOP else None,
+        classes={label: Share(right[label], of[label]) for label in sorted(of)},
+        confusions=[
+            (truth, said, count) for (truth, said), count in sorted(wrong.items(), key=lambda item: (-item[1], item[0]))
+        ],
+    )
+
+
+def worst(classes: Mapping[int, Share], most: int) -> list[tuple[int, Share]]:
+    """The classes that are right least often; of equals those with more videos first."""
+    return sorted(classes.items(), key=lambda item: (item[1].value, -item[1].of, item[0]))[:most]
+
+
+def claims(metrics: Mapping[str, Any], prefix: str = "") -> list[Claim]:
+    """Every ``top1`` and ``top5`` in a manifest's metrics, however deep; numbers over 1 are percent."""
+    found = []
+    for key, value in metrics.items():
+        name = str(key).lower().replace("_", "").replace("-", "")
+        if isinstance(value, Mapping):
+            found += claims(value, f"{prefix}{key}.")
+        elif name in ("top1", "top5") and isinstance(value, int | float) and not isinstance(value, bool):
+            share = value / 100 if value > 1 else float(value)
+            if 0 <= share <= 1:
+                found.append(Claim(f"{prefix}{key}", int(name[-1]), share))
+    return found
+
+
+def against(claim: Claim, measured: Sequence[Share | None]) -> str | None:
+    """Where a claim lies beside what was measured: ``below``, ``within`` or ``above`` the interval; None unmeasured."""
+    share = measured[0 if claim.top == 1 else 1]
+    if share is None or share.of == 0:
+        return None
+    low, high = share.interval()
+    return "below" if claim.value < low else "above" if claim.value > high else "within"

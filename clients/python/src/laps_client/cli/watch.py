@@ -1,0 +1,154 @@
+"""``laps watch``: classifies what arrives in a folder, each file when nobody writes to it any more."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import ExitStack, aclosing
+from dataclasses import dataclass
+from pathlib import Path
+
+from laps_client.async_client import AsyncLapsClient
+from laps_client.calls import Options
+from laps_client.cli.classify import Done, keep, results_output
+from laps_client.cli.display import Display
+from laps_client.cli.exits import may_be_no_server, wrong_use
+from laps_client.cli.find import find_videos
+from laps_client.cli.journal import Journal
+from laps_client.cli.output import Format
+from laps_client.cli.session import Connection, check_ready, outcomes_of
+
+Signature = tuple[int, int]  # size in bytes and time of the last change in ns
+
+
+@dataclass(frozen=True, slots=True)
+class WatchRequest:
+    """What the command was asked for."""
+
+    folder: Path
+    options: Options
+    format: Format
+    concurrency: int
+    skip_done: Path | None
+    existing: bool
+    interval_s: float
+    settle_s: float
+
+
+class Arrivals:
+    """Which of the files that are seen have arrived: unchanged for ``settle_s``, and not empty.
+
+    A file that changes after it arrived arrives once more.
+    """
+
+    def __init__(self, *, settle_s: float) -> None:
+        self._settle_s = settle_s
+        self._changing: dict[Path, tuple[Signature, float]] = {}
+        self._known: dict[Path, Signature] = {}
+
+    def look(self, seen: Mapping[Path, Signature], now: float) -> list[Path]:
+        """What has arrived since the last look; ``now`` is in seconds of any clock that goes on."""
+        arrived = []
+        for path, signature in seen.items():
+            if self._known.get(path) == signature or signature[0] == 0:
+                continue
+            before, since = self._changing.get(path, (None, now))
+            if before != signature:
+                self._changing[path] = (signature, now)
+            elif now - since >= self._settle_s:
+                arrived.append(path)
+                self._known[path] = signature
+                del self._changing[path]
+        for gone in (self._known.keys() | self._changing.keys()) - seen.keys():
+            self._known.pop(gone, None)
+            self._changing.pop(gone, None)
+        return arrived
+
+    def take_as_known(self, path: Path, signature: Signature) -> None:
+        """A file that needs no more doing, as it is."""
+        self._known[path] = signature
+
+    def forget(self, path: Path) -> None:
+        """A file that must arrive once more."""
+        self._known.pop(path, None)
+
+
+async def watch(connection: Connection, request: WatchRequest, display: Display) -> int:
+    """Classify until a signal ends it.
+
+    Raises:
+        Stop: the command is wrong, or there is no server at the start; later ones are waited for.
+    """
+    if not request.folder.is_dir():
+        raise wrong_use(f"{request.folder} is no folder")
+    with ExitStack() as stack:
+        journal = None if request.skip_done is None else stack.enter_context(Journal(request.skip_done))
+        output = results_output(request.format, journal, display)
+        stack.callback(output.close)
+        arrivals = Arrivals(settle_s=request.settle_s)
+        async with connection.client() as client:
+            await check_ready(client)
+            await asyncio.to_thread(_take_earlier_as_known, request, journal, arrivals)
+            display.say(f"watching {request.folder}")
+            server = _Server(client, request.interval_s)
+            results = outcomes_of(
+                client,
+                _arriving(request, arrivals, server),
+                request.options,
+                concurrency=request.concurrency,
+                display=display,
+                patient=True,
+            )
+            async with aclosing(results) as outcomes:
+                async for outcome in outcomes:
+                    if outcome.error is not None and may_be_no_server(outcome.error):
+                        server.doubted = True
+                        arrivals.forget(outcome.path)
+                    keep(outcome, journal, output)
+    raise AssertionError("files never stop arriving")
+
+
+class _Server:
+    """Waits for a server that was not there."""
+
+    def __init__(self, client: AsyncLapsClient, interval_s: float) -> None:
+        self._client = client
+        self._interval_s = interval_s
+        self.doubted = False
+
+    async def wait(self) -> None:
+        while self.doubted:
+            self.doubted = not await self._client.ready()
+            if self.doubted:
+                await asyncio.sleep(self._interval_s)
+
+
+async def _arriving(request: WatchRequest, arrivals: Arrivals, server: _Server) -> AsyncIterator[Path]:
+    while True:
+        seen = await asyncio.to_thread(_seen, request.folder)
+        for path in arrivals.look(seen, time.monotonic()):
+            await server.wait()
+            yield path
+        await asyncio.sleep(request.interval_s)
+
+
+def _take_earlier_as_known(request: WatchRequest, journal: Journal | None, arrivals: Arrivals) -> None:
+    """What is in the folder at the start: nothing that is of interest, or only what an earlier run has done."""
+    seen = _seen(request.folder)
+    wanted = set(Done(journal).without(seen)) if request.existing else set()
+    for path, signature in seen.items():
+        if path not in wanted:
+            arrivals.take_as_known(path, signature)
+
+
+def _seen(folder: Path) -> dict[Path, Signature]:
+    seen = {}
+    for path in find_videos([folder]):
+        try:
+            found = os.stat(path)  # noqa: PTH116 - called for every file, every interval
+        except OSError:  # gone meanwhile
+            continue
+        seen[path] = (found.st_size, found.st_mtime_ns)
+    return seen

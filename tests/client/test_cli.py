@@ -1,0 +1,612 @@
+"""``laps`` against a real server, through a flaky proxy, killed, interrupted and on a terminal."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import re
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import httpx
+import pytest
+
+from client.support_cli import COMMAND, Laps, on_terminal, started
+from client.support_flaky import (
+    Exchange,
+    FlakyServer,
+    answering,
+    cutting,
+    dropping,
+    dropping_after,
+    failing,
+    flaky_server,
+    forwarding,
+)
+from client.test_parsing import BODY
+from laps_client import __version__
+from laps_client.cli.watch import Arrivals
+from support_clips import BLUE, GREEN, write_colour_video
+from support_models import slow_graph, write_model
+from support_server import ServerProcess, running_server
+
+Flaky = Callable[..., FlakyServer]
+
+
+@pytest.fixture
+def flaky() -> Iterator[Flaky]:
+    with ExitStack() as stack:
+        yield lambda *script: stack.enter_context(flaky_server(*script))
+
+
+@pytest.fixture
+def clips(clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder, which is the current one: a clip, more in a folder, and what is none."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "clip.mp4").write_bytes(clip.read_bytes())
+    (tmp_path / "more").mkdir()
+    write_colour_video(tmp_path / "more" / "green one.mp4", [GREEN] * 20)
+    (tmp_path / "bad.mp4").write_bytes(b"plain text, no video " * 50)
+    return tmp_path
+
+
+def test_files_and_folders_are_classified_and_a_pipe_gets_plain_lines(
+    laps: Laps, server: ServerProcess, clips: Path
+) -> None:
+    done = laps("classify", "clip.mp4", "more", "--top-k", 2, url=server.url)
+    assert (done.status, done.err) == (0, "")
+    rows = sorted(line.split("\t") for line in done.out.splitlines())
+    assert [row[:3] for row in rows] == [
+        ["clip.mp4", "1", "red"],
+        ["clip.mp4", "2", "blue"],
+        ["more/green one.mp4", "1", "green"],
+        ["more/green one.mp4", "2", rows[3][2]],
+    ]
+    assert all(0 < float(row[3]) < 1 for row in rows)
+
+
+def test_a_file_that_fails_stops_nobody_and_is_told_by_the_status(
+    laps: Laps, server: ServerProcess, clips: Path
+) -> None:
+    done = laps("classify", "bad.mp4", "clip.mp4", url=server.url)
+    assert done.status == 1
+    assert done.err.startswith("bad.mp4: this is not a video")
+    assert "unsupported_container" in done.err
+    assert {line.split("\t")[0] for line in done.out.splitlines()} == {"clip.mp4"}
+
+
+def test_json_is_one_array_of_the_servers_answers(laps: Laps, server: ServerProcess, clips: Path) -> None:
+    done = laps("classify", "clip.mp4", "bad.mp4", "--json", url=server.url)
+    rows = {row["path"]: row for row in json.loads(done.out)}
+    answer = httpx.post(f"{server.url}/classify", content=Path("clip.mp4").read_bytes()).json()
+    assert rows["clip.mp4"]["predictions"] == answer["predictions"]
+    assert rows["clip.mp4"]["frames"] == answer["frames"]
+    assert answer.keys() <= rows["clip.mp4"].keys()
+    assert rows["bad.mp4"]["error"]["code"] == "unsupported_container"
+
+
+def test_jsonl_is_a_line_a_file(laps: Laps, server: ServerProcess, clips: Path) -> None:
+    done = laps("classify", "clip.mp4", "more", "--jsonl", "--no-frames", url=server.url)
+    rows = [json.loads(line) for line in done.out.splitlines()]
+    assert sorted(row["path"] for row in rows) == ["clip.mp4", "more/green one.mp4"]
+    assert all(row["frames"] is None for row in rows)
+
+
+def test_csv_has_names_and_a_line_a_prediction(laps: Laps, server: ServerProcess, clips: Path) -> None:
+    done = laps("classify", "clip.mp4", "bad.mp4", "--csv", "--top-k", 1, url=server.url)
+    rows = {row["path"]: row for row in csv.DictReader(done.out.splitlines())}
+    assert (rows["clip.mp4"]["label"], rows["clip.mp4"]["rank"], rows["clip.mp4"]["error"]) == ("red", "1", "")
+    assert rows["bad.mp4"]["error"] == "unsupported_container"
+
+
+def test_segments_have_lines_of_their_own(laps: Laps, server: ServerProcess, clips: Path) -> None:
+    done = laps("classify", "clip.mp4", "--segments", "1.2s", "--csv", "--plot", "out.png", url=server.url)
+    assert (done.status, done.err) == (0, "")
+    best = [row for row in csv.DictReader(done.out.splitlines()) if row["rank"] == "1"]
+    assert [(row["start_s"], row["end_s"], row["label"]) for row in best] == [
+        ("", "", "red"),
+        ("0.0", "1.2", "red"),
+        ("1.2", "2.0", "blue"),
+    ]
+    assert Path("out.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_plot_has_a_panel_a_file(laps: Laps, server: ServerProcess, clips: Path) -> None:
+    done = laps("classify", "clip.mp4", "more", "--plot", "out.svg", url=server.url)
+    assert (done.status, done.err) == (0, "")
+    assert Path("out.svg").read_text().count('id="axes_') == 2
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (["classify", "missing.mp4"], "missing.mp4 is not there"),
+        (["classify", "clip.mp4", "--views", "5"], "not of the form"),
+        (["classify", "clip.mp4", "--model", "missing"], "served models: colours"),
+        (["classify", "clip.mp4", "--version", "9"], "served versions: 1"),
+        (["classify", "clip.mp4", "--top-k", "99"], "top_k"),
+        (["classify", "clip.mp4", "--deadline", "0"], "--deadline"),
+        (["classify", "clip.mp4", "--json", "--csv"], "choose one of --json and --csv"),
+        (["classify", "clip.mp4", "--plot", "out.xyz"], "cannot write out.xyz"),
+        (["classify", "clip.mp4", "--plot", "missing/out.png"], "no folder missing"),
+        (["classify", "clip.mp4", "--header", "nonsense"], "no header"),
+        (["classify", "clip.mp4", "--skip-done", "bad.mp4"], "no results file"),
+        (["classify", "empty"], "no video found"),
+        (["classify"], "Missing argument"),
+        (["classify", "clip.mp4", "--url", "nonsense"], "http://"),
+        (["watch", "clip.mp4"], "is no folder"),
+        (["models", "--labels"], "need the name"),
+        (["models", "missing"], "no model"),
+        (["evaluate", "missing.csv"], "No such file"),
+        (["evaluate", "clip.mp4", "--classes", "missing/out.csv"], "no folder missing"),
+        (["nonsense"], "No such command"),
+    ],
+    ids=lambda value: " ".join(value)[:50] if isinstance(value, list) else None,
+)
+def test_wrong_use_is_two_and_says_what_is_right(
+    laps: Laps, server: ServerProcess, clips: Path, args: list[str], said: str
+) -> None:
+    (clips / "empty").mkdir()
+    done = laps(*args, url=server.url)
+    assert (done.status, done.out) == (2, "")
+    assert said in done.err
+    assert (clips / "bad.mp4").read_bytes() == b"plain text, no video " * 50, "named by mistake, left as it was"
+
+
+def test_no_server_is_three(laps: Laps, clips: Path, flaky: Flaky) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as reserved:
+        url = f"http://127.0.0.1:{reserved.getsockname()[1]}"
+    for args in (["classify", "clip.mp4"], ["models"], ["watch", "more"], ["evaluate", "list.csv"]):
+        done = laps(*args, url=url)
+        assert done.status == 3, args
+        assert url in done.err
+    loading = flaky(answering(503, {"status": "unavailable", "reason": "loading colours"}))
+    done = laps("classify", "clip.mp4", url=loading.url)
+    assert (done.status, "loading colours" in done.err) == (3, True)
+    other = flaky(answering(404, b"<html>"))
+    done = laps("classify", "clip.mp4", url=other.url)
+    assert (done.status, "is --url a LAPS server?" in done.err) == (3, True)
+
+
+def test_json_is_json_also_where_nothing_came_of_it(laps: Laps, server: ServerProcess, clips: Path) -> None:
+    done = laps("classify", "clip.mp4", "--json", "--model", "missing", url=server.url)
+    assert (done.status, json.loads(done.out)) == (2, [])
+
+
+def test_a_server_that_goes_away_ends_the_run(laps: Laps, flaky: Flaky, clips: Path) -> None:
+    server = flaky(answering(200, BODY), answering(200, BODY), dropping)
+    names = [f"{number}.mp4" for number in range(50)]
+    for name in names:
+        Path(name).write_bytes(b"video")
+    done = laps("classify", *names, "--concurrency", 1, "--skip-done", "r.jsonl", url=server.url)
+    assert done.status == 3
+    assert "not ready" in done.err
+    assert [json.loads(line)["path"] for line in Path("r.jsonl").read_text().splitlines()] == ["0.mp4"]
+
+
+def test_a_flaky_proxy_costs_no_file(laps: Laps, flaky: Flaky, server: ServerProcess, clips: Path) -> None:
+    forward = forwarding(server.url)
+    proxy = flaky(
+        forward,
+        dropping_after(200),
+        failing(503, "overloaded", {"Retry-After": "0"}),
+        forward,
+        answering(502, b"<html>Bad Gateway</html>"),
+        forward,
+    )
+    done = laps("classify", "clip.mp4", "more", "--concurrency", 1, "--top-k", 1, url=proxy.url)
+    assert (done.status, done.err) == (0, "")
+    assert [line.split("\t")[2] for line in done.out.splitlines()] == ["red", "green"]
+
+
+def test_a_proxy_that_cuts_what_the_server_tells_costs_no_file(
+    laps: Laps, flaky: Flaky, server: ServerProcess, clips: Path
+) -> None:
+    proxy = flaky(forwarding(server.url), cutting(server.url, b"event: segment"), forwarding(server.url))
+    done = laps("classify", "clip.mp4", "--segments", "1.2s", "--top-k", 1, url=proxy.url)
+    assert (done.status, done.err) == (0, "")
+    assert [line.split("\t")[4] for line in done.out.splitlines()] == ["red", "red", "blue"]
+    assert [exchange.headers["accept"] for exchange in proxy.exchanges[1:]] == ["text/event-stream"] * 2
+
+
+def test_headers_are_sent_with_every_request(laps: Laps, flaky: Flaky, clips: Path) -> None:
+    server = flaky(answering(200, BODY))
+    laps("classify", "clip.mp4", "--header", "Authorization: Bearer a:b", url=server.url)
+    assert [exchange.headers["authorization"] for exchange in server.exchanges] == ["Bearer a:b"] * 2
+
+
+def test_options_of_the_command_line_reach_the_server(laps: Laps, flaky: Flaky, clips: Path) -> None:
+    server = flaky(answering(200, BODY))
+    model = ("--model", "m", "--version", 2, "--views", "1x1", "--top-k", 3)
+    how = ("--segments", "2m", "--deadline", 20, "--no-frames")
+    assert laps("classify", "clip.mp4", *model, *how, url=server.url).status == 0
+    query = {name: value for name, (value,) in server.exchanges[1].query.items()}
+    assert 15_000 < int(query.pop("deadline_ms")) < 20_000
+    assert query == {
+        "model": "m",
+        "version": "2",
+        "views": "1x1",
+        "top_k": "3",
+        "segments": "2m",
+        "frames": "false",
+    }
+
+
+def test_a_segment_length_that_one_video_refuses_is_that_videos_failure(laps: Laps, flaky: Flaky, clips: Path) -> None:
+    ready, refused = answering(200, {}), failing(422, "bad_parameter")
+    server = flaky(ready, refused, answering(200, BODY))
+    done = laps("classify", "clip.mp4", "more", "--segments", "1s", "--concurrency", 1, url=server.url)
+    assert done.status == 1
+    assert "more/green one.mp4" in done.out
+
+
+def test_warnings_are_told_once_and_not_to_who_wants_quiet(laps: Laps, server: ServerProcess, clips: Path) -> None:
+    done = laps("classify", "clip.mp4", "more", "--model", "untrained", url=server.url)
+    assert done.status == 0
+    assert done.err.count("warning: model 'untrained' is untrained") == 1
+    assert laps("classify", "clip.mp4", "--model", "untrained", "--quiet", url=server.url).err == ""
+    assert laps("classify", "bad.mp4", "--quiet", url=server.url).err.startswith("bad.mp4: ")
+
+
+def test_what_is_done_is_skipped_and_what_failed_is_tried_again(laps: Laps, server: ServerProcess, clips: Path) -> None:
+    first = laps("classify", "clip.mp4", "bad.mp4", "--skip-done", "r.jsonl", url=server.url)
+    assert first.status == 1
+    lines = Path("r.jsonl").read_text().splitlines()
+    assert [json.loads(line)["path"] for line in lines] == ["clip.mp4"]
+    second = laps("classify", str(clips), "--skip-done", "r.jsonl", url=server.url)
+    assert second.status == 1
+    assert "1 files were done already" in second.err
+    assert {line.split("\t")[0] for line in second.out.splitlines()} == {str(clips / "more" / "green one.mp4")}
+    (clips / "bad.mp4").unlink()
+    third = laps("classify", str(clips), "more/green one.mp4", "--skip-done", "r.jsonl", url=server.url)
+    assert (third.status, third.out) == (0, "")
+    assert len(Path("r.jsonl").read_text().splitlines()) == 2
+
+
+def test_a_file_named_twice_has_one_line(laps: Laps, server: ServerProcess, clips: Path) -> None:
+    laps("classify", "clip.mp4", "./clip.mp4", "--skip-done", "r.jsonl", url=server.url)
+    assert len(Path("r.jsonl").read_text().splitlines()) == 1
+
+
+def test_standard_output_may_be_the_results_file_itself(server: ServerProcess, clips: Path) -> None:
+    for _ in range(2):
+        with Path("r.jsonl").open("ab") as results:
+            args = ("classify", "clip.mp4", "more", "--jsonl", "--skip-done", "r.jsonl")
+            process = started(*args, url=server.url, stdout=results)
+            assert process.wait(120) == 0, process.communicate()
+            process.communicate()
+    assert len([json.loads(line) for line in Path("r.jsonl").read_text().splitlines()]) == 2
+    with Path("r.jsonl").open("ab") as results:
+        process = started("classify", "clip.mp4", "--skip-done", "r.jsonl", url=server.url, stdout=results)
+        _, said = process.communicate(timeout=120)
+    assert process.returncode == 2
+    assert "add --jsonl" in said
+
+
+def paths_in(results: Path) -> list[str]:
+    whole = results.read_bytes().rpartition(b"\n")[0] if results.exists() else b""
+    return [json.loads(line)["path"] for line in whole.splitlines()]
+
+
+def wait_until(condition: Callable[[], bool], timeout_s: float = 120) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("sig", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
+def test_a_run_that_is_stopped_is_gone_on_with_and_no_file_counts_twice(
+    laps: Laps, flaky: Flaky, clips: Path, sig: signal.Signals
+) -> None:
+    names = [f"many/{number:02}.mp4" for number in range(20)]
+    (clips / "many").mkdir()
+    for name in names:
+        Path(name).write_bytes(name.encode())
+    server = flaky(answering(200, BODY, after_s=0.15))
+    results = Path("r.jsonl")
+    process = started("classify", "many", "--skip-done", results, "--concurrency", 2, url=server.url)
+    wait_until(lambda: len(paths_in(results)) >= 3)
+    process.send_signal(sig)
+    said = process.communicate(timeout=60)
+    assert process.returncode == {signal.SIGKILL: -9, signal.SIGINT: 130, signal.SIGTERM: 143}[sig], said
+    assert "Traceback" not in said[1]
+    before = paths_in(results)
+    assert 3 <= len(before) < len(names)
+    with results.open("ab") as file:  # as a kill within a write would leave it
+        file.write(b'{"path": "many/19')
+    assert laps("classify", "many", "--skip-done", results, url=server.url).status == 0
+    assert Counter(paths_in(results)) == Counter(names)
+    sent = Counter(exchange.body.decode() for exchange in server.exchanges if exchange.body)
+    assert sum(sent.values()) <= len(names) + 2, "only what was in flight is sent again"
+    assert all(sent[name] == 1 for name in before)
+
+
+def test_an_interrupt_ends_the_servers_work(flaky: Flaky, clips: Path) -> None:
+    left: list[bytes] = []
+
+    def work(exchange: Exchange) -> None:
+        exchange.read_head()
+        exchange.read_body()
+        if exchange.target == "/readyz":
+            exchange.answer(200, b"{}")
+            return
+        left.append(exchange.connection.recv(1))
+
+    server = flaky(work)
+    process = started("classify", "clip.mp4", "--json", url=server.url)
+    wait_until(lambda: len(server.exchanges) == 2 and bool(server.exchanges[1].body))
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, json.loads(out), err.strip()) == (130, [], "interrupted")
+    wait_until(lambda: left == [b""])
+
+
+def test_a_closed_pipe_is_no_error_to_look_at(server: ServerProcess, clips: Path) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    process = started("classify", "clip.mp4", url=server.url, stdout=writing)
+    os.close(writing)
+    _, said = process.communicate(timeout=120)
+    assert (process.returncode, said) == (141, "")
+
+
+def test_a_name_that_is_no_text_passes_through_a_pipe(laps: Laps, server: ServerProcess, clips: Path) -> None:
+    odd = os.fsdecode(b"\xff\xfe.mp4")
+    (clips / "clip.mp4").rename(odd)
+    assert laps("classify", odd, "--top-k", 1, url=server.url).out.startswith("\\udcff\\udcfe.mp4\t1\tred\t")
+    with Path("out.csv").open("wb") as out:
+        process = started("classify", odd, "--csv", url=server.url, stdout=out)
+        process.communicate(timeout=120)
+    assert Path("out.csv").read_bytes().splitlines()[1].startswith(b"\xff\xfe.mp4,")
+    assert json.loads(laps("classify", odd, "--json", url=server.url).out)[0]["path"] == odd
+
+
+def test_a_terminal_shows_blocks_and_bars_of_uploads(server: ServerProcess, clips: Path) -> None:
+    status, shown, raw = on_terminal("classify", "clip.mp4", "bad.mp4", url=server.url, cwd=clips)
+    assert status == 1
+    assert re.search(r"^clip\.mp4  2\.0 s, mpeg4 64x48, colours 1 at 2x3", shown, re.MULTILINE)
+    assert re.search(r"^  red +0\.9\d\d  █+.  +█+▁$", shown, re.MULTILINE)
+    assert re.search(r"^  blue +0\.0\d\d +▏ +▁+█$", shown, re.MULTILINE)
+    assert re.search(r"clip\.mp4 +━+ ", shown), "a bar for the upload"
+    assert "bad.mp4: this is not a video" in shown
+    assert "\x1b[" in raw
+    assert raw.rfind("\x1b[?25h") > raw.rfind("\x1b[?25l") >= 0, "the cursor is there again"
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [(["--views", "2x1"], "1 of 2 views, red"), (["--segments", "1.2s"], "1 of 2 segments, red")],
+    ids=["views", "segments"],
+)
+def test_a_terminal_shows_how_far_the_server_is(tmp_path: Path, clips: Path, options: list[str], told: str) -> None:
+    models = tmp_path / "slow"
+    write_model(models, graph=slow_graph(frames=4, size=32, classes=4, rounds=4), default_views="1x1")
+    with running_server(models, env={"LAPS_MAX_BATCH_VIEWS": "1"}) as slow:
+        status, shown, _ = on_terminal("classify", "clip.mp4", *options, url=slow.url, cwd=clips)
+    assert status == 0
+    assert re.search(rf"clip\.mp4 +━.* {told} ", shown), shown
+
+
+def test_colours_are_left_out_where_nobody_wants_them(
+    server: ServerProcess, clips: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Path("out.txt").open("w") as out:
+        process = started("classify", "clip.mp4", url=server.url, stdout=out)
+        _, said = process.communicate(timeout=120)
+    assert (said, "\x1b" in Path("out.txt").read_text()) == ("", False)
+
+
+def test_models_are_listed(laps: Laps, server: ServerProcess) -> None:
+    done = laps("models", url=server.url)
+    assert (done.status, done.err) == (0, "")
+    assert [line.split("\t") for line in done.out.splitlines()] == [
+        ["colours", "1", "mean", "colours (4)", "2x3", "default"],
+        ["untrained", "1", "mean", "colours (4)", "2x3", "untrained"],
+    ]
+    assert json.loads(laps("models", "--json", url=server.url).out) == httpx.get(f"{server.url}/models").json()
+
+
+def test_one_model_is_shown_in_full(laps: Laps, server: ServerProcess) -> None:
+    rows = [line.split("\t") for line in laps("models", "colours", url=server.url).out.splitlines()]
+    assert ["clip", "4 frames, 2 apart, 32x32"] in rows
+    assert ["metrics", "top1 1.0"] in rows
+    assert laps("models", "colours", "--labels", url=server.url).out == "red\ngreen\nblue\ndark\n"
+    answer = httpx.get(f"{server.url}/models/colours").json()
+    assert json.loads(laps("models", "colours", "--version", 1, "--json", url=server.url).out) == answer
+
+
+def test_models_on_a_terminal_are_a_table(server: ServerProcess, tmp_path: Path) -> None:
+    status, shown, _ = on_terminal("models", url=server.url, cwd=tmp_path)
+    assert status == 0
+    assert re.search(r"^name +versions +variant", shown, re.MULTILINE)
+    assert re.search(r"^colours +1 +mean +colours \(4\) +2x3 +default", shown, re.MULTILINE)
+
+
+def test_what_arrives_is_classified_and_what_is_there_is_not(server: ServerProcess, clips: Path) -> None:
+    folder = clips / "in"
+    folder.mkdir()
+    (folder / "old.mp4").write_bytes((clips / "clip.mp4").read_bytes())
+    args = ("--interval", 0.1, "--settle", 0.3, "--jsonl", "--skip-done", "r.jsonl")
+    process = started("watch", "in", *args, url=server.url)
+    assert process.stdout is not None
+    assert process.stderr is not None
+    assert process.stderr.readline() == "watching in\n"
+    (folder / "notes.txt").write_text("no video")
+    content = (clips / "clip.mp4").read_bytes()
+    with (folder / "new.mp4").open("wb") as file:  # slowly, as a copy over a network
+        for start in range(0, len(content), len(content) // 5 + 1):
+            file.write(content[start : start + len(content) // 5 + 1])
+            file.flush()
+            time.sleep(0.1)
+    row = json.loads(process.stdout.readline())
+    assert (row["path"], row["predictions"][0]["label"]) == ("in/new.mp4", "red")
+    write_colour_video(folder / "blue.mp4", [BLUE] * 20)
+    assert json.loads(process.stdout.readline())["path"] == "in/blue.mp4"
+    process.send_signal(signal.SIGINT)
+    rest, said = process.communicate(timeout=60)
+    assert (process.returncode, rest, said) == (130, "", "interrupted\n")
+    assert paths_in(Path("r.jsonl")) == ["in/new.mp4", "in/blue.mp4"]
+    process = started("watch", "in", *args, "--existing", url=server.url)
+    assert process.stdout is not None
+    assert json.loads(process.stdout.readline())["path"] == "in/old.mp4", "the one that is not done"
+    process.send_signal(signal.SIGTERM)
+    rest, _ = process.communicate(timeout=60)
+    assert (process.returncode, rest) == (143, "")
+
+
+def test_watching_outlives_the_server(flaky: Flaky, clips: Path) -> None:
+    ready = answering(200, {})
+    down = failing(503, "shutting_down", {"Retry-After": "100"})
+    server = flaky(ready, down, down, down, ready, answering(200, BODY))
+    process = started("watch", "more", "--existing", "--interval", 0.1, "--settle", 0.1, url=server.url)
+    assert process.stdout is not None
+    assert process.stdout.readline().startswith("more/green one.mp4\t")
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    asked = [exchange.target.split("?")[0] for exchange in server.exchanges[:6]]
+    assert asked == ["/readyz", "/classify", "/readyz", "/readyz", "/readyz", "/classify"]
+
+
+def test_a_file_has_arrived_when_it_rests_and_again_when_it_changed() -> None:
+    arrivals = Arrivals(settle_s=2)
+    one, two = Path("1.mp4"), Path("2.mp4")
+    assert arrivals.look({one: (10, 1)}, 0) == []
+    assert arrivals.look({one: (20, 2)}, 1) == []
+    assert arrivals.look({one: (20, 2), two: (0, 1)}, 2.9) == []
+    assert arrivals.look({one: (20, 2), two: (0, 1)}, 3) == [one]
+    assert arrivals.look({one: (20, 2), two: (0, 1)}, 9) == []
+    assert arrivals.look({one: (30, 3), two: (5, 2)}, 10) == []
+    assert arrivals.look({one: (30, 3), two: (5, 2)}, 12) == [one, two]
+    assert arrivals.look({}, 13) == []
+    assert arrivals.look({one: (30, 3)}, 14) == []
+    assert arrivals.look({one: (30, 3)}, 16) == [one], "gone and back is an arrival"
+    arrivals.forget(one)
+    assert arrivals.look({one: (30, 3)}, 17) == []
+    assert arrivals.look({one: (30, 3)}, 19) == [one]
+    arrivals.take_as_known(two, (5, 2))
+    assert arrivals.look({one: (30, 3), two: (5, 2)}, 30) == []
+
+
+@pytest.fixture
+def labelled(clips: Path) -> Path:
+    """A list in the Kinetics way: three right, one wrong, one that cannot be decoded, one that is not there."""
+    write_colour_video(clips / "more" / "blue.mp4", [BLUE] * 20)
+    lines = ["clip.mp4 0", "more/green one.mp4 1", "more/blue.mp4 2", "bad.mp4 1", "gone.mp4 1", "./clip.mp4 3"]
+    (clips / "list.txt").write_text("\n".join(lines))
+    return clips / "list.txt"
+
+
+def test_a_list_is_scored_with_intervals_beside_the_manifests_claims(
+    laps: Laps, server: ServerProcess, labelled: Path
+) -> None:
+    done = laps("evaluate", labelled, "--classes", "classes.csv", "--confusion", "matrix.csv", url=server.url)
+    assert done.status == 1
+    assert "gone.mp4: No such file" in done.err
+    lines = done.out.splitlines()
+    assert lines[:5] == [
+        "model      colours 1, 2x3 views",
+        "videos     4 scored of 6 listed",
+        "top-1      75.00 %, 95 % interval 30.06 % to 95.44 %, 3 of 4",
+        "failed     2, not counted above; as wrong answers: top-1 50.00 %",
+        "manifest   top1 100.00 %, above the interval measured",
+    ]
+    assert "  dark for red  1 of 1" in lines
+    assert Path("classes.csv").read_text().splitlines()[1].startswith("red,0,1,1,1.000000,")
+    assert Path("matrix.csv").read_text().splitlines()[-1] == "dark,1,0,0,0"
+
+
+def test_an_evaluation_is_gone_on_with(laps: Laps, flaky: Flaky, server: ServerProcess, labelled: Path) -> None:
+    forward = forwarding(server.url)
+    args = ("evaluate", labelled, "--skip-done", "r.jsonl", "--json", "--views", "01x1", "--concurrency", 1)
+    # Ready, the list of models, the model, one video; then the server is gone.
+    gone = flaky(forward, forward, forward, forward, failing(503, "shutting_down", {"Retry-After": "100"}))
+    first = laps(*args, url=gone.url)
+    assert (first.status, first.out) == (3, "")
+    assert paths_in(Path("r.jsonl")) == ["clip.mp4"]
+    counting = flaky(forward)
+    second = laps(*args, url=counting.url)
+    assert second.status == 1
+    assert Counter(paths_in(Path("r.jsonl"))) == Counter(
+        ["clip.mp4", "more/green one.mp4", "more/blue.mp4", "./clip.mp4"]
+    )
+    sent = [exchange for exchange in counting.exchanges if exchange.target.startswith("/classify")]
+    assert len(sent) == 4, "all but the one that is done and the one that is not there"
+    assert {exchange.query["version"][0] for exchange in sent} == {"1"}
+    document = json.loads(second.out)
+    assert (document["scored"], document["top1"]["right"], document["views"]) == (4, 3, "1x1")
+    assert json.loads(laps(*args, url=server.url).out) == document
+
+
+@pytest.mark.parametrize("other", [["--views", "2x1"], ["--model", "untrained"]], ids=["views", "model"])
+def test_results_of_another_model_or_other_views_are_not_mixed(
+    laps: Laps, server: ServerProcess, labelled: Path, other: list[str]
+) -> None:
+    args = ("evaluate", labelled, "--skip-done", "r.jsonl", "-q")
+    assert laps(*args, "--views", "1x1", url=server.url).status == 1
+    before = Path("r.jsonl").read_bytes()
+    done = laps(*args, *other, url=server.url)
+    assert (done.status, done.out) == (2, "")
+    assert "holds results of colours 1 at 1x1" in done.err
+    done = laps("classify", "clip.mp4", "--skip-done", "r.jsonl", url=server.url)
+    assert (done.status, "laps evaluate" in done.err) == (2, True)
+    assert Path("r.jsonl").read_bytes() == before
+    laps("classify", "clip.mp4", "--skip-done", "c.jsonl", url=server.url)
+    done = laps("evaluate", labelled, "--skip-done", "c.jsonl", url=server.url)
+    assert (done.status, "no file of laps evaluate" in done.err) == (2, True)
+
+
+def test_a_list_by_names_with_a_root_and_labels_in_any_case(laps: Laps, server: ServerProcess, clips: Path) -> None:
+    (clips / "lists").mkdir()
+    (clips / "lists" / "list.csv").write_text('path,label\nclip.mp4,Red\n"more/green one.mp4",green\n')
+    assert laps("evaluate", "lists/list.csv", url=server.url).status == 1
+    done = laps("evaluate", "lists/list.csv", "--root", clips, "--json", url=server.url)
+    assert (done.status, json.loads(done.out)["top1"]["value"]) == (0, 1.0)
+
+
+def test_the_version(laps: Laps) -> None:
+    assert laps("--version").out == f"{__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"), [(["cl"], "classify"), (["classify", "--skip"], "--skip-done"), (["classify", "cl"], "")]
+)
+def test_bash_completes_what_is_typed(tmp_path: Path, typed: list[str], offered: str) -> None:
+    """As an interactive shell does; where nothing of ours fits, it goes on to names of files by itself."""
+    command = tmp_path / "laps"
+    command.write_text(f'#!/bin/sh\nexec {shlex.join(COMMAND)} "$@"\n')
+    command.chmod(0o755)
+    words = shlex.join(["laps", *typed])
+    script = f'eval "$(_LAPS_COMPLETE=source_bash laps)"; COMP_WORDS=({words}) COMP_CWORD={len(typed)}'
+    done = subprocess.run(
+        ["bash", "-c", f'{script}; complete -p laps >&2; _laps_completion laps; echo "${{COMPREPLY[*]}}"'],
+        env={**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (0, f"{offered}\n")
+    assert done.stderr == "complete -o default -F _laps_completion laps\n"
+
+
+def test_the_installed_command_is_this_one() -> None:
+    command = Path(sys.executable).with_name("laps")
+    done = subprocess.run([command, "--version"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, f"{__version__}\n")
+
+
+@pytest.mark.parametrize("package", ["typer", "rich"])
+def test_a_missing_extra_says_what_to_install(package: str) -> None:
+    code = f"import sys; sys.modules[{package!r}] = None; from laps_client.cli import main; main()"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"laps: {package} is not installed; it comes with: pip install 'laps-client[cli]'\n"
