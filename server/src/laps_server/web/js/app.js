@@ -75,6 +75,7 @@ class App {
     this._running = running;
     const options = this._form.value;
     byId('problem').replaceChildren();
+    byId('result').hidden = false;
     this._form.allowSubmit(false);
     try {
       checkSize(file, this._limits);
@@ -102,9 +103,13 @@ class App {
   _onFailure(error, running) {
     if (this._running !== running) return; // another video was chosen meanwhile
     this._shown = '\0'; // no choice is on the page: any may be classified
-    if (isCancellation(error)) this._progress.say('Cancelled');
-    else if (error instanceof Failure) showProblem(byId('problem'), error, () => this._classify());
-    else throw error;
+    if (isCancellation(error)) {
+      this._progress.say('Cancelled');
+      return;
+    }
+    if (!(error instanceof Failure)) throw error;
+    this._result.giveUp();
+    showProblem(byId('problem'), error, () => this._classify());
   }
 
   /**

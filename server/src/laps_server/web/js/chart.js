@@ -1,6 +1,6 @@
 /** Draws a story as SVG. Looks are in css/chart.css; what is drawn depends on nothing but the arguments. */
 
-import { smoothPath, stepPath } from './curve.js';
+import { smoothPath, stepPaths } from './curve.js';
 import { svg } from './dom.js';
 import { percent, place, tickPercent, tickTime } from './format.js';
 import { linear, scoreTop, timeTicks } from './scale.js';
@@ -76,15 +76,14 @@ export function colourClass(colour) {
  */
 function drawSeries({ label, colour, model, points, spans }, x, y) {
   const places = points.map(({ t, score }) => ({ x: x(t), y: y(score) }));
-  const path = spans.length
-    ? stepPath(spans.map(({ start, end, score }) => ({ x0: x(start), x1: x(end), y: y(score) })))
-    : smoothPath(places);
+  const steps = stepPaths(spans.map(({ start, end, score }) => ({ x0: x(start), x1: x(end), y: y(score) })));
   const room = places.length > 1 ? places[places.length - 1].x - places[0].x : Infinity;
   const dots = model === 0 && places.length / room <= MOST_DOTS_PER_PIXEL ? places : [];
   return svg(
     'g',
     { class: `series ${colourClass(colour)} m${model}`, 'data-label': label, 'data-model': model },
-    svg('path', { class: 'curve', d: path }),
+    steps.joins && svg('path', { class: 'join', d: steps.joins }),
+    svg('path', { class: 'curve', d: steps.levels || smoothPath(places) }),
     ...dots.map((dot) => svg('circle', { class: 'dot', cx: dot.x.toFixed(2), cy: dot.y.toFixed(2), r: 2.25 })),
   );
 }

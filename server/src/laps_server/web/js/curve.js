@@ -24,18 +24,17 @@ export function smoothPath(places) {
 }
 
 /**
- * Level lines, joined where one ends as the next begins.
+ * Level lines, and the steps between two of which one begins where the other ends.
  *
  * @param {{x0: number, x1: number, y: number}[]} levels in order of x
+ * @returns {{levels: string, joins: string}}
  */
-export function stepPath(levels) {
-  let path = '';
-  let end = NaN;
-  for (const { x0, x1, y } of levels) {
-    path += Math.abs(x0 - end) < 0.5 ? `V${round(y)}H${round(x1)}` : `M${at({ x: x0, y })}H${round(x1)}`;
-    end = x1;
-  }
-  return path;
+export function stepPaths(levels) {
+  const joined = levels.slice(1).flatMap((to, i) => (Math.abs(to.x0 - levels[i].x1) < 0.5 ? [[levels[i], to]] : []));
+  return {
+    levels: levels.map(({ x0, x1, y }) => `M${at({ x: x0, y })}H${round(x1)}`).join(''),
+    joins: joined.map(([from, to]) => `M${at({ x: to.x0, y: from.y })}V${round(to.y)}`).join(''),
+  };
 }
 
 /** @param {Place[]} places */

@@ -1,7 +1,7 @@
 /** What is known of a video and of the work on it, in a few words. */
 
 import { h } from './dom.js';
-import { milliseconds, place } from './format.js';
+import { milliseconds, place, sentence } from './format.js';
 
 /** @import {Answer, Timings, VideoFacts} from './types.js' */
 
@@ -44,19 +44,20 @@ export function showTimings(root, answers) {
       words.append(pair(stage, timings[stage], `stage-${i}`));
     });
     words.append(pair('total', timings.total, 'stage-total'));
-    return h('div', { class: 'timing' }, answers.length > 1 && h('p', { class: 'timing-model' }, model.name), bar, words);
+    const head = answers.length > 1 ? `Time taken by ${model.name}` : 'Time taken';
+    return h('div', { class: 'timing' }, h('h3', {}, head), bar, words);
   });
-  root.replaceChildren(...(rows.length ? [h('h3', {}, 'Time taken'), ...rows] : []));
+  root.replaceChildren(...rows);
 }
 
 /**
- * Warnings of the server; each only once.
+ * Warnings; each only once.
  *
  * @param {HTMLElement} root
  * @param {string[]} warnings
  */
 export function showNotes(root, warnings) {
-  root.replaceChildren(...[...new Set(warnings)].map((warning) => h('p', { class: 'note' }, warning)));
+  root.replaceChildren(...[...new Set(warnings)].map((warning) => h('p', { class: 'note' }, sentence(warning))));
 }
 
 /**

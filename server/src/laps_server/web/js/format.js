@@ -81,3 +81,13 @@ export function bytes(count) {
 export function milliseconds(value) {
   return value < 1000 ? `${value < 10 ? value.toFixed(1) : Math.round(value)} ms` : `${(value / 1000).toFixed(1)} s`;
 }
+
+/**
+ * The server's messages begin small and end without a stop.
+ *
+ * @param {string} text
+ */
+export function sentence(text) {
+  const begun = text.charAt(0).toUpperCase() + text.slice(1);
+  return /[.!?…]$/.test(begun) ? begun : `${begun}.`;
+}

@@ -53,6 +53,7 @@ export function showChosen(file) {
   byId('source-note').textContent = bytes(file.size);
   byId('choose').textContent = 'Choose another';
   byId('choose').classList.remove('primary');
+  byId('record').textContent = 'Record';
 }
 
 /** @param {Limits} limits */

@@ -1,6 +1,7 @@
 /** Tells what went wrong: in words, with what to do, and with what somebody who helps will ask for. */
 
 import { h } from './dom.js';
+import { sentence } from './format.js';
 
 /** @import {Failure} from './failure.js' */
 
@@ -11,7 +12,7 @@ import { h } from './dom.js';
  */
 export function showProblem(root, failure, retry) {
   const button = retry && h('button', { type: 'button', class: 'button' }, 'Try again');
-  button?.addEventListener('click', retry);
+  if (button && retry) button.addEventListener('click', retry);
   root.replaceChildren(
     h(
       'div',
@@ -33,14 +34,4 @@ export function showProblem(root, failure, retry) {
       button,
     ),
   );
-}
-
-/**
- * The server's messages begin small and end without a stop.
- *
- * @param {string} text
- */
-function sentence(text) {
-  const begun = text.charAt(0).toUpperCase() + text.slice(1);
-  return /[.!?…]$/.test(begun) ? begun : `${begun}.`;
 }

@@ -43,8 +43,8 @@ export class Result {
   open(file) {
     this._name = file.name.replace(/\.[^.]*$/, '') || 'video';
     this.clear();
-    byId('result').hidden = false;
     byId('video-facts').textContent = '';
+    byId('result').hidden = false;
     return this.player.load(file);
   }
 
@@ -57,6 +57,11 @@ export class Result {
     showNotes(byId('notes'), []);
     showTimings(byId('timings'), []);
     byId('provenance').textContent = '';
+  }
+
+  /** Nothing came of it: show no empty frames, unless there is an answer of before. */
+  giveUp() {
+    if (!this._answers.length) byId('result').hidden = true;
   }
 
   /** @param {VideoFacts} video */
