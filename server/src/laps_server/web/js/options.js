@@ -2,7 +2,7 @@
 
 import { byId, h } from './dom.js';
 
-/** @import {Limits, Model, Options} from './types.js' */
+/** @import {Model, Options} from './types.js' */
 
 const VIEWS = ['1x1', '2x1', '5x1', '10x1', '1x3', '5x3', '10x3'];
 /** @type {[string, string][]} */

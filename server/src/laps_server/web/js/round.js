@@ -39,7 +39,8 @@ export function tasksFor(options, models, stills) {
     ...(options.views && { views: options.views }),
     ...(options.segments && { segments: options.segments, frames: 'false' }), // a timeline has its own curves
   };
-  const tasks = [{ model: first, query: { top_k: options.topK, ...common, ...(stills && { thumbnails: 'true' }) } }];
+  const topK = Math.min(options.topK, first.label_count);
+  const tasks = [{ model: first, query: { top_k: topK, ...common, ...(stills && { thumbnails: 'true' }) } }];
   // The second model's curves are those of the first one's labels, wherever they stand in its own ranking.
   if (second) tasks.push({ model: second, query: { top_k: Math.min(second.label_count, MOST_LABELS), ...common } });
   return tasks.map(({ model, query }) => ({
