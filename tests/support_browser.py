@@ -93,3 +93,8 @@ def corners(path: str) -> list[tuple[float, float]]:
         values = [float(number) for number in re.findall(r"-?[0-9.]+", numbers)]
         places.append((values[-1], places[-1][1]) if command == "H" else (values[-2], values[-1]))
     return places
+
+
+def flat(places: list[tuple[float, float]]) -> list[float]:
+    """Places as one list of numbers, as approximate comparison wants them."""
+    return [value for place in places for value in place]

@@ -40,7 +40,7 @@ _CONTRAST = """() => {
     element.checkVisibility() && !element.closest('script, noscript, :disabled, option'));
   return [
     ...texts.map((element) => ratio(element, element instanceof SVGElement ? 'fill' : 'color', 4.5)),
-    ...[...document.querySelectorAll('#plot .curve')].map((curve) => ratio(curve, 'stroke', 3)),
+    ...[...document.querySelectorAll('.scores .curve')].map((curve) => ratio(curve, 'stroke', 3)),
   ];
 }"""
 
@@ -60,7 +60,7 @@ def test_every_curve_colour_stands_out(opened: Any, scheme: str) -> None:
     page.evaluate(
         """() => {
           document.querySelector('#result').hidden = false;
-          document.querySelector('#plot').innerHTML = [...Array(10).keys()].map((n) => `c${n}`).concat('other')
+          document.querySelector('#strip').innerHTML = [...Array(10).keys()].map((n) => `c${n}`).concat('other')
             .map((name) => `<svg><g class="series ${name}"><path class="curve" d="M0,0h9"/></g></svg>`).join('');
         }"""
     )

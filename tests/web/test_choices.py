@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from playwright.sync_api import Page, expect
 
-from support_browser import PATIENCE_MS, Axes, corners, wait_for_answer, wait_until
+from support_browser import PATIENCE_MS, Axes, corners, flat, wait_for_answer, wait_until
 
 Ask = Callable[..., dict[str, Any]]
 
@@ -21,10 +21,6 @@ Ask = Callable[..., dict[str, Any]]
 def series(page: Page, label: str, model: int) -> list[tuple[float, float]]:
     curve = page.locator(f'#plot .series[data-label="{label}"][data-model="{model}"] .curve')
     return corners(curve.get_attribute("d") or "")
-
-
-def flat(places: list[tuple[float, float]]) -> list[float]:
-    return [value for place in places for value in place]
 
 
 def test_two_models_share_a_plot_solid_and_dashed(opened: Any, video: Path, ask: Ask) -> None:

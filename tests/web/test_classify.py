@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
-from support_browser import PATIENCE_MS, Axes, corners, wait_for_answer, wait_until
+from support_browser import PATIENCE_MS, Axes, corners, flat, wait_for_answer, wait_until
 from support_server import ServerProcess
 
 Ask = Callable[..., dict[str, Any]]
@@ -47,7 +47,7 @@ def test_an_upload_shows_its_way_and_then_the_answer(opened: Any, video: Path, a
         assert stage in told["stages"]
     assert told["stages"].index("Uploaded") < told["stages"].index("Decoding")
     assert told["shares"][-1] == 1
-    assert told["rankings"] == ["is-partial", ""]
+    assert (told["rankings"][0], told["rankings"][-1]) == ("is-partial", "")
 
     answer = ask(video)
     names = page.locator("#ranking .name").all_text_contents()
@@ -60,9 +60,9 @@ def test_an_upload_shows_its_way_and_then_the_answer(opened: Any, video: Path, a
 
 
 def test_partial_results_are_there_while_views_still_wait(opened: Any, video: Path) -> None:
-    page = opened("?model=slow")
+    page = opened("?model=slow&views=20x1")
     page.set_input_files("#file", video)
-    page.locator("#stage", has_text="view 1 of 3").wait_for(timeout=PATIENCE_MS)
+    page.locator("#stage", has_text=" of 20").wait_for(timeout=PATIENCE_MS)
     assert page.locator("#progress").is_visible()
     assert page.locator("#ranking .name").count() == 4
     assert page.locator("#provenance").text_content() == ""
@@ -80,11 +80,9 @@ def test_each_curve_goes_through_the_scores_of_the_answer(opened: Any, video: Pa
             (axes.x(time), axes.y(row[column])) for time, row in zip(frames["time_s"], frames["scores"], strict=True)
         ]
         drawn = corners(series.locator(".curve").get_attribute("d") or "")
-        assert [value for place in drawn for value in place] == pytest.approx(
-            [value for place in expected for value in place], abs=0.05
-        )
+        assert flat(drawn) == pytest.approx(flat(expected), abs=0.05)
         dots = [(float(dot.get_attribute("cx")), float(dot.get_attribute("cy"))) for dot in series.locator(".dot").all()]
-        assert dots == pytest.approx(drawn, abs=0.011)
+        assert flat(dots) == pytest.approx(flat(drawn), abs=0.011)
     assert page.locator("#plot .series").count() == len(frames["labels"])
 
 
@@ -236,9 +234,9 @@ def test_the_webcam_is_recorded_and_classified(opened: Any) -> None:
 
 
 def test_cancel_stops_the_work(opened: Any, video: Path, server: ServerProcess) -> None:
-    page = opened("?model=slow&views=10x1")
+    page = opened("?model=slow&views=60x1")
     page.set_input_files("#file", video)
-    page.locator("#stage", has_text="view 1 of 10").wait_for(timeout=PATIENCE_MS)
+    page.locator("#stage", has_text=" of 60").wait_for(timeout=PATIENCE_MS)
     page.get_by_role("button", name="Cancel").click()
     expect(page.locator("#progress")).to_be_hidden()
     expect(page.get_by_role("status").filter(has_text="Cancelled")).to_have_count(1)
@@ -272,7 +270,7 @@ def test_a_refused_choice_is_told_with_its_hint(opened: Any, video: Path) -> Non
     page.select_option("#segments", "")
     page.get_by_role("button", name="Try again").click()
     wait_for_answer(page)
-    expect(alert).to_be_empty()
+    expect(page.locator("#problem")).to_be_empty()
 
 
 def test_a_file_over_the_limit_is_not_sent(opened: Any, video: Path) -> None:

@@ -47,11 +47,13 @@ export function svgText(story, title, hidden) {
   const stage = h('div', { class: 'offstage', 'data-theme': 'light', 'aria-hidden': 'true' }, root);
   document.body.append(stage); // styles are computed for what is in the document only
   try {
-    for (const element of root.querySelectorAll('*')) {
+    const elements = [...root.querySelectorAll('*')];
+    for (const element of elements) {
       const style = getComputedStyle(element);
       for (const name of INHERITED) element.setAttribute(name, style.getPropertyValue(name));
-      element.removeAttribute('class');
     }
+    // Only now: what an element looks like depends on the classes around it.
+    for (const element of elements) element.removeAttribute('class');
     const height = Number(root.getAttribute('height')) + MARGIN;
     root.setAttribute('xmlns', 'http://www.w3.org/2000/svg');
     root.setAttribute('height', String(height));

@@ -111,7 +111,7 @@ export class Player extends EventTarget {
   _showStill() {
     const still = this._stills[nearest(this._stills.map((each) => each.time), this._time)];
     this._picture.hidden = still === undefined;
-    if (!still || this._picture.src === still.source) return;
+    if (!still) return;
     this._picture.src = still.source;
     this._picture.alt = `Frame at ${place(still.time)}`;
   }
