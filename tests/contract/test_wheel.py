@@ -12,6 +12,7 @@ SERVER = Path(__file__).parents[2] / "server"
 def test_the_page_is_in_the_servers_wheel() -> None:
     packed = {file.distribution_path for file in WheelBuilder(str(SERVER)).recurse_included_files()}
     source = SERVER / "src"
-    page = {file.relative_to(source).as_posix() for file in (source / "laps_server" / "web").rglob("*") if file.is_file()}
+    files = [file for file in (source / "laps_server" / "web").rglob("*") if file.is_file()]
+    page = {file.relative_to(source).as_posix() for file in files}
     assert len(page) > 20
     assert page <= packed

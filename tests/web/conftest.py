@@ -27,7 +27,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def server(folder: Path) -> Iterator[ServerProcess]:
-    """Serves `colours`; `paler`, which sees the same less clearly; and `slow`, which takes a good part of a second a view."""
+    """Serves `colours`; `paler`, which sees the same less clearly; and `slow`, which takes its time for each view."""
     if CHROMIUM is None:
         pytest.skip("chromium is not installed")
     write_model(folder / "models", "colours", default_views="4x1")

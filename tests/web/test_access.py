@@ -119,7 +119,7 @@ def test_everything_that_is_used_has_a_role_and_a_name(opened: Any, video: Path)
 def test_headings_and_landmarks_order_the_page(opened: Any, video: Path) -> None:
     page = opened(file=video)
     headings = page.locator("body > :not(dialog)").locator("h1, h2, h3").all_text_contents()
-    assert headings[1:] == ["three colours.mp4", "Video", "Labels", "Time taken", "Scores over time"]
+    assert headings[1:] == ["three colours.mp4", "Video", "Labels", "Scores over time", "Time taken"]
     for role in ("banner", "main", "contentinfo", "navigation"):
         expect(page.get_by_role(role)).to_have_count(1)
     assert page.locator("html").get_attribute("lang") == "en"

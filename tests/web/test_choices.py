@@ -32,7 +32,8 @@ def test_two_models_share_a_plot_solid_and_dashed(opened: Any, video: Path, ask:
         for label in labels:
             column = frames["labels"].index(label)
             expected = [
-                (axes.x(time), axes.y(row[column])) for time, row in zip(frames["time_s"], frames["scores"], strict=True)
+                (axes.x(time), axes.y(row[column]))
+                for time, row in zip(frames["time_s"], frames["scores"], strict=True)
             ]
             assert flat(series(page, label, model)) == pytest.approx(flat(expected), abs=0.05)
     dashes = page.locator("#plot .curve").evaluate_all(

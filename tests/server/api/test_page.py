@@ -30,7 +30,7 @@ def linked(client: httpx.Client) -> set[str]:
     while waiting:
         at = waiting.pop()
         text = client.get(at).text
-        pattern = r'(?:from|import) \'([^\']+)\'' if at.endswith(".js") else r'(?:href|src)="([^"#]+)"'
+        pattern = r"(?:from|import) \'([^\']+)\'" if at.endswith(".js") else r'(?:href|src)="([^"#]+)"'
         for target in re.findall(pattern, text):
             address = urljoin(at, target)
             if address not in found:
@@ -74,7 +74,7 @@ def test_parts_may_load_nothing_from_elsewhere_and_are_asked_for_anew(client: ht
     assert headers["referrer-policy"] == "no-referrer"
 
 
-@pytest.mark.parametrize("known", ['{tag}', 'W/{tag}', '"other", {tag}'])
+@pytest.mark.parametrize("known", ["{tag}", "W/{tag}", '"other", {tag}'])
 def test_a_part_that_did_not_change_is_not_sent_again(client: httpx.Client, known: str) -> None:
     first = client.get("/web/js/app.js")
     tag = first.headers["etag"]
@@ -94,7 +94,14 @@ def test_head_tells_the_same_without_a_body(client: httpx.Client) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    ["/web/", "/web/nothing.js", "/web/../api/page.py", "/web/%2e%2e/api/page.py", "/web/..%2fapi%2fpage.py", "/web/js"],
+    [
+        "/web/",
+        "/web/nothing.js",
+        "/web/../api/page.py",
+        "/web/%2e%2e/api/page.py",
+        "/web/..%2fapi%2fpage.py",
+        "/web/js",
+    ],
 )
 def test_nothing_else_is_served(client: httpx.Client, path: str) -> None:
     response = client.get(path)
