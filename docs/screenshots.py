@@ -6,8 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-from playwright.sync_api import Browser, Page
+from PIL import Image, ImageOps
+from playwright.sync_api import Browser, FloatRect, Page
 
 from support_browser import running_browser, wait_for_answer
 from support_server import running_server
@@ -15,6 +15,7 @@ from support_server import running_server
 ROOT = Path(__file__).parents[1]
 IMAGES = ROOT / "docs" / "images"
 MAX_BYTES = 150_000
+BITS = 5  # of each colour of a photograph
 NARROW = 760  # pixels; below it the video is not at the top of the page
 POSITION = 0.62  # of the plot's width, where the clip changes from one motion to the other
 
@@ -37,11 +38,12 @@ def main() -> None:
             if width < NARROW:
                 page.evaluate("document.querySelector('#result').scrollIntoView()")
             page.screenshot(path=IMAGES / name)
+            boxes = [page.locator(each).bounding_box() for each in ("#screen", "#strip")]
             page.context.close()
-            _shrink(IMAGES / name)
+            _shrink(IMAGES / name, [box for box in boxes if box is not None and box["y"] < height])
 
-        take("page.png", "", 1100, 1130)
-        take("page-compare.png", f"?compare={given.compare}&top_k=3", 1100, 1130)
+        take("page.png", "", 1000, 1080)
+        take("page-compare.png", f"?compare={given.compare}&top_k=3", 1000, 1080)
         take("page-phone.png", "", 390, 860, color_scheme="dark")
 
 
@@ -63,11 +65,16 @@ def _open(browser: Browser, url: str, video: Path, **context: Any) -> Page:
     return page
 
 
-def _shrink(file: Path) -> None:
-    """As a picture of 256 colours, which a photograph in a PNG is small with."""
-    with Image.open(file) as picture:
-        few = picture.convert("RGB").quantize(256, dither=Image.Dither.NONE)
-    few.save(file, optimize=True)
+def _shrink(file: Path, photographs: list[FloatRect]) -> None:
+    """Photographs of fewer shades make a PNG small; text and curves keep theirs."""
+    with Image.open(file) as shot:
+        picture = shot.convert("RGB")
+    for box in photographs:
+        corners = (box["x"], box["y"], box["x"] + box["width"], box["y"] + box["height"])
+        area = tuple(max(0, int(corner)) for corner in corners)
+        part = picture.crop((area[0], area[1], min(area[2], picture.width), min(area[3], picture.height)))
+        picture.paste(ImageOps.posterize(part, BITS), area[:2])
+    picture.save(file, optimize=True)
     if file.stat().st_size > MAX_BYTES:
         raise RuntimeError(f"{file.name} has {file.stat().st_size} bytes, more than {MAX_BYTES}")
 
