@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from laps_server import errors
+from laps_server.api.app import create_app
 from laps_server.api.errors import RETRY_AFTER_S, STATUS
+from laps_server.pipeline import Pipeline
 from laps_server.settings import Settings
+from laps_server.video.limits import MediaLimits
+from laps_server.video.worker import DecodePool
+
+Node = dict[str, Any]  # a part of the OpenAPI document
 
 FOLDER = Path(__file__).parent
 NOTE = "<!-- Written by `make docs`; edit the code it is derived from. -->"
@@ -75,7 +83,166 @@ def tree_classes() -> list[type[errors.LapsError]]:
     return found
 
 
-PAGES = {"settings.md": settings_page, "errors.md": errors_page}
+def api_page() -> str:
+    """Every path with its parameters, body and answers, and every schema, from the server's OpenAPI document."""
+    document = openapi_document()
+    lines = [
+        "# HTTP API",
+        "",
+        NOTE,
+        "",
+        "A running server tells the same at `/openapi.json`, and at `/docs` as a page to try it on. Every answer has",
+        "the header `X-Request-ID`. Any request may get 404, 405 or 500 too; [errors](errors.md) lists every code.",
+        "",
+    ]
+    operations = [
+        (f"{method.upper()} {path}", operation)
+        for path, methods in document["paths"].items()
+        for method, operation in methods.items()
+    ]
+    lines += _table(
+        ["request", "about"],
+        [[f"[`{name}`](#{_anchor(name)})", operation["description"]] for name, operation in operations],
+    )
+    for name, operation in operations:
+        lines += [f"## {name}", "", operation["description"], ""]
+        lines += _parameters(operation) + _request_body(operation) + _answers(operation)
+    lines += ["## Schemas", ""]
+    schemas = document["components"]["schemas"]
+    for name in _used_schemas(document):
+        lines += [f"### {name}", "", _one_line(schemas[name]["description"]), ""]
+        lines += _table(
+            ["field", "type", "meaning"],
+            [
+                [f"`{field}`", _type(schema), schema.get("description", "")]
+                for field, schema in schemas[name]["properties"].items()
+            ],
+        )
+    return "\n".join(lines).rstrip("\n") + "\n"
+
+
+def openapi_document() -> Node:
+    """What a server tells of itself, whatever models it serves."""
+    pipeline = Pipeline((), decode_pool=DecodePool(1), default_model=None, decode_threads=1, limits=MediaLimits())
+    return create_app(pipeline, Settings.model_construct()).openapi()
+
+
+def _parameters(operation: Node) -> list[str]:
+    rows = [
+        [
+            f"`{parameter['name']}`",
+            parameter["in"],
+            _type(parameter["schema"], nullable=False),
+            "required" if parameter["required"] else _default(parameter["schema"]),
+            parameter.get("description", ""),
+        ]
+        for parameter in operation.get("parameters", ())
+    ]
+    return _table(["parameter", "in", "type", "default", "meaning"], rows)
+
+
+def _request_body(operation: Node) -> list[str]:
+    body = operation.get("requestBody")
+    if body is None:
+        return []
+    rows = [[f"`{media_type}`", _content(content["schema"])] for media_type, content in body["content"].items()]
+    return [body["description"], "", *_table(["Content-Type", "body"], rows)]
+
+
+def _content(schema: Node) -> str:
+    fields = [f"field `{name}`: {_type(field)}" for name, field in schema.get("properties", {}).items()]
+    return ", ".join(fields) or _type(schema)
+
+
+def _answers(operation: Node) -> list[str]:
+    rows, events = [], []
+    for status, answer in operation["responses"].items():
+        meaning = answer["description"].replace("Successful Response", "")
+        for media_type, content in answer["content"].items():
+            body = "events, see below" if "x-events" in content else _type(content["schema"])
+            rows.append([status, f"`{media_type}`", body, meaning])
+            meaning = ""  # said once for a status
+            events += _events(media_type, content)
+    return _table(["status", "Content-Type", "body", "meaning"], rows) + events
+
+
+def _events(media_type: str, content: Node) -> list[str]:
+    if "x-events" not in content:
+        return []
+    rows = [[f"`{name}`", _type(event["data"]), event["description"]] for name, event in content["x-events"].items()]
+    about = content["schema"]["description"].split("\n\n")[0]
+    note = f"With `{media_type}`: {about} The wire format is in [streaming](streaming.md)."
+    return [note, "", *_table(["event", "data", "when"], rows)]
+
+
+def _type(schema: Node, *, nullable: bool = True) -> str:
+    """A schema in words: ``array of integer or null``."""
+    if "$ref" in schema:
+        name = schema["$ref"].rpartition("/")[2]
+        return f"[{name}](#{_anchor(name)})"
+    if "anyOf" in schema:
+        choices = [_type(choice) for choice in schema["anyOf"]]
+        return " or ".join(choice for choice in choices if nullable or choice != "null")
+    if schema["type"] == "array":
+        items = _type(schema["items"])
+        return f"array of ({items})" if "anyOf" in schema["items"] else f"array of {items}"
+    low, high = schema.get("minimum"), schema.get("maximum")
+    bounds = {
+        (True, True): f", {low} to {high}",
+        (True, False): f", at least {low}",
+        (False, True): f", at most {high}",
+    }
+    name = schema.get("format", schema["type"])
+    return f"{name}{bounds.get((low is not None, high is not None), '')}"
+
+
+def _default(schema: Node) -> str:
+    value = schema.get("default")
+    return "" if value is None else f"`{str(value).lower()}`"
+
+
+def _used_schemas(document: Node) -> list[str]:
+    """Names of the schemas that the paths lead to, each before those that only it leads to."""
+    found: list[str] = []
+    waiting = list(_references(document["paths"]))
+    while waiting:
+        name = waiting.pop(0)
+        if name not in found:
+            found.append(name)
+            waiting += _references(document["components"]["schemas"][name])
+    return found
+
+
+def _references(node: object) -> Iterator[str]:
+    if isinstance(node, dict):
+        if "$ref" in node:
+            yield node["$ref"].rpartition("/")[2]
+        for value in node.values():
+            yield from _references(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from _references(value)
+
+
+def _table(head: list[str], rows: list[list[str]]) -> list[str]:
+    """A table and an empty line; nothing where there are no rows."""
+    if not rows:
+        return []
+    cells = [head, ["---"] * len(head), *([_one_line(cell).replace("|", "\\|") for cell in row] for row in rows)]
+    return [f"| {' | '.join(row)} |" for row in cells] + [""]
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split()).replace("``", "`")
+
+
+def _anchor(heading: str) -> str:
+    """What a link to a heading is made of: letters, digits and hyphens."""
+    kept = "".join(letter for letter in heading.lower() if letter.isalnum() or letter in " -_")
+    return kept.replace(" ", "-")
+
+
+PAGES = {"settings.md": settings_page, "errors.md": errors_page, "api.md": api_page}
 
 
 def main() -> None:

@@ -43,7 +43,7 @@ def main() -> None:
             _shrink(IMAGES / name, [box for box in boxes if box is not None and box["y"] < height])
 
         take("page.png", "", 1000, 1080)
-        take("page-compare.png", f"?compare={given.compare}&top_k=3", 1000, 1080)
+        take("page-compare.png", f"?compare={given.compare}&top_k=3", 1000, 1120)
         take("page-phone.png", "", 390, 860, color_scheme="dark")
 
 

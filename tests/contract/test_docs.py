@@ -24,10 +24,20 @@ def generator() -> ModuleType:
     return module
 
 
-@pytest.mark.parametrize("name", ["settings.md", "errors.md"])
+@pytest.mark.parametrize("name", list(generator().PAGES))
 def test_generated_pages_are_up_to_date(name: str) -> None:
     page: str = generator().PAGES[name]()
     assert (ROOT / "docs" / name).read_text() == page, "run: make docs"
+
+
+def test_the_api_page_describes_whatever_it_names() -> None:
+    page = (ROOT / "docs" / "api.md").read_text()
+    headings = set(re.findall(r"^#+ (.+)$", page, re.MULTILINE))
+    anchors = {re.sub(r"[^a-z0-9 -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+    assert set(re.findall(r"\]\(#([^)]+)\)", page)) <= anchors
+    document = generator().openapi_document()
+    assert {f"{method.upper()} {path}" for path, methods in document["paths"].items() for method in methods} <= headings
+    assert set(document["components"]["schemas"]) <= headings
 
 
 def test_every_error_has_its_own_code_and_a_status() -> None:

@@ -304,6 +304,7 @@ def test_one_model_is_shown_in_full(client: httpx.Client) -> None:
     assert body["metrics"] == {"top1": 1.0}
     error_of(client.get("/models/nothing"), 404, "model_not_found")
     error_of(client.get("/models/colours", params={"version": 3}), 404, "version_not_found")
+    error_of(client.get("/models/colours", params={"version": 0}), 422, "bad_parameter")
 
 
 def test_health_and_the_openapi_page(client: httpx.Client) -> None:

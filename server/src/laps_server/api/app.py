@@ -13,6 +13,7 @@ from laps_server import __version__
 from laps_server.api import errors
 from laps_server.api.admission import Admission, AdmissionMiddleware
 from laps_server.api.middleware import RequestMiddleware
+from laps_server.api.openapi import DocumentedApp
 from laps_server.api.page import page_router
 from laps_server.api.routes import Services, router
 from laps_server.api.uploads import UploadLimits
@@ -49,7 +50,7 @@ def create_app(pipeline: Pipeline, settings: Settings) -> FastAPI:
         await asyncio.gather(starting, return_exceptions=True)
         await pipeline.close()
 
-    app = FastAPI(
+    app = DocumentedApp(
         title="LAPS video classification",
         version=__version__,
         description="Send a video, get ranked labels and per-frame scores.",

@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Depends, Path, Query, Request
 from fastapi.responses import JSONResponse, Response
 
 from laps_server.api import schemas
@@ -17,9 +17,10 @@ from laps_server.api.admission import CLASSIFY_PATH
 from laps_server.api.answers import accepted_event, classify_response, model_response, models_response
 from laps_server.api.disconnect import unless_disconnected
 from laps_server.api.errors import RETRY_AFTER_S
-from laps_server.api.negotiate import EVENT_STREAM, prefers_events
+from laps_server.api.negotiate import prefers_events
+from laps_server.api.openapi import STREAM_RESPONSE
 from laps_server.api.request_id import current_request_id
-from laps_server.api.stream import EVENTS, EventStream, classification_stream
+from laps_server.api.stream import EventStream, classification_stream
 from laps_server.api.uploads import FIELD, UploadLimits, received_upload
 from laps_server.clips import SegmentLength, ViewGrid
 from laps_server.deadline import HINT_UPLOAD, within
@@ -59,24 +60,6 @@ _CLASSIFY_BODY: dict[str, Any] = {
         },
     }
 }
-_STREAM: dict[int | str, dict[str, Any]] = {
-    200: {
-        "description": f"The answer as JSON, or with `Accept: {EVENT_STREAM}` events while it is worked out.",
-        "content": {
-            EVENT_STREAM: {
-                "schema": {
-                    "type": "string",
-                    "description": "Server-Sent Events, each with one line of JSON as its data; a comment line while "
-                    "there is nothing to tell. A stream that ends without `result` or `error` was cut.\n\n"
-                    + "\n".join(
-                        f"- `{name}` ({when}): {', '.join(f'`{field}`' for field in body.model_fields)}"
-                        for name, (body, when) in EVENTS.items()
-                    ),
-                }
-            }
-        },
-    }
-}
 _ERRORS: dict[int | str, dict[str, Any]] = {
     status: {"model": schemas.ErrorEnvelope, "description": text}
     for status, text in {
@@ -95,7 +78,7 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
 @router.post(
     CLASSIFY_PATH,
     response_model=schemas.ClassifyResponse,
-    responses=_STREAM | _ERRORS,
+    responses=STREAM_RESPONSE | _ERRORS,
     openapi_extra=_CLASSIFY_BODY,
     tags=["classify"],
 )
@@ -139,9 +122,15 @@ async def list_models(services: ServicesDep) -> schemas.ModelsResponse:
     return models_response(services.pipeline, services.settings)
 
 
-@router.get("/models/{name}", responses={404: _ERRORS[404]}, tags=["models"])
+@router.get(
+    "/models/{name}",
+    responses={404: _ERRORS[404], 422: {"model": schemas.ErrorEnvelope, "description": "A parameter is wrong."}},
+    tags=["models"],
+)
 async def get_model(
-    name: str, services: ServicesDep, version: Annotated[int | None, Query(ge=1)] = None
+    name: Annotated[str, Path(description="As in `GET /models`.")],
+    services: ServicesDep,
+    version: Annotated[int | None, Query(ge=1, description="The highest served if not given.")] = None,
 ) -> schemas.ModelResponse:
     """One model in full: labels, input, limits, metrics, provenance."""
     return model_response(services.pipeline, services.pipeline.find(name, version), services.settings)
@@ -155,7 +144,12 @@ async def livez() -> schemas.Health:
 
 
 @router.head("/readyz", include_in_schema=False)
-@router.get("/readyz", responses={503: {"model": schemas.Health}}, tags=["health"])
+@router.get(
+    "/readyz",
+    response_model=schemas.Health,
+    responses={503: {"model": schemas.Health, "description": "Not now; `reason` says why."}},
+    tags=["health"],
+)
 async def readyz(services: ServicesDep) -> JSONResponse:
     """Whether requests should be sent here: models loaded and warm, not shutting down."""
     reason = services.pipeline.not_ready_reason

@@ -112,7 +112,7 @@ class ThumbnailBody(BaseModel):
 
     index: int | None
     time_s: float
-    jpeg: str = Field(description="Base64.")
+    jpeg: str = Field(description="The picture, in Base64.")
 
 
 class BoxBody(BaseModel):
@@ -147,7 +147,7 @@ class SegmentBody(BaseModel):
     index: int = Field(description="Place of the window from 0; windows without a frame are left out.")
     start_s: float
     end_s: float = Field(description="Where the next window begins, or the video ends.")
-    predictions: list[PredictionBody]
+    predictions: list[PredictionBody] = Field(description="Best first; of this segment alone.")
     frames: FramesBody | None = Field(description="On the video's time axis; labels are this segment's own.")
     views: ViewsBody
     thumbnails: list[ThumbnailBody] | None = None
@@ -166,16 +166,18 @@ class TimelineBody(BaseModel):
 class ClassifyResponse(BaseModel):
     """The answer of ``POST /classify``. With ``segments`` the parts for each frame are in the segments."""
 
-    request_id: str
+    request_id: str = Field(description="The `X-Request-ID` of the answer.")
     model: ModelRef
-    predictions: list[PredictionBody]
-    frames: FramesBody | None
+    predictions: list[PredictionBody] = Field(description="Best first.")
+    frames: FramesBody | None = Field(
+        description="Null with frames=false, with segments, and of a model that scores whole clips."
+    )
     views: ViewsBody
     video: VideoBody
     timings_ms: TimingsBody
-    warnings: list[str]
-    thumbnails: list[ThumbnailBody] | None = None
-    explain: list[ReplayViewBody] | None = None
+    warnings: list[str] = Field(description="What to know of this answer, in words.")
+    thumbnails: list[ThumbnailBody] | None = Field(None, description="Where they were asked for, one a sampled frame.")
+    explain: list[ReplayViewBody] | None = Field(None, description="Where it was asked for, one entry a view.")
     segments: list[SegmentBody] | None = Field(None, description="In order of time, where they were asked for.")
     timeline: TimelineBody | None = Field(None, description="Where segments were asked for.")
 
@@ -225,7 +227,7 @@ class ErrorEvent(ErrorEnvelope):
     """The request failed; no event comes after it."""
 
     status: int = Field(description="What the HTTP status would have been.")
-    retry_after_s: int | None = Field(description="Where waiting helps.")
+    retry_after_s: int | None = Field(description="Where waiting helps, how long.")
 
 
 class LimitsBody(BaseModel):

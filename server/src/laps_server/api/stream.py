@@ -73,7 +73,9 @@ async def classification_stream(
                 failure = exc
             else:
                 yield chunk
-    yield _encode("error", error_event(failure))
+    error = error_event(failure)
+    _LOG.info("the stream ends with %d %s", error.status, error.error.code)  # the request's own log line says 200
+    yield _encode("error", error)
 
 
 def _encode_event(event: Event, *, upload_s: float, arrived: float) -> bytes:

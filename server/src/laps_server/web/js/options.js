@@ -85,7 +85,7 @@ export class OptionsForm extends EventTarget {
   /** What the model's own views are, and that a model is not compared with itself. */
   _namesDefaults() {
     const chosen = this._models.find((model) => model.name === this._model.value) ?? this._models.find((m) => m.default);
-    this._views.options[0].text = chosen ? `the model's, ${chosen.default_views}` : "the model's";
+    this._views.options[0].text = chosen ? `${chosen.default_views}, default` : 'default';
     for (const option of this._compare.options) option.disabled = option.value === chosen?.name;
     if (this._compare.value === chosen?.name) this._compare.value = '';
   }
