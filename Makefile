@@ -16,7 +16,7 @@ PIP_EXTRA ?=
 PIP_FLAGS := $(PIP_EXTRA) --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help serve dev docs test lint types pytest test-goldens bench format clean
+.PHONY: help serve dev docs screenshots test lint types pytest test-goldens bench format clean
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -31,7 +31,7 @@ lint: $(DEV)/.installed
 	$(DEV)/bin/ruff format --check .
 
 types: $(DEV)/.installed
-	$(DEV)/bin/mypy server/src export/src clients/python/src tests bench examples docs/generate.py
+	$(DEV)/bin/mypy server/src export/src clients/python/src tests bench examples docs/generate.py docs/screenshots.py
 
 pytest: $(DEV)/.installed $(SERVE)/.installed
 	$(DEV)/bin/pytest
@@ -46,6 +46,9 @@ dev: $(DEV)/.installed  ## Set up .venv-dev: laps-export, the client and the tes
 
 docs: $(DEV)/.installed  ## Write the reference pages that come from code
 	$(DEV)/bin/python docs/generate.py
+
+screenshots: $(DEV)/.installed  ## Take the pictures of the page in docs/images, with Chromium and the shipped models
+	PYTHONPATH=tests $(DEV)/bin/python docs/screenshots.py $(if $(MODEL_REPOSITORY),--model-repository "$(MODEL_REPOSITORY)")
 
 format: $(DEV)/.installed  ## Fix what the linter can fix
 	$(DEV)/bin/ruff check --fix .

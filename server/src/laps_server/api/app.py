@@ -14,6 +14,7 @@ from laps_server.api import errors
 from laps_server.api.admission import Admission, AdmissionMiddleware
 from laps_server.api.middleware import RequestMiddleware
 from laps_server.api.openapi import DocumentedApp
+from laps_server.api.page import page_router
 from laps_server.api.routes import Services, router
 from laps_server.api.uploads import UploadLimits
 from laps_server.pipeline import Pipeline
@@ -69,6 +70,7 @@ def create_app(pipeline: Pipeline, settings: Settings) -> FastAPI:
     )
     app.state.admission = admission
     app.include_router(router)
+    app.include_router(page_router())
     errors.install(app)
     app.add_middleware(AdmissionMiddleware, admission=admission)
     app.add_middleware(RequestMiddleware)  # added last, so outermost

@@ -56,7 +56,7 @@ STATUS = {
 }
 RETRY_AFTER_S = {"overloaded": 1, "not_ready": 2, "shutting_down": 2, "storage_full": 10}
 
-_ROUTES = "POST /classify, GET /models, GET /models/{name}, GET /livez, GET /readyz, GET /docs"
+_ROUTES = "GET /, POST /classify, GET /models, GET /models/{name}, GET /livez, GET /readyz, GET /docs"
 _MAX_ECHO = 60
 
 

@@ -1,0 +1,83 @@
+"""The pictures of the page in docs/images: run by ``make screenshots``, with the models and the clip that ship."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from PIL import Image, ImageOps
+from playwright.sync_api import Browser, FloatRect, Page
+
+from support_browser import running_browser, wait_for_answer
+from support_server import running_server
+
+ROOT = Path(__file__).parents[1]
+IMAGES = ROOT / "docs" / "images"
+MAX_BYTES = 150_000
+BITS = 5  # of each colour of a photograph
+NARROW = 760  # pixels; below it the video is not at the top of the page
+POSITION = 0.62  # of the plot's width, where the clip changes from one motion to the other
+
+
+def main() -> None:
+    """Serve, open the page three times, write three pictures."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model-repository", type=Path, default=ROOT / "model_repository")
+    parser.add_argument("--video", type=Path, default=ROOT / "examples" / "pan-then-zoom.mp4")
+    parser.add_argument("--model", default="camera-motion")
+    parser.add_argument("--compare", default="camera-motion-base2d")
+    given = parser.parse_args()
+    IMAGES.mkdir(parents=True, exist_ok=True)
+    environment = {"LAPS_DEFAULT_MODEL": given.model}
+    with running_server(given.model_repository, env=environment) as server, running_browser() as browser:
+
+        def take(name: str, query: str, width: int, height: int, **context: Any) -> None:
+            context["viewport"] = {"width": width, "height": height}
+            page = _open(browser, f"{server.url}/{query}", given.video, **context)
+            if width < NARROW:
+                page.evaluate("document.querySelector('#result').scrollIntoView()")
+            page.screenshot(path=IMAGES / name)
+            boxes = [page.locator(each).bounding_box() for each in ("#screen", "#strip")]
+            page.context.close()
+            _shrink(IMAGES / name, [box for box in boxes if box is not None and box["y"] < height])
+
+        take("page.png", "", 1000, 1080)
+        take("page-compare.png", f"?compare={given.compare}&top_k=3", 1000, 1120)
+        take("page-phone.png", "", 390, 860, color_scheme="dark")
+
+
+def _open(browser: Browser, url: str, video: Path, **context: Any) -> Page:
+    page = browser.new_context(**context).new_page()
+    page.goto(url)
+    page.wait_for_selector("#model option", state="attached")
+    page.set_input_files("#file", video)
+    wait_for_answer(page)
+    box = page.locator("#plot").bounding_box()
+    if box is None:
+        raise RuntimeError("the page shows no plot")
+    page.locator("#plot").click(position={"x": box["width"] * POSITION, "y": box["height"] / 2})
+    page.wait_for_function("() => { const v = document.querySelector('#screen video'); return v && !v.seeking; }")
+    page.evaluate("() => { document.activeElement.blur(); document.querySelector('#screen video').controls = false; }")
+    page.mouse.move(0, 0)
+    page.evaluate("scrollTo(0, 0)")
+    page.wait_for_timeout(500)  # bars and curves move to where they belong
+    return page
+
+
+def _shrink(file: Path, photographs: list[FloatRect]) -> None:
+    """Photographs of fewer shades make a PNG small; text and curves keep theirs."""
+    with Image.open(file) as shot:
+        picture = shot.convert("RGB")
+    for box in photographs:
+        corners = (box["x"], box["y"], box["x"] + box["width"], box["y"] + box["height"])
+        area = tuple(max(0, int(corner)) for corner in corners)
+        part = picture.crop((area[0], area[1], min(area[2], picture.width), min(area[3], picture.height)))
+        picture.paste(ImageOps.posterize(part, BITS), area[:2])
+    picture.save(file, optimize=True)
+    if file.stat().st_size > MAX_BYTES:
+        raise RuntimeError(f"{file.name} has {file.stat().st_size} bytes, more than {MAX_BYTES}")
+
+
+if __name__ == "__main__":
+    main()

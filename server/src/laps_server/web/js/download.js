@@ -1,0 +1,100 @@
+/** Files made of an answer: its JSON, and the plot as SVG or PNG. */
+
+import { drawChart } from './chart.js';
+import { h, svg } from './dom.js';
+
+/** @import {Answer, Story} from './types.js' */
+
+const WIDTH = 960;
+const HEIGHT = 360;
+const MARGIN = 16;
+const PNG_SCALE = 2;
+/** What a drawing takes from the page's style sheet, as attributes that every program reads. */
+const INHERITED = [
+  'fill',
+  'fill-opacity',
+  'stroke',
+  'stroke-width',
+  'stroke-dasharray',
+  'stroke-linecap',
+  'stroke-linejoin',
+  'stroke-opacity',
+  'font-family',
+  'font-size',
+  'font-weight',
+];
+
+/**
+ * @param {Answer[]} answers one, or two of a comparison
+ * @returns {Blob} the answer as the server gave it, or a list of both
+ */
+export function jsonFile(answers) {
+  const body = answers.length === 1 ? answers[0] : answers;
+  return new Blob([`${JSON.stringify(body, null, 2)}\n`], { type: 'application/json' });
+}
+
+/**
+ * The plot as a drawing of its own: light, with title and legend.
+ *
+ * @param {Story} story
+ * @param {string} title
+ * @param {Set<string>} hidden
+ * @returns {{text: string, width: number, height: number}}
+ */
+export function svgText(story, title, hidden) {
+  const shown = { ...story, ranking: story.ranking.filter((each) => !hidden.has(each.label)) };
+  const { root } = drawChart(shown, { width: WIDTH, height: HEIGHT, hidden, title });
+  const stage = h('div', { class: 'offstage', 'data-theme': 'light', 'aria-hidden': 'true' }, root);
+  document.body.append(stage); // styles are computed for what is in the document only
+  try {
+    const elements = [...root.querySelectorAll('*')];
+    for (const element of elements) {
+      const style = getComputedStyle(element);
+      for (const name of INHERITED) element.setAttribute(name, style.getPropertyValue(name));
+    }
+    // Only now: what an element looks like depends on the classes around it.
+    for (const element of elements) element.removeAttribute('class');
+    const height = Number(root.getAttribute('height')) + MARGIN;
+    root.setAttribute('xmlns', 'http://www.w3.org/2000/svg');
+    root.setAttribute('height', String(height));
+    root.setAttribute('viewBox', `0 0 ${WIDTH} ${height}`);
+    root.removeAttribute('class');
+    root.removeAttribute('aria-hidden');
+    root.prepend(svg('rect', { width: '100%', height: '100%', fill: '#ffffff' }));
+    return { text: new XMLSerializer().serializeToString(root), width: WIDTH, height };
+  } finally {
+    stage.remove();
+  }
+}
+
+/**
+ * @param {{text: string, width: number, height: number}} drawing
+ * @returns {Promise<Blob>}
+ */
+export async function pngFile({ text, width, height }) {
+  const address = URL.createObjectURL(new Blob([text], { type: 'image/svg+xml' }));
+  try {
+    const picture = new Image(width, height);
+    picture.src = address;
+    await picture.decode();
+    const canvas = h('canvas', { width: width * PNG_SCALE, height: height * PNG_SCALE });
+    canvas.getContext('2d')?.drawImage(picture, 0, 0, canvas.width, canvas.height);
+    return await new Promise((resolve, reject) => {
+      canvas.toBlob((blob) => (blob ? resolve(blob) : reject(new Error('no PNG was made'))), 'image/png');
+    });
+  } finally {
+    URL.revokeObjectURL(address);
+  }
+}
+
+/**
+ * Hand a file to the person.
+ *
+ * @param {Blob} blob
+ * @param {string} name
+ */
+export function save(blob, name) {
+  const address = URL.createObjectURL(blob);
+  h('a', { href: address, download: name }).click();
+  setTimeout(() => URL.revokeObjectURL(address), 10_000); // the browser reads it after the click
+}
