@@ -108,11 +108,12 @@ def test_a_resumed_run_ends_where_an_uninterrupted_one_does(tmp_path: Path) -> N
 
 def test_a_run_that_ended_goes_on_at_the_rate_of_its_new_length(tmp_path: Path) -> None:
     short, long = LoopSettings(steps=20), LoopSettings(steps=40)
-    notes = {"seed": 0, "threads": 2, "loop": {"steps": 20, "minutes": None, "peak_rate": short.peak_rate}}
+    loop = {"steps": 20, "minutes": None, "peak_rate": short.peak_rate}
+    notes = {"seed": 0, "threads": 2, "loop": loop}
     ended = _state(short)
     _run(ended, short, tmp_path, notes=notes)
 
-    longer = {**notes, "threads": 1, "loop": {**notes["loop"], "steps": 40}}
+    longer = {**notes, "threads": 1, "loop": {**loop, "steps": 40}}
     state = _state(long)
     load_state(state, tmp_path, longer)
     assert (state.step, state.extended_at) == (20, (20,))
@@ -126,7 +127,7 @@ def test_a_run_that_ended_goes_on_at_the_rate_of_its_new_length(tmp_path: Path) 
     load_state(again, tmp_path, longer)
     assert again.extended_at == (20,)
     with pytest.raises(TrainingError, match="another loop"):
-        load_state(again, tmp_path, {**longer, "loop": {**longer["loop"], "peak_rate": 1.0}})
+        load_state(again, tmp_path, {**longer, "loop": {**loop, "peak_rate": 1.0}})
 
 
 def test_the_log_is_json_lines_with_scores(tmp_path: Path) -> None:
