@@ -83,10 +83,9 @@ def test_each_curve_goes_through_the_scores_of_the_answer(opened: Any, video: Pa
         ]
         drawn = corners(series.locator(".curve").get_attribute("d") or "")
         assert flat(drawn) == pytest.approx(flat(expected), abs=0.05)
-        dots = [
-            tuple(float(dot.get_attribute(of) or "") for of in ("cx", "cy")) for dot in series.locator(".dot").all()
-        ]
-        assert flat(dots) == pytest.approx(flat(drawn), abs=0.011)
+        dots = series.locator(".dot").all()
+        centres = [float(dot.get_attribute(name) or "") for dot in dots for name in ("cx", "cy")]
+        assert centres == pytest.approx(flat(drawn), abs=0.011)
     assert page.locator("#plot .series").count() == len(frames["labels"])
 
 
