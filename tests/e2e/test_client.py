@@ -1,4 +1,4 @@
-"""The client and its command line on real videos, against a real server with an exported model of full size."""
+"""The client and its command line on real videos, against a real server with an exported model: LAPS, but small."""
 
 from __future__ import annotations
 
@@ -12,16 +12,28 @@ from pathlib import Path
 import pytest
 
 from client.support_cli import COMMAND
-from e2e.test_goldens import check_answer
-from laps_client import Classification, Decoded, LapsClient, Partial, SegmentDone
+from laps_client import Accepted, Classification, Decoded, LapsClient, Partial, SegmentDone
+from laps_export.bundle import Bundle, write_bundle
+from laps_export.labels import LabelSet
+from laps_export.manifest import Origin
+from laps_export.verify import Gate
 from support_server import ServerProcess, running_server
+from support_small_model import SMALL, build_small
 from support_videos import golden_video
 
 
 @pytest.fixture(scope="module")
-def server(golden_repository: Path) -> Iterator[ServerProcess]:
-    with running_server(golden_repository, env={"LAPS_HEARTBEAT_S": "0.2"}) as process:
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    repository = tmp_path_factory.mktemp("small") / "models"
+    labels = LabelSet("seven", tuple(f"label {number}" for number in range(SMALL.classes)))
+    bundle = Bundle(model=build_small(), variant="small", labels=labels, name="small", origin=Origin(checkpoint=None))
+    write_bundle(bundle, repository, gate=Gate(batch_sizes=(1,)))
+    with running_server(repository) as process:
         yield process
+
+
+def scores(result: Classification) -> dict[str, float]:
+    return {item.label: item.score for item in result.predictions}
 
 
 def laps(*args: object, server: ServerProcess, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -35,16 +47,21 @@ def laps(*args: object, server: ServerProcess, cwd: Path) -> subprocess.Complete
     )
 
 
-def test_a_stream_ends_in_the_authors_numbers(server: ServerProcess) -> None:
+def test_a_stream_tells_of_every_view_and_ends_in_what_classify_answers(server: ServerProcess) -> None:
     with LapsClient(server.url) as client:
-        _, decoded, *partials, result = client.stream(golden_video("carphone"), views="1x1", top_k=400)
+        accepted, decoded, *partials, result = client.stream(golden_video("carphone"), views="2x3")
+        answer = client.classify(golden_video("carphone"), views="2x3")
+    assert isinstance(accepted, Accepted)
+    assert accepted.upload_bytes == golden_video("carphone").stat().st_size
     assert isinstance(decoded, Decoded)
-    assert (decoded.video.codec, decoded.views_total) == ("h264", 1)
-    (partial,) = partials
-    assert isinstance(partial, Partial)
+    assert (decoded.video, decoded.views_total) == (answer.video, 6)
+    assert [item.views_done for item in partials if isinstance(item, Partial)] == [1, 2, 3, 4, 5, 6]
     assert isinstance(result, Classification)
-    assert partial.predictions == result.predictions
-    check_answer(result.to_dict(), "carphone", "1x1")
+    last = partials[-1]
+    assert isinstance(last, Partial)
+    assert last.predictions == result.predictions
+    assert scores(result) == pytest.approx(scores(answer), abs=1e-4)
+    assert (result.frames is not None, answer.frames is not None) == (True, True)
 
 
 def test_segments_of_a_video_are_told_one_by_one_and_make_its_timeline(server: ServerProcess) -> None:
@@ -68,7 +85,9 @@ def test_segments_of_a_video_are_told_one_by_one_and_make_its_timeline(server: S
 def test_the_shell_plots_and_evaluates(server: ServerProcess, tmp_path: Path) -> None:
     for name in ("bikes", "carphone"):
         (tmp_path / f"{name}.mp4").symlink_to(golden_video(name))
-    done = laps("classify", ".", "--views", "1x1", "--jsonl", "--plot", "scores.svg", server=server, cwd=tmp_path)
+    done = laps(
+        "classify", ".", "--quiet", "--views", "1x1", "--jsonl", "--plot", "scores.svg", server=server, cwd=tmp_path
+    )
     assert (done.returncode, done.stderr) == (0, "")
     rows = {row["path"]: row for row in map(json.loads, done.stdout.splitlines())}
     assert set(rows) == {"bikes.mp4", "carphone.mp4"}
@@ -78,7 +97,18 @@ def test_the_shell_plots_and_evaluates(server: ServerProcess, tmp_path: Path) ->
     # One list has both labels as the model sees them, of which the second is its second best.
     best, second = rows["bikes.mp4"]["predictions"][0], rows["carphone.mp4"]["predictions"][1]
     (tmp_path / "list.csv").write_text(f"bikes.mp4,{best['label']}\ncarphone.mp4,{second['label']}\n")
-    args = ("evaluate", "list.csv", "--views", "1x1", "--json", "--confusion", "matrix.csv", "--skip-done", "r.jsonl")
+    args = (
+        "evaluate",
+        "list.csv",
+        "--views",
+        "1x1",
+        "--json",
+        "--confusion",
+        "matrix.csv",
+        "--skip-done",
+        "r.jsonl",
+        "-q",
+    )
     done = laps(*args, server=server, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     report = json.loads(done.stdout)
