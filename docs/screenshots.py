@@ -73,7 +73,7 @@ def _shrink(file: Path, photographs: list[FloatRect]) -> None:
         corners = (box["x"], box["y"], box["x"] + box["width"], box["y"] + box["height"])
         area = tuple(max(0, int(corner)) for corner in corners)
         part = picture.crop((area[0], area[1], min(area[2], picture.width), min(area[3], picture.height)))
-        picture.paste(ImageOps.posterize(part, BITS), area[:2])
+        picture.paste(ImageOps.posterize(part, BITS), (area[0], area[1]))
     picture.save(file, optimize=True)
     if file.stat().st_size > MAX_BYTES:
         raise RuntimeError(f"{file.name} has {file.stat().st_size} bytes, more than {MAX_BYTES}")
