@@ -45,4 +45,4 @@ def build_pipeline(settings: Settings) -> Pipeline:
 
 def _build_engine(settings: Settings, files: ModelFiles, executor: ThreadPoolExecutor) -> Engine:
     builders = {"ort": OrtEngine}
-    return builders[settings.engine](files, threads=settings.threads, executor=executor)
+    return builders[settings.engine](files, device=settings.device, threads=settings.threads, executor=executor)
