@@ -122,8 +122,8 @@ def test_a_stop_lets_the_request_in_flight_finish(project: Up, video: Path) -> N
     with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
         connection.sendall(head.encode() + content[:half])
         time.sleep(0.5)
-        # Compose itself may take longer to begin than an upload may pause; the engine is told what Compose would tell it.
-        stopping = subprocess.Popen(["docker", "stop", "--time", str(STOP_GRACE_S), project.container])
+        # Compose may take longer to begin than an upload may pause; the engine is told what Compose would tell it.
+        stopping = subprocess.Popen(["docker", "stop", "-t", str(STOP_GRACE_S), project.container])
         wait_until(lambda: httpx.get(f"{project.url}/readyz").status_code == 503)
         connection.sendall(content[half:])
         answer = b"".join(iter(lambda: connection.recv(1 << 16), b""))

@@ -6,7 +6,8 @@
     ├── LabelsError        a label set that cannot name the model's outputs
     ├── RepositoryError    a model_repository entry that cannot be written or read
     ├── GraphError         an ONNX file that breaks the tensor contract
-    └── ParityError        ONNX Runtime does not repeat what torch computed
+    ├── ParityError        ONNX Runtime does not repeat what torch computed
+    └── BuilderError       TensorRT's builder is not here, or failed
 
 Each error carries a stable `code` for programs, a message that names what was found, and a hint that
 says what would be right. The command line turns them into exit codes (`cli.EXIT_CODES`).
@@ -56,3 +57,7 @@ class GraphError(LapsExportError):
 
 class ParityError(LapsExportError):
     """The exported graph does not compute what the torch model computes."""
+
+
+class BuilderError(LapsExportError):
+    """TensorRT's builder is not installed, or it built no plan."""
