@@ -53,10 +53,10 @@ def project(compose: list[str]) -> Iterator[Up]:
         "MODEL_REPOSITORY": str(MODELS),
     }
     try:
-        run(*compose, "up", "--build", "--detach", timeout_s=_BUILD_TIMEOUT_S, **env)
-        container = run(*compose, "ps", "--quiet", "server", **env).stdout.strip()
+        run(*compose, "up", "--build", "--detach", timeout_s=_BUILD_TIMEOUT_S, env=env)
+        container = run(*compose, "ps", "--quiet", "server", env=env).stdout.strip()
         up = Up(url=f"http://127.0.0.1:{port}", container=container, compose=compose, env=env)
         wait_until_ready(up.url)
         yield up
     finally:
-        run(*compose, "down", "--volumes", "--timeout", "5", check=False, **env)
+        run(*compose, "down", "--volumes", "--timeout", "5", check=False, env=env)

@@ -7,7 +7,7 @@ import os
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,10 +19,18 @@ MODELS = Path(os.environ.get("MODEL_REPOSITORY", ROOT / "model_repository")).res
 _TIMEOUT_S = 120
 
 
-def run(*command: str, timeout_s: float = 120, check: bool = True, **env: str) -> subprocess.CompletedProcess[str]:
+def run(
+    *command: str, timeout_s: float = 120, check: bool = True, env: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
     """One command, its output as text; a failure shows what it said."""
     done = subprocess.run(
-        command, cwd=ROOT, capture_output=True, text=True, timeout=timeout_s, check=False, env={**os.environ, **env}
+        command,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=timeout_s,
+        check=False,
+        env={**os.environ, **(env or {})},
     )
     assert done.returncode == 0 or not check, f"{' '.join(command)}\n{done.stdout}\n{done.stderr}"
     return done
@@ -64,7 +72,7 @@ class Up:
 
     def command(self, *arguments: str, timeout_s: float = 120) -> subprocess.CompletedProcess[str]:
         """One Compose command on this project."""
-        return run(*self.compose, *arguments, timeout_s=timeout_s, **self.env)
+        return run(*self.compose, *arguments, timeout_s=timeout_s, env=self.env)
 
     def inside(self, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """One command in the running container."""

@@ -177,3 +177,47 @@ def test_only_what_the_image_is_made_of_travels_to_the_builder() -> None:
     sources = {source for words in copied for source in words[1:-1]}
     assert sources == set(allowed)
     assert all((ROOT / source).exists() for source in sources)
+
+
+def deploy_page() -> str:
+    return (ROOT / "docs" / "deploy.md").read_text()
+
+
+def test_the_pod_of_the_deployment_page_is_what_kubernetes_wants() -> None:
+    (text,) = re.findall(r"```yaml\n(.*?)```", deploy_page(), flags=re.DOTALL)
+    spec = yaml.safe_load(text)["spec"]
+    (container,) = spec["containers"]
+    env = {entry["name"]: entry["value"] for entry in container["env"]}
+    assert {name.removeprefix("LAPS_").lower() for name in env} <= set(Settings.model_fields)
+    notice_s, drain_s = float(env["LAPS_DRAIN_NOTICE_S"]), float(env["LAPS_DRAIN_TIMEOUT_S"])
+    assert spec["terminationGracePeriodSeconds"] >= notice_s + drain_s + 10
+    readiness = container["readinessProbe"]
+    assert notice_s > readiness["periodSeconds"] * readiness["failureThreshold"]
+    assert container["livenessProbe"]["httpGet"]["path"] == "/livez"
+    assert readiness["httpGet"]["path"] == "/readyz"
+    assert env["LAPS_THREADS"] == container["resources"]["limits"]["cpu"]
+    mounted = {mount["name"] for mount in container["volumeMounts"]}
+    assert mounted == {volume["name"] for volume in spec["volumes"]}
+    assert spec["securityContext"]["runAsUser"] == 10001
+
+
+def test_every_variable_of_the_compose_file_is_on_the_deployment_page() -> None:
+    used = {match[0] for match in _VARIABLE.findall((ROOT / "docker-compose.yml").read_text())}
+    building = {"LAPS_IMAGE", "LAPS_TARGET"}
+    assert {name for name in used if f"`{name}`" not in deploy_page()} <= building
+    assert set(gpu_env()) <= used
+
+
+@pytest.mark.parametrize("name", ["laps", "laps_l", "laps_h", "laps_e"])
+def test_bytes_a_view_are_those_of_the_models(name: str) -> None:
+    config = registry.VARIANTS[name].config
+    view = config.frames * config.resolution**2 * 3
+    clip = f"{config.frames} x {config.resolution} x {config.resolution}"
+    assert f"| {name} | {clip} | {view / 1e6:.2f} MB | {15 * view / 1e6:.1f} MB |" in deploy_page()
+
+
+def test_triton_and_the_plans_builder_are_of_one_release() -> None:
+    release = gpu_env()["TRITON_IMAGE"].rpartition(":")[2]
+    builders = (ROOT / "export" / "src" / "laps_export" / "builders.py").read_text()
+    for text in (deploy_page(), builders):
+        assert set(re.findall(r"nvidia/tensorrt:([\w.-]+)", text)) == {release}

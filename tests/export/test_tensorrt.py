@@ -248,7 +248,7 @@ def test_mistakes_are_told(
 @pytest.fixture
 def package(monkeypatch: pytest.MonkeyPatch, path: Path) -> FakeTensorrt:
     fake = FakeTensorrt()
-    monkeypatch.setitem(sys.modules, "tensorrt", fake)  # type: ignore[arg-type]
+    monkeypatch.setitem(sys.modules, "tensorrt", fake)
     monkeypatch.setattr(importlib.util, "find_spec", lambda _name: object())
     monkeypatch.setattr(ctypes, "CDLL", lambda *_, **__: FakeCuda())
     return fake

@@ -271,7 +271,7 @@ def _set_timing_cache(config: Any, path: Path) -> None:
 def current_gpu() -> tuple[str, str]:
     """Name and compute capability of the first GPU that CUDA sees; unknown where it sees none."""
     try:
-        cuda = ctypes.CDLL("libcuda.so.1")
+        cuda: Any = ctypes.CDLL("libcuda.so.1")
     except OSError:
         return UNKNOWN, UNKNOWN
     device, name = ctypes.c_int(), ctypes.create_string_buffer(256)
