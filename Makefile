@@ -15,8 +15,10 @@ DEV := .venv-dev
 PIP_EXTRA ?=
 PIP_FLAGS := $(PIP_EXTRA) --quiet --disable-pip-version-check --constraint constraints.txt
 
+TARGET ?= cpu
+
 .DEFAULT_GOAL := help
-.PHONY: help serve dev docs screenshots test lint types pytest test-goldens bench format clean
+.PHONY: help serve dev docs screenshots test lint types pytest test-goldens test-docker docker bench format clean
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -31,13 +33,23 @@ lint: $(DEV)/.installed
 	$(DEV)/bin/ruff format --check .
 
 types: $(DEV)/.installed
-	$(DEV)/bin/mypy server/src export/src clients/python/src tests bench examples docs/generate.py docs/screenshots.py
+	$(DEV)/bin/mypy server/src export/src clients/python/src tests bench docker examples docs/generate.py \
+	  docs/screenshots.py
 
 pytest: $(DEV)/.installed $(SERVE)/.installed
 	$(DEV)/bin/pytest
 
 test-goldens: $(DEV)/.installed  ## Every golden video and grid through a real server process (long)
 	$(DEV)/bin/pytest tests/e2e --run-long
+
+test-docker: $(DEV)/.installed  ## Build both images, bring the compose file up, use it, take it down (needs Docker)
+	$(DEV)/bin/pytest docker -rP
+
+# pip's index of this shell goes along; a variable that is not set is not passed.
+docker:  ## Build the image laps-server:cpu, or with TARGET=gpu that for CUDA, and print its size
+	docker build --target $(TARGET) --tag laps-server:$(TARGET) \
+	  $(foreach name,PYTHON_IMAGE CUDA_IMAGE PIP_INDEX_URL PIP_EXTRA_INDEX_URL PIP_TRUSTED_HOST,$(if $($(name)),--build-arg $(name))) .
+	@docker image inspect --format 'laps-server:$(TARGET): {{.Size}} bytes, base included' laps-server:$(TARGET)
 
 bench: $(DEV)/.installed  ## Benchmarks against limits; prints ratios
 	$(DEV)/bin/python bench/seek_cost.py

@@ -70,7 +70,7 @@ def classify(repository: Path, seen: dict[bytes, Float32Array], video: Path, gri
     async def run() -> Classification:
         (files,) = discover(repository, versions="latest")
         with ThreadPoolExecutor(1) as executor:
-            engine = RememberingEngine(OrtEngine(files, threads=CORES, executor=executor), seen)
+            engine = RememberingEngine(OrtEngine(files, device="cpu", threads=CORES, executor=executor), seen)
             pipeline = Pipeline(
                 (ServedModel(files, Scheduler(engine, batch_sizes=(1, 2, 4), max_queued_views=64)),),
                 decode_pool=DecodePool(1),

@@ -30,3 +30,9 @@ def test_batch_sizes_are_powers_of_two_up_to_the_limit() -> None:
     assert Settings(max_batch_views=1).batch_sizes == (1,)
     assert Settings(max_batch_views=6).batch_sizes == (1, 2, 4)
     assert Settings(max_batch_views=64).batch_sizes == (1, 2, 4, 8, 16, 32, 64)
+
+
+def test_an_empty_variable_is_one_that_is_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LAPS_DEFAULT_MODEL", "")
+    monkeypatch.setenv("LAPS_PORT", "")
+    assert (Settings().default_model, Settings().port) == (None, 8000)

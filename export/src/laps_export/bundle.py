@@ -7,11 +7,7 @@ or an interrupt leaves nothing behind.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import shutil
-import tempfile
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,7 +20,7 @@ from laps_export.errors import LabelsError, RepositoryError
 from laps_export.labels import LabelSet
 from laps_export.manifest import Origin, Serving, build_manifest
 from laps_export.onnx import TensorContract, export_onnx
-from laps_export.publish import locked, replace_folder
+from laps_export.publish import publish, staging
 from laps_export.verify import FLOAT32_GATE, Gate, OnProgress, Parity, check_parity
 from laps_export.visformer import Laps
 
@@ -100,11 +96,23 @@ def write_bundle(
     )
     report = on_progress or _ignore
     try:
-        with _staging(entry.repository) as stage:
+        with staging(entry.repository) as stage:
             built = Entry(stage, bundle.name)
             parity = _build(bundle, built, version, gate, report)
             entry.repository.mkdir(parents=True, exist_ok=True)
-            _publish(bundle, built, entry, version)
+            # Somebody else may have written since it was planned, and not only this version.
+            publish(
+                built,
+                entry,
+                version,
+                check=lambda: plan_version(
+                    entry,
+                    labels=bundle.labels,
+                    contract=TensorContract.of(bundle.model),
+                    version=version,
+                    force=bundle.force and bundle.version is not None,
+                ),
+            )
     except OSError as exc:
         raise RepositoryError(
             f"cannot write {entry.version_path(version)}: {exc.strerror or exc}",
@@ -202,41 +210,6 @@ def sha256_of(path: Path) -> str:
     """Hash of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-@contextlib.contextmanager
-def _staging(repository: Path) -> Iterator[Path]:
-    """A folder beside the repository that is gone afterwards, however that comes."""
-    beside = repository.parent
-    while not beside.exists():
-        beside = beside.parent
-    stage = Path(tempfile.mkdtemp(prefix=f".{repository.name}-building-", dir=beside))
-    try:
-        yield stage
-    finally:
-        shutil.rmtree(stage, ignore_errors=True)
-
-
-def _publish(bundle: Bundle, built: Entry, entry: Entry, version: int) -> None:
-    """Rename the built entry, or only its version where the entry is there already."""
-    with locked(entry.repository):
-        # Somebody else may have written since it was planned, and not only this version.
-        plan_version(
-            entry,
-            labels=bundle.labels,
-            contract=TensorContract.of(bundle.model),
-            version=version,
-            force=bundle.force and bundle.version is not None,
-        )
-        if not entry.path.exists():
-            built.path.rename(entry.path)
-            return
-        new, target = built.version_path(version), entry.version_path(version)
-        if target.exists():
-            stage = built.repository
-            replace_folder(new, target, aside=stage.with_name(f"{stage.name}-replaced"))
-        else:
-            new.rename(target)
 
 
 def _ignore(what: str, done: int, total: int) -> None:

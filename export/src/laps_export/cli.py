@@ -1,4 +1,4 @@
-"""`laps-export`: variants, convert, onnx, verify, train, photographs.
+"""`laps-export`: variants, convert, onnx, tensorrt, verify, train, photographs.
 
 Answers go to stdout, progress and errors to stderr. Errors of the tree become a message, a hint and an exit
 code; anything else is a bug and keeps its traceback.
@@ -19,11 +19,13 @@ from rich.table import Table
 from rich.text import Text
 
 from laps_export import registry
+from laps_export.builders import DEFAULT_BATCH_SIZES, check_batch_sizes, find_builder
 from laps_export.bundle import Bundle, write_bundle
 from laps_export.checkpoint import Checkpoint, Source, load_weights, read_checkpoint, save_checkpoint
 from laps_export.complexity import measure
 from laps_export.config import LapsConfig
 from laps_export.errors import (
+    BuilderError,
     CheckpointError,
     ConfigError,
     DataError,
@@ -37,6 +39,7 @@ from laps_export.errors import (
 from laps_export.inspect import check_entry
 from laps_export.labels import load_labels, shipped_label_sets
 from laps_export.manifest import Origin, Serving
+from laps_export.tensorrt import PlanOptions, Precision, write_plan
 from laps_export.train.command import photographs, train
 from laps_export.verify import OnProgress
 from laps_export.visformer import Laps
@@ -51,6 +54,7 @@ EXIT_CODES: dict[type[LapsExportError], int] = {
     ParityError: 8,
     DataError: 9,
     TrainingError: 10,
+    BuilderError: 11,
 }
 """0 is success, 1 a bug, 2 a wrong command line, 130 and 143 an interrupt."""
 
@@ -204,6 +208,61 @@ def onnx(
 
 
 @app.command()
+def tensorrt(
+    model_dir: Annotated[Path, typer.Argument(help="<repository>/<name> of an ONNX entry.")],
+    *,
+    version: Annotated[int | None, typer.Option(help="Of the entry; its highest if left out.")] = None,
+    name: Annotated[str | None, typer.Option(help="The new entry's name; NAME-trt if left out.")] = None,
+    precision: Annotated[str, typer.Option(help="float16 or float32.")] = "float16",
+    batch_sizes: Annotated[str, typer.Option(help="Fixed batch sizes; a profile is tuned for each.")] = ",".join(
+        map(str, DEFAULT_BATCH_SIZES)
+    ),
+    timing_cache: Annotated[
+        Path | None, typer.Option(help="File of kernel timings, so that the next build is quick.")
+    ] = None,
+    container: Annotated[str | None, typer.Option(help="Build with trtexec of this image, by docker.")] = None,
+    force: Annotated[bool, typer.Option(help="Replace the version if it is there.")] = False,
+) -> None:
+    """Build a TensorRT plan of an ONNX entry, as an entry of its own, on the GPU that will run it."""
+    options = PlanOptions(
+        name=name,
+        version=version,
+        precision=_precision(precision),
+        batch_sizes=_sizes(batch_sizes),
+        timing_cache=timing_cache,
+        force=force,
+    )
+    with _progress() as progress:
+        task = progress.add_task("plan", total=None)
+        written = write_plan(
+            model_dir,
+            options,
+            find_builder=lambda: find_builder(container=container, again=f"laps-export tensorrt {model_dir}"),
+            on_progress=_reporter(progress, task),
+        )
+    built = written.built
+    typer.echo(
+        f"{written.path}: {precision}, {built.gpu}, TensorRT {built.tensorrt}, batches {batch_sizes};"
+        f" its {precision} graph within {written.max_abs_diff:.2g}"
+    )
+
+
+def _precision(text: str) -> Precision:
+    if text == "float16":
+        return "float16"
+    if text == "float32":
+        return "float32"
+    raise typer.BadParameter(f"{text!r} is neither float16 nor float32")
+
+
+def _sizes(text: str) -> tuple[int, ...]:
+    try:
+        return check_batch_sizes([int(part) for part in text.split(",")])
+    except ValueError as exc:
+        raise typer.BadParameter(f"{text!r} is no list of numbers as 1,2,4") from exc
+
+
+@app.command()
 def verify(
     model_dir: Annotated[Path, typer.Argument(help="<repository>/<name>.")],
     version: Annotated[int | None, typer.Option(help="Only this version.")] = None,
@@ -211,6 +270,7 @@ def verify(
     """Check hashes, labels, tensor contract and a short run of what lies in a repository."""
     for checked in check_entry(model_dir, version=version):
         note = ", untrained" if checked.untrained else ""
+        note += "" if checked.plan is None else f", {checked.plan}, not run here"
         typer.echo(f"{model_dir.name} version {checked.version}: ok ({checked.variant}{note})")
 
 

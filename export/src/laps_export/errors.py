@@ -8,7 +8,8 @@
     ├── GraphError         an ONNX file that breaks the tensor contract
     ├── ParityError        ONNX Runtime does not repeat what torch computed
     ├── DataError          training data that is missing or cannot be made
-    └── TrainingError      a training run that cannot start, resume or go on
+    ├── TrainingError      a training run that cannot start, resume or go on
+    └── BuilderError       TensorRT's builder is not here, or failed
 
 Each error carries a stable `code` for programs, a message that names what was found, and a hint that
 says what would be right. The command line turns them into exit codes (`cli.EXIT_CODES`).
@@ -66,3 +67,7 @@ class DataError(LapsExportError):
 
 class TrainingError(LapsExportError):
     """A run that cannot start, cannot be resumed, or produced numbers that are not finite."""
+
+
+class BuilderError(LapsExportError):
+    """TensorRT's builder is not installed, or it built no plan."""

@@ -13,13 +13,51 @@ import errno
 import fcntl
 import os
 import shutil
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
+
+from laps_export.entry import Entry
 
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
 _NO_LOCKS = {errno.EBADF, errno.EINVAL, errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
 """Answers of a filesystem that cannot lock a folder, as some network filesystems."""
+
+
+@contextlib.contextmanager
+def staging(repository: Path) -> Iterator[Path]:
+    """A folder beside the repository, on its filesystem, that is gone afterwards, however that comes."""
+    beside = repository.parent
+    while not beside.exists():
+        beside = beside.parent
+    stage = Path(tempfile.mkdtemp(prefix=f".{repository.name}-building-", dir=beside))
+    try:
+        yield stage
+    finally:
+        shutil.rmtree(stage, ignore_errors=True)
+
+
+def publish(built: Entry, entry: Entry, version: int, *, check: Callable[[], object]) -> None:
+    """Rename the built entry to where it belongs, or only its version where the entry is there already.
+
+    Args:
+        built: in a folder of `staging`.
+        entry: where it belongs; its repository exists.
+        version: the one that was built.
+        check: raises where the version may not be written; asked under the lock, since others write too.
+    """
+    with locked(entry.repository):
+        check()
+        if not entry.path.exists():
+            built.path.rename(entry.path)
+            return
+        new, target = built.version_path(version), entry.version_path(version)
+        if target.exists():
+            stage = built.repository
+            replace_folder(new, target, aside=stage.with_name(f"{stage.name}-replaced"))
+        else:
+            new.rename(target)
 
 
 @contextlib.contextmanager

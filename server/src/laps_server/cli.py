@@ -50,6 +50,7 @@ def serve(
     host: Annotated[str | None, typer.Option(help="Address to listen on.", show_default=False)] = None,
     port: Annotated[int | None, typer.Option(help="Port; 0 takes a free one.", show_default=False)] = None,
     model_repository: RepositoryOption = None,
+    device: Annotated[str | None, typer.Option(help="cpu or cuda.", show_default=False)] = None,
     threads: ThreadsOption = None,
     default_model: Annotated[
         str | None, typer.Option(help="Model of a request that names none.", show_default=False)
@@ -61,6 +62,7 @@ def serve(
         host=host,
         port=port,
         model_repository=model_repository,
+        device=device,
         threads=threads,
         default_model=default_model,
         log_level=log_level,

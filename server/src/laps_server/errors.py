@@ -23,7 +23,7 @@
     │   ├── NotReady / ShuttingDown / Overloaded / StorageFull
     │   └── DeadlineExceeded
     ├── ModelError                       a model on disk cannot be served
-    │   ├── ManifestInvalid / ModelCorrupt
+    │   ├── ManifestInvalid / ModelCorrupt / DeviceMissing
     │   └── NoModels
     └── InternalError                    a defect of ours
 
@@ -214,6 +214,12 @@ class ModelCorrupt(ModelError):
     """A model's files do not match its manifest."""
 
     code = "model_corrupt"
+
+
+class DeviceMissing(ModelError):
+    """The device that models are to run on is not there, or cannot be used."""
+
+    code = "device_missing"
 
 
 class NoModels(ModelError):

@@ -110,6 +110,16 @@ class Precision(_Strict):
 
 
 @dataclass(frozen=True, slots=True)
+class Plan(_Strict):
+    """What a TensorRT plan was built with and for: it runs there alone, and only Triton runs it."""
+
+    tensorrt: str
+    gpu: str
+    compute_capability: str
+    batch_sizes: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Manifest(_Strict):
     """A whole manifest; see docs/manifest.md for every key."""
 
@@ -130,6 +140,7 @@ class Manifest(_Strict):
     files: dict[str, str]
     untrained: bool
     provenance: dict[str, Any] = field(default_factory=dict)
+    plan: Plan | None = None
 
     def __post_init__(self) -> None:
         if not _MIN_TEMPERATURE <= self.temperature <= _MAX_TEMPERATURE:
@@ -144,8 +155,10 @@ class Manifest(_Strict):
                 f"input {clip.height} x {clip.width} differs from crop "
                 f"{preprocess.crop_height} x {preprocess.crop_width}"
             )
-        if "float32" not in self.precisions:
+        if self.plan is None and "float32" not in self.precisions:
             raise ValueError("precisions must hold float32")
+        if self.plan is not None and len(self.precisions) != 1:
+            raise ValueError("a plan has one precision")
         for precision in self.precisions.values():
             if precision.file not in self.files:
                 raise ValueError(f"files has no hash of {precision.file!r}")
@@ -169,7 +182,10 @@ class Manifest(_Strict):
 
     @property
     def graph_file(self) -> str:
-        """Name of the float32 graph in the version's folder."""
+        """Name of the float32 graph in the version's folder, or of the plan."""
+        if self.plan is not None:
+            (only,) = self.precisions.values()
+            return only.file
         return self.precisions["float32"].file
 
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 from concurrent.futures import ThreadPoolExecutor
 
 from laps_server.engines.base import Engine
 from laps_server.engines.ort import OrtEngine
+from laps_server.errors import NoModels
 from laps_server.pipeline import Pipeline, ServedModel
 from laps_server.repository import ModelFiles, discover
 from laps_server.scheduler import Scheduler
 from laps_server.settings import Settings
 from laps_server.video.extract import MediaLimits
 from laps_server.video.worker import DecodePool
+
+_LOG = logging.getLogger(__name__)
 
 
 def build_pipeline(settings: Settings) -> Pipeline:
@@ -21,7 +25,7 @@ def build_pipeline(settings: Settings) -> Pipeline:
         ModelError: no model there, or one that is wrong.
         ModelNotFound: ``default_model`` names a model that is not there.
     """
-    found = discover(settings.model_repository, versions=settings.versions)
+    found = _runnable(discover(settings.model_repository, versions=settings.versions), settings.engine)
     executor = ThreadPoolExecutor(1, thread_name_prefix="infer")
     models = tuple(
         ServedModel(
@@ -43,6 +47,20 @@ def build_pipeline(settings: Settings) -> Pipeline:
     )
 
 
+def _runnable(found: tuple[ModelFiles, ...], engine: str) -> tuple[ModelFiles, ...]:
+    """A TensorRT plan may lie beside the graph that it was built from; in process only the graph can run."""
+    if engine != "ort":
+        return found
+    graphs = tuple(files for files in found if files.manifest.plan is None)
+    for name in sorted({files.name for files in found if files.manifest.plan is not None}):
+        _LOG.info("%s is a TensorRT plan: left to Triton", name)
+    if not graphs:
+        raise NoModels(
+            "the model repository holds TensorRT plans alone", hint="Triton runs plans; put the ONNX entry beside them"
+        )
+    return graphs
+
+
 def _build_engine(settings: Settings, files: ModelFiles, executor: ThreadPoolExecutor) -> Engine:
     builders = {"ort": OrtEngine}
-    return builders[settings.engine](files, threads=settings.threads, executor=executor)
+    return builders[settings.engine](files, device=settings.device, threads=settings.threads, executor=executor)

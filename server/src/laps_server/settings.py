@@ -24,7 +24,10 @@ def available_cores() -> int:
 class Settings(BaseSettings):
     """Everything that an operator can choose, validated at start."""
 
-    model_config = SettingsConfigDict(env_prefix="LAPS_", extra="forbid", frozen=True, protected_namespaces=())
+    # An empty variable is one that is not set: compose files cannot leave a variable out.
+    model_config = SettingsConfigDict(
+        env_prefix="LAPS_", env_ignore_empty=True, extra="forbid", frozen=True, protected_namespaces=()
+    )
 
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8000, ge=0, le=65535, description="TCP port to listen on; 0 takes a free one.")
@@ -39,6 +42,9 @@ class Settings(BaseSettings):
     )
 
     engine: Literal["ort"] = Field("ort", description="What runs the graphs: ort is ONNX Runtime in process.")
+    device: Literal["cpu", "cuda"] = Field(
+        "cpu", description="Where ort runs them: cpu, or cuda where the CUDA build of ONNX Runtime and a GPU are."
+    )
     threads: int = Field(
         default_factory=available_cores,
         ge=1,

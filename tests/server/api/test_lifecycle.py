@@ -227,6 +227,16 @@ def test_a_corrupt_model_at_boot_exits_non_zero(repository: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
+def test_a_device_that_is_not_there_is_no_reason_to_go_on_with_another(
+    repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LAPS_DEVICE", "cuda")
+    done = run_serve(repository)
+    assert done.returncode == 1
+    assert "device cuda" in done.stderr
+    assert "GPU image" in done.stderr
+
+
 def test_a_graph_that_does_not_fit_its_manifest_exits_non_zero(tmp_path: Path) -> None:
     write_model(tmp_path, "odd", graph=colour_graph(frames=8, size=32, classes=4))
     done = run_serve(tmp_path)

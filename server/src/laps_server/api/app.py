@@ -17,6 +17,7 @@ from laps_server.api.openapi import DocumentedApp
 from laps_server.api.page import page_router
 from laps_server.api.routes import Services, router
 from laps_server.api.uploads import UploadLimits
+from laps_server.errors import LapsError
 from laps_server.pipeline import Pipeline
 from laps_server.settings import Settings
 
@@ -38,7 +39,8 @@ def create_app(pipeline: Pipeline, settings: Settings) -> FastAPI:
         try:
             await pipeline.start()
         except Exception as exc:  # whatever a model's loading raises must be told, not lost with the task
-            _LOG.critical("models cannot be served: %s", exc)
+            hint = f" ({exc.hint})" if isinstance(exc, LapsError) and exc.hint else ""
+            _LOG.critical("models cannot be served: %s%s", exc, hint)
         else:
             _LOG.info("ready")
 

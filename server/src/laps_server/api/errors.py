@@ -51,6 +51,7 @@ STATUS = {
     "model_error": 500,
     "manifest_invalid": 500,
     "model_corrupt": 500,
+    "device_missing": 500,
     "no_models": 500,
     "internal": 500,
 }

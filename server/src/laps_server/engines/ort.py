@@ -1,4 +1,4 @@
-"""ONNX Runtime in this process, on the CPU.
+"""ONNX Runtime in this process, on the CPU or on a CUDA device.
 
 All models of a process share one executor of one thread: a session already spreads a call over the whole thread
 budget, so two calls at once would only fight for the same cores.
@@ -9,31 +9,40 @@ from __future__ import annotations
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import onnxruntime as ort
 
 from laps_server.clips import Float32Array, UInt8Array
 from laps_server.engines.base import EngineInfo
-from laps_server.errors import InternalError, ModelCorrupt
+from laps_server.errors import DeviceMissing, InternalError, ModelCorrupt
 from laps_server.repository import ModelFiles
 
+Device = Literal["cpu", "cuda"]
+
+# The CPU takes over what the CUDA build has no kernel for, never the whole graph: see _load.
+_PROVIDERS: dict[Device, list[str]] = {
+    "cpu": ["CPUExecutionProvider"],
+    "cuda": ["CUDAExecutionProvider", "CPUExecutionProvider"],
+}
 _ELEMENT_TYPES = {"clips": "tensor(uint8)", "logits": "tensor(float)"}
 
 
 class OrtEngine:
     """One session of one graph; see :class:`laps_server.engines.base.Engine` for the contract."""
 
-    def __init__(self, files: ModelFiles, *, threads: int, executor: ThreadPoolExecutor) -> None:
+    def __init__(self, files: ModelFiles, *, device: Device, threads: int, executor: ThreadPoolExecutor) -> None:
         manifest = files.manifest
         clip = manifest.clip
         classes = manifest.labels.count
         self._files = files
+        self._device: Device = device
         self._executor = executor
         self._session: ort.InferenceSession | None = None
         self._info = EngineInfo(
             name="ort",
-            device="cpu",
+            device=device,
             threads=threads,
             clip_shape=(clip.frames, clip.height, clip.width, 3),
             output_shape=(clip.frames, classes) if manifest.output.kind == "per_frame" else (classes,),
@@ -48,6 +57,7 @@ class OrtEngine:
         """Load the graph, check its shapes against the manifest, run every batch size once.
 
         Raises:
+            DeviceMissing: the device asked for cannot be used.
             ModelCorrupt: the graph cannot be loaded or is not what the manifest says.
         """
         loop = asyncio.get_running_loop()
@@ -64,17 +74,27 @@ class OrtEngine:
         await asyncio.get_running_loop().run_in_executor(self._executor, self._drop)
 
     def _load(self) -> ort.InferenceSession:
+        wanted, *_ = providers = _PROVIDERS[self._device]
+        if wanted not in ort.get_available_providers():
+            raise DeviceMissing(
+                f"device {self._device}: this build of ONNX Runtime has no {wanted}",
+                hint="use the GPU image, or --device cpu",
+            )
         options = ort.SessionOptions()
         options.intra_op_num_threads = self._info.threads
         options.inter_op_num_threads = 1
         # Idle threads must not spin on the cores that decoding needs.
         options.add_session_config_entry("session.force_spinning_stop", "1")
         try:
-            session = ort.InferenceSession(
-                _existing(self._files.graph), sess_options=options, providers=["CPUExecutionProvider"]
-            )
+            session = ort.InferenceSession(_existing(self._files.graph), sess_options=options, providers=providers)
         except Exception as exc:  # ONNX Runtime raises a dozen types of its own, with Exception as their only base
             raise ModelCorrupt(f"{self._where()} cannot be loaded: {exc}", hint="export the model again") from exc
+        # Without a usable GPU, ONNX Runtime says so on standard error and goes on with the CPU, a hundred times slower.
+        if wanted not in session.get_providers():
+            raise DeviceMissing(
+                f"device {self._device}: ONNX Runtime found no GPU that it can use",
+                hint="start the container with --gpus all and a driver new enough for its CUDA, or use --device cpu",
+            )
         self._check_tensor("input", session.get_inputs(), self._files.manifest.clip.name, "clips")
         self._check_tensor("output", session.get_outputs(), self._files.manifest.output.name, "logits")
         return session

@@ -1,0 +1,77 @@
+# The gateway. Name the target, as docker-compose.yml and `make docker` do:
+#   docker build --target cpu .     ONNX Runtime on the CPU, or Triton elsewhere
+#   docker build --target gpu .     the same with ONNX Runtime's CUDA build
+#
+# Builders without BuildKit go through every stage up to the target, so those of the GPU come last, and nothing
+# here needs BuildKit.
+ARG PYTHON_IMAGE=python:3.11-slim-bookworm
+ARG CUDA_IMAGE=nvidia/cuda:13.0.2-cudnn-runtime-ubuntu24.04
+
+
+FROM ${PYTHON_IMAGE} AS build
+# Where pip installs from; what is not given is pip's own choice.
+ARG PIP_INDEX_URL
+ARG PIP_EXTRA_INDEX_URL
+ARG PIP_TRUSTED_HOST
+ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore PIP_CONSTRAINT=/src/constraints.txt
+WORKDIR /src
+# An environment without pip: the image installs nothing later.
+RUN python -m venv --without-pip /opt/laps
+# Dependencies first: a change of the sources leaves their layer alone.
+COPY constraints.txt ./
+COPY server/pyproject.toml server/README.md server/
+RUN mkdir -p server/src/laps_server && touch server/src/laps_server/__init__.py \
+ && pip --python /opt/laps/bin/python install './server[triton]'
+COPY server/src server/src
+RUN pip --python /opt/laps/bin/python install --no-deps --force-reinstall ./server
+COPY LICENSE docker/ready.py /opt/laps/
+
+
+FROM ${PYTHON_IMAGE} AS cpu
+ARG VERSION=0.1.0
+LABEL org.opencontainers.image.title="laps-server" \
+      org.opencontainers.image.description="HTTP gateway for LAPS video classification, CPU" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.licenses="Apache-2.0"
+COPY --from=build /opt/laps /opt/laps
+# HOME is what libraries write to where they must: the only writable place of a read-only container.
+ENV PATH=/opt/laps/bin:$PATH HOME=/tmp PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 \
+    LAPS_HOST=0.0.0.0 LAPS_PORT=8000 LAPS_MODEL_REPOSITORY=/models
+# A number, so that Kubernetes can see that it is not root; it needs no entry in /etc/passwd.
+USER 10001:10001
+WORKDIR /tmp
+EXPOSE 8000
+HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 CMD ["python", "/opt/laps/ready.py"]
+ENTRYPOINT ["laps-server"]
+CMD ["serve"]
+
+
+FROM build AS build-gpu
+# Both builds of ONNX Runtime are one Python package, so one has to go.
+RUN pip --python /opt/laps/bin/python uninstall --yes onnxruntime \
+ && pip --python /opt/laps/bin/python install onnxruntime-gpu
+# The interpreter of PYTHON_IMAGE, which the CUDA image lacks, without what only its developers use.
+RUN mkdir -p /interpreter/bin /interpreter/lib \
+ && cp -a /usr/local/bin/python* /interpreter/bin/ \
+ && cp -a /usr/local/lib/libpython* /usr/local/lib/python3.* /interpreter/lib/ \
+ && rm -rf /interpreter/lib/python3.*/test /interpreter/lib/python3.*/site-packages/*
+
+
+FROM ${CUDA_IMAGE} AS gpu
+ARG VERSION=0.1.0
+LABEL org.opencontainers.image.title="laps-server" \
+      org.opencontainers.image.description="HTTP gateway for LAPS video classification, CUDA" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.licenses="Apache-2.0"
+COPY --from=build-gpu /interpreter/ /usr/local/
+COPY --from=build-gpu /opt/laps /opt/laps
+ENV PATH=/opt/laps/bin:$PATH HOME=/tmp PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 \
+    LAPS_HOST=0.0.0.0 LAPS_PORT=8000 LAPS_MODEL_REPOSITORY=/models LAPS_DEVICE=cuda
+# A CUDA image that lacks a library of the interpreter's, or whose glibc is older, is found here and not in service.
+RUN ldconfig && python -c "import ctypes, ssl, zlib, onnxruntime, laps_server.api.app"
+USER 10001:10001
+WORKDIR /tmp
+EXPOSE 8000
+HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 CMD ["python", "/opt/laps/ready.py"]
+ENTRYPOINT ["laps-server"]
+CMD ["serve"]
