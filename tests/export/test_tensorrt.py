@@ -184,10 +184,10 @@ def test_a_container_builds_with_one_folder_in_sight(
 def test_without_a_builder_it_says_what_to_run_and_where(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], path: Path, repository: Path
 ) -> None:
-    assert export(monkeypatch, "tensorrt", repository / "small") == 9
+    assert export(monkeypatch, "tensorrt", repository / "small") == 11
     said = capsys.readouterr().err
     assert f"laps-export tensorrt {repository / 'small'} --container nvcr.io/nvidia/tensorrt:" in said
-    assert export(monkeypatch, "tensorrt", repository / "small", "--container", "some/image:1") == 9
+    assert export(monkeypatch, "tensorrt", repository / "small", "--container", "some/image:1") == 11
     assert "docker is not on PATH" in capsys.readouterr().err
     assert [p.name for p in repository.iterdir()] == ["small"]
 
@@ -207,7 +207,7 @@ def test_a_builder_that_fails_leaves_nothing(
     said: str,
 ) -> None:
     write_trtexec(path, **trtexec)
-    assert export(monkeypatch, "tensorrt", repository / "small") == 9
+    assert export(monkeypatch, "tensorrt", repository / "small") == 11
     err = capsys.readouterr().err
     assert code in err
     assert said in err
@@ -294,7 +294,7 @@ def test_the_python_package_may_fail_too(
     said: str,
 ) -> None:
     setattr(package, fails, False)
-    assert export(monkeypatch, "tensorrt", repository / "small") == 9
+    assert export(monkeypatch, "tensorrt", repository / "small") == 11
     assert said in capsys.readouterr().err
 
 
