@@ -70,10 +70,10 @@ def _shrink(file: Path, photographs: list[FloatRect]) -> None:
     with Image.open(file) as shot:
         picture = shot.convert("RGB")
     for box in photographs:
-        corners = (box["x"], box["y"], box["x"] + box["width"], box["y"] + box["height"])
-        area = tuple(max(0, int(corner)) for corner in corners)
-        part = picture.crop((area[0], area[1], min(area[2], picture.width), min(area[3], picture.height)))
-        picture.paste(ImageOps.posterize(part, BITS), (area[0], area[1]))
+        left, top = max(0, int(box["x"])), max(0, int(box["y"]))
+        right, bottom = int(box["x"] + box["width"]), int(box["y"] + box["height"])
+        part = picture.crop((left, top, min(right, picture.width), min(bottom, picture.height)))
+        picture.paste(ImageOps.posterize(part, BITS), (left, top))
     picture.save(file, optimize=True)
     if file.stat().st_size > MAX_BYTES:
         raise RuntimeError(f"{file.name} has {file.stat().st_size} bytes, more than {MAX_BYTES}")
