@@ -390,7 +390,7 @@ def test_a_terminal_shows_blocks_and_bars_of_uploads(server: ServerProcess, clip
 )
 def test_a_terminal_shows_how_far_the_server_is(tmp_path: Path, clips: Path, options: list[str], told: str) -> None:
     models = tmp_path / "slow"
-    write_model(models, graph=slow_graph(frames=4, size=32, classes=4, rounds=4), default_views="1x1")
+    write_model(models, graph=slow_graph(frames=4, size=32, classes=4), default_views="1x1")
     with running_server(models, env={"LAPS_MAX_BATCH_VIEWS": "1"}) as slow:
         status, shown, _ = on_terminal("classify", "clip.mp4", *options, url=slow.url, cwd=clips)
     assert status == 0
