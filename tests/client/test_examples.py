@@ -94,7 +94,8 @@ CHECKS: dict[str, Callable[[ServerProcess, Path], None]] = {
 
 
 def test_every_example_is_checked() -> None:
-    assert {path.name for path in EXAMPLES.iterdir() if path.is_file()} == set(CHECKS)
+    programs = {path.name for path in EXAMPLES.iterdir() if path.is_file()} - {"pan-then-zoom.mp4"}
+    assert programs == set(CHECKS)
 
 
 @pytest.mark.parametrize("name", CHECKS)
