@@ -230,7 +230,7 @@ def test_what_is_there_is_replaced_only_if_asked(
 
 @pytest.mark.parametrize(
     ("arguments", "exit_code"),
-    [(["--batch-sizes", "0"], 9), (["--batch-sizes", "a"], 2), (["--precision", "int8"], 2), (["--version", "7"], 6)],
+    [(["--batch-sizes", "0"], 11), (["--batch-sizes", "a"], 2), (["--precision", "int8"], 2), (["--version", "7"], 6)],
     ids=["zero", "letters", "precision", "version"],
 )
 def test_mistakes_are_told(
