@@ -99,10 +99,8 @@ def test_the_first_minutes_go_as_shown(clone: Path, port: int, started: list[sub
     assert events == ["accepted", "decoded", "segment", "segment", "segment", "result"], streamed.stderr
 
     (program,) = blocks("python")
-    (clone / "program.py").write_text(program)
-    plotted = shell(
-        f"sed -i s/127.0.0.1:8000/127.0.0.1:{port}/ program.py && .venv-dev/bin/python program.py", clone, port
-    )
+    (clone / "program.py").write_text(program.replace("127.0.0.1:8000", f"127.0.0.1:{port}"))
+    plotted = shell(".venv-dev/bin/python program.py", clone, port)
     assert plotted.stdout.startswith("pan right "), plotted.stderr
     assert (clone / "scores.png").read_bytes().startswith(PNG)
 
