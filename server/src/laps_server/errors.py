@@ -21,7 +21,8 @@
     │   └── TooManyStreams
     ├── Unavailable                      try again later
     │   ├── NotReady / ShuttingDown / Overloaded / StorageFull
-    │   └── DeadlineExceeded
+    │   ├── DeadlineExceeded
+    │   └── BackendUnavailable / BackendTimeout      the server behind this one is the problem
     ├── ModelError                       a model on disk cannot be served
     │   ├── ManifestInvalid / ModelCorrupt / DeviceMissing
     │   └── NoModels
@@ -198,6 +199,18 @@ class DeadlineExceeded(Unavailable):
     code = "deadline_exceeded"
 
 
+class BackendUnavailable(Unavailable):
+    """The inference server behind this one cannot be reached or is not ready."""
+
+    code = "backend_unavailable"
+
+
+class BackendTimeout(Unavailable):
+    """The inference server behind this one took a call and did not answer in time."""
+
+    code = "backend_timeout"
+
+
 class ModelError(LapsError):
     """A model on disk cannot be served."""
 
@@ -214,6 +227,12 @@ class ModelCorrupt(ModelError):
     """A model's files do not match its manifest."""
 
     code = "model_corrupt"
+
+
+class BackendMismatch(ModelError):
+    """The inference server behind this one does not serve the model that the manifest describes."""
+
+    code = "backend_mismatch"
 
 
 class DeviceMissing(ModelError):

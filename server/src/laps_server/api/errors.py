@@ -48,14 +48,17 @@ STATUS = {
     "overloaded": 503,
     "storage_full": 503,
     "deadline_exceeded": 504,
+    "backend_unavailable": 503,
+    "backend_timeout": 504,
     "model_error": 500,
     "manifest_invalid": 500,
     "model_corrupt": 500,
+    "backend_mismatch": 500,
     "device_missing": 500,
     "no_models": 500,
     "internal": 500,
 }
-RETRY_AFTER_S = {"overloaded": 1, "not_ready": 2, "shutting_down": 2, "storage_full": 10}
+RETRY_AFTER_S = {"overloaded": 1, "not_ready": 2, "shutting_down": 2, "backend_unavailable": 2, "storage_full": 10}
 
 _ROUTES = "GET /, POST /classify, GET /models, GET /models/{name}, GET /livez, GET /readyz, GET /docs"
 _MAX_ECHO = 60

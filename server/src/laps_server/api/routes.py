@@ -69,8 +69,8 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
         413: "The upload is too large.",
         415: "Not a video container or codec that is served.",
         422: "A parameter is out of range, no file was sent, or the video cannot be decoded.",
-        503: "Not ready, overloaded or shutting down; see Retry-After.",
-        504: "The deadline passed.",
+        503: "Not ready, overloaded, shutting down or without its backend; see Retry-After.",
+        504: "The deadline passed, or the backend did not answer in time.",
     }.items()
 }
 
