@@ -44,14 +44,18 @@ class RememberingEngine:
     def info(self) -> EngineInfo:
         return self._inner.info
 
+    @property
+    def unavailable_reason(self) -> str | None:
+        return self._inner.unavailable_reason
+
     async def start(self, batch_sizes: tuple[int, ...]) -> None:
         await self._inner.start(batch_sizes[:1])
 
-    async def infer(self, clips: UInt8Array) -> Float32Array:
+    async def infer(self, clips: UInt8Array, *, deadline: float | None = None) -> Float32Array:
         keys = [hashlib.sha256(clip.tobytes()).digest() for clip in clips]
         new = [place for place, key in enumerate(keys) if key not in self._seen]
         if new:
-            for place, logits in zip(new, await self._inner.infer(clips[new]), strict=True):
+            for place, logits in zip(new, await self._inner.infer(clips[new], deadline=deadline), strict=True):
                 self._seen[keys[place]] = logits
         return np.stack([self._seen[key] for key in keys])
 

@@ -122,9 +122,9 @@ async def test_events_tell_the_video_then_each_segment_then_the_answer(
 class SlowEngine(FakeEngine):
     """Slower than any decoder here, so that decoding runs as far ahead as it may."""
 
-    async def infer(self, clips: UInt8Array) -> Float32Array:
+    async def infer(self, clips: UInt8Array, *, deadline: float | None = None) -> Float32Array:
         await asyncio.sleep(0.1)
-        return await super().infer(clips)
+        return await super().infer(clips, deadline=deadline)
 
 
 @pytest.mark.parametrize("kind", [FakeEngine, SlowEngine])

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 
 import numpy as np
 import pytest
@@ -100,7 +100,7 @@ async def test_a_failed_call_fails_its_own_requests_and_no_other(engine: FakeEng
 async def test_non_finite_logits_are_an_error_not_an_answer(
     engine: FakeEngine, scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def infer(clips: UInt8Array) -> Float32Array:
+    async def infer(clips: UInt8Array, *, deadline: float | None = None) -> Float32Array:
         return np.full((len(clips), *engine.info.output_shape), np.nan, np.float32)
 
     monkeypatch.setattr(engine, "infer", infer)
@@ -130,7 +130,7 @@ async def test_non_finite_logits_of_one_view_fail_its_own_request_alone(
 ) -> None:
     first = await held(engine, scheduler)
 
-    async def infer(clips: UInt8Array) -> Float32Array:
+    async def infer(clips: UInt8Array, *, deadline: float | None = None) -> Float32Array:
         logits = np.zeros((len(clips), *engine.info.output_shape), np.float32)
         logits[[clip.flat[0] == 66 for clip in clips]] = np.inf
         return logits
@@ -152,7 +152,7 @@ async def test_a_cancelled_engine_ends_every_request_and_lets_nobody_in(
     scheduler = Scheduler(engine, batch_sizes=(1,), max_queued_views=32)
     await scheduler.start()
 
-    async def infer(clips: UInt8Array) -> Float32Array:
+    async def infer(clips: UInt8Array, *, deadline: float | None = None) -> Float32Array:
         raise asyncio.CancelledError
 
     monkeypatch.setattr(engine, "infer", infer)
@@ -204,3 +204,83 @@ async def test_closing_ends_every_request(engine: FakeEngine) -> None:
         await waiting
     with pytest.raises(ShuttingDown):
         scheduler.submit(Views(1))
+
+
+@pytest.fixture
+def remote() -> FakeEngine:
+    return FakeEngine(clip_shape=CLIP, classes=3, calls_at_once=2, cancellable=True)
+
+
+@pytest_asyncio.fixture
+async def ahead(remote: FakeEngine) -> AsyncGenerator[Scheduler, None]:
+    scheduler = Scheduler(remote, batch_sizes=(1, 2, 4), max_queued_views=32)
+    await scheduler.start()
+    yield scheduler
+    await scheduler.close()
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(5):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+async def test_an_engine_gets_as_many_calls_at_once_as_it_takes(remote: FakeEngine, ahead: Scheduler) -> None:
+    remote.gate.clear()
+    request = asyncio.create_task(collect(ahead, Views(*range(7))))
+    await until(lambda: len(remote.batches) == 2)
+    await asyncio.sleep(0.05)
+    assert sorted(map(values, remote.batches)) == [[0, 1, 2, 3], [4, 5]]
+    remote.gate.set()
+    assert sorted(await request) == list(range(7))
+
+
+async def test_a_call_is_taken_back_when_all_of_its_requests_are_gone(remote: FakeEngine, ahead: Scheduler) -> None:
+    remote.gate.clear()
+    gone = asyncio.create_task(collect(ahead, Views(*range(10, 15))))
+    await until(lambda: len(remote.batches) == 2)
+    assert sorted(map(values, remote.batches)) == [[10, 11, 12, 13], [14]]
+    stays = asyncio.create_task(collect(ahead, Views(20)))
+    gone.cancel()
+    await until(lambda: remote.cancelled == 2)
+    remote.gate.set()
+    assert len(await stays) == 1
+    assert remote.cancelled == 2
+
+
+async def test_a_call_that_somebody_wants_goes_on(remote: FakeEngine, ahead: Scheduler) -> None:
+    remote.gate.clear()
+    gone = asyncio.create_task(collect(ahead, Views(10)))
+    stays = asyncio.create_task(collect(ahead, Views(20)))
+    await until(lambda: len(remote.batches) == 1)
+    assert [values(batch) for batch in remote.batches] == [[10, 20]]
+    gone.cancel()
+    await asyncio.sleep(0.05)
+    remote.gate.set()
+    assert len(await stays) == 1
+    assert remote.cancelled == 0
+
+
+async def test_closing_takes_calls_back(remote: FakeEngine) -> None:
+    scheduler = Scheduler(remote, batch_sizes=(1,), max_queued_views=32)
+    await scheduler.start()
+    remote.gate.clear()
+    request = asyncio.create_task(collect(scheduler, Views(1, 2)))
+    await until(lambda: len(remote.batches) == 2)
+    await asyncio.wait_for(scheduler.close(), 5)
+    with pytest.raises(ShuttingDown):
+        await request
+
+
+async def test_an_engine_is_told_how_long_somebody_wants_the_result(engine: FakeEngine, scheduler: Scheduler) -> None:
+    async def run(views: Views, deadline: float | None) -> None:
+        async for _ in scheduler.submit(views, deadline=deadline).results():
+            pass
+
+    for deadlines, told in (((100.0, 200.0), 200.0), ((100.0, None), None)):
+        first = await held(engine, scheduler)
+        calls = [asyncio.create_task(run(Views(value), deadline)) for value, deadline in enumerate(deadlines, 1)]
+        await asyncio.sleep(0)
+        engine.gate.set()
+        await asyncio.gather(first, *calls)
+        assert engine.deadlines[-1] == told

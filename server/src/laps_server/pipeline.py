@@ -27,6 +27,7 @@ from laps_server.answer import SegmentSum, model_warnings, ranking, whole_answer
 from laps_server.clips import Float32Array, FrameBatch, SegmentLength, UInt8Array, ViewGrid
 from laps_server.deadline import HINT_SEGMENTS, HINT_WORK, within
 from laps_server.errors import (
+    BackendUnavailable,
     BadParameter,
     ModelNotFound,
     NotReady,
@@ -97,6 +98,9 @@ class Pipeline:
             return "shutting down"
         if self._failure is not None:
             return "models cannot be served"
+        for model in self._models:
+            if (reason := model.scheduler.engine.unavailable_reason) is not None:
+                return reason
         return None if self._ready else "models are loading"
 
     @property
@@ -163,6 +167,7 @@ class Pipeline:
 
         Raises:
             BadParameter, ModelNotFound, VersionNotFound.
+            BackendUnavailable: its engine could not run it now.
         """
         model = self.find(options.model, options.version)
         classes = len(model.files.labels)
@@ -173,6 +178,8 @@ class Pipeline:
             )
         if options.segments is not None and options.explain:
             raise BadParameter("explain is not given for segments", hint="explain one segment's file")
+        if self._ready and (reason := model.scheduler.engine.unavailable_reason) is not None:
+            raise BackendUnavailable(reason, hint="send the request again later")
         return model, options.views or model.files.manifest.grid
 
     async def classify(self, file: int, options: ClassifyOptions) -> Classification:
@@ -340,7 +347,7 @@ async def _results(
 ) -> AsyncGenerator[ViewResult, None]:
     """Submit the views of ``batch`` and yield each one's result; closing this early takes them out of the line."""
     views = _Views(batch)
-    async with aclosing(model.scheduler.submit(views).results()) as results:
+    async with aclosing(model.scheduler.submit(views, deadline=deadline).results()) as results:
         for _ in range(len(views)):
             async with within(deadline, hint=hint):
                 result = await anext(results)

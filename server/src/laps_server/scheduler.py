@@ -10,6 +10,9 @@ A call never waits for more views to arrive. Views are taken in turn from the re
 of one view is not stuck behind one of thirty. Batch sizes come from a small fixed set. The scheduler knows an
 :class:`~laps_server.engines.base.Engine` and nothing else: what a view is, is its source's affair.
 
+An engine may take several calls at once, and may be able to take one back: then a call whose requests are all gone
+is cancelled.
+
 Every submission ends: with all its results, with the error of a call that held one of its views, with
 ``ShuttingDown``, or by being cancelled, after which none of its waiting views is run.
 """
@@ -20,7 +23,7 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -28,7 +31,7 @@ import numpy as np
 
 from laps_server.clips import Float32Array, UInt8Array
 from laps_server.engines.base import Engine
-from laps_server.errors import InternalError, LapsError, Overloaded, ShuttingDown
+from laps_server.errors import InternalError, LapsError, Overloaded, ShuttingDown, Unavailable
 
 _LOG = logging.getLogger(__name__)
 
@@ -58,8 +61,10 @@ class ViewResult:
 class Submission:
     """The views of one request on their way; see :meth:`results`."""
 
-    def __init__(self, source: ViewSource, on_cancel: asyncio.Event) -> None:
+    def __init__(self, source: ViewSource, on_cancel: asyncio.Event, *, deadline: float | None) -> None:
         self.source = source
+        self.deadline = deadline
+        self.over = False  # nobody waits for results any more
         self._submitted = time.monotonic()
         self._waiting = deque(range(len(source)))
         self._results: asyncio.Queue[ViewResult | Exception] = asyncio.Queue()
@@ -80,11 +85,13 @@ class Submission:
 
     def fail(self, error: Exception) -> None:
         """End with ``error``; waiting views are dropped."""
+        self.over = True
         self._waiting.clear()
         self._results.put_nowait(error)
 
     def cancel(self) -> None:
-        """Drop the waiting views; what a call already holds runs on and is thrown away."""
+        """Drop the waiting views; the result of a call that already runs is thrown away."""
+        self.over = True
         self._waiting.clear()
         self._changed.set()
 
@@ -100,6 +107,9 @@ class Submission:
             self.cancel()
 
 
+_Batch = list[tuple[Submission, int]]
+
+
 class Scheduler:
     """Forms batches for one engine from the views of all requests."""
 
@@ -110,6 +120,7 @@ class Scheduler:
         self._line: deque[Submission] = deque()
         self._changed = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._calls: dict[asyncio.Task[None], _Batch] = {}
         self._closed = False
 
     @property
@@ -128,15 +139,15 @@ class Scheduler:
         self._task = asyncio.create_task(self._run(), name="scheduler")
 
     async def close(self) -> None:
-        """End the call in flight and every submission, then close the engine."""
+        """End the calls in flight and every submission, then close the engine."""
         self._closed = True
         self._changed.set()
         if self._task is not None:
             await self._task
         await self._engine.close()
 
-    def submit(self, source: ViewSource) -> Submission:
-        """Put a request's views in line.
+    def submit(self, source: ViewSource, *, deadline: float | None = None) -> Submission:
+        """Put a request's views in line; the engine is told of the deadline, whoever waits has to keep it.
 
         Raises:
             Overloaded: when the line would grow past its limit.
@@ -150,39 +161,59 @@ class Scheduler:
                 f"more than the limit of {self._max_queued_views}",
                 hint="try again later, or ask for fewer views, as in views=1x1",
             )
-        submission = Submission(source, self._changed)
+        submission = Submission(source, self._changed, deadline=deadline)
         self._line.append(submission)
         self._changed.set()
         return submission
 
     async def _run(self) -> None:
+        info = self._engine.info
         try:
             while not self._closed:
                 self._changed.clear()
-                batch = self._take_batch()
+                if info.cancellable:
+                    self._cancel_calls(lambda batch: all(submission.over for submission, _ in batch))
+                batch = self._take_batch() if len(self._calls) < info.calls_at_once else []
                 if batch:
-                    await self._run_batch(batch)
+                    call = asyncio.create_task(self._run_batch(batch), name="call")
+                    self._calls[call] = batch
+                    call.add_done_callback(self._call_ended)
                 else:
                     await self._changed.wait()
         finally:  # however the loop ends, nobody is left waiting and nobody new is let in
             self._closed = True
+            if info.cancellable:
+                self._cancel_calls(lambda _: True)
+            await asyncio.gather(*self._calls, return_exceptions=True)
             for submission in self._line:
                 submission.fail(ShuttingDown())
             self._line.clear()
 
-    def _take_batch(self) -> list[tuple[Submission, int]]:
+    def _cancel_calls(self, unwanted: Callable[[_Batch], bool]) -> None:
+        for call, batch in self._calls.items():
+            if unwanted(batch) and not call.cancelling():
+                call.cancel()
+
+    def _call_ended(self, call: asyncio.Task[None]) -> None:
+        del self._calls[call]
+        if call.cancelled() and not call.cancelling():  # by the engine, which ends what it cannot go on with
+            self._closed = True
+        self._changed.set()
+
+    def _take_batch(self) -> _Batch:
         self._line = deque(submission for submission in self._line if submission.waiting)
+        if not self._line:
+            return []
         available = self.queued_views
-        size = max((size for size in self._batch_sizes if size <= available), default=0)
         batch = []
-        for _ in range(size):
+        for _ in range(max(size for size in self._batch_sizes if size <= available)):
             submission = self._line.popleft()
             batch.append((submission, submission.take()))
             if submission.waiting:
                 self._line.append(submission)
         return batch
 
-    async def _run_batch(self, batch: list[tuple[Submission, int]]) -> None:
+    async def _run_batch(self, batch: _Batch) -> None:
         started = time.monotonic()
         try:
             clips, unreadable = await asyncio.to_thread(self._assemble, batch)
@@ -193,13 +224,13 @@ class Scheduler:
             if not rows:
                 return
             batch = [batch[place] for place in rows]
-            logits = await self._engine.infer(clips[rows] if broken else clips)
+            logits = await self._engine.infer(clips[rows] if broken else clips, deadline=_latest_deadline(batch))
             expected = (len(batch), *self._engine.info.output_shape)
             if logits.shape != expected:
                 raise InternalError(f"the engine returned logits {logits.shape}, expected {expected}")
         except BaseException as exc:
-            # Whatever a call raises fails its own submissions and never the loop; a cancellation ends both.
-            self._fail([submission for submission, _ in batch], exc)
+            # Whatever a call raises fails its own submissions and never the loop; a cancellation ends them.
+            self._fail([submission for submission, _ in batch if not submission.over], exc)
             if not isinstance(exc, Exception):
                 raise
             return
@@ -211,12 +242,17 @@ class Scheduler:
                 self._fail([submission], InternalError("the engine returned logits that are not finite"))
 
     def _fail(self, submissions: list[Submission], exc: BaseException) -> None:
-        _LOG.error("%d views failed", len(submissions), exc_info=exc)
+        if not submissions:
+            return
+        if isinstance(exc, Unavailable):  # a state, not a defect: one line a call, no traceback
+            _LOG.warning("%d views failed: %s", len(submissions), exc)
+        else:
+            _LOG.error("%d views failed", len(submissions), exc_info=exc)
         error = exc if isinstance(exc, LapsError) else InternalError("inference failed")
         for submission in submissions:
             submission.fail(error if isinstance(exc, Exception) else ShuttingDown())
 
-    def _assemble(self, batch: list[tuple[Submission, int]]) -> tuple[UInt8Array, list[tuple[Submission, Exception]]]:
+    def _assemble(self, batch: _Batch) -> tuple[UInt8Array, list[tuple[Submission, Exception]]]:
         """The batch's pixels, and the submissions whose source could not give theirs."""
         clips = np.empty((len(batch), *self._engine.info.clip_shape), np.uint8)
         unreadable: list[tuple[Submission, Exception]] = []
@@ -226,3 +262,13 @@ class Scheduler:
             except Exception as exc:  # a source's defect is its own request's affair
                 unreadable.append((submission, exc))
         return clips, unreadable
+
+
+def _latest_deadline(batch: _Batch) -> float | None:
+    """The last point at which anybody wants a call's result; None where somebody has no deadline."""
+    latest = float("-inf")
+    for submission, _ in batch:
+        if submission.deadline is None:
+            return None
+        latest = max(latest, submission.deadline)
+    return latest

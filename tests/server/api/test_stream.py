@@ -67,9 +67,9 @@ class HeldEngine(FakeEngine):
         self.go_on = threading.Event()
         self.go_on.set()
 
-    async def infer(self, clips: UInt8Array) -> Float32Array:
+    async def infer(self, clips: UInt8Array, *, deadline: float | None = None) -> Float32Array:
         await asyncio.to_thread(self.go_on.wait)
-        return await super().infer(clips)
+        return await super().infer(clips, deadline=deadline)
 
     async def close(self) -> None:
         self.go_on.set()

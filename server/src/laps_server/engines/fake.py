@@ -17,15 +17,27 @@ from laps_server.engines.base import EngineInfo
 class FakeEngine:
     """Per-frame logits ``[B, T, K]`` that depend on each frame's mean colour and on nothing else in the batch."""
 
-    def __init__(self, *, clip_shape: tuple[int, int, int, int], classes: int) -> None:
+    def __init__(
+        self,
+        *,
+        clip_shape: tuple[int, int, int, int],
+        classes: int,
+        calls_at_once: int = 1,
+        cancellable: bool = False,
+    ) -> None:
         self._info = EngineInfo(
             name="fake",
             device="none",
             threads=0,
             clip_shape=clip_shape,
             output_shape=(clip_shape[0], classes),
+            calls_at_once=calls_at_once,
+            cancellable=cancellable,
         )
         self.batches: list[UInt8Array] = []
+        self.deadlines: list[float | None] = []
+        self.cancelled = 0
+        self.unavailable_reason: str | None = None
         self.failure: Exception | None = None
         self.running = asyncio.Event()
         self.gate = asyncio.Event()
@@ -39,11 +51,16 @@ class FakeEngine:
     async def start(self, batch_sizes: tuple[int, ...]) -> None:
         """Nothing to load."""
 
-    async def infer(self, clips: UInt8Array) -> Float32Array:
+    async def infer(self, clips: UInt8Array, *, deadline: float | None = None) -> Float32Array:
         """Record the batch, wait for ``gate``, raise ``failure`` if set, else compute the logits."""
         self.batches.append(clips.copy())
+        self.deadlines.append(deadline)
         self.running.set()
-        await self.gate.wait()
+        try:
+            await self.gate.wait()
+        except asyncio.CancelledError:
+            self.cancelled += 1
+            raise
         if self.failure is not None:
             raise self.failure
         mean = clips.mean(axis=(2, 3), dtype=np.float64) / 255  # [B, T, 3]

@@ -53,6 +53,11 @@ class OrtEngine:
         """Shapes from the manifest; ``start`` refuses a graph that has others."""
         return self._info
 
+    @property
+    def unavailable_reason(self) -> str | None:
+        """None: all of it is in this process."""
+        return None
+
     async def start(self, batch_sizes: tuple[int, ...]) -> None:
         """Load the graph, check its shapes against the manifest, run every batch size once.
 
@@ -65,8 +70,8 @@ class OrtEngine:
         for size in batch_sizes:
             await self.infer(np.zeros((size, *self._info.clip_shape), np.uint8))
 
-    async def infer(self, clips: UInt8Array) -> Float32Array:
-        """See :meth:`laps_server.engines.base.Engine.infer`."""
+    async def infer(self, clips: UInt8Array, *, deadline: float | None = None) -> Float32Array:  # noqa: ARG002
+        """See :meth:`laps_server.engines.base.Engine.infer`; a call cannot be stopped, so its deadline says nothing."""
         return await asyncio.get_running_loop().run_in_executor(self._executor, self._run, clips)
 
     async def close(self) -> None:
