@@ -52,6 +52,9 @@ def test_the_server_and_the_client_never_import_torch() -> None:
     [
         ("av", {"video/decode.py"}),
         ("onnxruntime", {"engines/ort.py"}),
+        ("tritonclient", {"engines/triton/wire.py"}),
+        ("grpc", {"engines/triton/wire.py"}),
+        ("aiohttp", {"engines/triton/wire.py"}),
         ("fastapi", None),
         ("starlette", None),
         ("uvicorn", {"serve.py"}),
@@ -100,7 +103,7 @@ def test_the_environment_is_read_in_settings_alone() -> None:
     ("module", "banned"),
     [
         ("laps_server.api.app", {"torch", "onnx", "laps_export"}),
-        ("laps_server.runtime", {"torch", "fastapi", "starlette", "uvicorn"}),
+        ("laps_server.runtime", {"torch", "fastapi", "starlette", "uvicorn", "tritonclient", "grpc"}),
         ("laps_client", {"torch", "fastapi", "av", "numpy", "pandas", "matplotlib", "typer"}),
     ],
 )

@@ -147,3 +147,22 @@ def test_version_is_printed() -> None:
     from laps_server import __version__
 
     assert run("--version").stdout.strip() == __version__
+
+
+def test_triton_without_an_address_is_told_in_one_line(repository: Path) -> None:
+    done = run("serve", "--model-repository", repository, "--engine", "triton")
+    assert done.returncode == 2
+    assert "needs triton_url, as grpc://host:8001" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_triton_without_its_client_says_what_to_install(repository: Path) -> None:
+    program = "import sys; sys.modules['tritonclient'] = None; from laps_server.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", program, "serve", "--model-repository", repository, "--engine", "triton",
+         "--triton-url", "grpc://127.0.0.1:1"],
+        check=False, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "pip install 'laps-server[triton]'" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -29,7 +29,35 @@ def test_a_setting_that_would_break_every_request_is_refused_at_start(
 def test_batch_sizes_are_powers_of_two_up_to_the_limit() -> None:
     assert Settings(max_batch_views=1).batch_sizes == (1,)
     assert Settings(max_batch_views=6).batch_sizes == (1, 2, 4)
+    assert Settings().batch_sizes == (1, 2, 4)
+    assert Settings(engine="triton", triton_url="grpc://triton:8001").batch_sizes == (1, 2, 4, 8, 16)
     assert Settings(max_batch_views=64).batch_sizes == (1, 2, 4, 8, 16, 32, 64)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "triton:8001",
+        "grpc://triton",
+        "ftp://triton:8001",
+        "grpc://triton:8001/v2",
+        "http://me@triton:8000",
+        "grpc://:1",
+    ],
+)
+def test_an_address_of_which_a_part_would_be_ignored_is_refused(url: str) -> None:
+    with pytest.raises(ValidationError, match="must be grpc://host:port"):
+        Settings(engine="triton", triton_url=url)
+
+
+@pytest.mark.parametrize("url", ["grpc://triton:8001", "http://10.0.0.7:8000", "grpc://[::1]:8001"])
+def test_addresses_of_triton(url: str) -> None:
+    assert Settings(engine="triton", triton_url=url).triton_url == url
+
+
+def test_triton_needs_an_address() -> None:
+    with pytest.raises(ValidationError, match="needs triton_url"):
+        Settings(engine="triton")
 
 
 def test_an_empty_variable_is_one_that_is_not_set(monkeypatch: pytest.MonkeyPatch) -> None:

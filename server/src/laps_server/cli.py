@@ -41,6 +41,10 @@ RepositoryOption = Annotated[
 ThreadsOption = Annotated[
     int | None, typer.Option("--threads", help="Threads of inference; all cores if not given.", show_default=False)
 ]
+EngineOption = Annotated[str | None, typer.Option("--engine", help="ort or triton.", show_default=False)]
+TritonUrlOption = Annotated[
+    str | None, typer.Option("--triton-url", help="As grpc://host:8001 or http://host:8000.", show_default=False)
+]
 ModelOption = Annotated[str | None, typer.Option("--model", help="Model to use.", show_default=False)]
 
 
@@ -52,6 +56,8 @@ def serve(
     model_repository: RepositoryOption = None,
     device: Annotated[str | None, typer.Option(help="cpu or cuda.", show_default=False)] = None,
     threads: ThreadsOption = None,
+    engine: EngineOption = None,
+    triton_url: TritonUrlOption = None,
     default_model: Annotated[
         str | None, typer.Option(help="Model of a request that names none.", show_default=False)
     ] = None,
@@ -64,6 +70,8 @@ def serve(
         model_repository=model_repository,
         device=device,
         threads=threads,
+        engine=engine,
+        triton_url=triton_url,
         default_model=default_model,
         log_level=log_level,
     )
@@ -91,12 +99,14 @@ def classify(
     concurrency: Annotated[int, typer.Option(min=1, help="Files in flight at once; their views share batches.")] = 4,
     model_repository: RepositoryOption = None,
     threads: ThreadsOption = None,
+    engine: EngineOption = None,
+    triton_url: TritonUrlOption = None,
 ) -> None:
     """Classify files without HTTP; a file that cannot be classified is reported and the others go on."""
     if json and jsonl:
         raise typer.BadParameter("choose one of --json and --jsonl")
     output: Output = "json" if json else "jsonl" if jsonl else "table"
-    settings = _settings(model_repository=model_repository, threads=threads)
+    settings = _settings(model_repository=model_repository, threads=threads, engine=engine, triton_url=triton_url)
     configure_logging("error")
     options = ClassifyOptions(
         model=model,
@@ -145,4 +155,6 @@ def _settings(**given: Any) -> Settings:
     except ValidationError as exc:
         first = exc.errors(include_url=False)[0]
         name = ".".join(map(str, first["loc"]))
+        if not name:  # about settings together, so there is no one value to show
+            raise typer.BadParameter(first["msg"]) from exc
         raise typer.BadParameter(f"{name} (LAPS_{name.upper()}): {first['msg']}, not {first['input']!r}") from exc

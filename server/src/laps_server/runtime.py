@@ -62,5 +62,18 @@ def _runnable(found: tuple[ModelFiles, ...], engine: str) -> tuple[ModelFiles, .
 
 
 def _build_engine(settings: Settings, files: ModelFiles, executor: ThreadPoolExecutor) -> Engine:
-    builders = {"ort": OrtEngine}
-    return builders[settings.engine](files, device=settings.device, threads=settings.threads, executor=executor)
+    if settings.engine == "triton" and settings.triton_url is not None:
+        # Here, since tritonclient is an extra: who runs graphs in process need not have it.
+        from laps_server.engines.triton.engine import TritonEngine  # noqa: PLC0415
+        from laps_server.engines.triton.wire import connect  # noqa: PLC0415
+
+        return TritonEngine(
+            files,
+            url=settings.triton_url,
+            connect=connect,
+            shared_memory=settings.triton_shared_memory,
+            calls_at_once=settings.triton_calls,
+            timeout_s=settings.triton_timeout_s,
+            start_timeout_s=settings.triton_start_timeout_s,
+        )
+    return OrtEngine(files, device=settings.device, threads=settings.threads, executor=executor)

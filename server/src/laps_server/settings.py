@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from laps_server.clips import MAX_VIEWS
@@ -19,6 +20,24 @@ from laps_server.clips import MAX_VIEWS
 def available_cores() -> int:
     """Cores that this process may run on, which in a container is fewer than the machine has."""
     return len(os.sched_getaffinity(0))
+
+
+_BATCH_VIEWS = {"ort": 4, "triton": 16}
+
+
+def _check_triton_url(value: str) -> str:
+    """A scheme, a host and a port and nothing else, so that no part of an address is silently ignored."""
+    try:
+        parts = urlsplit(value)
+        right = parts.scheme in {"grpc", "http"} and parts.hostname and parts.port
+    except ValueError:
+        right = False
+    if not right or value != f"{parts.scheme}://{parts.netloc}" or "@" in value:
+        raise ValueError("must be grpc://host:port or http://host:port")
+    return value
+
+
+TritonUrl = Annotated[str, AfterValidator(_check_triton_url)]
 
 
 class Settings(BaseSettings):
@@ -41,7 +60,26 @@ class Settings(BaseSettings):
         None, description="Model of a request that names none; otherwise the first in alphabetical order."
     )
 
-    engine: Literal["ort"] = Field("ort", description="What runs the graphs: ort is ONNX Runtime in process.")
+    engine: Literal["ort", "triton"] = Field(
+        "ort",
+        description="What runs the graphs: ort is ONNX Runtime in process, triton a Triton server behind this one.",
+    )
+    triton_url: TritonUrl | None = Field(
+        None, description="Triton's address, as grpc://host:8001 or http://host:8000; needed where engine is triton."
+    )
+    triton_shared_memory: Literal["auto", "on", "off"] = Field(
+        "auto",
+        description="Clips go to Triton in shared memory: auto where it can open ours, on refuses to start where not.",
+    )
+    triton_calls: int = Field(
+        1, ge=1, le=64, description="Calls to Triton at once, for each model; 2 where pixels take long to get there."
+    )
+    triton_timeout_s: float = Field(
+        60.0, gt=0, le=3600, description="Seconds without Triton's answer to a call before it is 504 backend_timeout."
+    )
+    triton_start_timeout_s: float = Field(
+        300.0, gt=0, le=86_400, description="Seconds that a start waits for Triton and its models to be ready."
+    )
     device: Literal["cpu", "cuda"] = Field(
         "cpu", description="Where ort runs them: cpu, or cuda where the CUDA build of ONNX Runtime and a GPU are."
     )
@@ -51,11 +89,12 @@ class Settings(BaseSettings):
         le=512,
         description="Threads of inference, for all models together.",
     )
-    max_batch_views: int = Field(
-        4,
+    max_batch_views: int | None = Field(
+        None,
         ge=1,
         le=64,
-        description="Most views in one call of an engine; batch sizes are the powers of 2 up to it.",
+        description="Most views in one call of an engine, if not set 4 in process and 16 for Triton; batch sizes are "
+        "the powers of 2 up to it.",
     )
     max_queued_views: int = Field(
         1024, ge=MAX_VIEWS, description="Views that may wait for one model before requests get 503 overloaded."
@@ -113,7 +152,14 @@ class Settings(BaseSettings):
             )
         return self
 
+    @model_validator(mode="after")
+    def _triton_has_an_address(self) -> Self:
+        if self.engine == "triton" and self.triton_url is None:
+            raise ValueError("engine triton needs triton_url, as grpc://host:8001")
+        return self
+
     @property
     def batch_sizes(self) -> tuple[int, ...]:
         """Powers of two up to ``max_batch_views``: few shapes, so that memory and warm-up stay bounded."""
-        return tuple(2**i for i in range(self.max_batch_views.bit_length()))
+        most = self.max_batch_views or _BATCH_VIEWS[self.engine]
+        return tuple(2**i for i in range(most.bit_length()))

@@ -1,0 +1,65 @@
+"""A circuit breaker: after a row of failures calls fail at once, until a probe has seen the other side well.
+
+::
+
+    closed ── failures in a row, or a trip ──► open ── pause over, a probe sets out ──► half open
+      ▲                                          ▲                                        │
+      └──────────── the probe succeeds ──────────┼────────────────────────────────────────┤
+                                                 └──────────── the probe fails ───────────┘
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+State = Literal["closed", "open", "half_open"]
+
+
+class Breaker:
+    """Counts; whoever calls asks :attr:`closed` first and tells how it went."""
+
+    def __init__(self, *, failures: int, pause_s: float, clock: Callable[[], float]) -> None:
+        self._limit = failures
+        self._pause_s = pause_s
+        self._clock = clock
+        self._in_a_row = 0
+        self._state: State = "closed"
+        self._opened = 0.0
+
+    @property
+    def state(self) -> State:
+        """Where it stands."""
+        return self._state
+
+    @property
+    def closed(self) -> bool:
+        """Whether calls may be made."""
+        return self._state == "closed"
+
+    def probe_due(self) -> bool:
+        """Whether a probe may set out now; an open breaker is half open from here until the probe tells."""
+        if self._state == "open" and self._clock() - self._opened >= self._pause_s:
+            self._state = "half_open"
+        return self._state != "open"
+
+    def succeeded(self, *, probe: bool = False) -> None:
+        """A call or a probe came back well; only a probe closes an open breaker."""
+        if self._state == "closed" or probe:
+            self._in_a_row = 0
+            self._state = "closed"
+
+    def failed(self, *, probe: bool = False) -> None:
+        """A call or a probe failed. A call that was sent out before the breaker opened changes nothing."""
+        if probe and self._state != "closed":
+            self.trip()
+        elif self._state == "closed":
+            self._in_a_row += 1
+            if self._in_a_row >= self._limit:
+                self.trip()
+
+    def trip(self) -> None:
+        """Open now: there is no doubt that calls would fail."""
+        self._state = "open"
+        self._opened = self._clock()
+        self._in_a_row = 0

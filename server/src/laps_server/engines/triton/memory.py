@@ -1,0 +1,84 @@
+"""A segment of shared memory that goes away with its owner, however the owner ends.
+
+A segment is a file in /dev/shm. Its owner holds a lock on it for as long as it lives; the kernel lets go of the lock
+when the process dies, also in another container, where a process number would say nothing. So a segment that can be
+locked is one whose owner is dead, and :func:`sweep` removes those.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import mmap
+import os
+import secrets
+from pathlib import Path
+
+import numpy as np
+
+from laps_server.clips import UInt8Array
+
+FOLDER = Path("/dev/shm")
+PREFIX = "laps-clips-"
+
+
+class Segment:
+    """Bytes that another process on this host can open by name, until :meth:`close`."""
+
+    def __init__(self, size_bytes: int) -> None:
+        """Create it, locked and with all of its memory reserved.
+
+        Raises:
+            OSError: no shared memory here, or not as much.
+        """
+        self.size_bytes = size_bytes
+        while True:
+            self.name = f"{PREFIX}{os.getpid()}-{secrets.token_hex(4)}"
+            self._path = FOLDER / self.name
+            self._descriptor = os.open(self._path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)
+            if _lock(self._descriptor) and os.fstat(self._descriptor).st_nlink:
+                break
+            os.close(self._descriptor)  # a sweep came between creation and lock
+        try:
+            # Reserved now: memory that is missing later would be a SIGBUS instead of an error.
+            os.posix_fallocate(self._descriptor, 0, size_bytes)
+            self._map = mmap.mmap(self._descriptor, size_bytes)
+        except OSError:
+            self._path.unlink(missing_ok=True)
+            os.close(self._descriptor)
+            raise
+
+    def write(self, offset: int, data: UInt8Array) -> None:
+        """Copy ``data`` to ``offset``."""
+        place = np.frombuffer(self._map, np.uint8, count=data.size, offset=offset)
+        np.copyto(place, data.reshape(-1))
+
+    def close(self) -> None:
+        """Remove the name and this process's mapping; who has it open keeps the memory until they let go."""
+        self._path.unlink(missing_ok=True)
+        with contextlib.suppress(BufferError):  # a write is under way; the mapping goes with it
+            self._map.close()
+        os.close(self._descriptor)
+
+
+def sweep() -> list[str]:
+    """Remove the segments of dead owners; returns their names, under which others may still have them open."""
+    swept = []
+    for path in FOLDER.glob(f"{PREFIX}*"):
+        with contextlib.suppress(OSError):  # another user's, or gone by now
+            descriptor = os.open(path, os.O_RDWR)
+            try:
+                if _lock(descriptor):
+                    path.unlink()
+                    swept.append(path.name)
+            finally:
+                os.close(descriptor)
+    return swept
+
+
+def _lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -1,0 +1,283 @@
+"""Triton's two protocols behind one set of calls; the only import of tritonclient.
+
+Whatever goes wrong comes out as one of three: nobody there (:class:`BackendUnavailable`), no answer
+(:class:`BackendTimeout`), or an answer that says no (:class:`Refused`). Nothing here retries.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+import numpy as np
+
+from laps_server.clips import Float32Array, UInt8Array
+from laps_server.engines.triton.contract import ServedGraph
+from laps_server.errors import BackendTimeout, BackendUnavailable, BadParameter, LapsError
+
+try:
+    import aiohttp
+    import grpc
+    import tritonclient.grpc.aio as grpc_client
+    import tritonclient.http.aio as http_client
+    from tritonclient.utils import InferenceServerException
+except ImportError as exc:
+    raise BadParameter(
+        f"engine triton needs tritonclient, which is not installed ({exc})", hint="pip install 'laps-server[triton]'"
+    ) from exc
+
+_HINT = "send the request again later"
+_MICROSECONDS = 1_000_000
+_CHANNEL_OPTIONS = [
+    ("grpc.max_send_message_length", -1),
+    ("grpc.max_receive_message_length", -1),
+    ("grpc.enable_http_proxy", 0),
+    # A Triton that comes back is found within a second, not after gRPC's own two minutes at most.
+    ("grpc.initial_reconnect_backoff_ms", 200),
+    ("grpc.min_reconnect_backoff_ms", 1000),
+    ("grpc.max_reconnect_backoff_ms", 1000),
+]
+
+
+class Refused(Exception):
+    """Triton answered, and the answer is no; the engine knows what that means for whom.
+
+    ``unknown``: it is about something that Triton does not have, as a model, a version or a region of memory.
+    """
+
+    def __init__(self, said: str, *, unknown: bool = False) -> None:
+        super().__init__(said)
+        self.unknown = unknown
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """A place in shared memory that Triton has open: ``size_bytes`` from ``offset`` on."""
+
+    name: str
+    offset: int
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One inference: which version of which model, its tensors' names, and how long anybody waits."""
+
+    model: str
+    version: int
+    input: str
+    output: str
+    timeout_s: float
+
+
+class Wire(Protocol):
+    """One connection to one Triton. Every call but ``infer`` is bounded by ``timeout_s``."""
+
+    async def server_ready(self, *, timeout_s: float) -> bool:
+        """Whether all that it wants to serve is loaded."""
+        ...
+
+    async def model_ready(self, model: str, version: int, *, timeout_s: float) -> bool:
+        """Whether this model takes calls."""
+        ...
+
+    async def graph(self, model: str, version: int, *, timeout_s: float) -> ServedGraph:
+        """What it serves under that name."""
+        ...
+
+    async def infer(self, call: Call, clips: UInt8Array, region: Region | None) -> Float32Array:
+        """Run ``clips`` ``[B, T, H, W, 3]``, from ``region`` where they lie there; cancelling this cancels the call."""
+        ...
+
+    async def regions(self, *, timeout_s: float) -> set[str]:
+        """Names of the shared memory that it has open."""
+        ...
+
+    async def open_region(self, name: str, size_bytes: int, *, timeout_s: float) -> None:
+        """Let it open the segment of that name."""
+        ...
+
+    async def close_region(self, name: str, *, timeout_s: float) -> None:
+        """Let it close the segment; fine where it has none of that name."""
+        ...
+
+    async def close(self) -> None:
+        """Hang up."""
+        ...
+
+
+def connect(url: str) -> Wire:
+    """The connection that a URL means; nothing is sent yet. Needs a running loop."""
+    parts = urlsplit(url)
+    return GrpcWire(url, parts.netloc) if parts.scheme == "grpc" else HttpWire(url, parts.netloc)
+
+
+class GrpcWire:
+    """Over gRPC: a cancelled call leaves Triton's queue."""
+
+    def __init__(self, url: str, address: str) -> None:
+        self._url = url
+        self._client = grpc_client.InferenceServerClient(address, channel_args=_CHANNEL_OPTIONS)
+
+    async def server_ready(self, *, timeout_s: float) -> bool:
+        """See :class:`Wire`."""
+        async with _translated(self._url, timeout_s):
+            return bool(await self._client.is_server_ready(client_timeout=timeout_s))
+
+    async def model_ready(self, model: str, version: int, *, timeout_s: float) -> bool:
+        """See :class:`Wire`."""
+        async with _translated(self._url, timeout_s):
+            return bool(await self._client.is_model_ready(model, str(version), client_timeout=timeout_s))
+
+    async def graph(self, model: str, version: int, *, timeout_s: float) -> ServedGraph:
+        """See :class:`Wire`."""
+        options: dict[str, Any] = {"as_json": True, "client_timeout": timeout_s}
+        async with _translated(self._url, timeout_s):
+            metadata = await self._client.get_model_metadata(model, str(version), **options)
+            config = await self._client.get_model_config(model, str(version), **options)
+        return ServedGraph.parse(metadata, config["config"])
+
+    async def infer(self, call: Call, clips: UInt8Array, region: Region | None) -> Float32Array:
+        """See :class:`Wire`."""
+        tensor = await asyncio.to_thread(_input, grpc_client, call, clips, region)
+        async with _translated(self._url, call.timeout_s):
+            result = await self._client.infer(
+                call.model,
+                [tensor],
+                model_version=str(call.version),
+                outputs=[grpc_client.InferRequestedOutput(call.output)],
+                timeout=_in_microseconds(call.timeout_s),
+                client_timeout=call.timeout_s,
+            )
+        return _logits(result, call)
+
+    async def regions(self, *, timeout_s: float) -> set[str]:
+        """See :class:`Wire`."""
+        async with _translated(self._url, timeout_s):
+            status = await self._client.get_system_shared_memory_status(as_json=True, client_timeout=timeout_s)
+        return set(status.get("regions", {}))
+
+    async def open_region(self, name: str, size_bytes: int, *, timeout_s: float) -> None:
+        """See :class:`Wire`."""
+        async with _translated(self._url, timeout_s):
+            await self._client.register_system_shared_memory(name, f"/{name}", size_bytes, client_timeout=timeout_s)
+
+    async def close_region(self, name: str, *, timeout_s: float) -> None:
+        """See :class:`Wire`."""
+        async with _translated(self._url, timeout_s):
+            await self._client.unregister_system_shared_memory(name, client_timeout=timeout_s)
+
+    async def close(self) -> None:
+        """See :class:`Wire`."""
+        await self._client.close()
+
+
+class HttpWire:
+    """Over HTTP, for networks that let nothing else through: Triton does not notice that a call was cancelled."""
+
+    def __init__(self, url: str, address: str) -> None:
+        self._url = url
+        # Calls are counted by the scheduler and bounded one by one: no limit of the client's comes before those.
+        self._client = http_client.InferenceServerClient(address, conn_limit=0, conn_timeout=None)
+
+    async def server_ready(self, *, timeout_s: float) -> bool:
+        """See :class:`Wire`."""
+        async with _translated(self._url, timeout_s):
+            return bool(await self._client.is_server_ready())
+
+    async def model_ready(self, model: str, version: int, *, timeout_s: float) -> bool:
+        """See :class:`Wire`."""
+        async with _translated(self._url, timeout_s):
+            return bool(await self._client.is_model_ready(model, str(version)))
+
+    async def graph(self, model: str, version: int, *, timeout_s: float) -> ServedGraph:
+        """See :class:`Wire`."""
+        async with _translated(self._url, timeout_s):
+            metadata = await self._client.get_model_metadata(model, str(version))
+            config = await self._client.get_model_config(model, str(version))
+        return ServedGraph.parse(metadata, config)
+
+    async def infer(self, call: Call, clips: UInt8Array, region: Region | None) -> Float32Array:
+        """See :class:`Wire`."""
+        tensor = await asyncio.to_thread(_input, http_client, call, clips, region)
+        async with _translated(self._url, call.timeout_s):
+            result = await self._client.infer(
+                call.model,
+                [tensor],
+                model_version=str(call.version),
+                outputs=[http_client.InferRequestedOutput(call.output, binary_data=True)],
+                timeout=_in_microseconds(call.timeout_s),
+            )
+        return _logits(result, call)
+
+    async def regions(self, *, timeout_s: float) -> set[str]:
+        """See :class:`Wire`."""
+        async with _translated(self._url, timeout_s):
+            status: list[Mapping[str, Any]] = await self._client.get_system_shared_memory_status()
+        return {str(region["name"]) for region in status}
+
+    async def open_region(self, name: str, size_bytes: int, *, timeout_s: float) -> None:
+        """See :class:`Wire`."""
+        async with _translated(self._url, timeout_s):
+            await self._client.register_system_shared_memory(name, f"/{name}", size_bytes)
+
+    async def close_region(self, name: str, *, timeout_s: float) -> None:
+        """See :class:`Wire`."""
+        async with _translated(self._url, timeout_s):
+            await self._client.unregister_system_shared_memory(name)
+
+    async def close(self) -> None:
+        """See :class:`Wire`."""
+        await self._client.close()
+
+
+def _input(client: Any, call: Call, clips: UInt8Array, region: Region | None) -> Any:
+    """The input tensor in the client's own form; copies the pixels where they go over the wire."""
+    tensor = client.InferInput(call.input, list(clips.shape), "UINT8")
+    if region is None:
+        tensor.set_data_from_numpy(clips)
+    else:
+        tensor.set_shared_memory(region.name, region.size_bytes, region.offset)
+    return tensor
+
+
+def _logits(result: Any, call: Call) -> Float32Array:
+    logits = result.as_numpy(call.output)
+    if logits is None or logits.dtype != np.float32:
+        raise Refused(f"Triton answered without float32 {call.output!r}")
+    array: Float32Array = logits
+    return array
+
+
+def _in_microseconds(seconds: float) -> int:
+    return max(1, int(seconds * _MICROSECONDS))
+
+
+@asynccontextmanager
+async def _translated(url: str, timeout_s: float) -> AsyncIterator[None]:
+    """Bound what is awaited inside, and turn whatever it raises into this module's three."""
+    try:
+        async with asyncio.timeout(timeout_s):
+            yield
+    except TimeoutError as exc:
+        raise BackendTimeout(f"Triton at {url} did not answer within {timeout_s:.3g} s", hint=_HINT) from exc
+    except InferenceServerException as exc:
+        raise _from_triton(url, exc) from exc
+    except (aiohttp.ClientError, grpc.RpcError, OSError) as exc:
+        raise BackendUnavailable(f"Triton at {url} cannot be reached", hint=_HINT) from exc
+
+
+def _from_triton(url: str, exc: InferenceServerException) -> LapsError | Refused:
+    """An error that tritonclient raised, by its status: gRPC's words over gRPC, numbers over HTTP."""
+    status = str(exc.status()).removeprefix("StatusCode.")
+    said = str(exc.message())
+    # Left waiting in Triton's queue until the call's own timeout: Triton is there and busy.
+    if status == "DEADLINE_EXCEEDED" or "timeout expired" in said.lower():
+        return BackendTimeout(f"Triton at {url} did not answer in time", hint=_HINT)
+    if status in {"UNAVAILABLE", "CANCELLED", "502", "503", "504"}:
+        return BackendUnavailable(f"Triton at {url} cannot be reached", hint=_HINT)
+    return Refused(said, unknown=status in {"NOT_FOUND", "404"})

@@ -1,0 +1,322 @@
+"""The engine for Triton over a connection that does as it is told; tests/triton_engine has the real one."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import AsyncGenerator, Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import pytest_asyncio
+
+from laps_server.clips import Float32Array, UInt8Array
+from laps_server.engines.triton import engine as engine_module
+from laps_server.engines.triton import memory
+from laps_server.engines.triton.contract import ServedGraph, Tensor
+from laps_server.engines.triton.engine import SharedMemory, TritonEngine
+from laps_server.engines.triton.wire import Call, Refused, Region
+from laps_server.errors import (
+    BackendMismatch,
+    BackendTimeout,
+    BackendUnavailable,
+    DeadlineExceeded,
+    InternalError,
+    LapsError,
+)
+from laps_server.repository import read_model
+from support_models import write_model
+
+GRAPH = ServedGraph(
+    inputs=(Tensor("clips", "UINT8", (-1, 4, 32, 32, 3)),),
+    outputs=(Tensor("frame_logits", "FP32", (-1, 4, 4)),),
+    max_batch_size=16,
+)
+ONE = np.zeros((1, 4, 32, 32, 3), np.uint8)
+
+
+class FakeWire:
+    """Serves GRAPH; ``failures`` are raised by the next calls, ``down`` by everything."""
+
+    def __init__(self) -> None:
+        self.failures: list[Exception] = []
+        self.down: LapsError | None = None
+        self.served = GRAPH
+        self.shares_memory = True
+        self.open: set[str] = set()
+        self.calls: list[tuple[Call, Region | None]] = []
+        self.in_use = 0
+        self.closed = False
+
+    def _check(self) -> None:
+        if self.down is not None:
+            raise self.down
+
+    async def server_ready(self, *, timeout_s: float) -> bool:
+        self._check()
+        return True
+
+    async def model_ready(self, model: str, version: int, *, timeout_s: float) -> bool:
+        self._check()
+        return True
+
+    async def graph(self, model: str, version: int, *, timeout_s: float) -> ServedGraph:
+        self._check()
+        return self.served
+
+    async def infer(self, call: Call, clips: UInt8Array, region: Region | None) -> Float32Array:
+        self._check()
+        self.calls.append((call, region))
+        if self.failures:
+            raise self.failures.pop(0)
+        if region is not None and region.name not in self.open:
+            raise Refused("no such region", unknown=True)
+        return np.zeros((len(clips), 4, 4), np.float32)
+
+    async def regions(self, *, timeout_s: float) -> set[str]:
+        self._check()
+        return set(self.open)
+
+    async def open_region(self, name: str, size_bytes: int, *, timeout_s: float) -> None:
+        self._check()
+        if not self.shares_memory:
+            raise Refused("unable to open it")
+        self.open.add(name)
+
+    async def close_region(self, name: str, *, timeout_s: float) -> None:
+        self._check()
+        if self.in_use:
+            self.in_use -= 1
+            raise Refused("in use")
+        self.open.discard(name)
+
+    async def close(self) -> None:
+        self.closed = True
+
+
+@pytest.fixture
+def wire() -> FakeWire:
+    return FakeWire()
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where shared memory is, and a second that is shorter."""
+    monkeypatch.setattr(memory, "FOLDER", tmp_path / "shm")
+    (tmp_path / "shm").mkdir()
+    monkeypatch.setattr(engine_module, "_ASK_EVERY_S", 0.05)
+    monkeypatch.setattr(engine_module, "_RETRY_AFTER_S", 0.01)
+    return tmp_path / "shm"
+
+
+@pytest.fixture
+def build(wire: FakeWire, tmp_path: Path) -> Callable[..., TritonEngine]:
+    files = read_model(write_model(tmp_path / "models"), 1)
+
+    def build(shared_memory: SharedMemory = "off", timeout_s: float = 30, start_timeout_s: float = 30) -> TritonEngine:
+        return TritonEngine(
+            files,
+            url="grpc://triton:8001",
+            connect=lambda _: wire,
+            shared_memory=shared_memory,
+            calls_at_once=2,
+            timeout_s=timeout_s,
+            start_timeout_s=start_timeout_s,
+        )
+
+    return build
+
+
+@pytest_asyncio.fixture
+async def engine(build: Callable[..., TritonEngine], wire: FakeWire) -> AsyncGenerator[TritonEngine, None]:
+    engine = build()
+    await engine.start((1,))
+    wire.calls.clear()
+    yield engine
+    await engine.close()
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+async def test_a_call_that_found_nobody_is_made_once_more(engine: TritonEngine, wire: FakeWire) -> None:
+    wire.failures = [BackendUnavailable("gone")]
+    assert (await engine.infer(ONE)).shape == (1, 4, 4)
+    wire.failures = [BackendUnavailable("gone"), BackendUnavailable("gone again")]
+    with pytest.raises(BackendUnavailable, match="gone again"):
+        await engine.infer(ONE)
+    assert len(wire.calls) == 4
+
+
+async def test_no_retry_after_the_deadline(engine: TritonEngine, wire: FakeWire) -> None:
+    wire.failures = [BackendUnavailable("gone")]
+    with pytest.raises(BackendUnavailable):
+        await engine.infer(ONE, deadline=time.monotonic() + 0.009)
+    with pytest.raises(DeadlineExceeded):
+        await engine.infer(ONE, deadline=time.monotonic() - 1)
+    assert len(wire.calls) == 1
+
+
+async def test_what_triton_failed_on_is_not_sent_again(engine: TritonEngine, wire: FakeWire) -> None:
+    wire.failures = [Refused("out of memory")]
+    with pytest.raises(InternalError, match="out of memory"):
+        await engine.infer(ONE)
+    assert len(wire.calls) == 1
+
+
+async def test_the_earlier_of_deadline_and_limit_goes_with_the_call(
+    build: Callable[..., TritonEngine], wire: FakeWire
+) -> None:
+    engine = build(timeout_s=5)
+    await engine.start((1,))
+    wire.calls.clear()
+    await engine.infer(ONE)
+    await engine.infer(ONE, deadline=time.monotonic() + 2)
+    await engine.infer(ONE, deadline=time.monotonic() + 60)
+    assert [round(call.timeout_s) for call, _ in wire.calls] == [5, 2, 5]
+    await engine.close()
+
+
+def reason_of(engine: TritonEngine) -> str | None:
+    """Asked anew each time; of a property, the type checker takes the first answer for all that follow."""
+    return engine.unavailable_reason
+
+
+async def test_silence_opens_the_breaker_and_a_clients_haste_does_not(engine: TritonEngine, wire: FakeWire) -> None:
+    for _ in range(5):
+        wire.failures = [BackendTimeout("nothing heard")]
+        with pytest.raises(DeadlineExceeded):
+            await engine.infer(ONE, deadline=time.monotonic() + 5)
+    assert reason_of(engine) is None
+    wire.down = BackendTimeout("nothing heard")
+    for _ in range(3):
+        with pytest.raises(BackendTimeout):
+            await engine.infer(ONE)
+    assert reason_of(engine) == "nothing heard"
+    with pytest.raises(BackendUnavailable):
+        await engine.infer(ONE)
+
+
+async def test_readiness_follows_without_a_call_and_comes_back(engine: TritonEngine, wire: FakeWire) -> None:
+    wire.down = BackendUnavailable("refused")
+    await until(lambda: engine.unavailable_reason == "refused")
+    assert wire.calls == []
+    wire.down = None
+    await until(lambda: engine.unavailable_reason is None)
+    assert len(await engine.infer(ONE)) == 1
+
+
+async def test_another_model_after_a_restart_is_not_called(engine: TritonEngine, wire: FakeWire) -> None:
+    wire.served = ServedGraph(GRAPH.inputs, (Tensor("frame_logits", "FP32", (-1, 4, 3)),), 16)
+    await until(lambda: engine.unavailable_reason is not None)
+    with pytest.raises(BackendUnavailable, match="3 logits for 4 labels"):
+        await engine.infer(ONE)
+    wire.served = GRAPH
+    await until(lambda: engine.unavailable_reason is None)
+
+
+async def test_a_start_that_gives_up_says_what_for(build: Callable[..., TritonEngine], wire: FakeWire) -> None:
+    engine = build(start_timeout_s=0.1)
+    wire.down = BackendUnavailable("Triton at grpc://triton:8001 cannot be reached")
+    with pytest.raises(BackendUnavailable, match=r"cannot be reached, for 0\.1 s"):
+        await engine.start((1,))
+    await engine.close()
+    assert wire.closed
+
+
+async def test_memory_that_triton_forgot_is_opened_again_within_the_call(
+    build: Callable[..., TritonEngine], wire: FakeWire, folder: Path
+) -> None:
+    engine = build("on")
+    await engine.start((1, 2))
+    (segment,) = folder.iterdir()
+    assert segment.stat().st_size == 2 * 2 * ONE.size, "calls at once, of the largest batch"
+    wire.open.clear()
+    assert len(await engine.infer(ONE)) == 1
+    assert wire.open == {segment.name}
+    wire.in_use = 2  # a batch that still reads it
+    await engine.close()
+    assert (wire.open, list(folder.iterdir())) == (set(), [])
+
+
+async def test_calls_at_once_have_places_of_their_own(build: Callable[..., TritonEngine], wire: FakeWire) -> None:
+    engine = build("on")
+    await engine.start((1,))
+    wire.calls.clear()
+    gate = asyncio.Event()
+    infer = wire.infer
+
+    async def held(call: Call, clips: UInt8Array, region: Region | None) -> Float32Array:
+        await gate.wait()
+        return await infer(call, clips, region)
+
+    wire.infer = held  # type: ignore[method-assign]
+    calls = [asyncio.create_task(engine.infer(ONE)) for _ in range(2)]
+    await asyncio.sleep(0.1)
+    gate.set()
+    await asyncio.gather(*calls)
+    offsets = {region.offset for _, region in wire.calls if region is not None}
+    assert offsets == {0, ONE.size}
+    await engine.close()
+
+
+async def test_a_place_is_free_only_when_a_cancelled_calls_clips_are_written(
+    build: Callable[..., TritonEngine], wire: FakeWire, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = build("on")
+    await engine.start((1,))
+    (segment,) = folder.iterdir()
+    writing, go_on, write = threading.Event(), threading.Event(), memory.Segment.write
+
+    def held(self: memory.Segment, offset: int, data: UInt8Array) -> None:
+        writing.set()
+        go_on.wait(10)
+        write(self, offset, data)
+
+    monkeypatch.setattr(memory.Segment, "write", held)
+    given_up = asyncio.create_task(engine.infer(ONE + 1))
+    await asyncio.to_thread(writing.wait)
+    given_up.cancel()
+    await asyncio.sleep(0.05)
+    assert not given_up.done()
+    go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await given_up
+    monkeypatch.undo()
+    await engine.infer(ONE + 2)
+    _, region = wire.calls[-1]
+    assert region is not None
+    assert segment.read_bytes()[region.offset] == 2
+    await engine.close()
+
+
+async def test_where_memory_is_not_shared_auto_goes_over_the_wire_and_on_refuses(
+    build: Callable[..., TritonEngine], wire: FakeWire, folder: Path
+) -> None:
+    wire.shares_memory = False
+    engine = build("auto")
+    await engine.start((1,))
+    assert [region for _, region in wire.calls] == [None]
+    assert list(folder.iterdir()) == []
+    await engine.close()
+    insisting = build("on")
+    with pytest.raises(BackendMismatch, match="cannot open shared memory"):
+        await insisting.start((1,))
+    await insisting.close()
+    assert list(folder.iterdir()) == []
+
+
+async def test_a_close_does_not_wait_for_a_triton_that_is_gone(
+    build: Callable[..., TritonEngine], wire: FakeWire, folder: Path
+) -> None:
+    engine = build("on")
+    await engine.start((1,))
+    wire.down = BackendUnavailable("gone")
+    await asyncio.wait_for(engine.close(), 5)
+    assert list(folder.iterdir()) == []
+    assert wire.closed
