@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from google.protobuf import text_format
+from tritonclient.grpc import model_config_pb2
 
 from laps_export import cli
 from laps_export.builders import UNKNOWN, Job, current_gpu, read_log
@@ -136,12 +138,14 @@ def test_the_server_leaves_plans_to_triton(monkeypatch: pytest.MonkeyPatch, path
 def test_the_configuration_names_every_profile(monkeypatch: pytest.MonkeyPatch, path: Path, repository: Path) -> None:
     write_trtexec(path)
     assert export(monkeypatch, "tensorrt", repository / "small", "--batch-sizes", "1,2,6") == 0
-    text = (repository / "small-trt" / "config.pbtxt").read_text()
-    assert 'name: "small-trt"\nbackend: "tensorrt"\nmax_batch_size: 6\n' in text
-    assert 'instance_group [ { kind: KIND_GPU profile: [ "0", "1", "2" ] } ]' in text
-    assert re.findall(r"^    batch_size: (\d+)$", text, flags=re.MULTILINE) == ["1", "2", "6"]
-    assert text.count("{") == text.count("}")
-    assert text.count("[") == text.count("]")
+    config = text_format.Parse((repository / "small-trt" / "config.pbtxt").read_text(), model_config_pb2.ModelConfig())
+    assert (config.name, config.backend, config.max_batch_size) == ("small-trt", "tensorrt", 6)
+    (group,) = config.instance_group
+    assert (group.kind, list(group.profile)) == (model_config_pb2.ModelInstanceGroup.KIND_GPU, ["0", "1", "2"])
+    assert [warmup.batch_size for warmup in config.model_warmup] == [1, 2, 6]
+    assert list(config.dynamic_batching.preferred_batch_size) == [4, 6]
+    onnx_config = text_format.Parse((repository / "small" / "config.pbtxt").read_text(), model_config_pb2.ModelConfig())
+    assert (list(config.input), list(config.output)) == (list(onnx_config.input), list(onnx_config.output))
 
 
 def test_float32_is_built_from_the_graph_itself(monkeypatch: pytest.MonkeyPatch, path: Path, repository: Path) -> None:

@@ -21,6 +21,7 @@ from laps_export.labels import LabelSet
 from laps_export.manifest import Origin, Serving, build_manifest
 from laps_export.onnx import TensorContract, export_onnx
 from laps_export.publish import publish, staging
+from laps_export.triton import TensorRtPrecision
 from laps_export.verify import FLOAT32_GATE, Gate, OnProgress, Parity, check_parity
 from laps_export.visformer import Laps
 
@@ -38,6 +39,7 @@ class Bundle:
         serving: how it wants to be served.
         version: None takes the next free one.
         force: replace `version` if it is there; a version that was left to be chosen replaces none.
+        tensorrt: precision in which Triton's ONNX Runtime hands the graph to TensorRT; None does not.
     """
 
     model: Laps
@@ -48,15 +50,24 @@ class Bundle:
     serving: Serving = field(default_factory=Serving)
     version: int | None = None
     force: bool = False
+    tensorrt: TensorRtPrecision | None = None
 
 
 @dataclass(frozen=True)
 class Written:
-    """What was written."""
+    """What was written.
+
+    Attributes:
+        path: the version's folder.
+        version: its number.
+        parity: what the graph reached.
+        kept_config: a config.pbtxt was there and stays, since operators tune it.
+    """
 
     path: Path
     version: int
     parity: Parity
+    kept_config: bool
 
 
 def write_bundle(
@@ -101,7 +112,7 @@ def write_bundle(
             parity = _build(bundle, built, version, gate, report)
             entry.repository.mkdir(parents=True, exist_ok=True)
             # Somebody else may have written since it was planned, and not only this version.
-            publish(
+            kept_config = publish(
                 built,
                 entry,
                 version,
@@ -119,7 +130,7 @@ def write_bundle(
             code="cannot_write",
             hint="entries are built beside the repository folder, on its filesystem, and then renamed",
         ) from exc
-    return Written(path=entry.version_path(version), version=version, parity=parity)
+    return Written(path=entry.version_path(version), version=version, parity=parity, kept_config=kept_config)
 
 
 def plan_version(entry: Entry, *, labels: LabelSet, contract: TensorContract, version: int | None, force: bool) -> int:
@@ -202,7 +213,7 @@ def _build(bundle: Bundle, built: Entry, version: int, gate: Gate, report: OnPro
     )
     (folder / manifest_file.FILE_NAME).write_bytes(manifest_file.to_bytes(manifest))
     built.labels_path.write_bytes(bundle.labels.to_bytes())
-    (built.path / triton.FILE_NAME).write_text(triton.render_config(bundle.name, contract))
+    (built.path / triton.FILE_NAME).write_text(triton.render_config(bundle.name, contract, tensorrt=bundle.tensorrt))
     return parity
 
 

@@ -41,6 +41,7 @@ from laps_export.labels import load_labels, shipped_label_sets
 from laps_export.manifest import Origin, Serving
 from laps_export.tensorrt import PlanOptions, Precision, write_plan
 from laps_export.train.command import photographs, train
+from laps_export.triton import TensorRtPrecision
 from laps_export.verify import OnProgress
 from laps_export.visformer import Laps
 from laps_export.weights import randomise
@@ -175,6 +176,10 @@ def onnx(
     default_views: Annotated[str, typer.Option(help="Temporal x spatial views of a video.")] = "5x3",
     stride: Annotated[int, typer.Option(help="Frames of the video between two sampled frames.")] = 8,
     temperature: Annotated[float, typer.Option(help="Divides the logits before the softmax.")] = 1.0,
+    tensorrt_accelerator: Annotated[
+        TensorRtPrecision | None,
+        typer.Option(help="Let Triton's ONNX Runtime use TensorRT, in this precision.", show_default=False),
+    ] = None,
 ) -> None:
     """Write one version of a model_repository entry, after the parity gate."""
     serving = Serving(default_views=default_views, stride=stride, temperature=temperature)
@@ -194,6 +199,7 @@ def onnx(
         serving=serving,
         version=version,
         force=force,
+        tensorrt=tensorrt_accelerator,
     )
     with _progress() as progress:
         task = progress.add_task("export", total=None)
@@ -203,6 +209,8 @@ def onnx(
         f"{written.path}: {variant}, {len(label_set)} classes; ONNX Runtime within {parity.max_abs_diff:.2g}"
         f" of torch (allowed {parity.tolerance:g}) at batches {', '.join(map(str, parity.batch_sizes))}"
     )
+    if written.kept_config and tensorrt_accelerator is not None:
+        typer.echo(f"{name}/config.pbtxt was there and stays as it is: turn TensorRT on in it by hand", err=True)
     if origin.untrained:
         typer.echo("untrained: random weights, the answers mean nothing", err=True)
 

@@ -38,7 +38,7 @@ def staging(repository: Path) -> Iterator[Path]:
         shutil.rmtree(stage, ignore_errors=True)
 
 
-def publish(built: Entry, entry: Entry, version: int, *, check: Callable[[], object]) -> None:
+def publish(built: Entry, entry: Entry, version: int, *, check: Callable[[], object]) -> bool:
     """Rename the built entry to where it belongs, or only its version where the entry is there already.
 
     Args:
@@ -46,18 +46,22 @@ def publish(built: Entry, entry: Entry, version: int, *, check: Callable[[], obj
         entry: where it belongs; its repository exists.
         version: the one that was built.
         check: raises where the version may not be written; asked under the lock, since others write too.
+
+    Returns:
+        Whether the entry was there already: what it has beside its versions, as its config.pbtxt, then stays.
     """
     with locked(entry.repository):
         check()
         if not entry.path.exists():
             built.path.rename(entry.path)
-            return
+            return False
         new, target = built.version_path(version), entry.version_path(version)
         if target.exists():
             stage = built.repository
             replace_folder(new, target, aside=stage.with_name(f"{stage.name}-replaced"))
         else:
             new.rename(target)
+        return True
 
 
 @contextlib.contextmanager
