@@ -109,8 +109,11 @@ def test_shared_memory_is_sized_by_the_views_of_the_largest_model() -> None:
     config = registry.VARIANTS["laps_e"].config
     view = config.frames * config.resolution**2 * 3
     assert 15 * view == pytest.approx(187e6, rel=0.01), "as compose file and docs/deploy.md say"
+    settings = Settings(engine="triton", triton_url="grpc://triton:8001")
+    a_model = settings.triton_calls * max(settings.batch_sizes) * view
+    assert a_model == pytest.approx(199e6, rel=0.01), "as compose file and docs/deploy.md say"
     services = compose()["services"]
-    assert math.floor(size_of(services["server"]["shm_size"]) / (15 * view)) == 5
+    assert math.floor(size_of(services["server"]["shm_size"]) / a_model) == 5
     assert services["server"]["ipc"] == "shareable"
     assert services["triton"]["ipc"] == "service:server"
     assert services["triton"]["user"] == services["server"]["user"], "shared memory belongs to its maker"
@@ -120,8 +123,7 @@ def test_environment_names_are_settings() -> None:
     known = {f"LAPS_{name.upper()}" for name in Settings.model_fields}
     dockerfile = "\n".join(instructions())
     used = set(compose()["services"]["server"]["environment"]) | set(re.findall(r"LAPS_[A-Z_]+(?==)", dockerfile))
-    # The Triton engine brings this one; it is ignored by a server without.
-    assert used - {"LAPS_TRITON_URL"} <= known
+    assert used <= known
 
 
 def test_the_file_loads_in_both_generations_of_compose() -> None:
