@@ -15,6 +15,7 @@ from laps_server.api.admission import Admission, AdmissionMiddleware
 from laps_server.api.middleware import RequestMiddleware
 from laps_server.api.openapi import DocumentedApp
 from laps_server.api.page import page_router
+from laps_server.api.reference import reference_router
 from laps_server.api.routes import Services, router
 from laps_server.api.uploads import UploadLimits
 from laps_server.errors import LapsError
@@ -57,6 +58,8 @@ def create_app(pipeline: Pipeline, settings: Settings) -> FastAPI:
         version=__version__,
         description="Send a video, get ranked labels and per-frame scores.",
         lifespan=lifespan,
+        docs_url=None,  # ours is below
+        redoc_url=None,
         redirect_slashes=False,  # a redirect would repeat the client's Host header and lose the upload
     )
     admission = Admission(pipeline, max_requests=settings.max_requests)
@@ -73,6 +76,7 @@ def create_app(pipeline: Pipeline, settings: Settings) -> FastAPI:
     app.state.admission = admission
     app.include_router(router)
     app.include_router(page_router())
+    app.include_router(reference_router(app.title))
     errors.install(app)
     app.add_middleware(AdmissionMiddleware, admission=admission)
     app.add_middleware(RequestMiddleware)  # added last, so outermost
