@@ -8,7 +8,6 @@ from pathlib import Path
 import av
 import pytest
 
-from laps_server.video.decode import Packet, Picture, VideoFile
 from support_video import assert_same_as_straight, encode, ffmpeg
 
 COUNT = 150
@@ -99,21 +98,6 @@ CELLS = [
     Cell("vp8.ogg", "libvpx", VP8),
     Cell("gif.gif", "gif", pix_fmt="rgb8", share=ONE_KEY_FRAME),
 ]
-
-
-@pytest.fixture
-def decoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Grows by the number of pictures at every call of the decoder."""
-    calls: list[int] = []
-    original = VideoFile.decode
-
-    def counting(self: VideoFile, packet: Packet | None) -> list[Picture]:
-        pictures = original(self, packet)
-        calls.append(len(pictures))
-        return pictures
-
-    monkeypatch.setattr(VideoFile, "decode", counting)
-    return calls
 
 
 @pytest.mark.parametrize("cell", CELLS, ids=lambda cell: cell.name)

@@ -15,7 +15,6 @@ import pytest
 
 from laps_server.clips import SegmentLength
 from laps_server.errors import BadParameter, ClientClosed, ResolutionTooLarge, VideoCorrupt
-from laps_server.video.decode import Packet, Picture, VideoFile
 from laps_server.video.extract import extract_segments
 from laps_server.video.limits import MediaLimits
 from support_video import (
@@ -43,21 +42,6 @@ FRAGMENTS = {"movflags": "frag_keyframe+empty_moov"}
 MILLISECOND = Fraction(1, 1000)
 COUNT = 160  # 6.4 seconds: six whole segments of a second and a short one
 ONCE = 1.1  # every frame once, and the first picture before
-
-
-@pytest.fixture
-def decoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Grows by the number of pictures at every call of the decoder."""
-    calls: list[int] = []
-    original = VideoFile.decode
-
-    def counting(self: VideoFile, packet: Packet | None) -> list[Picture]:
-        pictures = original(self, packet)
-        calls.append(len(pictures))
-        return pictures
-
-    monkeypatch.setattr(VideoFile, "decode", counting)
-    return calls
 
 
 # name, codec, how it is encoded, how it is muxed
