@@ -12,7 +12,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -84,6 +84,7 @@ class Triton:
     log: Path
     grpc_port: int
     http_port: int
+    options: Sequence[str] = ()
     process: subprocess.Popen[bytes] | None = field(default=None)
 
     @property
@@ -113,6 +114,7 @@ class Triton:
                     "--http-address=127.0.0.1",
                     "--allow-metrics=false",
                     "--exit-timeout-secs=1",
+                    *self.options,
                 ],
                 stdout=log,
                 stderr=log,
@@ -165,10 +167,13 @@ class Triton:
 
 
 @contextmanager
-def running_triton(repository: Path, log: Path, *, ready: bool = True) -> Iterator[Triton]:
-    """Run Triton over a repository of twins; skips the test where it cannot, or fails it where it must."""
+def running_triton(repository: Path, log: Path, *options: str, ready: bool = True) -> Iterator[Triton]:
+    """Run Triton over a repository of twins; skips the test where it cannot, or fails it where it must.
+
+    ``options`` are more of Triton's own; with ``ready`` it is awaited that all of its models are.
+    """
     with _free_port() as grpc_port, _free_port() as http_port:
-        triton = Triton(repository, log, grpc_port, http_port)
+        triton = Triton(repository, log, grpc_port, http_port, options)
     try:
         triton.start(ready=ready)
         yield triton

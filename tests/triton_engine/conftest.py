@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from laps_server.engines.triton.engine import SharedMemory, TritonEngine
+from laps_server.engines.triton.engine import TritonEngine
+from laps_server.engines.triton.sharing import SharedMemory
 from laps_server.engines.triton.wire import connect
 from laps_server.repository import discover
 from support_triton import (

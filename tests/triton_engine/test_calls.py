@@ -16,7 +16,8 @@ from laps_export.onnx import TensorContract, export_onnx
 from laps_export.triton import MAX_BATCH_SIZE, render_config
 from laps_server.clips import Float32Array, UInt8Array
 from laps_server.engines.ort import OrtEngine
-from laps_server.engines.triton.engine import SharedMemory, TritonEngine
+from laps_server.engines.triton.engine import TritonEngine
+from laps_server.engines.triton.sharing import SharedMemory
 from laps_server.errors import BackendTimeout, DeadlineExceeded
 from laps_server.repository import discover
 from support_models import write_model

@@ -1,7 +1,8 @@
-"""Triton killed, restarted and stalled under a gateway with real requests."""
+"""Triton killed, restarted, stalled and out of reach under a gateway with real requests."""
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 from collections.abc import Iterator
@@ -11,11 +12,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
+import numpy as np
 import pytest
 
+from laps_server.errors import BackendTimeout, BackendUnavailable
 from support_clips import RED, write_colour_video
+from support_middle import Middle
 from support_server import ServerProcess, running_server
-from support_triton import Triton
+from support_triton import FRAMES, SIZE, StartedEngine, Triton, running_triton, write_shipped_model, write_twin
 
 CLIENTS = 4
 RESUME_S = 5.0
@@ -108,6 +112,42 @@ def test_triton_killed_and_restarted_under_load(
         assert {status for _, status, _, _ in clients.answers} == {200, 503}
         assert httpx.get(f"{server.url}/readyz").status_code == 200
         assert server.stop() == 0
+
+
+async def test_another_model_of_tritons_that_breaks_is_not_ours(
+    repository: Path, twin: Path, tmp_path: Path, engine_of: StartedEngine
+) -> None:
+    other = write_twin(write_shipped_model(tmp_path / "other", "others"), twin.parents[1])
+    (other / "model.py").write_text("raise RuntimeError('broken')")
+    with running_triton(twin.parents[1], tmp_path / "log", "--exit-on-error=false", ready=False) as triton:
+        async with engine_of(triton.grpc_url, start_timeout_s=20) as engine:
+            assert httpx.get(f"{triton.http_url}/v2/health/ready").status_code != 200, "not all of its models are ready"
+            await asyncio.sleep(2.5)
+            assert engine.unavailable_reason is None
+            assert len(await engine.infer(np.zeros((1, FRAMES, SIZE, SIZE, 3), np.uint8))) == 1
+
+
+@pytest.mark.parametrize("scheme", ["grpc", "http"])
+async def test_a_connection_that_died_without_a_word_is_made_anew(
+    triton: Triton, engine_of: StartedEngine, scheme: str
+) -> None:
+    middle = Middle(triton.grpc_port if scheme == "grpc" else triton.http_port)
+    url = f"{scheme}://127.0.0.1:{await middle.start()}"
+    clips = np.zeros((1, FRAMES, SIZE, SIZE, 3), np.uint8)
+    try:
+        async with engine_of(url, timeout_s=2) as engine:
+            assert len(await engine.infer(clips)) == 1
+            middle.lose_connections()
+            lost = time.monotonic()
+            while True:
+                try:
+                    assert len(await engine.infer(clips)) == 1
+                    break
+                except (BackendTimeout, BackendUnavailable):
+                    assert time.monotonic() - lost < 15
+                    await asyncio.sleep(0.1)
+    finally:
+        await middle.close()
 
 
 def test_a_client_that_goes_away_takes_its_views_with_it(

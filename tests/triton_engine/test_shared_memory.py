@@ -10,7 +10,7 @@ import httpx
 import numpy as np
 import pytest
 
-from laps_server.engines.triton.engine import SharedMemory
+from laps_server.engines.triton.sharing import SharedMemory
 from laps_server.engines.triton.wire import connect
 from support_clips import RED, write_colour_video
 from support_server import running_server

@@ -102,6 +102,21 @@ def test_a_gateway_with_the_wrong_model_behind_it_ends_and_says_why(repository: 
     assert "3 logits for 4 labels" in said[1]
 
 
+@pytest.mark.parametrize("scheme", ["grpc", "http"])
+async def test_where_triton_allows_no_shared_memory_clips_go_over_the_wire(
+    twin: Path, tmp_path: Path, engine_of: StartedEngine, scheme: str
+) -> None:
+    options = ("--grpc-restricted-protocol=shared-memory:key=x", "--http-restricted-api=shared-memory:key=x")
+    with running_triton(twin.parents[1], tmp_path / "log", *options) as triton:
+        async with engine_of(triton.url(scheme), start_timeout_s=5) as engine:
+            assert len(await engine.infer(np.zeros((1, FRAMES, SIZE, SIZE, 3), np.uint8))) == 1
+            assert own_segments() == set()
+        with pytest.raises(BackendMismatch, match="cannot open shared memory"):
+            async with engine_of(triton.url(scheme), start_timeout_s=5, shared_memory="on"):
+                pass
+    assert own_segments() == set()
+
+
 def test_a_gateway_waits_for_triton_alive_and_not_ready(repository: Path, twin: Path, tmp_path: Path) -> None:
     video = write_colour_video(tmp_path / "red.mp4", [RED] * 20)
     with running_triton(twin.parents[1], tmp_path / "log") as triton:

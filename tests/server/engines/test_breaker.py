@@ -36,6 +36,14 @@ def test_only_failures_in_a_row_open_it(breaker: Breaker) -> None:
     assert breaker.state == "open"
 
 
+def test_probes_that_succeed_do_not_hide_calls_that_fail(breaker: Breaker) -> None:
+    for _ in range(3):
+        assert breaker.closed
+        breaker.succeeded(probe=True)
+        breaker.failed()
+    assert breaker.state == "open"
+
+
 def test_a_probe_may_set_out_after_a_pause_and_only_it_closes(breaker: Breaker, clock: Clock) -> None:
     breaker.trip()
     breaker.succeeded()  # a call that was sent before

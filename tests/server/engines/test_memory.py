@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from laps_server.engines.triton import memory
-from laps_server.engines.triton.memory import Segment, sweep
+from laps_server.engines.triton.memory import Segment, abandoned
 
 HOLDS_ONE = """
 import sys, time
@@ -37,18 +37,35 @@ def test_what_is_written_is_what_another_opener_reads(folder: Path) -> None:
     assert list(folder.iterdir()) == []
 
 
-def test_a_sweep_leaves_the_living_alone_and_removes_the_killed(folder: Path) -> None:
+def test_the_killed_ones_are_found_once_and_the_living_left_alone(folder: Path) -> None:
     own = Segment(64)
     (folder / "somebody-elses").touch()
     with subprocess.Popen([sys.executable, "-c", HOLDS_ONE, str(folder)], stdout=subprocess.PIPE, text=True) as other:
         assert other.stdout is not None
         name = other.stdout.readline().strip()
         assert name in {path.name for path in folder.iterdir()}
-        assert sweep() == []
+        assert abandoned() == []
         other.kill()
-    assert sweep() == [name]
+    (left,) = abandoned()
+    with left:
+        assert left.name == name
+        assert abandoned() == [], "somebody takes care of it"
+        assert name in {path.name for path in folder.iterdir()}
+    (left,) = abandoned()
+    with left:
+        left.remove()
     assert {path.name for path in folder.iterdir()} == {own.name, "somebody-elses"}
     own.close()
+
+
+def test_one_that_others_still_have_open_is_found_abandoned(folder: Path) -> None:
+    segment = Segment(64)
+    segment.close(keep_file=True)
+    (left,) = abandoned()
+    with left:
+        assert left.name == segment.name
+        left.remove()
+    assert list(folder.iterdir()) == []
 
 
 def test_memory_that_is_not_there_is_an_error_now_and_not_a_crash_later(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 import time
 from collections.abc import AsyncGenerator, Callable
@@ -14,9 +15,10 @@ import pytest_asyncio
 
 from laps_server.clips import Float32Array, UInt8Array
 from laps_server.engines.triton import engine as engine_module
-from laps_server.engines.triton import memory
+from laps_server.engines.triton import memory, sharing
 from laps_server.engines.triton.contract import ServedGraph, Tensor
-from laps_server.engines.triton.engine import SharedMemory, TritonEngine
+from laps_server.engines.triton.engine import TritonEngine
+from laps_server.engines.triton.sharing import SharedMemory
 from laps_server.engines.triton.wire import Call, Refused, Region
 from laps_server.errors import (
     BackendMismatch,
@@ -48,6 +50,9 @@ class FakeWire:
         self.open: set[str] = set()
         self.calls: list[tuple[Call, Region | None]] = []
         self.in_use = 0
+        self.regions_api: Exception | None = None
+        self.ready = True
+        self.renewed = 0
         self.closed = False
 
     def _check(self) -> None:
@@ -60,7 +65,7 @@ class FakeWire:
 
     async def model_ready(self, model: str, version: int, *, timeout_s: float) -> bool:
         self._check()
-        return True
+        return self.ready
 
     async def graph(self, model: str, version: int, *, timeout_s: float) -> ServedGraph:
         self._check()
@@ -72,11 +77,13 @@ class FakeWire:
         if self.failures:
             raise self.failures.pop(0)
         if region is not None and region.name not in self.open:
-            raise Refused("no such region", unknown=True)
+            raise Refused("no such region", why="unknown")
         return np.zeros((len(clips), 4, 4), np.float32)
 
     async def regions(self, *, timeout_s: float) -> set[str]:
         self._check()
+        if self.regions_api is not None:
+            raise self.regions_api
         return set(self.open)
 
     async def open_region(self, name: str, size_bytes: int, *, timeout_s: float) -> None:
@@ -91,6 +98,9 @@ class FakeWire:
             self.in_use -= 1
             raise Refused("in use")
         self.open.discard(name)
+
+    async def renew(self) -> None:
+        self.renewed += 1
 
     async def close(self) -> None:
         self.closed = True
@@ -108,6 +118,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "shm").mkdir()
     monkeypatch.setattr(engine_module, "_ASK_EVERY_S", 0.05)
     monkeypatch.setattr(engine_module, "_RETRY_AFTER_S", 0.01)
+    monkeypatch.setattr(sharing, "_CLOSE_PAUSE_S", 0.01)
+    monkeypatch.setattr(sharing, "_CLOSE_S", 0.5)
     return tmp_path / "shm"
 
 
@@ -164,9 +176,11 @@ async def test_no_retry_after_the_deadline(engine: TritonEngine, wire: FakeWire)
 
 async def test_what_triton_failed_on_is_not_sent_again(engine: TritonEngine, wire: FakeWire) -> None:
     wire.failures = [Refused("out of memory")]
-    with pytest.raises(InternalError, match="out of memory"):
+    with pytest.raises(InternalError, match="failed on a call") as caught:
         await engine.infer(ONE)
     assert len(wire.calls) == 1
+    assert "memory" not in caught.value.message, "Triton's words may hold its paths"
+    assert "memory" in str(caught.value.__cause__)
 
 
 async def test_the_earlier_of_deadline_and_limit_goes_with_the_call(
@@ -191,7 +205,7 @@ async def test_silence_opens_the_breaker_and_a_clients_haste_does_not(engine: Tr
     for _ in range(5):
         wire.failures = [BackendTimeout("nothing heard")]
         with pytest.raises(DeadlineExceeded):
-            await engine.infer(ONE, deadline=time.monotonic() + 5)
+            await engine.infer(ONE, deadline=time.monotonic() + 0.04)
     assert reason_of(engine) is None
     wire.down = BackendTimeout("nothing heard")
     for _ in range(3):
@@ -200,6 +214,77 @@ async def test_silence_opens_the_breaker_and_a_clients_haste_does_not(engine: Tr
     assert reason_of(engine) == "nothing heard"
     with pytest.raises(BackendUnavailable):
         await engine.infer(ONE)
+
+
+async def test_a_model_that_hangs_opens_the_breaker_until_a_view_has_run(engine: TritonEngine, wire: FakeWire) -> None:
+    def hang() -> None:
+        wire.failures = [BackendTimeout("nothing heard")] * 50
+
+    for _ in range(3):
+        assert reason_of(engine) is None
+        hang()
+        with pytest.raises(BackendTimeout):
+            await engine.infer(ONE)
+        await asyncio.sleep(0.15)  # asks that find all well
+    assert reason_of(engine) == "nothing heard"
+    hang()
+    before = len(wire.calls)
+    await until(lambda: len(wire.calls) > before + 2)
+    assert reason_of(engine) == "nothing heard", "metadata alone does not close it"
+    wire.failures = []
+    await until(lambda: reason_of(engine) is None)
+
+
+@pytest.mark.parametrize(
+    ("refused", "error", "message"),
+    [
+        (Refused("Exceeds maximum queue size", why="full"), BackendUnavailable, "queue is full"),
+        (Refused("Request timeout expired", why="expired"), BackendTimeout, "in Triton's queue"),
+    ],
+)
+async def test_a_triton_that_is_busy_is_not_one_that_is_away(
+    engine: TritonEngine, wire: FakeWire, refused: Refused, error: type[LapsError], message: str
+) -> None:
+    for _ in range(5):
+        wire.failures = [refused, refused]
+        with pytest.raises(error, match=message):
+            await engine.infer(ONE, deadline=time.monotonic() + 20)
+    wire.failures = []
+    assert reason_of(engine) is None
+    assert len(await engine.infer(ONE)) == 1
+
+
+async def test_what_is_no_triton_is_told_as_that(engine: TritonEngine, wire: FakeWire) -> None:
+    wire.failures = []
+    wire.graph = rubbish  # type: ignore[method-assign, assignment]
+    await until(lambda: reason_of(engine) is not None)
+    assert "none of Triton's" in str(reason_of(engine))
+
+
+async def rubbish(*_: object, **__: object) -> None:
+    raise Refused("its answer is none of Triton's (ValueError)")
+
+
+async def test_a_defect_while_asking_is_a_reason_too(engine: TritonEngine, wire: FakeWire) -> None:
+    wire.served = None  # type: ignore[assignment]
+    await until(lambda: reason_of(engine) is not None)
+
+
+async def test_silence_to_asks_makes_a_new_connection(engine: TritonEngine, wire: FakeWire) -> None:
+    wire.down = BackendTimeout("nothing heard")
+    await until(lambda: wire.renewed > 1)
+    wire.down = None
+    await until(lambda: reason_of(engine) is None)
+
+
+async def test_a_model_that_loads_is_waited_for_and_one_that_will_not_is_named(
+    build: Callable[..., TritonEngine], wire: FakeWire
+) -> None:
+    wire.ready = False
+    engine = build(start_timeout_s=0.1)
+    with pytest.raises(BackendUnavailable, match="model 'colours' is not ready"):
+        await engine.start((1,))
+    await engine.close()
 
 
 async def test_readiness_follows_without_a_call_and_comes_back(engine: TritonEngine, wire: FakeWire) -> None:
@@ -222,7 +307,7 @@ async def test_another_model_after_a_restart_is_not_called(engine: TritonEngine,
 
 async def test_a_start_that_gives_up_says_what_for(build: Callable[..., TritonEngine], wire: FakeWire) -> None:
     engine = build(start_timeout_s=0.1)
-    wire.down = BackendUnavailable("Triton at grpc://triton:8001 cannot be reached")
+    wire.down = BackendUnavailable("Triton cannot be reached")
     with pytest.raises(BackendUnavailable, match=r"cannot be reached, for 0\.1 s"):
         await engine.start((1,))
     await engine.close()
@@ -293,6 +378,99 @@ async def test_a_place_is_free_only_when_a_cancelled_calls_clips_are_written(
     assert region is not None
     assert segment.read_bytes()[region.offset] == 2
     await engine.close()
+
+
+async def test_a_resent_call_has_the_time_that_is_left(build: Callable[..., TritonEngine], wire: FakeWire) -> None:
+    engine = build("on", timeout_s=5)
+    await engine.start((1,))
+    wire.calls.clear()
+    infer = wire.infer
+
+    async def slow(call: Call, clips: UInt8Array, region: Region | None) -> Float32Array:
+        await asyncio.sleep(0.3)
+        return await infer(call, clips, region)
+
+    wire.infer = slow  # type: ignore[method-assign]
+    wire.failures = [Refused("no such region", why="unknown")]
+    await engine.infer(ONE)
+    first, second = (call.timeout_s for call, _ in wire.calls)
+    assert second < first - 0.25
+    await engine.close()
+
+
+async def test_required_memory_that_is_lost_is_a_backend_that_is_away(
+    build: Callable[..., TritonEngine], wire: FakeWire
+) -> None:
+    engine = build("on")
+    await engine.start((1,))
+    wire.open.clear()
+    wire.shares_memory = False
+    with pytest.raises(BackendUnavailable, match="cannot open shared memory"):
+        await engine.infer(ONE)
+    assert "cannot open shared memory" in str(reason_of(engine))
+    wire.shares_memory = True
+    await until(lambda: reason_of(engine) is None)
+    await engine.close()
+
+
+@pytest.mark.parametrize("said", [Refused("This API is restricted"), BackendUnavailable("Triton cannot be reached")])
+async def test_where_the_api_of_shared_memory_is_not_allowed_auto_goes_over_the_wire(
+    build: Callable[..., TritonEngine], wire: FakeWire, folder: Path, said: Exception
+) -> None:
+    wire.regions_api = said
+    engine = build("auto")
+    await engine.start((1,))
+    assert [region for _, region in wire.calls] == [None]
+    assert list(folder.iterdir()) == []
+    await engine.close()
+
+
+async def test_what_a_dead_gateway_left_is_freed_before_memory_is_asked_for(
+    build: Callable[..., TritonEngine], wire: FakeWire, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dead = memory.Segment(64)
+    dead.close(keep_file=True)
+    wire.open = {dead.name}
+    reserve = os.posix_fallocate
+
+    def full(descriptor: int, offset: int, size: int) -> None:
+        if dead.name in wire.open:
+            raise OSError(28, "No space left on device")
+        reserve(descriptor, offset, size)
+
+    monkeypatch.setattr("os.posix_fallocate", full)
+    wire.served = ServedGraph(GRAPH.inputs, (), 16)
+    failing = build("on")
+    with pytest.raises(BackendMismatch, match="its output is missing"):
+        await failing.start((1,))
+    await failing.close()
+    assert [path.name for path in folder.iterdir()] == [dead.name], "a start that fails forgets nothing"
+    wire.served = GRAPH
+    engine = build("on")
+    await engine.start((1,))
+    (own,) = folder.iterdir()
+    assert own.name != dead.name
+    assert wire.open == {own.name}
+    await engine.close()
+
+
+async def test_what_triton_was_too_slow_to_close_is_left_for_the_next_start(
+    build: Callable[..., TritonEngine], wire: FakeWire, folder: Path
+) -> None:
+    engine = build("on")
+    await engine.start((1,))
+    (left,) = folder.iterdir()
+    wire.in_use = 10_000
+    await engine.close()
+    assert list(folder.iterdir()) == [left]
+    assert wire.open == {left.name}
+    wire.in_use = 0
+    following = build("on")
+    await following.start((1,))
+    assert left not in list(folder.iterdir())
+    assert left.name not in wire.open
+    await following.close()
+    assert (wire.open, list(folder.iterdir())) == (set(), [])
 
 
 async def test_where_memory_is_not_shared_auto_goes_over_the_wire_and_on_refuses(

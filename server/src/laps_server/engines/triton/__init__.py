@@ -5,6 +5,7 @@
     engine.py      the Engine: start, calls, one retry, readiness
       contract.py  what Triton says of a model against what the manifest says
       breaker.py   when not to call at all
-      memory.py    clips in shared memory: created, swept, freed
+      sharing.py   clips in shared memory: reserved, opened, lent call by call, given back
+        memory.py  a segment of it, which tells when its owner has died
       wire.py      gRPC and HTTP behind one set of calls; the only import of tritonclient
 """

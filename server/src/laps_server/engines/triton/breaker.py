@@ -17,13 +17,16 @@ State = Literal["closed", "open", "half_open"]
 
 
 class Breaker:
-    """Counts; whoever calls asks :attr:`closed` first and tells how it went."""
+    """Counts; whoever calls asks :attr:`closed` first and tells how it went.
+
+    Calls and probes are counted apart: a server whose health is fine and whose model hangs is found out by its calls.
+    """
 
     def __init__(self, *, failures: int, pause_s: float, clock: Callable[[], float]) -> None:
         self._limit = failures
         self._pause_s = pause_s
         self._clock = clock
-        self._in_a_row = 0
+        self._in_a_row = {"calls": 0, "probes": 0}
         self._state: State = "closed"
         self._opened = 0.0
 
@@ -45,21 +48,23 @@ class Breaker:
 
     def succeeded(self, *, probe: bool = False) -> None:
         """A call or a probe came back well; only a probe closes an open breaker."""
-        if self._state == "closed" or probe:
-            self._in_a_row = 0
+        if self._state == "closed":
+            self._in_a_row["probes" if probe else "calls"] = 0
+        elif probe:
             self._state = "closed"
 
     def failed(self, *, probe: bool = False) -> None:
         """A call or a probe failed. A call that was sent out before the breaker opened changes nothing."""
-        if probe and self._state != "closed":
-            self.trip()
-        elif self._state == "closed":
-            self._in_a_row += 1
-            if self._in_a_row >= self._limit:
+        if self._state == "closed":
+            kind = "probes" if probe else "calls"
+            self._in_a_row[kind] += 1
+            if self._in_a_row[kind] >= self._limit:
                 self.trip()
+        elif probe:
+            self.trip()
 
     def trip(self) -> None:
         """Open now: there is no doubt that calls would fail."""
         self._state = "open"
         self._opened = self._clock()
-        self._in_a_row = 0
+        self._in_a_row = {"calls": 0, "probes": 0}

@@ -9,13 +9,11 @@ serve something else and has forgotten our shared memory.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import math
 import random
 import time
-from collections.abc import Callable, Coroutine
-from typing import Literal
+from collections.abc import Callable
 
 import numpy as np
 
@@ -24,8 +22,8 @@ from laps_server.deadline import HINT_WORK
 from laps_server.engines.base import EngineInfo
 from laps_server.engines.triton.breaker import Breaker
 from laps_server.engines.triton.contract import check_contract
-from laps_server.engines.triton.memory import Segment, sweep
-from laps_server.engines.triton.wire import Call, Refused, Region, Wire
+from laps_server.engines.triton.sharing import SharedClips, SharedMemory
+from laps_server.engines.triton.wire import Call, Refused, Wire
 from laps_server.errors import (
     BackendMismatch,
     BackendTimeout,
@@ -38,14 +36,13 @@ from laps_server.repository import ModelFiles
 
 _LOG = logging.getLogger(__name__)
 _HINT = "send the request again later"
-
-SharedMemory = Literal["auto", "on", "off"]
+_SAME_REPOSITORY = "give Triton and this server the same model repository"
 
 _ASK_EVERY_S = 1.0
 _ASK_TIMEOUT_S = 2.0
 _FAILURES_TO_OPEN = 3
 _RETRY_AFTER_S = 0.1  # and up to as much again, so that calls that failed together do not come back together
-_CLOSE_REGION_S = 5.0  # Triton keeps a region open for as long as a batch reads it
+_AT_THE_DEADLINE_S = 0.05  # timers are not exact
 
 
 class TritonEngine:
@@ -84,9 +81,7 @@ class TritonEngine:
         self._wire: Wire | None = None
         self._asking: asyncio.Task[None] | None = None
         self._largest_batch = 1
-        self._segment: Segment | None = None
-        self._slots = list(range(calls_at_once))
-        self._left_open: set[str] = set()  # regions of gateways that died, which Triton may still have open
+        self._shared: SharedClips | None = None
 
     @property
     def info(self) -> EngineInfo:
@@ -108,8 +103,11 @@ class TritonEngine:
         self._wire = self._connect(self._url)
         self._largest_batch = max(batch_sizes)
         if self._shared_memory != "off":
-            self._left_open.update(sweep())
-            self._segment = self._reserve_memory()
+            self._shared = SharedClips(
+                required=self._shared_memory == "on",
+                places=self._info.calls_at_once,
+                place_bytes=self._largest_batch * math.prod(self._info.clip_shape),
+            )
         await self._wait_for_triton()
         for size in batch_sizes:
             await self.infer(np.zeros((size, *self._info.clip_shape), np.uint8))
@@ -137,14 +135,14 @@ class TritonEngine:
         if self._asking is not None:
             self._asking.cancel()
             await asyncio.gather(self._asking, return_exceptions=True)
+        if self._wire is None:
+            return
         try:
-            if self._segment is not None:
-                await self._close_region(self._segment.name)
+            if self._shared is not None:
+                await self._shared.close(self._wire)
         finally:
-            self._give_memory_back()
-            if self._wire is not None:
-                await self._wire.close()
-                self._wire = None
+            await self._wire.close()
+            self._wire = None
 
     async def _wait_for_triton(self) -> None:
         until = time.monotonic() + self._start_timeout_s
@@ -153,7 +151,7 @@ class TritonEngine:
                 await self._ask()
             except (BackendUnavailable, BackendTimeout) as exc:
                 if self._reason is None:
-                    _LOG.warning("waiting for Triton: %s", exc)
+                    _LOG.warning("waiting for Triton at %s: %s", self._url, exc)
                 self._reason = exc.message
                 if time.monotonic() > until:
                     raise BackendUnavailable(
@@ -173,7 +171,7 @@ class TritonEngine:
             if not self._breaker.probe_due():
                 continue
             try:
-                await self._ask()
+                await self._ask(run_a_view=not self._breaker.closed)
             except (BackendUnavailable, BackendTimeout) as exc:
                 self._note_failure(exc, probe=True)
                 if self._breaker.closed and isinstance(exc, BackendUnavailable):
@@ -183,85 +181,100 @@ class TritonEngine:
                 self._note_reason(exc.message)
             except Exception:  # a defect here must not end the task that readiness hangs on
                 _LOG.exception("asking Triton failed")
-                self._breaker.failed(probe=True)
+                self._note_failure(InternalError("asking Triton failed"), probe=True)
             else:
                 self._breaker.succeeded(probe=True)
                 self._note_reason(None)
 
-    async def _ask(self) -> None:
-        """Whether Triton serves our model, now.
+    async def _ask(self, *, run_a_view: bool = False) -> None:
+        """Whether Triton serves our model, now; and with ``run_a_view``, whether it really does.
+
+        Other models of that Triton are nobody's business here, as long as ours is ready.
 
         Raises:
             BackendUnavailable, BackendTimeout: it does not answer, or is not ready.
             BackendMismatch: it is ready, for something else.
         """
         wire, files = self._connected(), self._files
-        not_ready = BackendUnavailable(f"Triton at {self._url} is not ready", hint=_HINT)
-        if not await wire.server_ready(timeout_s=_ASK_TIMEOUT_S):
-            raise not_ready
         try:
+            ready = await wire.model_ready(files.name, files.version, timeout_s=_ASK_TIMEOUT_S)
+            # A model that is being loaded is not there yet, and one that never will be looks alike.
+            if not ready and not await wire.server_ready(timeout_s=_ASK_TIMEOUT_S):
+                raise BackendUnavailable("Triton is not ready", hint=_HINT)
             graph = await wire.graph(files.name, files.version, timeout_s=_ASK_TIMEOUT_S)
             check_contract(graph, files, self._info, largest_batch=self._largest_batch)
-            if not await wire.model_ready(files.name, files.version, timeout_s=_ASK_TIMEOUT_S):
-                raise not_ready
+            if not ready:
+                raise BackendUnavailable(f"Triton's model {files.name!r} is not ready", hint=_HINT)
+            if self._shared is not None:
+                await self._shared.settle(wire)
+        except BackendTimeout:
+            await wire.renew()
+            raise
         except Refused as exc:
             raise BackendMismatch(
-                f"Triton at {self._url} does not serve {files.name!r} version {files.version}: {exc}",
-                hint="give Triton and this server the same model repository",
+                f"Triton does not serve {files.name!r} version {files.version}: {exc}", hint=_SAME_REPOSITORY
             ) from exc
-        await self._open_region(wire)
+        if run_a_view:
+            await self._run_a_view(wire)
+
+    async def _run_a_view(self, wire: Wire) -> None:
+        """What an open breaker wants to see: a server that says it is well may have a model that hangs."""
+        try:
+            await wire.infer(self._call_of(self._timeout_s), np.zeros((1, *self._info.clip_shape), np.uint8), None)
+        except Refused as exc:
+            raise BackendUnavailable(f"Triton fails on calls of {self._files.name!r}", hint=_HINT) from exc
 
     async def _call(self, clips: UInt8Array, deadline: float | None) -> Float32Array:
         if not self._breaker.closed:
-            raise BackendUnavailable(self._reason or f"Triton at {self._url} is not available", hint=_HINT)
-        remaining = math.inf if deadline is None else deadline - time.monotonic()
-        if remaining <= 0:
+            raise BackendUnavailable(self._reason or "Triton is not available", hint=_HINT)
+        now = time.monotonic()
+        if deadline is not None and deadline <= now:
             raise _too_late()
-        call = Call(
-            model=self._files.name,
-            version=self._files.version,
-            input=self._files.manifest.clip.name,
-            output=self._files.manifest.output.name,
-            timeout_s=min(self._timeout_s, remaining),
-        )
+        until = now + self._timeout_s if deadline is None else min(now + self._timeout_s, deadline)
         try:
-            logits = await self._send(call, clips)
+            logits = await self._send(clips, until)
         except BackendTimeout as exc:
-            if remaining < self._timeout_s:
-                # The request's own haste says nothing about Triton: it must not open the breaker for everybody.
+            # The request's own haste says nothing about Triton: it must not open the breaker for everybody.
+            if _is_over(deadline):
                 raise _too_late() from exc
             self._note_failure(exc)
             raise
         except BackendUnavailable as exc:
             self._note_failure(exc)
             raise
+        except BackendMismatch as exc:  # shared memory is required and was lost
+            self._breaker.trip()
+            self._note_reason(exc.message)
+            raise BackendUnavailable(exc.message, hint=_HINT) from exc
         except Refused as exc:
-            if exc.unknown:  # it has come back without our memory, or without the model: the next ask tells
-                raise BackendUnavailable(f"Triton at {self._url} does not know this call: {exc}", hint=_HINT) from exc
-            raise InternalError(f"Triton at {self._url} failed on a call: {exc}") from exc
+            raise _meaning(exc, deadline) from exc
         self._breaker.succeeded()
         return logits
 
-    async def _send(self, call: Call, clips: UInt8Array) -> Float32Array:
+    async def _send(self, clips: UInt8Array, until: float) -> Float32Array:
         """In shared memory where there is some, else over the wire."""
-        wire, segment = self._connected(), self._segment
-        if segment is None:
-            return await wire.infer(call, clips, None)
-        # A slot whose call was given up may still be read by Triton while the next call's clips are written over it.
-        # That spoils a result which nobody gets: rows of a batch do not depend on each other.
-        slot = self._slots.pop()
-        try:
-            region = Region(segment.name, slot * self._slot_bytes, clips.nbytes)
-            await _to_the_end(asyncio.to_thread(segment.write, region.offset, clips))
+        wire, shared = self._connected(), self._shared
+        if shared is None:
+            return await wire.infer(self._call_of(until - time.monotonic()), clips, None)
+        async with shared.lend(clips) as region:
             try:
-                return await wire.infer(call, clips, region)
+                return await wire.infer(self._call_of(until - time.monotonic()), clips, region)
             except Refused as exc:
-                if not exc.unknown:
+                if region is None or exc.why != "unknown":
                     raise
-                await self._open_region(wire)
-                return await wire.infer(call, clips, region)
-        finally:
-            self._slots.append(slot)
+            await shared.settle(wire)
+            call = self._call_of(until - time.monotonic())
+            return await wire.infer(call, clips, region if shared.shared else None)
+
+    def _call_of(self, timeout_s: float) -> Call:
+        manifest = self._files.manifest
+        return Call(
+            model=self._files.name,
+            version=self._files.version,
+            input=manifest.clip.name,
+            output=manifest.output.name,
+            timeout_s=max(timeout_s, 0.001),
+        )
 
     def _note_failure(self, exc: LapsError, *, probe: bool = False) -> None:
         self._breaker.failed(probe=probe)
@@ -271,70 +284,10 @@ class TritonEngine:
     def _note_reason(self, reason: str | None) -> None:
         """Keep what ``/readyz`` says, and log the two moments that matter."""
         if reason is not None and self._reason is None:
-            _LOG.error("no calls to Triton until it is back: %s", reason)
+            _LOG.error("no calls to Triton at %s until it is back: %s", self._url, reason)
         elif reason is None and self._reason is not None:
             _LOG.info("Triton at %s is back", self._url)
         self._reason = reason
-
-    @property
-    def _slot_bytes(self) -> int:
-        return self._largest_batch * math.prod(self._info.clip_shape)
-
-    def _reserve_memory(self) -> Segment | None:
-        try:
-            return Segment(len(self._slots) * self._slot_bytes)
-        except OSError as exc:
-            if self._shared_memory == "on":
-                raise BackendMismatch(
-                    f"no {len(self._slots) * self._slot_bytes} bytes of shared memory: {exc.strerror}",
-                    hint="enlarge /dev/shm (docker: --shm-size), lower LAPS_TRITON_CALLS, or "
-                    "LAPS_TRITON_SHARED_MEMORY=auto",
-                ) from exc
-            _LOG.warning("clips go to Triton over the wire: no shared memory (%s)", exc.strerror)
-            return None
-
-    async def _open_region(self, wire: Wire) -> None:
-        """Let Triton open our segment where it has not; do without where it cannot."""
-        segment = self._segment
-        if segment is None:
-            return
-        known = await wire.regions(timeout_s=_ASK_TIMEOUT_S)
-        for name in self._left_open & known:
-            await self._close_region(name)
-        self._left_open.clear()
-        if segment.name in known:
-            return
-        try:
-            await wire.open_region(segment.name, segment.size_bytes, timeout_s=_ASK_TIMEOUT_S)
-        except Refused as exc:
-            if segment.name in await wire.regions(timeout_s=_ASK_TIMEOUT_S):
-                return  # a call that found it missing was here first
-            if self._shared_memory == "on":
-                raise BackendMismatch(
-                    f"Triton at {self._url} cannot open shared memory of this server: {exc}",
-                    hint="run both on one host with one /dev/shm, or LAPS_TRITON_SHARED_MEMORY=auto",
-                ) from exc
-            _LOG.info("clips go to Triton over the wire: it cannot open shared memory of this server")
-            self._give_memory_back()
-        else:
-            _LOG.info("clips go to Triton in shared memory")
-
-    async def _close_region(self, name: str) -> None:
-        """Ask until Triton has let go; one that does not answer is left alone."""
-        with contextlib.suppress(BackendUnavailable, BackendTimeout, TimeoutError):
-            async with asyncio.timeout(_CLOSE_REGION_S):
-                while True:
-                    try:
-                        await self._connected().close_region(name, timeout_s=_ASK_TIMEOUT_S)
-                    except Refused:  # in use
-                        await asyncio.sleep(_RETRY_AFTER_S)
-                    else:
-                        return
-
-    def _give_memory_back(self) -> None:
-        if self._segment is not None:
-            self._segment.close()
-            self._segment = None
 
     def _connected(self) -> Wire:
         if self._wire is None:
@@ -342,14 +295,26 @@ class TritonEngine:
         return self._wire
 
 
-async def _to_the_end(writing: Coroutine[None, None, None]) -> None:
-    """Await a write which goes on in its thread when this is cancelled: until it ends, its place is not free."""
-    task = asyncio.ensure_future(writing)
-    try:
-        await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await asyncio.wait([task])
-        raise
+def _meaning(refused: Refused, deadline: float | None) -> LapsError:
+    """What a call that Triton refused is for its requests. None of it counts against Triton, which is there.
+
+    Triton's words are left to the log, where the cause of an error is told: they may hold its paths.
+    """
+    match refused.why:
+        case "unknown":  # it has come back without our memory, or without the model: the next ask tells
+            return BackendUnavailable("Triton does not know this call's model or memory", hint=_HINT)
+        case "full":
+            return BackendUnavailable("Triton's queue is full", hint=_HINT)
+        case "expired":
+            if _is_over(deadline):
+                return _too_late()
+            return BackendTimeout("the call's time in Triton's queue was over", hint=_HINT)
+        case "failed":
+            return InternalError("the inference server failed on a call")
+
+
+def _is_over(deadline: float | None) -> bool:
+    return deadline is not None and time.monotonic() >= deadline - _AT_THE_DEADLINE_S
 
 
 def _too_late() -> DeadlineExceeded:

@@ -2,7 +2,8 @@
 
 A segment is a file in /dev/shm. Its owner holds a lock on it for as long as it lives; the kernel lets go of the lock
 when the process dies, also in another container, where a process number would say nothing. So a segment that can be
-locked is one whose owner is dead, and :func:`sweep` removes those.
+locked is one whose owner is dead: :func:`abandoned` finds those. Its file stays until nobody has it open any more,
+since its name is the only way to tell others to let go of the memory.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import mmap
 import os
 import secrets
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 
@@ -53,27 +55,45 @@ class Segment:
         place = np.frombuffer(self._map, np.uint8, count=data.size, offset=offset)
         np.copyto(place, data.reshape(-1))
 
-    def close(self) -> None:
-        """Remove the name and this process's mapping; who has it open keeps the memory until they let go."""
-        self._path.unlink(missing_ok=True)
+    def close(self, *, keep_file: bool = False) -> None:
+        """Let go of it; the file stays if somebody else could not be asked to, for the next to find it abandoned."""
+        if not keep_file:
+            self._path.unlink(missing_ok=True)
         with contextlib.suppress(BufferError):  # a write is under way; the mapping goes with it
             self._map.close()
         os.close(self._descriptor)
 
 
-def sweep() -> list[str]:
-    """Remove the segments of dead owners; returns their names, under which others may still have them open."""
-    swept = []
+class Abandoned:
+    """A segment whose owner is dead, locked so that nobody else takes care of it meanwhile; a context manager."""
+
+    def __init__(self, path: Path, descriptor: int) -> None:
+        self.name = path.name
+        self._path = path
+        self._descriptor = descriptor
+
+    def remove(self) -> None:
+        """Remove the file: nobody has it open any more."""
+        self._path.unlink(missing_ok=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._descriptor)
+
+
+def abandoned() -> list[Abandoned]:
+    """The segments of dead owners."""
+    found = []
     for path in FOLDER.glob(f"{PREFIX}*"):
         with contextlib.suppress(OSError):  # another user's, or gone by now
             descriptor = os.open(path, os.O_RDWR)
-            try:
-                if _lock(descriptor):
-                    path.unlink()
-                    swept.append(path.name)
-            finally:
+            if _lock(descriptor):
+                found.append(Abandoned(path, descriptor))
+            else:
                 os.close(descriptor)
-    return swept
+    return found
 
 
 def _lock(descriptor: int) -> bool:

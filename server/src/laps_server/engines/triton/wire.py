@@ -1,7 +1,8 @@
 """Triton's two protocols behind one set of calls; the only import of tritonclient.
 
 Whatever goes wrong comes out as one of three: nobody there (:class:`BackendUnavailable`), no answer
-(:class:`BackendTimeout`), or an answer that says no (:class:`Refused`). Nothing here retries.
+(:class:`BackendTimeout`), or an answer that says no (:class:`Refused`). Nothing here retries. Messages do not name
+Triton's address, since clients are shown them.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -36,6 +37,8 @@ _CHANNEL_OPTIONS = [
     ("grpc.max_send_message_length", -1),
     ("grpc.max_receive_message_length", -1),
     ("grpc.enable_http_proxy", 0),
+    # A renewed channel is a new connection, and not the same one taken from those of the process.
+    ("grpc.use_local_subchannel_pool", 1),
     # A Triton that comes back is found within a second, not after gRPC's own two minutes at most.
     ("grpc.initial_reconnect_backoff_ms", 200),
     ("grpc.min_reconnect_backoff_ms", 1000),
@@ -46,12 +49,13 @@ _CHANNEL_OPTIONS = [
 class Refused(Exception):
     """Triton answered, and the answer is no; the engine knows what that means for whom.
 
-    ``unknown``: it is about something that Triton does not have, as a model, a version or a region of memory.
+    ``why``: it does not have what was asked for, as a model, a version or a region of memory; its queue is full; the
+    call's time was over in its queue; or anything else.
     """
 
-    def __init__(self, said: str, *, unknown: bool = False) -> None:
+    def __init__(self, said: str, *, why: Literal["unknown", "full", "expired", "failed"] = "failed") -> None:
         super().__init__(said)
-        self.unknown = unknown
+        self.why = why
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +109,10 @@ class Wire(Protocol):
         """Let it close the segment; fine where it has none of that name."""
         ...
 
+    async def renew(self) -> None:
+        """Make a new connection: the one there is may have died without a word, which no end of it notices."""
+        ...
+
     async def close(self) -> None:
         """Hang up."""
         ...
@@ -113,39 +121,39 @@ class Wire(Protocol):
 def connect(url: str) -> Wire:
     """The connection that a URL means; nothing is sent yet. Needs a running loop."""
     parts = urlsplit(url)
-    return GrpcWire(url, parts.netloc) if parts.scheme == "grpc" else HttpWire(url, parts.netloc)
+    return GrpcWire(parts.netloc) if parts.scheme == "grpc" else HttpWire(parts.netloc)
 
 
 class GrpcWire:
     """Over gRPC: a cancelled call leaves Triton's queue."""
 
-    def __init__(self, url: str, address: str) -> None:
-        self._url = url
-        self._client = grpc_client.InferenceServerClient(address, channel_args=_CHANNEL_OPTIONS)
+    def __init__(self, address: str) -> None:
+        self._address = address
+        self._channel = _Channel(address)
 
     async def server_ready(self, *, timeout_s: float) -> bool:
         """See :class:`Wire`."""
-        async with _translated(self._url, timeout_s):
-            return bool(await self._client.is_server_ready(client_timeout=timeout_s))
+        async with self._channel as client, _translated(timeout_s):
+            return bool(await client.is_server_ready(client_timeout=timeout_s))
 
     async def model_ready(self, model: str, version: int, *, timeout_s: float) -> bool:
         """See :class:`Wire`."""
-        async with _translated(self._url, timeout_s):
-            return bool(await self._client.is_model_ready(model, str(version), client_timeout=timeout_s))
+        async with self._channel as client, _translated(timeout_s):
+            return bool(await client.is_model_ready(model, str(version), client_timeout=timeout_s))
 
     async def graph(self, model: str, version: int, *, timeout_s: float) -> ServedGraph:
         """See :class:`Wire`."""
         options: dict[str, Any] = {"as_json": True, "client_timeout": timeout_s}
-        async with _translated(self._url, timeout_s):
-            metadata = await self._client.get_model_metadata(model, str(version), **options)
-            config = await self._client.get_model_config(model, str(version), **options)
-        return ServedGraph.parse(metadata, config["config"])
+        async with self._channel as client, _translated(timeout_s):
+            metadata = await client.get_model_metadata(model, str(version), **options)
+            config = await client.get_model_config(model, str(version), **options)
+            return ServedGraph.parse(metadata, config["config"])
 
     async def infer(self, call: Call, clips: UInt8Array, region: Region | None) -> Float32Array:
         """See :class:`Wire`."""
         tensor = await asyncio.to_thread(_input, grpc_client, call, clips, region)
-        async with _translated(self._url, call.timeout_s):
-            result = await self._client.infer(
+        async with self._channel as client, _translated(call.timeout_s):
+            result = await client.infer(
                 call.model,
                 [tensor],
                 model_version=str(call.version),
@@ -153,58 +161,86 @@ class GrpcWire:
                 timeout=_in_microseconds(call.timeout_s),
                 client_timeout=call.timeout_s,
             )
-        return _logits(result, call)
+            return _logits(result, call)
 
     async def regions(self, *, timeout_s: float) -> set[str]:
         """See :class:`Wire`."""
-        async with _translated(self._url, timeout_s):
-            status = await self._client.get_system_shared_memory_status(as_json=True, client_timeout=timeout_s)
-        return set(status.get("regions", {}))
+        async with self._channel as client, _translated(timeout_s):
+            status = await client.get_system_shared_memory_status(as_json=True, client_timeout=timeout_s)
+            return set(status.get("regions", {}))
 
     async def open_region(self, name: str, size_bytes: int, *, timeout_s: float) -> None:
         """See :class:`Wire`."""
-        async with _translated(self._url, timeout_s):
-            await self._client.register_system_shared_memory(name, f"/{name}", size_bytes, client_timeout=timeout_s)
+        async with self._channel as client, _translated(timeout_s):
+            await client.register_system_shared_memory(name, f"/{name}", size_bytes, client_timeout=timeout_s)
 
     async def close_region(self, name: str, *, timeout_s: float) -> None:
         """See :class:`Wire`."""
-        async with _translated(self._url, timeout_s):
-            await self._client.unregister_system_shared_memory(name, client_timeout=timeout_s)
+        async with self._channel as client, _translated(timeout_s):
+            await client.unregister_system_shared_memory(name, client_timeout=timeout_s)
+
+    async def renew(self) -> None:
+        """See :class:`Wire`; keepalive pings were tried and do not replace this."""
+        old, self._channel = self._channel, _Channel(self._address)
+        await old.retire()
 
     async def close(self) -> None:
         """See :class:`Wire`."""
-        await self._client.close()
+        await self._channel.retire()
+
+
+class _Channel:
+    """A client that is closed when nobody uses it any more: closing it would cancel the calls under way."""
+
+    def __init__(self, address: str) -> None:
+        self._client = grpc_client.InferenceServerClient(address, channel_args=_CHANNEL_OPTIONS)
+        self._users = 0
+        self._retired = False
+
+    async def retire(self) -> None:
+        """Close it, now or after the last call."""
+        self._retired = True
+        if self._users == 0:
+            await self._client.close()
+
+    async def __aenter__(self) -> Any:
+        self._users += 1
+        return self._client
+
+    async def __aexit__(self, *_: object) -> None:
+        self._users -= 1
+        if self._retired and self._users == 0:
+            await self._client.close()
 
 
 class HttpWire:
     """Over HTTP, for networks that let nothing else through: Triton does not notice that a call was cancelled."""
 
-    def __init__(self, url: str, address: str) -> None:
-        self._url = url
+    def __init__(self, address: str) -> None:
         # Calls are counted by the scheduler and bounded one by one: no limit of the client's comes before those.
         self._client = http_client.InferenceServerClient(address, conn_limit=0, conn_timeout=None)
 
     async def server_ready(self, *, timeout_s: float) -> bool:
         """See :class:`Wire`."""
-        async with _translated(self._url, timeout_s):
+        async with _translated(timeout_s):
             return bool(await self._client.is_server_ready())
 
     async def model_ready(self, model: str, version: int, *, timeout_s: float) -> bool:
         """See :class:`Wire`."""
-        async with _translated(self._url, timeout_s):
+        async with _translated(timeout_s):
             return bool(await self._client.is_model_ready(model, str(version)))
 
     async def graph(self, model: str, version: int, *, timeout_s: float) -> ServedGraph:
         """See :class:`Wire`."""
-        async with _translated(self._url, timeout_s):
+        async with _translated(timeout_s):
             metadata = await self._client.get_model_metadata(model, str(version))
             config = await self._client.get_model_config(model, str(version))
-        return ServedGraph.parse(metadata, config)
+            return ServedGraph.parse(metadata, config)
 
     async def infer(self, call: Call, clips: UInt8Array, region: Region | None) -> Float32Array:
         """See :class:`Wire`."""
         tensor = await asyncio.to_thread(_input, http_client, call, clips, region)
-        async with _translated(self._url, call.timeout_s):
+        async with _translated(call.timeout_s):
             result = await self._client.infer(
                 call.model,
                 [tensor],
@@ -212,23 +248,26 @@ class HttpWire:
                 outputs=[http_client.InferRequestedOutput(call.output, binary_data=True)],
                 timeout=_in_microseconds(call.timeout_s),
             )
-        return _logits(result, call)
+            return _logits(result, call)
 
     async def regions(self, *, timeout_s: float) -> set[str]:
         """See :class:`Wire`."""
-        async with _translated(self._url, timeout_s):
+        async with _translated(timeout_s):
             status: list[Mapping[str, Any]] = await self._client.get_system_shared_memory_status()
-        return {str(region["name"]) for region in status}
+            return {str(region["name"]) for region in status}
 
     async def open_region(self, name: str, size_bytes: int, *, timeout_s: float) -> None:
         """See :class:`Wire`."""
-        async with _translated(self._url, timeout_s):
+        async with _translated(timeout_s):
             await self._client.register_system_shared_memory(name, f"/{name}", size_bytes)
 
     async def close_region(self, name: str, *, timeout_s: float) -> None:
         """See :class:`Wire`."""
-        async with _translated(self._url, timeout_s):
+        async with _translated(timeout_s):
             await self._client.unregister_system_shared_memory(name)
+
+    async def renew(self) -> None:
+        """See :class:`Wire`; a call that times out closes its connection, so that there is nothing to do."""
 
     async def close(self) -> None:
         """See :class:`Wire`."""
@@ -258,26 +297,32 @@ def _in_microseconds(seconds: float) -> int:
 
 
 @asynccontextmanager
-async def _translated(url: str, timeout_s: float) -> AsyncIterator[None]:
+async def _translated(timeout_s: float) -> AsyncIterator[None]:
     """Bound what is awaited inside, and turn whatever it raises into this module's three."""
     try:
         async with asyncio.timeout(timeout_s):
             yield
     except TimeoutError as exc:
-        raise BackendTimeout(f"Triton at {url} did not answer within {timeout_s:.3g} s", hint=_HINT) from exc
+        raise BackendTimeout(f"Triton did not answer within {timeout_s:.3g} s", hint=_HINT) from exc
     except InferenceServerException as exc:
-        raise _from_triton(url, exc) from exc
+        raise _from_triton(exc) from exc
     except (aiohttp.ClientError, grpc.RpcError, OSError) as exc:
-        raise BackendUnavailable(f"Triton at {url} cannot be reached", hint=_HINT) from exc
+        raise BackendUnavailable("Triton cannot be reached", hint=_HINT) from exc
+    except (ValueError, LookupError, TypeError, AttributeError) as exc:
+        # Something answered, as a proxy's page does, that does not speak the protocol.
+        raise Refused(f"its answer is none of Triton's ({type(exc).__name__})") from exc
 
 
-def _from_triton(url: str, exc: InferenceServerException) -> LapsError | Refused:
+def _from_triton(exc: InferenceServerException) -> LapsError | Refused:
     """An error that tritonclient raised, by its status: gRPC's words over gRPC, numbers over HTTP."""
     status = str(exc.status()).removeprefix("StatusCode.")
     said = str(exc.message())
-    # Left waiting in Triton's queue until the call's own timeout: Triton is there and busy.
-    if status == "DEADLINE_EXCEEDED" or "timeout expired" in said.lower():
-        return BackendTimeout(f"Triton at {url} did not answer in time", hint=_HINT)
+    if "timeout expired" in said.lower():
+        return Refused(said, why="expired")
+    if "maximum queue size" in said.lower():
+        return Refused(said, why="full")
+    if status == "DEADLINE_EXCEEDED":
+        return BackendTimeout("Triton did not answer in time", hint=_HINT)
     if status in {"UNAVAILABLE", "CANCELLED", "502", "503", "504"}:
-        return BackendUnavailable(f"Triton at {url} cannot be reached", hint=_HINT)
-    return Refused(said, unknown=status in {"NOT_FOUND", "404"})
+        return BackendUnavailable("Triton cannot be reached", hint=_HINT)
+    return Refused(said, why="unknown" if status in {"NOT_FOUND", "404"} else "failed")
