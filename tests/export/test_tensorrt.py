@@ -175,6 +175,17 @@ def test_timings_are_kept_for_the_next_build(
     assert cache.read_bytes() == b"measured;measured;"
 
 
+def test_a_plan_is_there_and_told_of_although_its_timings_cannot_be_kept(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], path: Path, repository: Path, tmp_path: Path
+) -> None:
+    write_trtexec(path)
+    (tmp_path / "file").touch()
+    cache = tmp_path / "file" / "h100.cache"
+    assert export(monkeypatch, "tensorrt", repository / "small", "--batch-sizes", "1", "--timing-cache", cache) == 0
+    assert "timings are not kept" in capsys.readouterr().err
+    assert (repository / "small-trt" / "1" / "model.plan").is_file()
+
+
 def test_a_container_builds_with_one_folder_in_sight(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], path: Path, repository: Path, tmp_path: Path
 ) -> None:
@@ -188,9 +199,10 @@ def test_a_container_builds_with_one_folder_in_sight(
 def test_without_a_builder_it_says_what_to_run_and_where(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], path: Path, repository: Path
 ) -> None:
-    assert export(monkeypatch, "tensorrt", repository / "small") == 11
+    assert export(monkeypatch, "tensorrt", repository / "small", "--batch-sizes", "1,4", "--name", "fast") == 11
     said = capsys.readouterr().err
-    assert f"laps-export tensorrt {repository / 'small'} --container nvcr.io/nvidia/tensorrt:" in said
+    again = f"laps-export tensorrt {repository / 'small'} --precision float16 --batch-sizes 1,4 --name fast"
+    assert f"{again} --container nvcr.io/nvidia/tensorrt:" in said
     assert export(monkeypatch, "tensorrt", repository / "small", "--container", "some/image:1") == 11
     assert "docker is not on PATH" in capsys.readouterr().err
     assert [p.name for p in repository.iterdir()] == ["small"]
@@ -228,6 +240,10 @@ def test_what_is_there_is_replaced_only_if_asked(
     assert export(monkeypatch, *command) == 6
     assert "version_exists" in capsys.readouterr().err
     assert export(monkeypatch, *command, "--force") == 0
+    other = ["tensorrt", repository / "small", "--batch-sizes", "1,4"]
+    assert export(monkeypatch, *other, "--force") == 6
+    assert "profiles for batches of 1, and its config.pbtxt with them: not for 1, 4" in capsys.readouterr().err
+    assert export(monkeypatch, *other, "--name", "other") == 0
     assert export(monkeypatch, "tensorrt", repository / "small-trt") == 6
     assert "not_a_graph" in capsys.readouterr().err
 

@@ -6,6 +6,7 @@ code; anything else is a bug and keeps its traceback.
 
 from __future__ import annotations
 
+import shlex
 import signal
 import sys
 from pathlib import Path
@@ -245,7 +246,7 @@ def tensorrt(
         written = write_plan(
             model_dir,
             options,
-            find_builder=lambda: find_builder(container=container, again=f"laps-export tensorrt {model_dir}"),
+            find_builder=lambda: find_builder(container=container, again=_again(model_dir, options)),
             on_progress=_reporter(progress, task),
         )
     built = written.built
@@ -253,6 +254,18 @@ def tensorrt(
         f"{written.path}: {precision}, {built.gpu}, TensorRT {built.tensorrt}, batches {batch_sizes};"
         f" its {precision} graph within {written.max_abs_diff:.2g}"
     )
+    if written.unkept_timings is not None:
+        typer.echo(f"the timings are not kept: {written.unkept_timings}", err=True)
+
+
+def _again(model_dir: Path, options: PlanOptions) -> str:
+    """The command that asked, for another machine."""
+    command = ["laps-export", "tensorrt", str(model_dir), "--precision", options.precision]
+    command += ["--batch-sizes", ",".join(map(str, options.batch_sizes))]
+    for name in ("name", "version", "timing_cache"):
+        if (value := getattr(options, name)) is not None:
+            command += [f"--{name.replace('_', '-')}", str(value)]
+    return shlex.join([*command, "--force"] if options.force else command)
 
 
 def _precision(text: str) -> Precision:

@@ -53,11 +53,19 @@ class PlanOptions:
 
 @dataclass(frozen=True)
 class WrittenPlan:
-    """What was written."""
+    """What was written.
+
+    Attributes:
+        path: the version's folder.
+        built: what the builder says of the plan.
+        max_abs_diff: of the typed graph from its source, in logits.
+        unkept_timings: why the timing cache could not be written, or None.
+    """
 
     path: Path
     built: Built
     max_abs_diff: float
+    unkept_timings: str | None = None
 
 
 @dataclass(frozen=True)
@@ -105,10 +113,9 @@ def write_plan(
     origin = _read_source(source, options.version)
     entry = Entry(origin.entry.repository, check_name(options.name or f"{origin.entry.name}{SUFFIX}"))
 
-    def check() -> int:
-        return plan_version(
-            entry, labels=origin.labels, contract=origin.contract, version=origin.version, force=options.force
-        )
+    def check() -> None:
+        plan_version(entry, labels=origin.labels, contract=origin.contract, version=origin.version, force=options.force)
+        _check_profiles(entry, options.batch_sizes)
 
     check()
     builder = find_builder()
@@ -121,14 +128,37 @@ def write_plan(
             target = Entry(stage, entry.name)
             _fill(target, origin, options, job=job, built=built, parity=parity)
             publish(target, entry, origin.version, check=check)
-            if options.timing_cache is not None and job.timing_cache.is_file():
-                options.timing_cache.parent.mkdir(parents=True, exist_ok=True)
-                shutil.move(job.timing_cache, options.timing_cache)
+            unkept = _keep_timings(job.timing_cache, options.timing_cache)
     except OSError as exc:
         raise RepositoryError(
             f"cannot write {entry.version_path(origin.version)}: {exc.strerror or exc}", code="cannot_write"
         ) from exc
-    return WrittenPlan(entry.version_path(origin.version), built, parity["max_abs_diff"])
+    return WrittenPlan(entry.version_path(origin.version), built, parity["max_abs_diff"], unkept)
+
+
+def _check_profiles(entry: Entry, batch_sizes: tuple[int, ...]) -> None:
+    """All plans of an entry share its config.pbtxt, which names their profiles and stays as it is."""
+    for version in entry.versions():
+        have = tuple((entry.manifest(version).get("plan") or {}).get("batch_sizes", ()))
+        if have != batch_sizes:
+            raise RepositoryError(
+                f"{entry.name} has a version with profiles for batches of {', '.join(map(str, have))}, "
+                f"and its config.pbtxt with them: not for {', '.join(map(str, batch_sizes))}",
+                code="shapes_differ",
+                hint="give the plan another --name, or remove that entry first",
+            )
+
+
+def _keep_timings(measured: Path, wanted: Path | None) -> str | None:
+    """Move them to where they are wanted; why that failed, since the plan is there and good without them."""
+    if wanted is None or not measured.is_file():
+        return None
+    try:
+        wanted.parent.mkdir(parents=True, exist_ok=True)
+        shutil.move(measured, wanted)
+    except OSError as exc:
+        return f"{wanted}: {exc.strerror or exc}"
+    return None
 
 
 def _read_source(folder: Path, version: int | None) -> _Source:

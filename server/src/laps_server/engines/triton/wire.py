@@ -28,7 +28,8 @@ try:
     from tritonclient.utils import InferenceServerException
 except ImportError as exc:
     raise BadParameter(
-        f"engine triton needs tritonclient, which is not installed ({exc})", hint="pip install 'laps-server[triton]'"
+        f"engine triton needs the server's extra triton ({exc})",
+        hint="pip install './server[triton]' in the repository",
     ) from exc
 
 _HINT = "send the request again later"
