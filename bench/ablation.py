@@ -26,6 +26,7 @@ from matplotlib.figure import Figure
 from laps_export import registry
 from laps_export.checkpoint import read_checkpoint
 from laps_export.complexity import measure
+from laps_export.data.labels import LABELS
 from laps_export.train.loop import CHECKPOINT_NAME
 from laps_export.train.recipe import WEIGHTS_NAME
 from laps_export.train.scoring import wilson
@@ -114,7 +115,7 @@ def table(runs: Sequence[Run]) -> str:
         own = [run for run in runs if run.kind == kind]
         if not own:
             continue
-        cost = measure(registry.build(f"{kind}_nano"))
+        cost = measure(registry.build(f"{kind}_nano", classes=len(LABELS)))
         middle = mean(run.top1 for run in own)
         low, high = wilson(round(middle * _SCORED), _SCORED)
         each = ", ".join(f"{100 * run.top1:.1f}" for run in own)
@@ -134,7 +135,7 @@ def draw(runs: Sequence[Run], path: Path) -> None:
         for number, kind in enumerate(KINDS):
             own = [run for run in runs if run.kind == kind]
             if own:
-                cost = measure(registry.build(f"{kind}_nano")).gmacs
+                cost = measure(registry.build(f"{kind}_nano", classes=len(LABELS))).gmacs
                 here.plot([cost] * len(own), [100 * run.top1 for run in own], "o", color=f"C{number}", label=kind)
             published = registry.PUBLISHED[kind]
             poster.plot([measure(registry.build(kind)).gmacs], [published.reported_top1], "o", color=f"C{number}")
