@@ -1,9 +1,9 @@
-# The gateway. Name the target, as docker-compose.yml and `make docker` do:
-#   docker build --target cpu .     ONNX Runtime on the CPU, or Triton elsewhere
+# The gateway:
+#   docker build --target cpu .     ONNX Runtime on the CPU, or Triton elsewhere; also without a target
 #   docker build --target gpu .     the same with ONNX Runtime's CUDA build
 #
-# Builders without BuildKit go through every stage up to the target, so those of the GPU come last, and nothing
-# here needs BuildKit.
+# Builders without BuildKit go through every stage up to the target, so those of the GPU come after those of the CPU;
+# there, name the target, as docker-compose.yml and `make docker` do. Nothing here needs BuildKit.
 ARG PYTHON_IMAGE=python:3.11-slim-bookworm
 ARG CUDA_IMAGE=nvidia/cuda:13.0.2-cudnn-runtime-ubuntu24.04
 
@@ -75,3 +75,7 @@ EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 CMD ["python", "/opt/laps/ready.py"]
 ENTRYPOINT ["laps-server"]
 CMD ["serve"]
+
+
+# What is built where no target is named; BuildKit leaves out the stages that it does not need.
+FROM cpu AS default

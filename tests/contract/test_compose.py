@@ -143,13 +143,14 @@ def test_the_dockerfile_needs_no_buildkit() -> None:
         assert "<<" not in line
 
 
-def test_stages_of_the_gpu_come_last_and_images_end_without_root() -> None:
+def test_stages_of_the_gpu_come_after_those_of_the_cpu_which_is_the_default() -> None:
     stages = [re.fullmatch(r"FROM (\S+) AS (\S+)", line) for line in instructions() if line.startswith("FROM")]
     assert [(stage[1], stage[2]) for stage in stages if stage] == [
         ("${PYTHON_IMAGE}", "build"),
         ("${PYTHON_IMAGE}", "cpu"),
         ("build", "build-gpu"),
         ("${CUDA_IMAGE}", "gpu"),
+        ("cpu", "default"),
     ]
     assert instructions()[0] == "ARG PYTHON_IMAGE=python:3.11-slim-bookworm"
     bodies = re.split(r"^FROM .*$", "\n".join(instructions()), flags=re.MULTILINE)[1:]
