@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 import weakref
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from pathlib import Path
 
@@ -14,8 +15,8 @@ import pytest
 from laps_server import answer as answer_module
 from laps_server.clips import Float32Array, SegmentLength, UInt8Array, ViewGrid
 from laps_server.engines.fake import FakeEngine
-from laps_server.errors import BadParameter, DeadlineExceeded, InternalError, ShuttingDown, VideoCorrupt
-from laps_server.events import Classification, ClassifyOptions, Decoded, SegmentDone
+from laps_server.errors import BadParameter, DeadlineExceeded, InternalError, Overloaded, ShuttingDown, VideoCorrupt
+from laps_server.events import Classification, ClassifyOptions, Decoded, Event, SegmentDone
 from laps_server.runtime import build_pipeline
 from laps_server.settings import Settings
 from laps_server.video import extract
@@ -183,6 +184,39 @@ async def test_a_clip_overtakes_a_film(repository: Path, film: Path, tmp_path: P
                 film_s = time.monotonic() - began
     assert len(rest) == 6
     assert clip_s < film_s / 2
+
+
+async def test_a_film_that_has_begun_goes_on_where_newcomers_are_refused(
+    repository: Path, engine: FakeEngine, film: Path, tmp_path: Path
+) -> None:
+    clip = write_colour_video(tmp_path / "clip.mkv", [RED] * 12)
+    all_views = ClassifyOptions(views=ViewGrid(8, 3))
+    async with started(fake_pipeline(repository, engine, max_queued_views=24)) as pipeline:
+        with opened(film) as descriptor:
+            async with aclosing(pipeline.events(descriptor, in_segments("1s", "4x3"))) as events:
+                assert isinstance(await anext(events), Decoded)
+                assert isinstance(await anext(events), SegmentDone)
+                engine.gate.clear()
+                engine.running.clear()
+                neighbour = asyncio.create_task(classify(pipeline, clip, all_views))
+                await engine.running.wait()  # with 8 of its views; 16 wait
+                with pytest.raises(Overloaded):
+                    await classify(pipeline, clip, all_views)
+                with pytest.raises(Overloaded):
+                    await classify(pipeline, film, in_segments("1s", "4x3"))
+                rest = asyncio.create_task(_rest(events))
+                async with asyncio.timeout(10):
+                    while pipeline.models[0].scheduler.queued_views < 16 + 12 and not rest.done():
+                        await asyncio.sleep(0.01)
+                engine.gate.set()
+                *done, answer = await rest
+                await neighbour
+    assert [event.segments_done for event in done if isinstance(event, SegmentDone)] == [2, 3, 4, 5, 6]
+    assert isinstance(answer, Classification)
+
+
+async def _rest(events: AsyncGenerator[Event, None]) -> list[Event]:
+    return [event async for event in events]
 
 
 # Ending early ---------------------------------------------------------------------------------------
