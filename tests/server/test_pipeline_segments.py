@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -24,7 +25,7 @@ from laps_server.video.preprocess import needed_pixels
 from support_clips import BLUE, GREEN, RED, write_colour_video
 from support_models import write_model
 from support_pipeline import classify, fake_pipeline, opened, started
-from support_video import encode, ffmpeg
+from support_video import encode, ffmpeg, read_number
 
 X264 = {"preset": "veryfast", "g": "25", "keyint_min": "25", "sc_threshold": "0", "bf": "0"}
 
@@ -311,6 +312,23 @@ async def test_an_answer_that_would_be_giant_is_refused_before_it_is_worked_for(
             await classify(pipeline, film, in_segments("1s", thumbnails=True))
         assert engine.batches == []
         assert (await classify(pipeline, film, in_segments("1s"))).segments
+
+
+async def test_a_segment_has_one_thumbnail_so_that_long_videos_fit_into_an_answer(
+    repository: Path, engine: FakeEngine, film: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(answer_module, "MAX_ANSWER_BYTES", 6 * 8_000)
+    async with started(fake_pipeline(repository, engine)) as pipeline:
+        answer = await classify(pipeline, film, in_segments("1s", thumbnails=True, frames=False))
+    assert answer.segments is not None
+    assert answer.thumbnails == ()
+    for segment in answer.segments:
+        assert segment.thumbnail is not None
+        assert segment.thumbnail.frame == segment.sampled[len(segment.sampled) // 2]
+        assert abs(segment.thumbnail.frame.time_s - (segment.start_s + segment.end_s) / 2) < 0.2
+        picture = cv2.imdecode(np.frombuffer(segment.thumbnail.jpeg, np.uint8), cv2.IMREAD_COLOR)
+        assert picture is not None
+        assert read_number(np.asarray(picture, dtype=np.uint8)) == segment.thumbnail.frame.index
 
 
 async def test_a_file_without_a_frame_is_corrupt(repository: Path, engine: FakeEngine, tmp_path: Path) -> None:

@@ -84,7 +84,7 @@ class App {
     try {
       checkSize(file, this._limits);
       this._progress.show('Opening the video');
-      // An hour of sampled frames is much to send where the browser has the video itself.
+      // A frame of each segment of an hour is much to send where the browser has the video itself.
       const stills = !options.segments || !(await this._plays);
       const tasks = tasksFor(options, this._models, stills);
       const watcher = this._watch(tasks, options, drawing);
