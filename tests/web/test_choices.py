@@ -244,6 +244,16 @@ def test_the_plot_stands_alone_as_svg_and_png(opened: Any, video: Path, ask: Ask
     assert ((red - blue) > 120).sum() > 500
 
 
+def test_a_name_that_no_xml_may_hold_is_drawn_without_what_is_wrong_in_it(opened: Any, video: Path) -> None:
+    page = opened("?views=1x1")
+    name = "a\x01\x1b<\ufffeb\N{GRINNING FACE}&.mp4"
+    page.set_input_files("#file", {"name": name, "mimeType": "video/mp4", "buffer": video.read_bytes()})
+    wait_for_answer(page)
+    root = ElementTree.fromstring(download(page, "SVG")[1])
+    assert next(text.text for text in root.iter("{http://www.w3.org/2000/svg}text")) == "a<b\N{GRINNING FACE}&"
+    assert download(page, "PNG")[1].startswith(b"\x89PNG")
+
+
 @pytest.mark.parametrize("width", [320, 390])
 def test_a_phone_shows_everything_without_scrolling_sideways(opened: Any, video: Path, width: int) -> None:
     page = opened("?compare=paler", file=video, viewport={"width": width, "height": 800}, has_touch=True)
