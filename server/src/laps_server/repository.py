@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -59,9 +60,10 @@ def discover(root: Path, *, versions: Literal["latest", "all"]) -> tuple[ModelFi
         what = "holds no model" if root.is_dir() else "is not a folder" if root.exists() else "does not exist"
         raise NoModels(
             f"model repository {root} {what}",
-            hint="make a model (make dev puts laps-export into .venv-dev/bin). To try: laps-export onnx "
-            "--random-weights --variant laps_tiny --labels kinetics400-laps --name trial. From a checkpoint: "
-            "laps-export onnx --checkpoint best_ckpt.pth --variant laps --labels kinetics400-laps --name laps-k400",
+            hint="in the project's folder, make serve without MODEL_REPOSITORY serves the models that come with it. To "
+            f"put one of yours into {root} (make dev puts laps-export into .venv-dev/bin): laps-export onnx "
+            "--checkpoint best_ckpt.pth --variant laps --labels kinetics400-laps --name laps-k400 "
+            f"--repository {shlex.quote(str(root))}",
         )
     return tuple(found)
 
