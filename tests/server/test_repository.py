@@ -7,6 +7,7 @@ import pytest
 
 from laps_server.errors import ManifestInvalid, ModelCorrupt, NoModels
 from laps_server.repository import discover
+from laps_server.settings import Settings
 from support_models import LABELS, write_model
 
 
@@ -38,6 +39,17 @@ def test_no_model_says_how_to_make_one_there_and_where_others_are(tmp_path: Path
     assert "make serve without MODEL_REPOSITORY" in hint
     assert "laps-export onnx" in hint
     assert hint.endswith(f"--repository {shlex.quote(str(asked))}")
+
+
+def test_no_model_where_they_usually_are_says_where_to_run_the_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(NoModels) as caught:
+        discover(Settings().model_repository, versions="latest")
+    hint = caught.value.hint or ""
+    assert "run the command there" in hint
+    assert "MODEL_REPOSITORY" not in hint
 
 
 def test_a_changed_graph_is_refused(tmp_path: Path) -> None:
