@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
 import pytest
 
 from support_clips import BLUE, GREEN, RED, write_colour_video
-from support_models import write_model
+from support_models import LABELS, slow_graph, write_model
 from support_server import running_server
 
 
@@ -68,6 +71,7 @@ def test_jsonl_has_a_line_for_every_file_and_the_failed_one_says_why(repository:
     table = run("classify", videos / "broken.mp4", "--model-repository", repository)
     assert table.returncode == 1
     assert "not a video" in table.stdout
+    assert "MP4" in table.stdout
     done = run("classify", videos, "--jsonl", "--frames", "--views", "1x1", "--model-repository", repository)
     assert done.returncode == 1
     answers = {Path(line["path"]).stem: line for line in map(json.loads, done.stdout.splitlines())}
@@ -98,6 +102,35 @@ def test_segments_are_answered_with_the_body_that_http_has(repository: Path, tmp
     refused = run("classify", film, "--segments", "1s", "--json", *options, LAPS_MAX_SEGMENTS="2")
     assert refused.returncode == 1
     assert "segments=1.201s" in json.loads(refused.stdout)[0]["error"]["hint"]
+
+
+def test_an_interrupt_is_told_and_what_was_found_is_shown(tmp_path: Path) -> None:
+    slow = slow_graph(frames=4, size=32, classes=len(LABELS), rounds=3)
+    write_model(tmp_path / "models", "slow", graph=slow)
+    clip = write_colour_video(tmp_path / "clip.mp4", [RED] * 12)
+    film = write_colour_video(tmp_path / "film.mp4", [BLUE] * 6000)
+    options = ["--segments", "1s", "--views", "1x1", "--concurrency", "1", "--model-repository", tmp_path / "models"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "laps_server", "classify", clip, film, *options],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    until = time.monotonic() + 60
+    while str(film) not in open_files(process.pid) and time.monotonic() < until:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    table, told = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert told == "interrupted\n"
+    assert "clip.mp4" in table
+    assert "film.mp4" not in table
+
+
+def open_files(pid: int) -> set[str]:
+    found = set()
+    for link in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(OSError):
+            found.add(str(link.readlink()))
+    return found
 
 
 def test_json_is_one_array_in_the_order_given(repository: Path, videos: Path) -> None:

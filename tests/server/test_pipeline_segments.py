@@ -5,17 +5,19 @@ from __future__ import annotations
 import asyncio
 import time
 import weakref
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
 from laps_server import answer as answer_module
 from laps_server.clips import Float32Array, SegmentLength, UInt8Array, ViewGrid
 from laps_server.engines.fake import FakeEngine
-from laps_server.errors import BadParameter, DeadlineExceeded, InternalError, ShuttingDown, VideoCorrupt
-from laps_server.events import Classification, ClassifyOptions, Decoded, SegmentDone
+from laps_server.errors import BadParameter, DeadlineExceeded, InternalError, Overloaded, ShuttingDown, VideoCorrupt
+from laps_server.events import Classification, ClassifyOptions, Decoded, Event, SegmentDone
 from laps_server.runtime import build_pipeline
 from laps_server.settings import Settings
 from laps_server.video import extract
@@ -23,7 +25,7 @@ from laps_server.video.preprocess import needed_pixels
 from support_clips import BLUE, GREEN, RED, write_colour_video
 from support_models import write_model
 from support_pipeline import classify, fake_pipeline, opened, started
-from support_video import encode, ffmpeg
+from support_video import encode, ffmpeg, read_number
 
 X264 = {"preset": "veryfast", "g": "25", "keyint_min": "25", "sc_threshold": "0", "bf": "0"}
 
@@ -185,6 +187,39 @@ async def test_a_clip_overtakes_a_film(repository: Path, film: Path, tmp_path: P
     assert clip_s < film_s / 2
 
 
+async def test_a_film_that_has_begun_goes_on_where_newcomers_are_refused(
+    repository: Path, engine: FakeEngine, film: Path, tmp_path: Path
+) -> None:
+    clip = write_colour_video(tmp_path / "clip.mkv", [RED] * 12)
+    all_views = ClassifyOptions(views=ViewGrid(8, 3))
+    async with started(fake_pipeline(repository, engine, max_queued_views=24)) as pipeline:
+        with opened(film) as descriptor:
+            async with aclosing(pipeline.events(descriptor, in_segments("1s", "4x3"))) as events:
+                assert isinstance(await anext(events), Decoded)
+                assert isinstance(await anext(events), SegmentDone)
+                engine.gate.clear()
+                engine.running.clear()
+                neighbour = asyncio.create_task(classify(pipeline, clip, all_views))
+                await engine.running.wait()  # with 8 of its views; 16 wait
+                with pytest.raises(Overloaded):
+                    await classify(pipeline, clip, all_views)
+                with pytest.raises(Overloaded):
+                    await classify(pipeline, film, in_segments("1s", "4x3"))
+                rest = asyncio.create_task(_rest(events))
+                async with asyncio.timeout(10):
+                    while pipeline.models[0].scheduler.queued_views < 16 + 12 and not rest.done():
+                        await asyncio.sleep(0.01)
+                engine.gate.set()
+                *done, answer = await rest
+                await neighbour
+    assert [event.segments_done for event in done if isinstance(event, SegmentDone)] == [2, 3, 4, 5, 6]
+    assert isinstance(answer, Classification)
+
+
+async def _rest(events: AsyncGenerator[Event, None]) -> list[Event]:
+    return [event async for event in events]
+
+
 # Ending early ---------------------------------------------------------------------------------------
 
 
@@ -277,6 +312,23 @@ async def test_an_answer_that_would_be_giant_is_refused_before_it_is_worked_for(
             await classify(pipeline, film, in_segments("1s", thumbnails=True))
         assert engine.batches == []
         assert (await classify(pipeline, film, in_segments("1s"))).segments
+
+
+async def test_a_segment_has_one_thumbnail_so_that_long_videos_fit_into_an_answer(
+    repository: Path, engine: FakeEngine, film: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(answer_module, "MAX_ANSWER_BYTES", 6 * 8_000)
+    async with started(fake_pipeline(repository, engine)) as pipeline:
+        answer = await classify(pipeline, film, in_segments("1s", thumbnails=True, frames=False))
+    assert answer.segments is not None
+    assert answer.thumbnails == ()
+    for segment in answer.segments:
+        assert segment.thumbnail is not None
+        assert segment.thumbnail.frame == segment.sampled[len(segment.sampled) // 2]
+        assert abs(segment.thumbnail.frame.time_s - (segment.start_s + segment.end_s) / 2) < 0.2
+        picture = cv2.imdecode(np.frombuffer(segment.thumbnail.jpeg, np.uint8), cv2.IMREAD_COLOR)
+        assert picture is not None
+        assert read_number(np.asarray(picture, dtype=np.uint8)) == segment.thumbnail.frame.index
 
 
 async def test_a_file_without_a_frame_is_corrupt(repository: Path, engine: FakeEngine, tmp_path: Path) -> None:

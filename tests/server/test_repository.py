@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import pytest
 
 from laps_server.errors import ManifestInvalid, ModelCorrupt, NoModels
 from laps_server.repository import discover
+from laps_server.settings import Settings
 from support_models import LABELS, write_model
 
 
@@ -29,10 +31,25 @@ def test_other_folders_and_files_are_left_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("there", [True, False], ids=["empty folder", "no folder"])
-def test_no_model_says_how_to_make_one(tmp_path: Path, there: bool) -> None:
+def test_no_model_says_how_to_make_one_there_and_where_others_are(tmp_path: Path, there: bool) -> None:
+    asked = tmp_path if there else tmp_path / "not there"
     with pytest.raises(NoModels) as caught:
-        discover(tmp_path if there else tmp_path / "missing", versions="latest")
-    assert "laps-export onnx" in (caught.value.hint or "")
+        discover(asked, versions="latest")
+    hint = caught.value.hint or ""
+    assert "make serve without MODEL_REPOSITORY" in hint
+    assert "laps-export onnx" in hint
+    assert hint.endswith(f"--repository {shlex.quote(str(asked))}")
+
+
+def test_no_model_where_they_usually_are_says_where_to_run_the_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(NoModels) as caught:
+        discover(Settings().model_repository, versions="latest")
+    hint = caught.value.hint or ""
+    assert "run the command there" in hint
+    assert "MODEL_REPOSITORY" not in hint
 
 
 def test_a_changed_graph_is_refused(tmp_path: Path) -> None:

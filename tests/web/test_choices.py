@@ -14,6 +14,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from support_browser import PATIENCE_MS, Axes, corners, flat, wait_for_answer, wait_until
+from support_models import LABELS
 
 Ask = Callable[..., dict[str, Any]]
 
@@ -79,21 +80,83 @@ def test_segments_are_drawn_along_the_video(opened: Any, video: Path, ask: Ask) 
     expect(page.locator("#plot")).to_have_attribute("aria-valuenow", "2.00")
 
 
+_COUNT_CELLS = """() => {
+  window.drawn = [];
+  new MutationObserver((records) => {
+    for (const record of records) {
+      for (const node of record.addedNodes) drawn.push(node.querySelectorAll?.('.cell').length ?? 0);
+    }
+  }).observe(document.querySelector('#plot'), {childList: true});
+}"""
+
+
 def test_segments_appear_as_they_are_done(opened: Any, video: Path) -> None:
-    page = opened("?model=slow&segments=1s&views=1x1")
-    page.evaluate(
-        """() => {
-          window.counts = new Set();
-          new MutationObserver((records) => {
-            for (const record of records) {
-              for (const node of record.addedNodes) counts.add(node.querySelectorAll?.('.cell').length);
-            }
-          }).observe(document.querySelector('#plot'), {childList: true});
-        }"""
-    )
+    page = opened("?model=slow&segments=1s&views=3x1")
+    page.evaluate(_COUNT_CELLS)
     page.set_input_files("#file", video)
     wait_for_answer(page)
-    assert page.evaluate("[...counts].filter(Boolean)") == [1, 2, 3, 4, 5, 6, 7]
+    drawn = [count for count in page.evaluate("drawn") if count]
+    assert drawn == sorted(drawn)
+    assert (drawn[0], drawn[-1]) == (1, 7)
+    assert len(set(drawn)) > 2
+
+
+def test_a_long_timeline_is_not_drawn_anew_for_each_segment(opened: Any, video: Path) -> None:
+    page = opened("?segments=2s")
+    page.evaluate(_COUNT_CELLS)
+    page.route("**/classify?*", lambda route: route.fulfill(content_type="text/event-stream", body=_an_hour(1800)))
+    page.set_input_files("#file", video)
+    wait_for_answer(page)
+    drawn = [count for count in page.evaluate("drawn") if count]
+    assert drawn[-1] == 1800
+    assert len(drawn) < 60
+
+
+def test_of_what_comes_in_a_pause_the_last_is_done(opened: Any) -> None:
+    done = opened().evaluate(
+        """async () => {
+          const { Pace } = await import('/web/js/pace.js');
+          const done = [];
+          const pace = new Pace(50);
+          const rest = () => new Promise((resolve) => setTimeout(resolve, 300));
+          for (const name of ['at once', 'overtaken', 'when the pause is over']) pace.run(() => done.push(name));
+          done.push('meanwhile');
+          await rest();
+          for (const name of ['again at once', 'at the end']) pace.run(() => done.push(name));
+          pace.finish();
+          for (const name of ['anew', 'dropped']) pace.run(() => done.push(name));
+          pace.drop();
+          await rest();
+          return done;
+        }"""
+    )
+    assert done == ["at once", "meanwhile", "when the pause is over", "again at once", "at the end", "anew"]
+
+
+def _an_hour(count: int) -> str:
+    """The events of a video in so many segments of 2 s."""
+    model = {"name": "colours", "version": 1}
+    views = {"temporal": 1, "spatial": 1, "used": 1}
+    shape = {"container": "mp4", "codec": "h264", "width": 64, "height": 48, "rotation": 0, "sample_aspect_ratio": None}
+    facts = shape | {"fps": 10, "duration_s": 2.0 * count, "frame_count": 20 * count}
+    ranking = [{"label": label, "index": index, "score": 1 / len(LABELS)} for index, label in enumerate(LABELS)]
+    common = {"predictions": ranking, "frames": None, "views": views, "thumbnails": None, "warnings": []}
+    segments = [{"index": i, "start_s": 2.0 * i, "end_s": 2.0 * i + 2, **common} for i in range(count)]
+    timeline = {
+        "labels": list(LABELS),
+        "start_s": [segment["start_s"] for segment in segments],
+        "end_s": [segment["end_s"] for segment in segments],
+        "scores": [[1 / len(LABELS)] * len(LABELS)] * count,
+    }
+    times = dict.fromkeys(("upload", "decode", "queue", "infer", "total"), 1.0)
+    result = common | {"request_id": "x", "model": model, "views": views | {"used": count}, "video": facts}
+    events = [
+        ("accepted", {"request_id": "x", "model": model, "views": views, "upload_bytes": 1, "segment_s": 2.0}),
+        ("decoded", {"video": facts, "views_total": count, "segments_total": count, "warnings": []}),
+        *(("segment", each | {"segments_done": i + 1, "segments_total": count}) for i, each in enumerate(segments)),
+        ("result", result | {"timings_ms": times, "explain": None, "segments": segments, "timeline": timeline}),
+    ]
+    return "".join(f"event: {name}\ndata: {json.dumps(data)}\n\n" for name, data in events)
 
 
 def test_segments_of_a_file_that_cannot_be_played_have_a_frame_each(opened: Any, avi: Path) -> None:
@@ -179,6 +242,16 @@ def test_the_plot_stands_alone_as_svg_and_png(opened: Any, video: Path, ask: Ask
     blue, red = picture[..., 0].astype(int), picture[..., 2].astype(int)
     assert ((blue - red) > 120).sum() > 500  # the first label's colour is in it
     assert ((red - blue) > 120).sum() > 500
+
+
+def test_a_name_that_no_xml_may_hold_is_drawn_without_what_is_wrong_in_it(opened: Any, video: Path) -> None:
+    page = opened("?views=1x1")
+    name = "a\x01\x1b<\ufffeb\N{GRINNING FACE}&.mp4"
+    page.set_input_files("#file", {"name": name, "mimeType": "video/mp4", "buffer": video.read_bytes()})
+    wait_for_answer(page)
+    root = ElementTree.fromstring(download(page, "SVG")[1])
+    assert next(text.text for text in root.iter("{http://www.w3.org/2000/svg}text")) == "a<b\N{GRINNING FACE}&"
+    assert download(page, "PNG")[1].startswith(b"\x89PNG")
 
 
 @pytest.mark.parametrize("width", [320, 390])

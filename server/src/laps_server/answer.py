@@ -17,6 +17,7 @@ from laps_server.events import (
     ReplayView,
     SegmentAnswer,
     StageTimes,
+    Thumbnail,
     Timeline,
 )
 from laps_server.repository import ModelFiles
@@ -97,9 +98,10 @@ class SegmentSum:
         options, manifest = self._options, self._model.manifest
         labels = options.top_k or DEFAULT_TOP_K
         frames = self._grid.temporal * manifest.clip.frames
-        frame_bytes = labels * SCORE_BYTES if _wants_frames(self._model, options) else 0
-        frame_bytes += THUMBNAIL_BYTES if options.thumbnails else 0
-        if segments * (labels * PREDICTION_BYTES + frames * frame_bytes) > MAX_ANSWER_BYTES:
+        segment_bytes = labels * PREDICTION_BYTES
+        segment_bytes += frames * labels * SCORE_BYTES if _wants_frames(self._model, options) else 0
+        segment_bytes += THUMBNAIL_BYTES if options.thumbnails else 0
+        if segments * segment_bytes > MAX_ANSWER_BYTES:
             raise BadParameter(
                 f"the answer for {segments} segments would be too large",
                 hint="ask for longer segments, a smaller top_k, fewer views, frames=false, or no thumbnails",
@@ -120,7 +122,7 @@ class SegmentSum:
             views_used=len(view_logits),
             warnings=extraction.warnings,
             sampled=extraction.batch.frames,
-            thumbnails=extraction.thumbnails,
+            thumbnail=_middle_thumbnail(extraction),
         )
         self._answers.append(answer)
         self._segment_logits.append(logits.astype(np.float32))
@@ -197,6 +199,13 @@ def _frame_scores(
         labels=tuple(prediction.label for prediction in predictions),
         scores=scores[:, columns].astype(np.float32),
     )
+
+
+def _middle_thumbnail(extraction: Extraction) -> Thumbnail | None:
+    if not extraction.thumbnails:
+        return None
+    middle = len(extraction.thumbnails) // 2
+    return Thumbnail(extraction.batch.frames[middle], extraction.thumbnails[middle])
 
 
 def _replay(batch: FrameBatch) -> tuple[ReplayView, ...]:

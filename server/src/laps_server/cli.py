@@ -1,7 +1,7 @@
 """``laps-server serve | classify | models``: parse, build settings, run.
 
 Standard output carries results alone; progress, logs and errors go to standard error. Exit status: 0 success,
-1 the server or a file failed, 2 the command or the repository is wrong.
+1 the server or a file failed, 2 the command or the repository is wrong, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from laps_server.serve import serve as run_server
 from laps_server.settings import Settings
 
 EXIT_WRONG_USE = 2
+EXIT_INTERRUPTED = 130  # 128 and the signal's number, as shells say it
 
 app = typer.Typer(
     name="laps-server",
@@ -116,7 +117,11 @@ def classify(
         frames=frames,
         segments=None if segments is None else SegmentLength.parse(segments),
     )
-    failed = asyncio.run(classify_files(settings, paths, options, output=output, concurrency=concurrency))
+    try:
+        failed = asyncio.run(classify_files(settings, paths, options, output=output, concurrency=concurrency))
+    except KeyboardInterrupt:
+        _errors.print("interrupted")
+        raise typer.Exit(EXIT_INTERRUPTED) from None
     raise typer.Exit(1 if failed else 0)
 
 

@@ -57,11 +57,19 @@ class ReplayView:
 
 
 @dataclass(frozen=True, slots=True)
+class Thumbnail:
+    """A sampled frame as a small JPEG."""
+
+    frame: SampledFrame
+    jpeg: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class SegmentAnswer:
     """What one segment shows, from ``start_s`` to ``end_s`` of the video.
 
-    ``frames`` and ``sampled`` are on the video's own time axis; ``thumbnails`` holds a JPEG for each of ``sampled``,
-    or nothing.
+    ``frames`` and ``sampled`` are on the video's own time axis. ``thumbnail`` is the middle one of ``sampled`` as a
+    JPEG: one stands for a segment, and one for each frame of a long video would be more than anybody can be sent.
     """
 
     index: int
@@ -73,7 +81,7 @@ class SegmentAnswer:
     views_used: int
     warnings: tuple[str, ...]
     sampled: tuple[SampledFrame, ...]
-    thumbnails: tuple[bytes, ...]
+    thumbnail: Thumbnail | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,6 +101,8 @@ async def classify_files(
 ) -> int:
     """Classify and print; returns the number of files that failed.
 
+    An interrupted table is printed as far as it is known; half a JSON array would pass for a whole one.
+
     Raises:
         ModelError, BadRequest: the repository or the options are wrong, told before the first file.
     """
@@ -126,15 +128,17 @@ async def classify_files(
                         sys.stdout.flush()
                     else:
                         collected[result.path] = result.to_dict()
+    except asyncio.CancelledError:
+        if output == "table" and collected:
+            _print_table([collected[path] for path in videos if path in collected], errors)
+        raise
     finally:
         await pipeline.close()
     in_order = [collected[path] for path in videos if path in collected]
     if output == "json":
         sys.stdout.write(json.dumps(in_order, indent=2) + "\n")
     elif output == "table":
-        _results_console().print(_table(in_order))
-        for warning in dict.fromkeys(text for body in in_order for text in body.get("warnings", ())):
-            errors.print(f"warning: {warning}", markup=False, soft_wrap=True)
+        _print_table(in_order, errors)
     return failed
 
 
@@ -198,13 +202,22 @@ def _results_console() -> Console:
     return Console(highlight=False, width=None if sys.stdout.isatty() else _PIPE_WIDTH)
 
 
+def _print_table(bodies: Sequence[dict[str, Any]], errors: Console) -> None:
+    _results_console().print(_table(bodies))
+    for warning in dict.fromkeys(text for body in bodies for text in body.get("warnings", ())):
+        errors.print(f"warning: {warning}", markup=False, soft_wrap=True)
+
+
 def _table(bodies: Sequence[dict[str, Any]]) -> Table:
     table = Table()
     for name in ("file", "score", "label", "then", "seconds"):
         table.add_column(name, overflow="fold")
     for body in bodies:
         if "error" in body:
-            table.add_row(escape(body["path"]), "-", f"[red]{escape(body['error']['message'])}[/]", "", "")
+            told = f"[red]{escape(body['error']['message'])}[/]"
+            if body["error"]["hint"]:
+                told += f"\n{escape(body['error']['hint'])}"
+            table.add_row(escape(body["path"]), "-", told, "", "")
             continue
         best, *rest = body["predictions"]
         others = ", ".join(f"{item['label']} {item['score']:.3f}" for item in rest)

@@ -5,7 +5,8 @@ view or segment that finishes, then the whole answer); :meth:`Pipeline.classify`
 web import: the HTTP front, the command line and tests all stand on this.
 
 A video in segments takes the way once for each of them. While one is classified the next is decoded, and no further,
-so that pictures of two exist at most; its views get in line when those of the one before are done::
+so that pictures of two exist at most; its views get in line when those of the one before are done. A full line refuses
+nothing but the first segment: what has begun goes on::
 
     decode     |  0  |  1  |     |  2  |     |  3  |
     infer            |     0     |     1     |     2     |     3     |
@@ -272,7 +273,8 @@ class Pipeline:
                 yield Decoded(step.extraction.info, views, step.total, step.video_warnings + about_model)
             while isinstance(step, SegmentExtraction):
                 ahead = asyncio.create_task(decode_next())
-                results = _results(model, step.extraction.batch, options.deadline, hint=HINT_SEGMENTS)
+                batch = step.extraction.batch
+                results = _results(model, batch, options.deadline, goes_on=done > 0, hint=HINT_SEGMENTS)
                 rows = {result.view: result.logits async for result in clock.noting(results)}
                 answer = await asyncio.to_thread(total.add, step, _in_order(rows))
                 done += 1
@@ -343,11 +345,12 @@ class _Clock:
 
 
 async def _results(
-    model: ServedModel, batch: FrameBatch, deadline: float | None, *, hint: str = HINT_WORK
+    model: ServedModel, batch: FrameBatch, deadline: float | None, *, goes_on: bool = False, hint: str = HINT_WORK
 ) -> AsyncGenerator[ViewResult, None]:
     """Submit the views of ``batch`` and yield each one's result; closing this early takes them out of the line."""
     views = _Views(batch)
-    async with aclosing(model.scheduler.submit(views, deadline=deadline).results()) as results:
+    submission = model.scheduler.submit(views, deadline=deadline, goes_on=goes_on)
+    async with aclosing(submission.results()) as results:
         for _ in range(len(views)):
             async with within(deadline, hint=hint):
                 result = await anext(results)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -20,6 +21,7 @@ from typing import Literal
 from laps_server.errors import ManifestInvalid, ModelCorrupt, NoModels
 from laps_server.manifest import FILE_NAME, LABELS_FILE_NAME, Manifest, parse_manifest
 
+DEFAULT_ROOT = Path("model_repository")  # in the folder that a command is run in
 _VERSION = re.compile(r"[1-9][0-9]{0,8}")
 
 
@@ -57,11 +59,14 @@ def discover(root: Path, *, versions: Literal["latest", "all"]) -> tuple[ModelFi
     ]
     if not found:
         what = "holds no model" if root.is_dir() else "is not a folder" if root.exists() else "does not exist"
+        others = "the project's folder has models in model_repository: run the command there"
+        if root != DEFAULT_ROOT:
+            others = "in the project's folder, make serve without MODEL_REPOSITORY serves the models that come with it"
         raise NoModels(
             f"model repository {root} {what}",
-            hint="make a model (make dev puts laps-export into .venv-dev/bin). To try: laps-export onnx "
-            "--random-weights --variant laps_tiny --labels kinetics400-laps --name trial. From a checkpoint: "
-            "laps-export onnx --checkpoint best_ckpt.pth --variant laps --labels kinetics400-laps --name laps-k400",
+            hint=f"{others}. To put one of yours into {root} (make dev puts laps-export into .venv-dev/bin): "
+            "laps-export onnx --checkpoint best_ckpt.pth --variant laps --labels kinetics400-laps --name laps-k400 "
+            f"--repository {shlex.quote(str(root))}",
         )
     return tuple(found)
 

@@ -146,16 +146,24 @@ class Scheduler:
             await self._task
         await self._engine.close()
 
-    def submit(self, source: ViewSource, *, deadline: float | None = None) -> Submission:
+    def submit(self, source: ViewSource, *, deadline: float | None = None, goes_on: bool = False) -> Submission:
         """Put a request's views in line; the engine is told of the deadline, whoever waits has to keep it.
 
+        Args:
+            source: the views.
+            deadline: a point of ``time.monotonic()``.
+            goes_on: whether views of the same request were in line before, and the limit was kept for those.
+
         Raises:
-            Overloaded: when the line would grow past its limit.
+            Overloaded: when the line would grow past its limit; never of a request that goes on.
             ShuttingDown: after ``close``.
         """
         if self._closed:
             raise ShuttingDown()
-        if self.queued_views + len(source) > self._max_queued_views:
+        # The limit is there to turn newcomers away early, not to end what was begun. Those who go on cannot make the
+        # line grow without bound: each has one segment's views in it at most, and the front bounds how many there
+        # are. A waiting view is a number; the pictures behind it are the request's, which holds them in line or not.
+        if not goes_on and self.queued_views + len(source) > self._max_queued_views:
             raise Overloaded(
                 f"{self.queued_views} views wait and this request adds {len(source)}, "
                 f"more than the limit of {self._max_queued_views}",

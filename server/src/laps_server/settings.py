@@ -15,6 +15,7 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from laps_server.clips import MAX_VIEWS
+from laps_server.repository import DEFAULT_ROOT
 
 
 def available_cores() -> int:
@@ -52,7 +53,7 @@ class Settings(BaseSettings):
     port: int = Field(8000, ge=0, le=65535, description="TCP port to listen on; 0 takes a free one.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level logged.")
 
-    model_repository: Path = Field(Path("model_repository"), description="Folder with one folder a model.")
+    model_repository: Path = Field(DEFAULT_ROOT, description="Folder with one folder a model.")
     versions: Literal["latest", "all"] = Field(
         "latest", description="Serve each model's highest version, or every version there is."
     )

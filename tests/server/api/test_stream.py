@@ -267,6 +267,14 @@ def test_segments_come_one_by_one_and_again_in_the_result(server: ServerProcess,
         assert result.data[name] is None
 
 
+def test_each_segment_has_the_picture_of_its_middle(server: ServerProcess, video: Path) -> None:
+    *_, result = events_of(server.url, video, segments="1s", views="2x1", thumbnails=True)
+    pictures = [segment["thumbnails"] for segment in result.data["segments"]]
+    assert [len(each) for each in pictures] == [1, 1, 1]
+    assert [each[0]["time_s"] for each in pictures] == pytest.approx([0.5, 1.5, 2.25], abs=0.2)
+    assert result.data["thumbnails"] is None
+
+
 def test_an_answer_without_segments_says_so(server: ServerProcess, video: Path) -> None:
     body = as_json(server, video)
     assert body["segments"] is None

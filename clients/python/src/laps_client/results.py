@@ -192,7 +192,10 @@ class ReplayView:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """One stretch of the video, classified as if it were a video of its own; ``frames`` has its own top labels."""
+    """One stretch of the video, classified as if it were a video of its own; ``frames`` has its own top labels.
+
+    ``thumbnails`` holds the middle one of its sampled frames, where thumbnails were asked for.
+    """
 
     index: int
     start_s: float

@@ -103,7 +103,7 @@ class LapsClient:
             views: clips along time x crops, as ``"5x3"``; the model's default if not given.
             top_k: labels to return; the server's default, 5, if not given.
             frames: return scores over time.
-            thumbnails: return the sampled frames as small JPEGs.
+            thumbnails: return the sampled frames as small JPEGs; with ``segments``, the middle one of each.
             explain: return frames, pts and crop boxes of every view.
             segments: classify stretches of this length too, each by itself: seconds, or as ``"10s"`` or ``"2m"``.
             deadline_s: seconds for the whole call, upload, retries and waits included. The server is told, and

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 from laps_server.api import schemas
@@ -11,7 +11,6 @@ from laps_server.clips import (
     MAX_TEMPORAL_VIEWS,
     SPATIAL_VIEWS,
     FrameScores,
-    SampledFrame,
     ScoredLabel,
     SegmentLength,
     VideoInfo,
@@ -24,6 +23,7 @@ from laps_server.events import (
     ReplayView,
     SegmentAnswer,
     SegmentDone,
+    Thumbnail,
     Timeline,
 )
 from laps_server.pipeline import Pipeline, ServedModel
@@ -51,7 +51,11 @@ def classify_response(
             total=round(total_s * _MS, 1),
         ),
         warnings=list(answer.warnings),
-        thumbnails=_thumbnails(answer.sampled, answer.thumbnails),
+        thumbnails=[
+            _thumbnail(Thumbnail(frame, jpeg)) for frame, jpeg in zip(answer.sampled, answer.thumbnails, strict=True)
+        ]
+        if answer.thumbnails
+        else None,
         explain=[_replay_view(view) for view in answer.replay] or None,
         segments=[schemas.SegmentBody(**_segment(segment)) for segment in answer.segments]
         if answer.segments is not None
@@ -182,7 +186,7 @@ def _segment(segment: SegmentAnswer) -> dict[str, Any]:
         "predictions": _predictions(segment.predictions),
         "frames": _frames(segment.frames) if segment.frames is not None else None,
         "views": _views(segment.grid, segment.views_used),
-        "thumbnails": _thumbnails(segment.sampled, segment.thumbnails),
+        "thumbnails": [_thumbnail(segment.thumbnail)] if segment.thumbnail is not None else None,
         "warnings": list(segment.warnings),
     }
 
@@ -196,13 +200,9 @@ def _timeline(timeline: Timeline) -> schemas.TimelineBody:
     )
 
 
-def _thumbnails(frames: Sequence[SampledFrame], jpegs: Sequence[bytes]) -> list[schemas.ThumbnailBody] | None:
-    if not jpegs:
-        return None
-    return [
-        schemas.ThumbnailBody(index=frame.index, time_s=frame.time_s, jpeg=base64.b64encode(jpeg).decode("ascii"))
-        for frame, jpeg in zip(frames, jpegs, strict=True)
-    ]
+def _thumbnail(thumbnail: Thumbnail) -> schemas.ThumbnailBody:
+    frame, jpeg = thumbnail.frame, base64.b64encode(thumbnail.jpeg).decode("ascii")
+    return schemas.ThumbnailBody(index=frame.index, time_s=frame.time_s, jpeg=jpeg)
 
 
 def _frames(scores: FrameScores) -> schemas.FramesBody:

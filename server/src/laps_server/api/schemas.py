@@ -42,7 +42,9 @@ class ClassifyQuery(BaseModel):
         le=10**9,
         description="Milliseconds from the request's arrival after which it is 504 deadline_exceeded.",
     )
-    thumbnails: bool = Field(False, description="Return small JPEGs of the sampled frames.")
+    thumbnails: bool = Field(
+        False, description="Return small JPEGs of the sampled frames; with segments, of the middle one of each."
+    )
     explain: bool = Field(False, description="Return frames, pts and crop boxes of every view; not with segments.")
     segments: str | None = Field(
         None,
@@ -150,7 +152,9 @@ class SegmentBody(BaseModel):
     predictions: list[PredictionBody] = Field(description="Best first; of this segment alone.")
     frames: FramesBody | None = Field(description="On the video's time axis; labels are this segment's own.")
     views: ViewsBody
-    thumbnails: list[ThumbnailBody] | None = None
+    thumbnails: list[ThumbnailBody] | None = Field(
+        None, description="Where they were asked for, one: the middle one of the segment's sampled frames."
+    )
     warnings: list[str] = Field(description="About this segment alone.")
 
 
@@ -176,7 +180,9 @@ class ClassifyResponse(BaseModel):
     video: VideoBody
     timings_ms: TimingsBody
     warnings: list[str] = Field(description="What to know of this answer, in words.")
-    thumbnails: list[ThumbnailBody] | None = Field(None, description="Where they were asked for, one a sampled frame.")
+    thumbnails: list[ThumbnailBody] | None = Field(
+        None, description="Where they were asked for, one a sampled frame; not with segments."
+    )
     explain: list[ReplayViewBody] | None = Field(None, description="Where it was asked for, one entry a view.")
     segments: list[SegmentBody] | None = Field(None, description="In order of time, where they were asked for.")
     timeline: TimelineBody | None = Field(None, description="Where segments were asked for.")

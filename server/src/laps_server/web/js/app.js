@@ -6,6 +6,7 @@ import { Failure, isCancellation } from './failure.js';
 import { showNotes } from './facts.js';
 import { percent } from './format.js';
 import { OptionsForm } from './options.js';
+import { Pace } from './pace.js';
 import { showChosen, showLimits, watchForFiles } from './picker.js';
 import { showProblem } from './problem.js';
 import { Progress } from './progress.js';
@@ -17,6 +18,8 @@ import { rank, tell, tellSoFar } from './story.js';
 
 /** @import {Answer, Limits, Model, Options, Segment, VideoFacts} from './types.js' */
 /** @import {Task, Watcher} from './round.js' */
+
+const REDRAW_MS = 250; // a timeline so far is drawn whole, and an hour may have a segment for each other second
 
 class App {
   /**
@@ -74,21 +77,26 @@ class App {
     const running = new AbortController();
     this._running = running;
     const options = this._form.value;
+    const drawing = new Pace(REDRAW_MS);
     byId('problem').replaceChildren();
     byId('result').hidden = false;
     this._form.allowSubmit(false);
     try {
       checkSize(file, this._limits);
       this._progress.show('Opening the video');
-      // An hour of sampled frames is much to send where the browser has the video itself.
+      // A frame of each segment of an hour is much to send where the browser has the video itself.
       const stills = !options.segments || !(await this._plays);
       const tasks = tasksFor(options, this._models, stills);
-      if (!running.signal.aborted) await runRound(file, tasks, this._known, this._watch(tasks, options), running.signal);
+      const watcher = this._watch(tasks, options, drawing);
+      if (!running.signal.aborted) await runRound(file, tasks, this._known, watcher, running.signal);
       this._shown = writeOptions(options);
     } catch (error) {
       this._onFailure(error, running);
     } finally {
-      if (this._running === running) {
+      if (this._running !== running) {
+        drawing.drop(); // another video is on the page
+      } else {
+        drawing.finish(); // what a round that was cancelled had found out
         this._running = null;
         this._progress.hide();
         this._form.allowSubmit(writeOptions(this._form.value) !== this._shown || !this._known.size);
@@ -117,9 +125,10 @@ class App {
    *
    * @param {Task[]} tasks
    * @param {Options} options
+   * @param {Pace} drawing
    * @returns {Watcher}
    */
-  _watch(tasks, options) {
+  _watch(tasks, options, drawing) {
     const several = tasks.length > 1;
     const name = (/** @type {number} */ task) => (several ? `${tasks[task].model.name}: ` : '');
     const stage = (/** @type {number} */ task, /** @type {string} */ words, /** @type {number|null} */ share = null) =>
@@ -153,12 +162,14 @@ class App {
       onSegment: (task, segment) => {
         const { segments_done: done, segments_total: total } = segment;
         stage(task, `Classifying, segment ${done} of ${total}`, done / total);
-        if (task > 0 || !video) return;
+        const facts = video;
+        if (task > 0 || !facts) return;
         segments.push(segment);
-        this._result.showSoFar(tellSoFar(tasks[0].model.name, video, segments, options.topK));
+        drawing.run(() => this._result.showSoFar(tellSoFar(tasks[0].model.name, facts, segments, options.topK)));
       },
       onAnswer: (task, answer) => {
         answers.push(answer);
+        drawing.drop();
         this._result.showAnswers(tell(answers, options.topK), answers);
         const [best] = answer.predictions;
         this._progress.say(`${name(task)}${best.label}, ${percent(best.score)}`);

@@ -9,6 +9,8 @@ const WIDTH = 960;
 const HEIGHT = 360;
 const MARGIN = 16;
 const PNG_SCALE = 2;
+/** A file's name may hold what no XML may, not even escaped, and the serializer lets it through. */
+const NOT_XML = /[^\t\n\r\u{20}-\u{D7FF}\u{E000}-\u{FFFD}\u{10000}-\u{10FFFF}]/gu;
 /** What a drawing takes from the page's style sheet, as attributes that every program reads. */
 const INHERITED = [
   'fill',
@@ -61,7 +63,8 @@ export function svgText(story, title, hidden) {
     root.removeAttribute('class');
     root.removeAttribute('aria-hidden');
     root.prepend(svg('rect', { width: '100%', height: '100%', fill: '#ffffff' }));
-    return { text: new XMLSerializer().serializeToString(root), width: WIDTH, height };
+    const text = new XMLSerializer().serializeToString(root).replace(NOT_XML, '');
+    return { text, width: WIDTH, height };
   } finally {
     stage.remove();
   }

@@ -180,13 +180,11 @@ function stillsOf({ thumbnails, segments }) {
 }
 
 /**
- * One picture stands for a segment: the one in its middle.
- *
- * @param {Segment} segment
+ * @param {Segment} segment one picture of it stands for all
  * @returns {Still[]}
  */
 function stillOf({ thumbnails }) {
-  return thumbnails?.length ? [still(thumbnails[Math.floor(thumbnails.length / 2)])] : [];
+  return (thumbnails ?? []).map(still);
 }
 
 /**
