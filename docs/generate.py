@@ -83,6 +83,22 @@ def tree_classes() -> list[type[errors.LapsError]]:
     return found
 
 
+# One request for each path, as a newcomer in the project's folder sends it; a test runs them all.
+EXAMPLES = {
+    "POST /classify": "curl --silent -F file=@examples/pan-then-zoom.mp4 'http://127.0.0.1:8000/classify?top_k=3'",
+    "GET /models": "curl --silent http://127.0.0.1:8000/models",
+    "GET /models/{name}": "curl --silent http://127.0.0.1:8000/models/camera-motion",
+    "GET /livez": "curl --silent http://127.0.0.1:8000/livez",
+    "GET /readyz": "curl --silent http://127.0.0.1:8000/readyz",
+}
+# What the document leaves out.
+BESIDES = [
+    ["`GET /`", "The page: choose a video and see its scores along it."],
+    ["`GET /docs`", "This reference, to try it on."],
+    ["`GET /openapi.json`", "The document that it is made of."],
+]
+
+
 def api_page() -> str:
     """Every path with its parameters, body and answers, and every schema, from the server's OpenAPI document."""
     document = openapi_document()
@@ -102,10 +118,11 @@ def api_page() -> str:
     ]
     lines += _table(
         ["request", "about"],
-        [[f"[`{name}`](#{_anchor(name)})", operation["description"]] for name, operation in operations],
+        [[f"[`{name}`](#{_anchor(name)})", operation["description"]] for name, operation in operations] + BESIDES,
     )
     for name, operation in operations:
         lines += [f"## {name}", "", operation["description"], ""]
+        lines += ["```sh", EXAMPLES[name], "```", ""]
         lines += _parameters(operation) + _request_body(operation) + _answers(operation)
     lines += ["## Schemas", ""]
     schemas = document["components"]["schemas"]
@@ -114,7 +131,7 @@ def api_page() -> str:
         lines += _table(
             ["field", "type", "meaning"],
             [
-                [f"`{field}`", _type(schema), schema.get("description", "")]
+                [f"`{field}`", _type(schema), _meaning(schema, schemas)]
                 for field, schema in schemas[name]["properties"].items()
             ],
         )
@@ -194,6 +211,12 @@ def _type(schema: Node, *, nullable: bool = True) -> str:
     }
     name = schema.get("format", schema["type"])
     return f"{name}{bounds.get((low is not None, high is not None), '')}"
+
+
+def _meaning(schema: Node, schemas: Node) -> str:
+    """A field's description, which is left out where it is that of its type."""
+    found = schema if "$ref" not in schema or "description" in schema else schemas[schema["$ref"].rpartition("/")[2]]
+    return str(found.get("description", ""))
 
 
 def _default(schema: Node) -> str:

@@ -109,16 +109,7 @@ def test_an_interrupt_is_told_and_what_was_found_is_shown(tmp_path: Path) -> Non
     write_model(tmp_path / "models", "slow", graph=slow)
     clip = write_colour_video(tmp_path / "clip.mp4", [RED] * 12)
     film = write_colour_video(tmp_path / "film.mp4", [BLUE] * 6000)
-    options = [
-        "--segments",
-        "1s",
-        "--views",
-        "1x1",
-        "--concurrency",
-        "1",
-        "--model-repository",
-        str(tmp_path / "models"),
-    ]
+    options = ["--segments=1s", "--views=1x1", "--concurrency=1", f"--model-repository={tmp_path / 'models'}"]
     process = subprocess.Popen(
         [sys.executable, "-m", "laps_server", "classify", clip, film, *options],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,

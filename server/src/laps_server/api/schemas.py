@@ -13,13 +13,13 @@ class ErrorBody(BaseModel):
     code: str = Field(description="Stable, for programs; docs/errors.md lists every code.")
     message: str = Field(description="What was wrong, for people.")
     hint: str | None = Field(description="What would be right.")
-    request_id: str
+    request_id: str = Field(description="The `X-Request-ID` of the answer.")
 
 
 class ErrorEnvelope(BaseModel):
     """Every answer that is not a success."""
 
-    error: ErrorBody
+    error: ErrorBody = Field(description="What went wrong.")
 
 
 class ClassifyQuery(BaseModel):
@@ -56,14 +56,14 @@ class ClassifyQuery(BaseModel):
 class ModelRef(BaseModel):
     """Which model answered."""
 
-    name: str
-    version: int
+    name: str = Field(description="As in `GET /models`.")
+    version: int = Field(description="The one that answered.")
 
 
 class PredictionBody(BaseModel):
     """One label of the ranking."""
 
-    label: str
+    label: str = Field(description="As in the model's label list.")
     index: int = Field(description="Place in the model's label list, from 0.")
     score: float = Field(description="Probability after temperature and activation.")
 
@@ -80,21 +80,21 @@ class FramesBody(BaseModel):
 class ViewsBody(BaseModel):
     """Views asked for and used."""
 
-    temporal: int
-    spatial: int
-    used: int
+    temporal: int = Field(description="Clips along time.")
+    spatial: int = Field(description="Crops of each clip.")
+    used: int = Field(description="Views that the scores are the mean of.")
 
 
 class VideoBody(BaseModel):
     """What the file says of its video stream."""
 
-    container: str
-    codec: str
+    container: str = Field(description="Its kind, as mp4, matroska or avi.")
+    codec: str = Field(description="As FFmpeg names it.")
     width: int = Field(description="Coded pixels, before rotation.")
-    height: int
-    fps: float | None
-    duration_s: float | None
-    frame_count: int | None
+    height: int = Field(description="Coded pixels, before rotation.")
+    fps: float | None = Field(description="Frames a second on average; null where the file does not say.")
+    duration_s: float | None = Field(description="Null where the file does not say.")
+    frame_count: int | None = Field(description="As the file's header says; null where it does not.")
     rotation: int = Field(description="Degrees clockwise that the picture is turned for display; applied.")
     sample_aspect_ratio: str | None = Field(description="Reported, not applied.")
 
@@ -102,56 +102,56 @@ class VideoBody(BaseModel):
 class TimingsBody(BaseModel):
     """Milliseconds of each stage; `queue` until the first view ran, `infer` this request's share of the calls."""
 
-    upload: float
-    decode: float
-    queue: float
-    infer: float
-    total: float
+    upload: float = Field(description="From the request's arrival to the last byte.")
+    decode: float = Field(description="Decoding and sampling.")
+    queue: float = Field(description="Until the first view ran.")
+    infer: float = Field(description="This request's share of the calls.")
+    total: float = Field(description="From the request's arrival.")
 
 
 class ThumbnailBody(BaseModel):
     """One sampled frame."""
 
-    index: int | None
-    time_s: float
+    index: int | None = Field(description="Frame number from 0; null where the container does not give it.")
+    time_s: float = Field(description="Time of the frame from the first, in seconds.")
     jpeg: str = Field(description="The picture, in Base64.")
 
 
 class BoxBody(BaseModel):
     """A crop in the resized, upright frame, in pixels."""
 
-    x: int
-    y: int
-    width: int
-    height: int
+    x: int = Field(description="Left edge.")
+    y: int = Field(description="Upper edge.")
+    width: int = Field(description="Of the crop.")
+    height: int = Field(description="Of the crop.")
 
 
 class ReplayFrameBody(BaseModel):
     """One place of a view's clip."""
 
-    index: int | None
+    index: int | None = Field(description="Frame number from 0; null where the container does not give it.")
     pts: int = Field(description="In stream time base units, from the stream's first frame.")
-    time_s: float
-    box: BoxBody
+    time_s: float = Field(description="Time of the frame from the first, in seconds.")
+    box: BoxBody = Field(description="What the view shows of it.")
 
 
 class ReplayViewBody(BaseModel):
     """Exactly what one view was made of."""
 
-    temporal: int
-    spatial: int
-    frames: list[ReplayFrameBody]
+    temporal: int = Field(description="Which clip along time, from 0.")
+    spatial: int = Field(description="Which crop of it, from 0.")
+    frames: list[ReplayFrameBody] = Field(description="In the order that the model sees them; short videos repeat.")
 
 
 class SegmentBody(BaseModel):
     """One window of the video, classified as a video of its own."""
 
     index: int = Field(description="Place of the window from 0; windows without a frame are left out.")
-    start_s: float
+    start_s: float = Field(description="Where the window begins, in seconds from the video's first frame.")
     end_s: float = Field(description="Where the next window begins, or the video ends.")
     predictions: list[PredictionBody] = Field(description="Best first; of this segment alone.")
     frames: FramesBody | None = Field(description="On the video's time axis; labels are this segment's own.")
-    views: ViewsBody
+    views: ViewsBody = Field(description="Of this segment.")
     thumbnails: list[ThumbnailBody] | None = Field(
         None, description="Where they were asked for, one: the middle one of the segment's sampled frames."
     )
@@ -162,8 +162,8 @@ class TimelineBody(BaseModel):
     """The overall labels over time."""
 
     labels: list[str] = Field(description="The labels of the overall `predictions`, in the same order.")
-    start_s: list[float]
-    end_s: list[float]
+    start_s: list[float] = Field(description="Where each segment begins.")
+    end_s: list[float] = Field(description="Where each segment ends.")
     scores: list[list[float]] = Field(description="scores[i][j] is segment i, label j.")
 
 
@@ -171,14 +171,14 @@ class ClassifyResponse(BaseModel):
     """The answer of ``POST /classify``. With ``segments`` the parts for each frame are in the segments."""
 
     request_id: str = Field(description="The `X-Request-ID` of the answer.")
-    model: ModelRef
+    model: ModelRef = Field(description="Which model answered.")
     predictions: list[PredictionBody] = Field(description="Best first.")
     frames: FramesBody | None = Field(
         description="Null with frames=false, with segments, and of a model that scores whole clips."
     )
-    views: ViewsBody
-    video: VideoBody
-    timings_ms: TimingsBody
+    views: ViewsBody = Field(description="Views asked for and used; `used` counts those of all segments.")
+    video: VideoBody = Field(description="What the file says of its video stream.")
+    timings_ms: TimingsBody = Field(description="Milliseconds of each stage.")
     warnings: list[str] = Field(description="What to know of this answer, in words.")
     thumbnails: list[ThumbnailBody] | None = Field(
         None, description="Where they were asked for, one a sampled frame; not with segments."
@@ -191,24 +191,24 @@ class ClassifyResponse(BaseModel):
 class GridBody(BaseModel):
     """Views asked for."""
 
-    temporal: int
-    spatial: int
+    temporal: int = Field(description="Clips along time.")
+    spatial: int = Field(description="Crops of each clip.")
 
 
 class AcceptedEvent(BaseModel):
     """The upload is complete."""
 
-    request_id: str
-    model: ModelRef
+    request_id: str = Field(description="The `X-Request-ID` of the answer.")
+    model: ModelRef = Field(description="Which model answers.")
     views: GridBody = Field(description="Of the video, or of each segment.")
-    upload_bytes: int
+    upload_bytes: int = Field(description="Size of the video's file.")
     segment_s: float | None = Field(description="Length of a segment; null without segments.")
 
 
 class DecodedEvent(BaseModel):
     """The video, or its first segment, is decoded."""
 
-    video: VideoBody
+    video: VideoBody = Field(description="What the file says of its video stream.")
     views_total: int = Field(description="Of the whole video.")
     segments_total: int | None = Field(description="Segments that hold a frame; null without segments.")
     warnings: list[str] = Field(description="As far as they are known.")
@@ -218,15 +218,15 @@ class PartialEvent(BaseModel):
     """One more view is done; not with segments."""
 
     predictions: list[PredictionBody] = Field(description="Over the views so far.")
-    views_done: int
-    views_total: int
+    views_done: int = Field(description="Views that the predictions are the mean of.")
+    views_total: int = Field(description="Views that there will be.")
 
 
 class SegmentEvent(SegmentBody):
     """One more segment is done; only with segments."""
 
-    segments_done: int
-    segments_total: int
+    segments_done: int = Field(description="Segments that are done, this one among them.")
+    segments_total: int = Field(description="Segments that hold a frame, as far as is known; right in the last event.")
 
 
 class ErrorEvent(ErrorEnvelope):
@@ -239,67 +239,74 @@ class ErrorEvent(ErrorEnvelope):
 class LimitsBody(BaseModel):
     """What the server takes."""
 
-    max_upload_bytes: int
-    max_pixels: int
-    max_temporal_views: int
-    spatial_views: list[int]
+    max_upload_bytes: int = Field(description="Largest upload.")
+    max_pixels: int = Field(description="Most pixels of a frame.")
+    max_temporal_views: int = Field(description="Most clips along time.")
+    spatial_views: list[int] = Field(description="Numbers of crops that may be asked for.")
     max_segments: int = Field(description="Most windows that a video may be cut into.")
-    max_requests: int
+    max_requests: int = Field(description="Classify requests at once.")
     upload_idle_timeout_ms: int = Field(description="Silence after which an upload is given up.")
-    default_deadline_ms: int
-    max_deadline_ms: int
+    default_deadline_ms: int = Field(description="Deadline of a request that names none.")
+    max_deadline_ms: int = Field(description="Longest deadline that may be asked for.")
 
 
 class ModelSummary(BaseModel):
     """One model in the list."""
 
-    name: str
+    name: str = Field(description="What `model` of `POST /classify` takes.")
     versions: list[int] = Field(description="Served versions; the last answers where none is named.")
     default: bool = Field(description="Whether it answers a request that names no model.")
-    family: str
-    variant: str
+    family: str = Field(description="Kind of architecture, as `laps`.")
+    variant: str = Field(description="Which of its family, by name.")
     labels: str = Field(description="Name of the label set.")
-    label_count: int
-    default_views: str
-    untrained: bool
+    label_count: int = Field(description="How many labels it tells apart; the largest `top_k`.")
+    default_views: str = Field(description="Clips along time x crops, as 5x3, where a request names none.")
+    untrained: bool = Field(description="Whether its weights are random, so that its labels mean nothing.")
 
 
 class ModelsResponse(BaseModel):
     """The answer of ``GET /models``."""
 
-    models: list[ModelSummary]
-    limits: LimitsBody
+    models: list[ModelSummary] = Field(description="Each model once, as its highest version says.")
+    limits: LimitsBody = Field(description="What the server takes.")
 
 
 class InputBody(BaseModel):
     """What the model sees."""
 
-    frames: int
-    stride: int
-    height: int
-    width: int
-    short_side: int
-    sampling: str
-    interpolation: str
+    frames: int = Field(description="Frames of a clip.")
+    stride: int = Field(description="Frames of the video from one frame of a clip to the next.")
+    height: int = Field(description="Of a crop, in pixels.")
+    width: int = Field(description="Of a crop, in pixels.")
+    short_side: int = Field(description="Length that the short side of a frame is resized to, in pixels.")
+    sampling: str = Field(description="Rule by which clips are taken from the video.")
+    interpolation: str = Field(description="Of the resize.")
 
 
 class ModelResponse(ModelSummary):
     """The answer of ``GET /models/{name}``: one version in full."""
 
-    version: int
+    version: int = Field(description="The version that all below is about.")
     label_names: list[str] = Field(description="All labels in index order.")
-    input: InputBody
+    input: InputBody = Field(description="What the model sees.")
     output: str = Field(description="per_frame or per_clip logits.")
-    activation: str
-    temperature: float
-    precisions: dict[str, Any]
-    metrics: dict[str, Any]
-    provenance: dict[str, Any]
-    limits: LimitsBody
+    activation: str = Field(description="softmax or sigmoid: what makes scores of logits.")
+    temperature: float = Field(description="What logits are divided by before the activation.")
+    precisions: dict[str, Any] = Field(
+        description="The graph in each numeric precision, with `max_abs_diff`, how far its logits were from the "
+        "trained model's when it was exported, and `tolerance`, how far they might be."
+    )
+    metrics: dict[str, Any] = Field(
+        description="What was measured of the model, as its exporter wrote it down; empty where nothing was."
+    )
+    provenance: dict[str, Any] = Field(
+        description="Where the weights come from, as the exporter wrote it down: recipe, data, hashes."
+    )
+    limits: LimitsBody = Field(description="What the server takes.")
 
 
 class Health(BaseModel):
     """The answer of ``GET /livez`` and ``GET /readyz``."""
 
-    status: str
-    reason: str | None = None
+    status: str = Field(description="ok or unavailable.")
+    reason: str | None = Field(None, description="Why not, where it is not ok.")
