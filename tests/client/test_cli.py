@@ -32,6 +32,7 @@ from client.support_flaky import (
     flaky_server,
     forwarding,
 )
+from client.test_cli_scoring import model
 from client.test_parsing import BODY
 from laps_client import __version__
 from laps_client.cli.watch import Arrivals
@@ -40,6 +41,10 @@ from support_models import slow_graph, write_model
 from support_server import ServerProcess, running_server
 
 Flaky = Callable[..., FlakyServer]
+
+MODEL = model(default_views="1x1").to_dict()
+# Answers whatever is asked: readiness, the models, one of them, a video without segments.
+ANYTHING = {**MODEL, "models": [MODEL], **BODY, "segments": None, "timeline": None}
 
 
 @pytest.fixture
@@ -183,7 +188,7 @@ def test_json_is_json_also_where_nothing_came_of_it(laps: Laps, server: ServerPr
 
 
 def test_a_server_that_goes_away_ends_the_run(laps: Laps, flaky: Flaky, clips: Path) -> None:
-    server = flaky(answering(200, BODY), answering(200, BODY), dropping)
+    server = flaky(*[answering(200, ANYTHING)] * 4, dropping)
     names = [f"{number}.mp4" for number in range(50)]
     for name in names:
         Path(name).write_bytes(b"video")
@@ -292,6 +297,78 @@ def test_standard_output_may_be_the_results_file_itself(server: ServerProcess, c
     assert "add --jsonl" in said
 
 
+def test_a_results_file_is_of_the_files_it_was_written_for_wherever_the_next_run_stands(
+    laps: Laps, server: ServerProcess, clips: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (clips / "other").mkdir()
+    (clips / "other" / "clip.mp4").write_bytes((clips / "more" / "green one.mp4").read_bytes())
+    (clips / "link").symlink_to(clips / "other")
+    results = clips / "r.jsonl"
+    args = ("--top-k", 1, "--skip-done", results)
+    assert laps("classify", "clip.mp4", *args, url=server.url).out.startswith("clip.mp4\t1\tred\t")
+    monkeypatch.chdir("other")
+    other = laps("classify", "clip.mp4", *args, url=server.url)
+    assert (other.err, other.out.split("\t")[:3]) == ("", ["clip.mp4", "1", "green"]), "another file of that name"
+    monkeypatch.chdir(clips)
+    again = laps("classify", "other", "more/../clip.mp4", "link/clip.mp4", "link/../clip.mp4", *args, url=server.url)
+    assert (again.status, again.out, again.err) == (0, "", "2 files were done already\n")
+    rows = [json.loads(line) for line in results.read_text().splitlines()]
+    assert [(row["path"], row["file"]) for row in rows] == [
+        ("clip.mp4", str(clips / "clip.mp4")),
+        ("clip.mp4", str(clips / "other" / "clip.mp4")),
+    ]
+
+
+def test_lines_of_an_older_version_and_of_jsonl_are_gone_on_with(
+    laps: Laps, server: ServerProcess, clips: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    printed = laps("classify", "clip.mp4", "bad.mp4", "--jsonl", url=server.url).out
+    rows = {row["path"]: row for row in map(json.loads, printed.splitlines())}
+    Path("new.jsonl").write_text(printed)
+    del rows["clip.mp4"]["file"]
+    Path("old.jsonl").write_text(json.dumps(rows["clip.mp4"]) + "\n")
+    done = laps("classify", "clip.mp4", "--skip-done", "old.jsonl", url=server.url)
+    assert (done.out, done.err) == ("", "1 files were done already\n")
+    monkeypatch.chdir("more")
+    done = laps("classify", "../clip.mp4", "--skip-done", "../new.jsonl", url=server.url)
+    assert (done.out, done.err) == ("", "1 files were done already\n")
+
+
+@pytest.mark.parametrize(
+    ("others", "said"),
+    [
+        (["--views", "2x1"], "not of colours 1 at 2x1 in segments of 1.2 s"),
+        (["--model", "untrained"], "not of untrained 1 at 2x3 in segments of 1.2 s"),
+        (["--segments", "1m"], "not of colours 1 at 2x3 in segments of 60 s"),
+        (None, "not of colours 1 at 2x3;"),
+    ],
+    ids=["views", "model", "length of segments", "no segments"],
+)
+def test_a_results_file_is_of_one_question(
+    laps: Laps, server: ServerProcess, clips: Path, others: list[str] | None, said: str
+) -> None:
+    results = Path("r.jsonl")
+    first = ("classify", "clip.mp4", "--skip-done", results, "--segments", "1.2s")
+    assert laps(*first, url=server.url).status == 0
+    before = results.read_bytes()
+    for command in ("classify", "watch"):
+        args = [command, "more", "--skip-done", results, *(["--segments", "1.2s", *others] if others else [])]
+        done = laps(*args, url=server.url)
+        assert (done.status, done.out, results.read_bytes()) == (2, "", before)
+        assert f"r.jsonl holds results of colours 1 at 2x3 in segments of 1.2 s, {said}" in done.err
+    done = laps(*first, "--model", "colours", "--version", 1, "--views", "02x3", "more", url=server.url)
+    assert (done.status, done.err) == (0, "1 files were done already\n"), "the same in other words"
+
+
+def test_the_version_of_a_results_file_is_named_to_the_server(
+    laps: Laps, flaky: Flaky, server: ServerProcess, clips: Path
+) -> None:
+    proxy = flaky(forwarding(server.url))
+    assert laps("classify", "clip.mp4", "--skip-done", "r.jsonl", url=proxy.url).status == 0
+    asked = proxy.exchanges[-1].query
+    assert (asked["model"], asked["version"]) == (["colours"], ["1"])
+
+
 def paths_in(results: Path) -> list[str]:
     whole = results.read_bytes().rpartition(b"\n")[0] if results.exists() else b""
     return [json.loads(line)["path"] for line in whole.splitlines()]
@@ -312,7 +389,7 @@ def test_a_run_that_is_stopped_is_gone_on_with_and_no_file_counts_twice(
     (clips / "many").mkdir()
     for name in names:
         Path(name).write_bytes(name.encode())
-    server = flaky(answering(200, BODY, after_s=0.15))
+    server = flaky(answering(200, ANYTHING, after_s=0.15))
     results = Path("r.jsonl")
     process = started("classify", "many", "--skip-done", results, "--concurrency", 2, url=server.url)
     wait_until(lambda: len(paths_in(results)) >= 3)
@@ -563,6 +640,21 @@ def test_results_of_another_model_or_other_views_are_not_mixed(
     laps("classify", "clip.mp4", "--skip-done", "c.jsonl", url=server.url)
     done = laps("evaluate", labelled, "--skip-done", "c.jsonl", url=server.url)
     assert (done.status, "no file of laps evaluate" in done.err) == (2, True)
+
+
+def test_results_of_one_root_are_not_those_of_another(laps: Laps, server: ServerProcess, clips: Path) -> None:
+    (clips / "list.csv").write_text("clip.mp4,red\n")
+    args = ("evaluate", "list.csv", "--skip-done", "r.jsonl")
+    assert laps(*args, url=server.url).status == 0
+    before = Path("r.jsonl").read_text()
+    assert json.loads(before)["file"] == str(clips / "clip.mp4")
+    (clips / "more" / "clip.mp4").write_bytes(b"no video")
+    done = laps(*args, "--root", "more", url=server.url)
+    assert (done.status, done.out, Path("r.jsonl").read_text()) == (2, "", before)
+    assert f"at {clips}/clip.mp4, not of the one at {clips}/more/clip.mp4" in done.err
+    assert laps(*args, "--root", clips / "more" / "..", url=server.url).status == 0
+    Path("r.jsonl").write_text(json.dumps({key: value for key, value in json.loads(before).items() if key != "file"}))
+    assert laps(*args, url=server.url).status == 0, "as an older version wrote it"
 
 
 def test_a_list_by_names_with_a_root_and_labels_in_any_case(laps: Laps, server: ServerProcess, clips: Path) -> None:

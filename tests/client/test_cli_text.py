@@ -130,10 +130,14 @@ def test_a_terminal_without_unicode_gets_ascii() -> None:
     assert all(line.isascii() for line in shown(WHOLE, ascii_only=True))
 
 
-def test_a_row_of_json_is_the_servers_own_under_the_path() -> None:
-    assert json_row(Outcome("a.mp4", WHOLE, None)) == {"path": "a.mp4", **WHOLE.to_dict()}
+def test_a_row_of_json_is_the_servers_own_under_the_path_and_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    names = {"path": "a.mp4", "file": str(tmp_path / "a.mp4")}
+    assert json_row(Outcome("a.mp4", WHOLE, None)) == {**names, **WHOLE.to_dict()}
     assert json_row(Outcome(Path("a.mp4"), None, ERROR)) == {
-        "path": "a.mp4",
+        **names,
         "error": {"code": "video_corrupt", "message": "no video; really", "hint": "send one", "request_id": "r"},
     }
     assert next(iter(json_row(Outcome("a.mp4", WHOLE, None)))) == "path"

@@ -36,6 +36,16 @@ def find_videos(paths: Iterable[Path], on_error: Callable[[OSError], object] | N
             yield path
 
 
+def place_of(path: str | os.PathLike[str]) -> str:
+    """Where a file is: two runs in two folders mean the same file by the same text.
+
+    Links among the folders are followed, as ``..`` after one means what the system makes of it. The file itself may be
+    a link: under each name it is asked for by itself, and what it points to may change.
+    """
+    folder, name = os.path.split(path)
+    return os.path.join(os.path.realpath(folder), name)  # noqa: PTH118 - called for every file
+
+
 def is_video_name(name: str) -> bool:
     """Whether a folder's entry is taken for a video; copies in progress are mostly hidden or have another suffix."""
     return not name.startswith(".") and os.path.splitext(name)[1].lower() in VIDEO_SUFFIXES  # noqa: PTH122 - no Path

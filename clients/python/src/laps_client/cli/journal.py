@@ -15,8 +15,10 @@ from types import TracebackType
 from typing import Any, Self
 
 from laps_client.cli.exits import wrong_use
+from laps_client.cli.find import place_of
 
-PATH = "path"
+PATH = "path"  # as it was given
+FILE = "file"  # where that was, by which a later run goes: it may stand in another folder
 TRUTH = "truth"  # in lines of laps evaluate
 _BEGINNING = b'{"path": "'  # of every line; append() holds it
 _TAIL_BYTES = 1 << 16
@@ -112,6 +114,12 @@ class Journal:
             os.ftruncate(self._descriptor, size - len(last))
         else:  # a file that was named by mistake stays as it is
             raise wrong_use(f"{self.path} is no results file", "give a file that this command wrote, or a new one")
+
+
+def file_of(row: Mapping[str, Any]) -> str:
+    """The file that a line is of. Lines of an older version have its path alone, which was relative to their run."""
+    file = row.get(FILE)
+    return file if isinstance(file, str) else place_of(row[PATH])
 
 
 def _row(line: bytes) -> dict[str, Any] | None:

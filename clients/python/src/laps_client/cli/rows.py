@@ -8,6 +8,8 @@ import os
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from laps_client.cli.find import place_of
+from laps_client.cli.journal import FILE, PATH
 from laps_client.cli.text import printable
 from laps_client.errors import LapsError
 from laps_client.many import FilePath, Outcome
@@ -18,11 +20,12 @@ _SCORE_DIGITS = 6
 
 
 def json_row(outcome: Outcome[FilePath]) -> dict[str, Any]:
-    """The server's own JSON under the file's path, or its error."""
+    """The server's own JSON, or the error, under the file's path as it was given and the place where that is."""
     path = os.fspath(outcome.path)
+    names = {PATH: path, FILE: place_of(path)}
     if outcome.result is not None:
-        return {"path": path, **outcome.result.to_dict()}
-    return {"path": path, "error": None if outcome.error is None else error_row(outcome.error)}
+        return {**names, **outcome.result.to_dict()}
+    return {**names, "error": None if outcome.error is None else error_row(outcome.error)}
 
 
 def error_row(error: LapsError) -> dict[str, Any]:

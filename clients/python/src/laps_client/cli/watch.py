@@ -87,16 +87,18 @@ async def watch(connection: Connection, request: WatchRequest, display: Display)
         journal = None if request.skip_done is None else stack.enter_context(Journal(request.skip_done))
         output = results_output(request.format, journal, display)
         stack.callback(output.close)
+        done = Done(journal)
         arrivals = Arrivals(settle_s=request.settle_s)
         async with connection.client() as client:
             await check_ready(client)
-            await asyncio.to_thread(_take_earlier_as_known, request, journal, arrivals)
+            options = await done.agreed(client, request.options)
+            await asyncio.to_thread(_take_earlier_as_known, request, done, arrivals)
             display.say(f"watching {request.folder}")
             server = _Server(client, request.interval_s)
             results = outcomes_of(
                 client,
                 _arriving(request, arrivals, server),
-                request.options,
+                options,
                 concurrency=request.concurrency,
                 display=display,
                 patient=True,
@@ -134,10 +136,10 @@ async def _arriving(request: WatchRequest, arrivals: Arrivals, server: _Server) 
         await asyncio.sleep(request.interval_s)
 
 
-def _take_earlier_as_known(request: WatchRequest, journal: Journal | None, arrivals: Arrivals) -> None:
+def _take_earlier_as_known(request: WatchRequest, done: Done, arrivals: Arrivals) -> None:
     """What is in the folder at the start: nothing that is of interest, or only what an earlier run has done."""
     seen = _seen(request.folder)
-    wanted = set(Done(journal).without(seen)) if request.existing else set()
+    wanted = set(done.without(seen)) if request.existing else set()
     for path, signature in seen.items():
         if path not in wanted:
             arrivals.take_as_known(path, signature)
