@@ -45,10 +45,15 @@ def csv_rows(outcome: Outcome[FilePath]) -> Iterator[tuple[object, ...]]:
 
 
 def csv_text(rows: Iterable[tuple[object, ...]]) -> str:
-    """The rows as lines of CSV."""
+    """The rows as lines of CSV, which end with a line feed alone."""
+    return "".join(map(_csv_line, rows))
+
+
+def _csv_line(row: tuple[object, ...]) -> str:
+    """Whatever breaks lines is quoted; Python's writer quotes only what is in its own end of lines."""
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    return text.getvalue()
+    csv.writer(text, lineterminator="\r\n").writerow(row)
+    return text.getvalue().removesuffix("\r\n") + "\n"
 
 
 def plain_rows(outcome: Outcome[FilePath]) -> Iterator[tuple[str, ...]]:
