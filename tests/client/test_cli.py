@@ -428,6 +428,24 @@ def test_an_interrupt_ends_the_servers_work(flaky: Flaky, clips: Path) -> None:
     wait_until(lambda: left == [b""])
 
 
+@pytest.mark.parametrize("sig", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("source", ["pipe.mp4", "/dev/stdin"])
+def test_a_source_that_blocks_can_be_left(
+    server: ServerProcess, clips: Path, source: str, sig: signal.Signals
+) -> None:
+    os.mkfifo("pipe.mp4")
+    args = ("classify", "clip.mp4", source, "--top-k", 1)
+    process = started(*args, url=server.url, stdin=subprocess.PIPE)
+    assert process.stdout is not None
+    assert process.stdout.readline().startswith("clip.mp4\t"), "meanwhile the others go on"
+    process.send_signal(sig)
+    try:
+        _, said = process.communicate(timeout=10)
+    finally:
+        process.kill()
+    assert (process.returncode, said.count("\n")) == (128 + sig, 1)
+
+
 def test_a_closed_pipe_is_no_error_to_look_at(server: ServerProcess, clips: Path) -> None:
     reading, writing = os.pipe()
     os.close(reading)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import doctest
 import io
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -155,6 +157,13 @@ def test_csv_has_a_line_a_prediction_and_one_an_error() -> None:
     ]
 
 
+@pytest.mark.parametrize("name", ["a\rb.mp4", "a\nb.mp4", "a\r\nb.mp4", 'a"b,c.mp4', " a.mp4"])
+def test_csv_reads_back_as_one_row_whatever_the_name(name: str) -> None:
+    text = csv_text([(name, 1), ("b", 2)])
+    assert list(csv.reader(io.StringIO(text, newline=""))) == [[name, "1"], ["b", "2"]]
+    assert text.endswith("b,2\n")
+
+
 def test_plain_rows_are_for_pipes() -> None:
     assert tabbed(plain_rows(Outcome("a\tb.mp4", WHOLE, None))) == (
         "a\\tb.mp4\t1\ta\t0.750000\na\\tb.mp4\t2\tb\t0.250000\n"
@@ -187,6 +196,16 @@ def test_folders_are_searched_in_order_for_names_of_videos(tmp_path: Path) -> No
     odd = tmp_path / "a" / "notes.txt"
     found = [path.relative_to(tmp_path).as_posix() for path in find_videos([odd, tmp_path])]
     assert found == ["a/notes.txt", "link.mp4", "z.mov", "a/x.webm", "b/1.mkv", "b/2.MP4"]
+
+
+def test_pipes_in_folders_are_left_out_and_links_to_nothing_are_told_later(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.mp4")
+    (tmp_path / "null.mp4").symlink_to("/dev/null")
+    (tmp_path / "gone.mp4").symlink_to("missing")
+    (tmp_path / "a.mp4").write_bytes(b"")
+    (tmp_path / "link.mp4").symlink_to("a.mp4")
+    assert [path.name for path in find_videos([tmp_path])] == ["a.mp4", "gone.mp4", "link.mp4"]
+    assert list(find_videos([tmp_path / "pipe.mp4"])) == [tmp_path / "pipe.mp4"], "named by itself"
 
 
 def test_a_search_is_lazy_and_a_folder_that_cannot_be_read_is_told(
