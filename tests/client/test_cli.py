@@ -665,6 +665,29 @@ def test_results_of_one_root_are_not_those_of_another(laps: Laps, server: Server
     args = ("evaluate", "list.csv", "--skip-done", "r.jsonl")
     assert laps(*args, url=server.url).status == 0
     before = Path("r.jsonl").read_text()
+def test_a_file_for_which_there_is_too_little_time_is_not_sent_for_ever(flaky: Flaky, clips: Path) -> None:
+    def slow(exchange: Exchange) -> None:
+        exchange.read_head()
+        if exchange.target == "/readyz":
+            exchange.answer(200, b"{}")
+        else:
+            exchange.stop.wait(10)
+
+    server = flaky(slow)
+    args = ("--existing", "--interval", 0.05, "--settle", 0.05, "--deadline", 0.3)
+    process = started("watch", "more", *args, "--jsonl", url=server.url)
+    assert process.stdout is not None
+    assert json.loads(process.stdout.readline())["error"]["code"] == "deadline_exceeded"
+    (clips / "more" / "new.mp4").write_bytes(b"video")
+    assert json.loads(process.stdout.readline())["path"] == "more/new.mp4", "the next is another file"
+    time.sleep(1)
+    process.send_signal(signal.SIGINT)
+    rest, _ = process.communicate(timeout=60)
+    assert rest == ""
+    sent = [exchange for exchange in server.exchanges if exchange.target.startswith("/classify")]
+    assert len(sent) == 2
+
+
     assert json.loads(before)["file"] == str(clips / "clip.mp4")
     (clips / "more" / "clip.mp4").write_bytes(b"no video")
     done = laps(*args, "--root", "more", url=server.url)

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from laps_client.errors import BadRequest, ConnectionFailed, LapsError, NotFound, Unavailable
+from laps_client.errors import (
+    BadRequest,
+    ConnectionFailed,
+    DeadlineExceeded,
+    LapsError,
+    NotFound,
+    TimedOut,
+    Unavailable,
+)
 
 OK = 0
 SOME_FAILED = 1
@@ -54,3 +62,8 @@ def stop_for(error: LapsError) -> Stop:
     if isinstance(error, NotFound):
         return Stop(NO_SERVER, error.message, "is --url a LAPS server?")
     return Stop(NO_SERVER, error.message, error.hint)
+def may_be_too_slow(error: LapsError) -> bool:
+    """Whether the time ran out, which says nothing of the server: the next time it may run out for the same file."""
+    return isinstance(error, DeadlineExceeded) or (isinstance(error, TimedOut) and error.code == "read_timeout")
+
+
