@@ -147,7 +147,16 @@ def test_a_plot_has_a_panel_a_file(laps: Laps, server: ServerProcess, clips: Pat
         (["classify", "clip.mp4", "--skip-done", "bad.mp4"], "no results file"),
         (["classify", "empty"], "no video found"),
         (["classify"], "Missing argument"),
-        (["classify", "clip.mp4", "--url", "nonsense"], "http://"),
+        (["classify", "clip.mp4", "--plot", "folder.png"], "folder.png is a folder"),
+        (["classify", "clip.mp4", "--plot", "out.png", "--no-frames"], "--no-frames"),
+        (["classify", "clip.mp4", "--skip-done", "/dev/full"], "no file that holds lines"),
+        (["classify", "clip.mp4", "--url", "nonsense"], "http://nonsense"),
+        (["models", "--url", "127.0.0.1:8101"], "--url, or LAPS_URL, is '127.0.0.1:8101', which is no address; write"),
+        (["models", "--url", "127.0.0.1:8101"], "write it as http://127.0.0.1:8101\n"),
+        (["models", "--url", "ftp://host:1/x"], "write it as http://host:1/x\n"),
+        (["models", "--url", " "], "write it as http://127.0.0.1:8000\n"),
+        (["evaluate", "list.csv", "--classes", "more"], "--classes: more is a folder"),
+        (["evaluate", "list.csv", "--confusion", "more"], "--confusion: more is a folder"),
         (["watch", "clip.mp4"], "is no folder"),
         (["models", "--labels"], "need the name"),
         (["models", "missing"], "no model"),
@@ -182,6 +191,7 @@ def test_no_server_is_three(laps: Laps, clips: Path, flaky: Flaky) -> None:
     assert (done.status, "is --url a LAPS server?" in done.err) == (3, True)
 
 
+    (clips / "folder.png").mkdir()
 def test_json_is_json_also_where_nothing_came_of_it(laps: Laps, server: ServerProcess, clips: Path) -> None:
     done = laps("classify", "clip.mp4", "--json", "--model", "missing", url=server.url)
     assert (done.status, json.loads(done.out)) == (2, [])
@@ -195,6 +205,7 @@ def test_a_server_that_goes_away_ends_the_run(laps: Laps, flaky: Flaky, clips: P
     done = laps("classify", *names, "--concurrency", 1, "--skip-done", "r.jsonl", url=server.url)
     assert done.status == 3
     assert "not ready" in done.err
+        assert "laps-server serve" in done.err
     assert [json.loads(line)["path"] for line in Path("r.jsonl").read_text().splitlines()] == ["0.mp4"]
 
 
@@ -474,6 +485,69 @@ def test_a_terminal_shows_blocks_and_bars_of_uploads(server: ServerProcess, clip
     assert re.search(r"^  blue +0\.0\d\d +▏ +▁+█$", shown, re.MULTILINE)
     assert re.search(r"clip\.mp4 +━+ ", shown), "a bar for the upload"
     assert "bad.mp4: this is not a video" in shown
+def test_results_do_not_depend_on_who_reads_messages(server: ServerProcess, clips: Path) -> None:
+    for stderr in ("gone", "/dev/full"):
+        with ExitStack() as stack:
+            if stderr == "gone":
+                reading, writing = os.pipe()
+                stack.callback(os.close, writing)
+                # Whoever reads leaves after the first line.
+                stack.callback(subprocess.Popen(["head", "-n", "1"], stdin=reading, stdout=subprocess.DEVNULL).wait)
+                os.close(reading)
+            else:
+                writing = stack.enter_context(Path(stderr).open("wb")).fileno()
+            names = ["bad.mp4", "./bad.mp4", "more/../bad.mp4", "clip.mp4", "more"]
+            args = ("classify", *names, "--concurrency", 1, "--top-k", 1)
+            process = started(*args, url=server.url, stderr=writing)
+            out, _ = process.communicate(timeout=60)
+        assert (process.returncode, len(out.splitlines())) == (1, 2), stderr
+
+
+@pytest.mark.parametrize("args", [["missing.mp4"], ["clip.mp4", "--json", "--csv"]], ids=" ".join)
+def test_wrong_use_is_two_also_where_nobody_reads_why(server: ServerProcess, clips: Path, args: list[str]) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    process = started("classify", *args, url=server.url, stderr=writing)
+    os.close(writing)
+    process.communicate(timeout=60)
+    assert process.returncode == 2
+
+
+def run_in_bash(line: str, url: str) -> tuple[int, str]:
+    """Status of ``laps`` in a line of bash, and what it said."""
+    script = f'laps() {{ {shlex.join(COMMAND)} "$@"; }}; {line}'
+    env = {**os.environ, "LAPS_URL": url}
+    done = subprocess.run(["bash", "-c", script], env=env, capture_output=True, text=True, check=False, timeout=60)
+    return done.returncode, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("laps classify clip.mp4 > /dev/full", "laps: standard output: No space left on device"),
+        ("laps classify clip.mp4 --json > /dev/full", "laps: standard output: No space left on device"),
+        ("laps classify clip.mp4 --csv > /dev/full", "laps: standard output: No space left on device"),
+        ("laps models > /dev/full", "laps: standard output: No space left on device"),
+        ("laps classify clip.mp4 >&-", "laps: standard output is closed; send it to a file, or to /dev/null"),
+        ("ulimit -f 1; laps classify clip.mp4 more --skip-done r.jsonl --json", "laps: r.jsonl: File too large; "),
+        ("ulimit -f 1; laps classify clip.mp4 --plot out.svg", "laps: out.svg: File too large"),
+    ],
+)
+def test_what_cannot_be_written_is_four_and_a_line(server: ServerProcess, clips: Path, line: str, said: str) -> None:
+    status, err = run_in_bash(line, server.url)
+    assert (status, err.count("\n")) == (4, 1), err
+    assert err.startswith(said)
+
+
+def test_a_results_file_that_met_a_full_disk_is_gone_on_with(laps: Laps, server: ServerProcess, clips: Path) -> None:
+    args = "classify clip.mp4 more --concurrency 1 --skip-done r.jsonl --json"
+    assert laps("classify", "clip.mp4", "--skip-done", "r.jsonl", url=server.url).status == 0
+    assert run_in_bash(f"ulimit -f 1; laps {args}", server.url)[0] == 4
+    assert Path("r.jsonl").stat().st_size == 1024, "half a line is left"
+    assert laps(*args.split(), url=server.url).status == 0
+    assert paths_in(Path("r.jsonl")) == ["clip.mp4", "more/green one.mp4"]
+
+
     assert "\x1b[" in raw
     assert raw.rfind("\x1b[?25h") > raw.rfind("\x1b[?25l") >= 0, "the cursor is there again"
 

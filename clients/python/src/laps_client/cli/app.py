@@ -16,10 +16,11 @@ from laps_client.cli.classify import classify as run_classify
 from laps_client.cli.display import Display
 from laps_client.cli.evaluate import EvaluateRequest
 from laps_client.cli.evaluate import evaluate as run_evaluate
-from laps_client.cli.exits import Stop
+from laps_client.cli.exits import NOT_WRITTEN, Stop
 from laps_client.cli.models import list_models, show_model
 from laps_client.cli.output import Format, is_terminal
 from laps_client.cli.session import Connection, headers_of, run_to_exit
+from laps_client.cli.streams import settle_messages
 from laps_client.cli.watch import WatchRequest
 from laps_client.cli.watch import watch as run_watch
 from laps_client.defaults import BASE_URL
@@ -27,8 +28,8 @@ from laps_client.defaults import BASE_URL
 app = typer.Typer(
     name="laps",
     help="Classify videos on a LAPS server. Results go to standard output; progress and messages to standard error.",
-    epilog="Exit status: 0 all is well, 1 some files failed, 2 wrong use, 3 no server that is ready, 130 interrupted, "
-    "143 terminated, 141 standard output closed.",
+    epilog="Exit status: 0 all is well, 1 some files failed, 2 wrong use, 3 no server that is ready, "
+    "4 results cannot be written, 130 interrupted, 143 terminated, 141 standard output closed.",
     no_args_is_help=True,
     add_completion=True,
     pretty_exceptions_enable=False,
@@ -205,6 +206,11 @@ def run() -> None:
     """Parse the command line and run it."""
     app(prog_name="laps")  # however it was started: shell completion goes by the name
 
+    settle_messages()
+    if sys.stdout is None:
+        closed = Stop(NOT_WRITTEN, "standard output is closed", "send it to a file, or to /dev/null")
+        Display().stopped(closed)
+        sys.exit(closed.status)
 
 def _format(*, json: bool = False, jsonl: bool = False, csv: bool = False) -> Format:
     wanted: dict[Format, bool] = {"json": json, "jsonl": jsonl, "csv": csv}

@@ -21,6 +21,7 @@ from laps_client.cli.output import emit
 from laps_client.cli.reports import Evaluation, classes_csv, confusion_csv, report_json, report_text
 from laps_client.cli.scoring import TOP, Scored, report
 from laps_client.cli.session import Connection, check_ready, outcomes_of
+from laps_client.cli.targets import check_target, write_target
 from laps_client.many import Outcome
 from laps_client.results import Classification, ModelInfo
 
@@ -46,9 +47,9 @@ async def evaluate(connection: Connection, request: EvaluateRequest, display: Di
     Raises:
         Stop: the command or the list is wrong, or there is no server.
     """
-    for path in (request.classes, request.confusion):
-        if path is not None and not path.parent.is_dir():
-            raise wrong_use(f"there is no folder {path.parent}")
+    for option, path in (("--classes", request.classes), ("--confusion", request.confusion)):
+        if path is not None:
+            check_target(option, path)
     with ExitStack() as stack:
         async with connection.client() as client:
             await check_ready(client)
@@ -60,7 +61,9 @@ async def evaluate(connection: Connection, request: EvaluateRequest, display: Di
                 run.take_earlier(journal)
             display.expect(len(entries), done=len(run.ranked))
             options: Options = {**request.options, "top_k": min(TOP, model.label_count), "frames": False}
-            results = outcomes_of(client, run.missing(), pinned(options, kind), concurrency=request.concurrency, display=display)
+            results = outcomes_of(
+                client, run.missing(), pinned(options, kind), concurrency=request.concurrency, display=display
+            )
             async with aclosing(results) as outcomes:
                 async for outcome in outcomes:
                     run.take(outcome, journal)
@@ -146,4 +149,4 @@ def _tell(run: _Run, request: EvaluateRequest) -> None:
         emit(report_text(evaluation, worst_most=request.worst))
     for path, text in ((request.classes, classes_csv), (request.confusion, confusion_csv)):
         if path is not None:
-            path.write_text(text(evaluation), encoding="utf-8")
+            write_target(path, text(evaluation))

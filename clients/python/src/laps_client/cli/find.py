@@ -27,8 +27,8 @@ def check_paths(paths: Sequence[Path]) -> None:
 def find_videos(paths: Iterable[Path], on_error: Callable[[OSError], object] | None = None) -> Iterator[Path]:
     """Files as given, whatever their name; folders searched recursively, in the order of their names.
 
-    One folder's names are held at a time. Hidden files, pipes and devices are left out, and links to folders are not followed. A folder
-    that cannot be read is left out too, and told to ``on_error``.
+    One folder's names are held at a time. Hidden files, pipes and devices are left out, and links to folders are not
+    followed. A folder that cannot be read is left out too, and told to ``on_error``.
     """
     for path in paths:
         if path.is_dir():
