@@ -115,7 +115,7 @@ def test_csv_has_names_and_a_line_a_prediction(laps: Laps, server: ServerProcess
 
 def test_segments_have_lines_of_their_own(laps: Laps, server: ServerProcess, clips: Path) -> None:
     done = laps("classify", "clip.mp4", "--segments", "1.2s", "--csv", "--plot", "out.png", url=server.url)
-    assert (done.status, done.err) == (0, "")
+    assert (done.status, done.err) == (0, "wrote out.png\n")
     best = [row for row in csv.DictReader(done.out.splitlines()) if row["rank"] == "1"]
     assert [(row["start_s"], row["end_s"], row["label"]) for row in best] == [
         ("", "", "red"),
@@ -127,8 +127,29 @@ def test_segments_have_lines_of_their_own(laps: Laps, server: ServerProcess, cli
 
 def test_a_plot_has_a_panel_a_file(laps: Laps, server: ServerProcess, clips: Path) -> None:
     done = laps("classify", "clip.mp4", "more", "--plot", "out.svg", url=server.url)
-    assert (done.status, done.err) == (0, "")
+    assert (done.status, done.err) == (0, "wrote out.svg\n")
     assert Path("out.svg").read_text().count('id="axes_') == 2
+
+
+def test_a_plot_of_what_is_done_comes_from_the_results_file(laps: Laps, server: ServerProcess, clips: Path) -> None:
+    args = ("classify", "more", "--skip-done", "r.jsonl")
+    assert laps(*args, "--jsonl", url=server.url).status == 0
+    done = laps(*args, "clip.mp4", "--plot", "out.svg", url=server.url)
+    assert (done.status, done.err) == (0, "1 files were done already\nwrote out.svg\n")
+    assert Path("out.svg").read_text().count('id="axes_') == 2
+    Path("out.svg").unlink()
+    done = laps("classify", "clip.mp4", "--skip-done", "r.jsonl", "--plot", "out.svg", url=server.url)
+    assert (done.status, done.err) == (0, "1 files were done already\nwrote out.svg\n")
+    assert Path("out.svg").read_text().count('id="axes_') == 1, "not what else the results file holds"
+
+
+def test_a_plot_of_nothing_says_why(laps: Laps, server: ServerProcess, clips: Path) -> None:
+    assert laps("classify", "clip.mp4", "--skip-done", "r.jsonl", url=server.url).status == 0
+    done = laps("classify", "clip.mp4", "--skip-done", "r.jsonl", "--plot", "out.svg", url=server.url)
+    assert done.status == 0
+    assert done.err == "1 files were done already\nnothing to draw; 1 files have no scores over time\n"
+    done = laps("classify", "clip.mp4", "--segments", "1.2s", "--no-frames", "--plot", "out.svg", url=server.url)
+    assert (done.status, done.err) == (0, "wrote out.svg\n"), "segments have scores without frames"
 
 
 @pytest.mark.parametrize(
@@ -170,6 +191,7 @@ def test_wrong_use_is_two_and_says_what_is_right(
     laps: Laps, server: ServerProcess, clips: Path, args: list[str], said: str
 ) -> None:
     (clips / "empty").mkdir()
+    (clips / "folder.png").mkdir()
     done = laps(*args, url=server.url)
     assert (done.status, done.out) == (2, "")
     assert said in done.err
@@ -183,6 +205,7 @@ def test_no_server_is_three(laps: Laps, clips: Path, flaky: Flaky) -> None:
         done = laps(*args, url=url)
         assert done.status == 3, args
         assert url in done.err
+        assert "laps-server serve" in done.err
     loading = flaky(answering(503, {"status": "unavailable", "reason": "loading colours"}))
     done = laps("classify", "clip.mp4", url=loading.url)
     assert (done.status, "loading colours" in done.err) == (3, True)
@@ -191,7 +214,6 @@ def test_no_server_is_three(laps: Laps, clips: Path, flaky: Flaky) -> None:
     assert (done.status, "is --url a LAPS server?" in done.err) == (3, True)
 
 
-    (clips / "folder.png").mkdir()
 def test_json_is_json_also_where_nothing_came_of_it(laps: Laps, server: ServerProcess, clips: Path) -> None:
     done = laps("classify", "clip.mp4", "--json", "--model", "missing", url=server.url)
     assert (done.status, json.loads(done.out)) == (2, [])
@@ -205,7 +227,6 @@ def test_a_server_that_goes_away_ends_the_run(laps: Laps, flaky: Flaky, clips: P
     done = laps("classify", *names, "--concurrency", 1, "--skip-done", "r.jsonl", url=server.url)
     assert done.status == 3
     assert "not ready" in done.err
-        assert "laps-server serve" in done.err
     assert [json.loads(line)["path"] for line in Path("r.jsonl").read_text().splitlines()] == ["0.mp4"]
 
 
@@ -441,9 +462,7 @@ def test_an_interrupt_ends_the_servers_work(flaky: Flaky, clips: Path) -> None:
 
 @pytest.mark.parametrize("sig", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("source", ["pipe.mp4", "/dev/stdin"])
-def test_a_source_that_blocks_can_be_left(
-    server: ServerProcess, clips: Path, source: str, sig: signal.Signals
-) -> None:
+def test_a_source_that_blocks_can_be_left(server: ServerProcess, clips: Path, source: str, sig: signal.Signals) -> None:
     os.mkfifo("pipe.mp4")
     args = ("classify", "clip.mp4", source, "--top-k", 1)
     process = started(*args, url=server.url, stdin=subprocess.PIPE)
@@ -466,25 +485,6 @@ def test_a_closed_pipe_is_no_error_to_look_at(server: ServerProcess, clips: Path
     assert (process.returncode, said) == (141, "")
 
 
-def test_a_name_that_is_no_text_passes_through_a_pipe(laps: Laps, server: ServerProcess, clips: Path) -> None:
-    odd = os.fsdecode(b"\xff\xfe.mp4")
-    (clips / "clip.mp4").rename(odd)
-    assert laps("classify", odd, "--top-k", 1, url=server.url).out.startswith("\\udcff\\udcfe.mp4\t1\tred\t")
-    with Path("out.csv").open("wb") as out:
-        process = started("classify", odd, "--csv", url=server.url, stdout=out)
-        process.communicate(timeout=120)
-    assert Path("out.csv").read_bytes().splitlines()[1].startswith(b"\xff\xfe.mp4,")
-    assert json.loads(laps("classify", odd, "--json", url=server.url).out)[0]["path"] == odd
-
-
-def test_a_terminal_shows_blocks_and_bars_of_uploads(server: ServerProcess, clips: Path) -> None:
-    status, shown, raw = on_terminal("classify", "clip.mp4", "bad.mp4", url=server.url, cwd=clips)
-    assert status == 1
-    assert re.search(r"^clip\.mp4  2\.0 s, mpeg4 64x48, colours 1 at 2x3", shown, re.MULTILINE)
-    assert re.search(r"^  red +0\.9\d\d  █+.  +█+▁$", shown, re.MULTILINE)
-    assert re.search(r"^  blue +0\.0\d\d +▏ +▁+█$", shown, re.MULTILINE)
-    assert re.search(r"clip\.mp4 +━+ ", shown), "a bar for the upload"
-    assert "bad.mp4: this is not a video" in shown
 def test_results_do_not_depend_on_who_reads_messages(server: ServerProcess, clips: Path) -> None:
     for stderr in ("gone", "/dev/full"):
         with ExitStack() as stack:
@@ -548,6 +548,25 @@ def test_a_results_file_that_met_a_full_disk_is_gone_on_with(laps: Laps, server:
     assert paths_in(Path("r.jsonl")) == ["clip.mp4", "more/green one.mp4"]
 
 
+def test_a_name_that_is_no_text_passes_through_a_pipe(laps: Laps, server: ServerProcess, clips: Path) -> None:
+    odd = os.fsdecode(b"\xff\xfe.mp4")
+    (clips / "clip.mp4").rename(odd)
+    assert laps("classify", odd, "--top-k", 1, url=server.url).out.startswith("\\udcff\\udcfe.mp4\t1\tred\t")
+    with Path("out.csv").open("wb") as out:
+        process = started("classify", odd, "--csv", url=server.url, stdout=out)
+        process.communicate(timeout=120)
+    assert Path("out.csv").read_bytes().splitlines()[1].startswith(b"\xff\xfe.mp4,")
+    assert json.loads(laps("classify", odd, "--json", url=server.url).out)[0]["path"] == odd
+
+
+def test_a_terminal_shows_blocks_and_bars_of_uploads(server: ServerProcess, clips: Path) -> None:
+    status, shown, raw = on_terminal("classify", "clip.mp4", "bad.mp4", url=server.url, cwd=clips)
+    assert status == 1
+    assert re.search(r"^clip\.mp4  2\.0 s, mpeg4 64x48, colours 1 at 2x3", shown, re.MULTILINE)
+    assert re.search(r"^  red +0\.9\d\d  █+.  +█+▁$", shown, re.MULTILINE)
+    assert re.search(r"^  blue +0\.0\d\d +▏ +▁+█$", shown, re.MULTILINE)
+    assert re.search(r"clip\.mp4 +━+ ", shown), "a bar for the upload"
+    assert "bad.mp4: this is not a video" in shown
     assert "\x1b[" in raw
     assert raw.rfind("\x1b[?25h") > raw.rfind("\x1b[?25l") >= 0, "the cursor is there again"
 
@@ -646,6 +665,29 @@ def test_watching_outlives_the_server(flaky: Flaky, clips: Path) -> None:
     assert asked == ["/readyz", "/classify", "/readyz", "/readyz", "/readyz", "/classify"]
 
 
+def test_a_file_for_which_there_is_too_little_time_is_not_sent_for_ever(flaky: Flaky, clips: Path) -> None:
+    def slow(exchange: Exchange) -> None:
+        exchange.read_head()
+        if exchange.target == "/readyz":
+            exchange.answer(200, b"{}")
+        else:
+            exchange.stop.wait(10)
+
+    server = flaky(slow)
+    args = ("--existing", "--interval", 0.05, "--settle", 0.05, "--deadline", 0.3)
+    process = started("watch", "more", *args, "--jsonl", url=server.url)
+    assert process.stdout is not None
+    assert json.loads(process.stdout.readline())["error"]["code"] == "deadline_exceeded"
+    (clips / "more" / "new.mp4").write_bytes(b"video")
+    assert json.loads(process.stdout.readline())["path"] == "more/new.mp4", "the next is another file"
+    time.sleep(1)
+    process.send_signal(signal.SIGINT)
+    rest, _ = process.communicate(timeout=60)
+    assert rest == ""
+    sent = [exchange for exchange in server.exchanges if exchange.target.startswith("/classify")]
+    assert len(sent) == 2
+
+
 def test_a_file_has_arrived_when_it_rests_and_again_when_it_changed() -> None:
     arrivals = Arrivals(settle_s=2)
     one, two = Path("1.mp4"), Path("2.mp4")
@@ -739,29 +781,6 @@ def test_results_of_one_root_are_not_those_of_another(laps: Laps, server: Server
     args = ("evaluate", "list.csv", "--skip-done", "r.jsonl")
     assert laps(*args, url=server.url).status == 0
     before = Path("r.jsonl").read_text()
-def test_a_file_for_which_there_is_too_little_time_is_not_sent_for_ever(flaky: Flaky, clips: Path) -> None:
-    def slow(exchange: Exchange) -> None:
-        exchange.read_head()
-        if exchange.target == "/readyz":
-            exchange.answer(200, b"{}")
-        else:
-            exchange.stop.wait(10)
-
-    server = flaky(slow)
-    args = ("--existing", "--interval", 0.05, "--settle", 0.05, "--deadline", 0.3)
-    process = started("watch", "more", *args, "--jsonl", url=server.url)
-    assert process.stdout is not None
-    assert json.loads(process.stdout.readline())["error"]["code"] == "deadline_exceeded"
-    (clips / "more" / "new.mp4").write_bytes(b"video")
-    assert json.loads(process.stdout.readline())["path"] == "more/new.mp4", "the next is another file"
-    time.sleep(1)
-    process.send_signal(signal.SIGINT)
-    rest, _ = process.communicate(timeout=60)
-    assert rest == ""
-    sent = [exchange for exchange in server.exchanges if exchange.target.startswith("/classify")]
-    assert len(sent) == 2
-
-
     assert json.loads(before)["file"] == str(clips / "clip.mp4")
     (clips / "more" / "clip.mp4").write_bytes(b"no video")
     done = laps(*args, "--root", "more", url=server.url)

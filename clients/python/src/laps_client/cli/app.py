@@ -90,6 +90,8 @@ def classify(
 ) -> None:
     """Classify video files and folders of them."""
     chosen = _format(json=json, jsonl=jsonl, csv=csv)
+    if plot is not None and not frames and segments is None:
+        raise typer.BadParameter("--plot draws the scores that --no-frames leaves out")
     # Scores of frames are most of an answer, and a pipe's lines have no place for them.
     options = _options(
         model,
@@ -204,13 +206,13 @@ def _version(show: Annotated[bool, typer.Option("--version", help="Print the ver
 
 def run() -> None:
     """Parse the command line and run it."""
-    app(prog_name="laps")  # however it was started: shell completion goes by the name
-
     settle_messages()
     if sys.stdout is None:
         closed = Stop(NOT_WRITTEN, "standard output is closed", "send it to a file, or to /dev/null")
         Display().stopped(closed)
         sys.exit(closed.status)
+    app(prog_name="laps")  # however it was started: shell completion goes by the name
+
 
 def _format(*, json: bool = False, jsonl: bool = False, csv: bool = False) -> Format:
     wanted: dict[Format, bool] = {"json": json, "jsonl": jsonl, "csv": csv}

@@ -71,6 +71,11 @@ class Done:
             check_agrees(self._journal.path, kind, wanted)
         return pinned(options, wanted)
 
+    def skipped_rows(self) -> Iterator[Mapping[str, Any]]:
+        """The lines of the files that were skipped."""
+        if self._journal is not None and self.skipped:
+            yield from (row for row in self._journal.rows() if _is_answer(row) and file_of(row) in self.skipped)
+
     def without(self, paths: Iterable[Path]) -> Iterator[Path]:
         """The files that need a line; one that is found twice needs it once."""
         for path in paths:
@@ -113,6 +118,8 @@ async def classify(connection: Connection, request: ClassifyRequest, display: Di
         if not found and not done.skipped and not display.failures:
             raise wrong_use("no video found", "folders are searched for names that videos have, as clip.mp4")
         if picture is not None:
+            for row in done.skipped_rows():
+                picture.add_row(row)
             picture.save(display)
     return exits.SOME_FAILED if display.failures else exits.OK
 
