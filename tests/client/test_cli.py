@@ -527,6 +527,8 @@ def run_in_bash(line: str, url: str) -> tuple[int, str]:
         ("laps classify clip.mp4 > /dev/full", "laps: standard output: No space left on device"),
         ("laps classify clip.mp4 --json > /dev/full", "laps: standard output: No space left on device"),
         ("laps classify clip.mp4 --csv > /dev/full", "laps: standard output: No space left on device"),
+        ("laps --version > /dev/full", "laps: standard output: No space left on device"),
+        ("laps classify --help > /dev/full", "laps: standard output: No space left on device"),
         ("laps models > /dev/full", "laps: standard output: No space left on device"),
         ("laps classify clip.mp4 >&-", "laps: standard output is closed; send it to a file, or to /dev/null"),
         ("ulimit -f 1; laps classify clip.mp4 more --skip-done r.jsonl --json", "laps: r.jsonl: File too large; "),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -16,11 +16,11 @@ from laps_client.cli.classify import classify as run_classify
 from laps_client.cli.display import Display
 from laps_client.cli.evaluate import EvaluateRequest
 from laps_client.cli.evaluate import evaluate as run_evaluate
-from laps_client.cli.exits import NOT_WRITTEN, Stop
+from laps_client.cli.exits import NOT_WRITTEN, Stop, not_written
 from laps_client.cli.models import list_models, show_model
 from laps_client.cli.output import Format, is_terminal
 from laps_client.cli.session import Connection, headers_of, run_to_exit
-from laps_client.cli.streams import settle_messages
+from laps_client.cli.streams import send_nowhere, settle_messages
 from laps_client.cli.watch import WatchRequest
 from laps_client.cli.watch import watch as run_watch
 from laps_client.defaults import BASE_URL
@@ -208,10 +208,17 @@ def run() -> None:
     """Parse the command line and run it."""
     settle_messages()
     if sys.stdout is None:
-        closed = Stop(NOT_WRITTEN, "standard output is closed", "send it to a file, or to /dev/null")
-        Display().stopped(closed)
-        sys.exit(closed.status)
-    app(prog_name="laps")  # however it was started: shell completion goes by the name
+        _end(Stop(NOT_WRITTEN, "standard output is closed", "send it to a file, or to /dev/null"))
+    try:
+        app(prog_name="laps")  # however it was started: shell completion goes by the name
+    except OSError as exc:  # what Typer prints by itself, as the help
+        send_nowhere(sys.stdout)
+        _end(not_written("standard output", exc))
+
+
+def _end(stop: Stop) -> NoReturn:
+    Display().stopped(stop)
+    sys.exit(stop.status)
 
 
 def _format(*, json: bool = False, jsonl: bool = False, csv: bool = False) -> Format:

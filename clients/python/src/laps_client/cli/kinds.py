@@ -70,7 +70,7 @@ def kind_of_row(row: Mapping[str, Any]) -> Kind | None:
         segments = row.get("segments")
         told = None if segments is None else _segmented(segments)
         return Kind(str(row["model"]["name"]), int(row["model"]["version"]), views, told)
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, IndexError, TypeError, ValueError):
         return None
 
 
