@@ -464,15 +464,17 @@ def test_an_interrupt_ends_the_servers_work(flaky: Flaky, clips: Path) -> None:
 @pytest.mark.parametrize("source", ["pipe.mp4", "/dev/stdin"])
 def test_a_source_that_blocks_can_be_left(server: ServerProcess, clips: Path, source: str, sig: signal.Signals) -> None:
     os.mkfifo("pipe.mp4")
-    args = ("classify", "clip.mp4", source, "--top-k", 1)
-    process = started(*args, url=server.url, stdin=subprocess.PIPE)
+    reading, writing = os.pipe()  # nothing is written there, and it is not closed
+    process = started("classify", "clip.mp4", source, "--top-k", 1, url=server.url, stdin=reading)
     assert process.stdout is not None
-    assert process.stdout.readline().startswith("clip.mp4\t"), "meanwhile the others go on"
-    process.send_signal(sig)
     try:
+        assert process.stdout.readline().startswith("clip.mp4\t"), "meanwhile the others go on"
+        process.send_signal(sig)
         _, said = process.communicate(timeout=10)
     finally:
         process.kill()
+        os.close(reading)
+        os.close(writing)
     assert (process.returncode, said.count("\n")) == (128 + sig, 1)
 
 
