@@ -12,8 +12,8 @@ server, video = sys.argv[1:]
 with LapsClient(server) as client:
     try:
         result = client.classify(video, top_k=3)
-    except LapsError as error:  # whatever the server or the network says; a file that is not there is an OSError
-        sys.exit(f"{error} [{error.code}, request {error.request_id}]")
+    except (LapsError, OSError) as error:  # what the server or the network says; a file that cannot be read
+        sys.exit(str(error))
 
 for prediction in result.predictions:
     print(f"{prediction.score:.3f}  {prediction.label}")

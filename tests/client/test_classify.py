@@ -7,6 +7,8 @@ import io
 import json
 import os
 import re
+import subprocess
+import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -314,6 +316,74 @@ async def test_tasks_share_a_client(server: ServerProcess, clip: Path) -> None:
     async with AsyncLapsClient(server.url) as client:
         results = await asyncio.gather(*(client.classify(clip, request_id=f"task-{number}") for number in range(16)))
     assert [result.request_id for result in results] == [f"task-{number}" for number in range(16)]
+
+
+class AsyncFile:
+    """As file objects of aiofiles: every method is to be awaited, and lines could be iterated over."""
+
+    def __init__(self, data: bytes) -> None:
+        self._file = io.BytesIO(data)
+
+    async def read(self, size: int = -1) -> bytes:
+        return self._file.read(size)
+
+    async def seek(self, place: int, whence: int = 0) -> int:
+        return self._file.seek(place, whence)
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        raise AssertionError("lines")
+
+
+async def test_an_async_file_object_sends_the_same_video(server: ServerProcess, clip: Path) -> None:
+    sent: list[tuple[int, int | None]] = []
+    async with AsyncLapsClient(server.url) as client:
+        file = AsyncFile(clip.read_bytes())
+        result = await client.classify(file, on_progress=lambda *progress: sent.append(progress))
+        assert result.top.label == "red"
+        assert sent[-1] == (clip.stat().st_size, None)
+        file = AsyncFile(clip.read_bytes())
+        async for event in client.stream(file):
+            last = event
+        assert isinstance(last, Classification)
+
+
+def test_an_async_file_object_is_refused_by_the_blocking_client(server: ServerProcess) -> None:
+    with LapsClient(server.url) as client, pytest.raises(TypeError, match="needs AsyncLapsClient"):
+        client.classify(AsyncFile(b""))  # type: ignore[arg-type]
+
+
+def test_a_loop_ends_also_where_a_source_blocks_for_ever(server: ServerProcess, tmp_path: Path) -> None:
+    """In a process of its own, which has to end too."""
+    os.mkfifo(tmp_path / "pipe.mp4")
+    code = f"""
+import asyncio
+from laps_client import AsyncLapsClient, DeadlineExceeded
+
+async def main():
+    async with AsyncLapsClient({server.url!r}) as client:
+        try:
+            await client.classify("pipe.mp4", deadline_s=0.5)
+        except DeadlineExceeded:
+            print("too late")
+
+asyncio.run(main())
+"""
+    command = [sys.executable, "-W", "error", "-c", code]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=20)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "too late\n", "")
+
+
+async def test_what_is_no_error_in_a_source_passes_too(server: ServerProcess) -> None:
+    class Leaving(BaseException):
+        pass
+
+    def parts() -> Iterator[bytes]:
+        yield b"x"
+        raise Leaving
+
+    async with AsyncLapsClient(server.url) as client:
+        with pytest.raises(Leaving):
+            await asyncio.wait_for(client.classify(parts()), 10)
 
 
 async def test_a_cancelled_call_ends_at_once_while_its_file_is_read(server: ServerProcess) -> None:

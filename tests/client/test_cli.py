@@ -32,6 +32,7 @@ from client.support_flaky import (
     flaky_server,
     forwarding,
 )
+from client.test_cli_scoring import model
 from client.test_parsing import BODY
 from laps_client import __version__
 from laps_client.cli.watch import Arrivals
@@ -40,6 +41,10 @@ from support_models import slow_graph, write_model
 from support_server import ServerProcess, running_server
 
 Flaky = Callable[..., FlakyServer]
+
+MODEL = model(default_views="1x1").to_dict()
+# Answers whatever is asked: readiness, the models, one of them, a video without segments.
+ANYTHING = {**MODEL, "models": [MODEL], **BODY, "segments": None, "timeline": None}
 
 
 @pytest.fixture
@@ -110,7 +115,7 @@ def test_csv_has_names_and_a_line_a_prediction(laps: Laps, server: ServerProcess
 
 def test_segments_have_lines_of_their_own(laps: Laps, server: ServerProcess, clips: Path) -> None:
     done = laps("classify", "clip.mp4", "--segments", "1.2s", "--csv", "--plot", "out.png", url=server.url)
-    assert (done.status, done.err) == (0, "")
+    assert (done.status, done.err) == (0, "wrote out.png\n")
     best = [row for row in csv.DictReader(done.out.splitlines()) if row["rank"] == "1"]
     assert [(row["start_s"], row["end_s"], row["label"]) for row in best] == [
         ("", "", "red"),
@@ -122,8 +127,29 @@ def test_segments_have_lines_of_their_own(laps: Laps, server: ServerProcess, cli
 
 def test_a_plot_has_a_panel_a_file(laps: Laps, server: ServerProcess, clips: Path) -> None:
     done = laps("classify", "clip.mp4", "more", "--plot", "out.svg", url=server.url)
-    assert (done.status, done.err) == (0, "")
+    assert (done.status, done.err) == (0, "wrote out.svg\n")
     assert Path("out.svg").read_text().count('id="axes_') == 2
+
+
+def test_a_plot_of_what_is_done_comes_from_the_results_file(laps: Laps, server: ServerProcess, clips: Path) -> None:
+    args = ("classify", "more", "--skip-done", "r.jsonl")
+    assert laps(*args, "--jsonl", url=server.url).status == 0
+    done = laps(*args, "clip.mp4", "--plot", "out.svg", url=server.url)
+    assert (done.status, done.err) == (0, "1 files were done already\nwrote out.svg\n")
+    assert Path("out.svg").read_text().count('id="axes_') == 2
+    Path("out.svg").unlink()
+    done = laps("classify", "clip.mp4", "--skip-done", "r.jsonl", "--plot", "out.svg", url=server.url)
+    assert (done.status, done.err) == (0, "1 files were done already\nwrote out.svg\n")
+    assert Path("out.svg").read_text().count('id="axes_') == 1, "not what else the results file holds"
+
+
+def test_a_plot_of_nothing_says_why(laps: Laps, server: ServerProcess, clips: Path) -> None:
+    assert laps("classify", "clip.mp4", "--skip-done", "r.jsonl", url=server.url).status == 0
+    done = laps("classify", "clip.mp4", "--skip-done", "r.jsonl", "--plot", "out.svg", url=server.url)
+    assert done.status == 0
+    assert done.err == "1 files were done already\nnothing to draw; 1 files have no scores over time\n"
+    done = laps("classify", "clip.mp4", "--segments", "1.2s", "--no-frames", "--plot", "out.svg", url=server.url)
+    assert (done.status, done.err) == (0, "wrote out.svg\n"), "segments have scores without frames"
 
 
 @pytest.mark.parametrize(
@@ -142,7 +168,16 @@ def test_a_plot_has_a_panel_a_file(laps: Laps, server: ServerProcess, clips: Pat
         (["classify", "clip.mp4", "--skip-done", "bad.mp4"], "no results file"),
         (["classify", "empty"], "no video found"),
         (["classify"], "Missing argument"),
-        (["classify", "clip.mp4", "--url", "nonsense"], "http://"),
+        (["classify", "clip.mp4", "--plot", "folder.png"], "folder.png is a folder"),
+        (["classify", "clip.mp4", "--plot", "out.png", "--no-frames"], "--no-frames"),
+        (["classify", "clip.mp4", "--skip-done", "/dev/full"], "no file that holds lines"),
+        (["classify", "clip.mp4", "--url", "nonsense"], "http://nonsense"),
+        (["models", "--url", "127.0.0.1:8101"], "--url, or LAPS_URL, is '127.0.0.1:8101', which is no address; write"),
+        (["models", "--url", "127.0.0.1:8101"], "write it as http://127.0.0.1:8101\n"),
+        (["models", "--url", "ftp://host:1/x"], "write it as http://host:1/x\n"),
+        (["models", "--url", " "], "write it as http://127.0.0.1:8000\n"),
+        (["evaluate", "list.csv", "--classes", "more"], "--classes: more is a folder"),
+        (["evaluate", "list.csv", "--confusion", "more"], "--confusion: more is a folder"),
         (["watch", "clip.mp4"], "is no folder"),
         (["models", "--labels"], "need the name"),
         (["models", "missing"], "no model"),
@@ -156,6 +191,7 @@ def test_wrong_use_is_two_and_says_what_is_right(
     laps: Laps, server: ServerProcess, clips: Path, args: list[str], said: str
 ) -> None:
     (clips / "empty").mkdir()
+    (clips / "folder.png").mkdir()
     done = laps(*args, url=server.url)
     assert (done.status, done.out) == (2, "")
     assert said in done.err
@@ -169,6 +205,7 @@ def test_no_server_is_three(laps: Laps, clips: Path, flaky: Flaky) -> None:
         done = laps(*args, url=url)
         assert done.status == 3, args
         assert url in done.err
+        assert "laps-server serve" in done.err
     loading = flaky(answering(503, {"status": "unavailable", "reason": "loading colours"}))
     done = laps("classify", "clip.mp4", url=loading.url)
     assert (done.status, "loading colours" in done.err) == (3, True)
@@ -183,7 +220,7 @@ def test_json_is_json_also_where_nothing_came_of_it(laps: Laps, server: ServerPr
 
 
 def test_a_server_that_goes_away_ends_the_run(laps: Laps, flaky: Flaky, clips: Path) -> None:
-    server = flaky(answering(200, BODY), answering(200, BODY), dropping)
+    server = flaky(*[answering(200, ANYTHING)] * 4, dropping)
     names = [f"{number}.mp4" for number in range(50)]
     for name in names:
         Path(name).write_bytes(b"video")
@@ -292,6 +329,78 @@ def test_standard_output_may_be_the_results_file_itself(server: ServerProcess, c
     assert "add --jsonl" in said
 
 
+def test_a_results_file_is_of_the_files_it_was_written_for_wherever_the_next_run_stands(
+    laps: Laps, server: ServerProcess, clips: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (clips / "other").mkdir()
+    (clips / "other" / "clip.mp4").write_bytes((clips / "more" / "green one.mp4").read_bytes())
+    (clips / "link").symlink_to(clips / "other")
+    results = clips / "r.jsonl"
+    args = ("--top-k", 1, "--skip-done", results)
+    assert laps("classify", "clip.mp4", *args, url=server.url).out.startswith("clip.mp4\t1\tred\t")
+    monkeypatch.chdir("other")
+    other = laps("classify", "clip.mp4", *args, url=server.url)
+    assert (other.err, other.out.split("\t")[:3]) == ("", ["clip.mp4", "1", "green"]), "another file of that name"
+    monkeypatch.chdir(clips)
+    again = laps("classify", "other", "more/../clip.mp4", "link/clip.mp4", "link/../clip.mp4", *args, url=server.url)
+    assert (again.status, again.out, again.err) == (0, "", "2 files were done already\n")
+    rows = [json.loads(line) for line in results.read_text().splitlines()]
+    assert [(row["path"], row["file"]) for row in rows] == [
+        ("clip.mp4", str(clips / "clip.mp4")),
+        ("clip.mp4", str(clips / "other" / "clip.mp4")),
+    ]
+
+
+def test_lines_of_an_older_version_and_of_jsonl_are_gone_on_with(
+    laps: Laps, server: ServerProcess, clips: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    printed = laps("classify", "clip.mp4", "bad.mp4", "--jsonl", url=server.url).out
+    rows = {row["path"]: row for row in map(json.loads, printed.splitlines())}
+    Path("new.jsonl").write_text(printed)
+    del rows["clip.mp4"]["file"]
+    Path("old.jsonl").write_text(json.dumps(rows["clip.mp4"]) + "\n")
+    done = laps("classify", "clip.mp4", "--skip-done", "old.jsonl", url=server.url)
+    assert (done.out, done.err) == ("", "1 files were done already\n")
+    monkeypatch.chdir("more")
+    done = laps("classify", "../clip.mp4", "--skip-done", "../new.jsonl", url=server.url)
+    assert (done.out, done.err) == ("", "1 files were done already\n")
+
+
+@pytest.mark.parametrize(
+    ("others", "said"),
+    [
+        (["--views", "2x1"], "not of colours 1 at 2x1 in segments of 1.2 s"),
+        (["--model", "untrained"], "not of untrained 1 at 2x3 in segments of 1.2 s"),
+        (["--segments", "1m"], "not of colours 1 at 2x3 in segments of 60 s"),
+        (None, "not of colours 1 at 2x3;"),
+    ],
+    ids=["views", "model", "length of segments", "no segments"],
+)
+def test_a_results_file_is_of_one_question(
+    laps: Laps, server: ServerProcess, clips: Path, others: list[str] | None, said: str
+) -> None:
+    results = Path("r.jsonl")
+    first = ("classify", "clip.mp4", "--skip-done", results, "--segments", "1.2s")
+    assert laps(*first, url=server.url).status == 0
+    before = results.read_bytes()
+    for command in ("classify", "watch"):
+        args = [command, "more", "--skip-done", results, *(["--segments", "1.2s", *others] if others else [])]
+        done = laps(*args, url=server.url)
+        assert (done.status, done.out, results.read_bytes()) == (2, "", before)
+        assert f"r.jsonl holds results of colours 1 at 2x3 in segments of 1.2 s, {said}" in done.err
+    done = laps(*first, "--model", "colours", "--version", 1, "--views", "02x3", "more", url=server.url)
+    assert (done.status, done.err) == (0, "1 files were done already\n"), "the same in other words"
+
+
+def test_the_version_of_a_results_file_is_named_to_the_server(
+    laps: Laps, flaky: Flaky, server: ServerProcess, clips: Path
+) -> None:
+    proxy = flaky(forwarding(server.url))
+    assert laps("classify", "clip.mp4", "--skip-done", "r.jsonl", url=proxy.url).status == 0
+    asked = proxy.exchanges[-1].query
+    assert (asked["model"], asked["version"]) == (["colours"], ["1"])
+
+
 def paths_in(results: Path) -> list[str]:
     whole = results.read_bytes().rpartition(b"\n")[0] if results.exists() else b""
     return [json.loads(line)["path"] for line in whole.splitlines()]
@@ -312,7 +421,7 @@ def test_a_run_that_is_stopped_is_gone_on_with_and_no_file_counts_twice(
     (clips / "many").mkdir()
     for name in names:
         Path(name).write_bytes(name.encode())
-    server = flaky(answering(200, BODY, after_s=0.15))
+    server = flaky(answering(200, ANYTHING, after_s=0.15))
     results = Path("r.jsonl")
     process = started("classify", "many", "--skip-done", results, "--concurrency", 2, url=server.url)
     wait_until(lambda: len(paths_in(results)) >= 3)
@@ -351,6 +460,24 @@ def test_an_interrupt_ends_the_servers_work(flaky: Flaky, clips: Path) -> None:
     wait_until(lambda: left == [b""])
 
 
+@pytest.mark.parametrize("sig", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("source", ["pipe.mp4", "/dev/stdin"])
+def test_a_source_that_blocks_can_be_left(server: ServerProcess, clips: Path, source: str, sig: signal.Signals) -> None:
+    os.mkfifo("pipe.mp4")
+    reading, writing = os.pipe()  # nothing is written there, and it is not closed
+    process = started("classify", "clip.mp4", source, "--top-k", 1, url=server.url, stdin=reading)
+    assert process.stdout is not None
+    try:
+        assert process.stdout.readline().startswith("clip.mp4\t"), "meanwhile the others go on"
+        process.send_signal(sig)
+        _, said = process.communicate(timeout=10)
+    finally:
+        process.kill()
+        os.close(reading)
+        os.close(writing)
+    assert (process.returncode, said.count("\n")) == (128 + sig, 1)
+
+
 def test_a_closed_pipe_is_no_error_to_look_at(server: ServerProcess, clips: Path) -> None:
     reading, writing = os.pipe()
     os.close(reading)
@@ -358,6 +485,71 @@ def test_a_closed_pipe_is_no_error_to_look_at(server: ServerProcess, clips: Path
     os.close(writing)
     _, said = process.communicate(timeout=120)
     assert (process.returncode, said) == (141, "")
+
+
+def test_results_do_not_depend_on_who_reads_messages(server: ServerProcess, clips: Path) -> None:
+    for stderr in ("gone", "/dev/full"):
+        with ExitStack() as stack:
+            if stderr == "gone":
+                reading, writing = os.pipe()
+                stack.callback(os.close, writing)
+                # Whoever reads leaves after the first line.
+                stack.callback(subprocess.Popen(["head", "-n", "1"], stdin=reading, stdout=subprocess.DEVNULL).wait)
+                os.close(reading)
+            else:
+                writing = stack.enter_context(Path(stderr).open("wb")).fileno()
+            names = ["bad.mp4", "./bad.mp4", "more/../bad.mp4", "clip.mp4", "more"]
+            args = ("classify", *names, "--concurrency", 1, "--top-k", 1)
+            process = started(*args, url=server.url, stderr=writing)
+            out, _ = process.communicate(timeout=60)
+        assert (process.returncode, len(out.splitlines())) == (1, 2), stderr
+
+
+@pytest.mark.parametrize("args", [["missing.mp4"], ["clip.mp4", "--json", "--csv"]], ids=" ".join)
+def test_wrong_use_is_two_also_where_nobody_reads_why(server: ServerProcess, clips: Path, args: list[str]) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    process = started("classify", *args, url=server.url, stderr=writing)
+    os.close(writing)
+    process.communicate(timeout=60)
+    assert process.returncode == 2
+
+
+def run_in_bash(line: str, url: str) -> tuple[int, str]:
+    """Status of ``laps`` in a line of bash, and what it said."""
+    script = f'laps() {{ {shlex.join(COMMAND)} "$@"; }}; {line}'
+    env = {**os.environ, "LAPS_URL": url}
+    done = subprocess.run(["bash", "-c", script], env=env, capture_output=True, text=True, check=False, timeout=60)
+    return done.returncode, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("laps classify clip.mp4 > /dev/full", "laps: standard output: No space left on device"),
+        ("laps classify clip.mp4 --json > /dev/full", "laps: standard output: No space left on device"),
+        ("laps classify clip.mp4 --csv > /dev/full", "laps: standard output: No space left on device"),
+        ("laps --version > /dev/full", "laps: standard output: No space left on device"),
+        ("laps classify --help > /dev/full", "laps: standard output: No space left on device"),
+        ("laps models > /dev/full", "laps: standard output: No space left on device"),
+        ("laps classify clip.mp4 >&-", "laps: standard output is closed; send it to a file, or to /dev/null"),
+        ("ulimit -f 1; laps classify clip.mp4 more --skip-done r.jsonl --json", "laps: r.jsonl: File too large; "),
+        ("ulimit -f 1; laps classify clip.mp4 --plot out.svg", "laps: out.svg: File too large"),
+    ],
+)
+def test_what_cannot_be_written_is_four_and_a_line(server: ServerProcess, clips: Path, line: str, said: str) -> None:
+    status, err = run_in_bash(line, server.url)
+    assert (status, err.count("\n")) == (4, 1), err
+    assert err.startswith(said)
+
+
+def test_a_results_file_that_met_a_full_disk_is_gone_on_with(laps: Laps, server: ServerProcess, clips: Path) -> None:
+    args = "classify clip.mp4 more --concurrency 1 --skip-done r.jsonl --json"
+    assert laps("classify", "clip.mp4", "--skip-done", "r.jsonl", url=server.url).status == 0
+    assert run_in_bash(f"ulimit -f 1; laps {args}", server.url)[0] == 4
+    assert Path("r.jsonl").stat().st_size == 1024, "half a line is left"
+    assert laps(*args.split(), url=server.url).status == 0
+    assert paths_in(Path("r.jsonl")) == ["clip.mp4", "more/green one.mp4"]
 
 
 def test_a_name_that_is_no_text_passes_through_a_pipe(laps: Laps, server: ServerProcess, clips: Path) -> None:
@@ -477,6 +669,29 @@ def test_watching_outlives_the_server(flaky: Flaky, clips: Path) -> None:
     assert asked == ["/readyz", "/classify", "/readyz", "/readyz", "/readyz", "/classify"]
 
 
+def test_a_file_for_which_there_is_too_little_time_is_not_sent_for_ever(flaky: Flaky, clips: Path) -> None:
+    def slow(exchange: Exchange) -> None:
+        exchange.read_head()
+        if exchange.target == "/readyz":
+            exchange.answer(200, b"{}")
+        else:
+            exchange.stop.wait(10)
+
+    server = flaky(slow)
+    args = ("--existing", "--interval", 0.05, "--settle", 0.05, "--deadline", 0.3)
+    process = started("watch", "more", *args, "--jsonl", url=server.url)
+    assert process.stdout is not None
+    assert json.loads(process.stdout.readline())["error"]["code"] == "deadline_exceeded"
+    (clips / "more" / "new.mp4").write_bytes(b"video")
+    assert json.loads(process.stdout.readline())["path"] == "more/new.mp4", "the next is another file"
+    time.sleep(1)
+    process.send_signal(signal.SIGINT)
+    rest, _ = process.communicate(timeout=60)
+    assert rest == ""
+    sent = [exchange for exchange in server.exchanges if exchange.target.startswith("/classify")]
+    assert len(sent) == 2
+
+
 def test_a_file_has_arrived_when_it_rests_and_again_when_it_changed() -> None:
     arrivals = Arrivals(settle_s=2)
     one, two = Path("1.mp4"), Path("2.mp4")
@@ -563,6 +778,21 @@ def test_results_of_another_model_or_other_views_are_not_mixed(
     laps("classify", "clip.mp4", "--skip-done", "c.jsonl", url=server.url)
     done = laps("evaluate", labelled, "--skip-done", "c.jsonl", url=server.url)
     assert (done.status, "no file of laps evaluate" in done.err) == (2, True)
+
+
+def test_results_of_one_root_are_not_those_of_another(laps: Laps, server: ServerProcess, clips: Path) -> None:
+    (clips / "list.csv").write_text("clip.mp4,red\n")
+    args = ("evaluate", "list.csv", "--skip-done", "r.jsonl")
+    assert laps(*args, url=server.url).status == 0
+    before = Path("r.jsonl").read_text()
+    assert json.loads(before)["file"] == str(clips / "clip.mp4")
+    (clips / "more" / "clip.mp4").write_bytes(b"no video")
+    done = laps(*args, "--root", "more", url=server.url)
+    assert (done.status, done.out, Path("r.jsonl").read_text()) == (2, "", before)
+    assert f"at {clips}/clip.mp4, not of the one at {clips}/more/clip.mp4" in done.err
+    assert laps(*args, "--root", clips / "more" / "..", url=server.url).status == 0
+    Path("r.jsonl").write_text(json.dumps({key: value for key, value in json.loads(before).items() if key != "file"}))
+    assert laps(*args, url=server.url).status == 0, "as an older version wrote it"
 
 
 def test_a_list_by_names_with_a_root_and_labels_in_any_case(laps: Laps, server: ServerProcess, clips: Path) -> None:

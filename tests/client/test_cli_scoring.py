@@ -135,6 +135,8 @@ LISTS: dict[str, str] = {
     "quoted csv": '"a.mp4","arm wrestling"\r\n"b c.mp4","0"\r\n',
     "spaces": "a.mp4 1\nb c.mp4 0\n",
     "spaces with a header": "path label\na.mp4 1\nb c.mp4 0\n",
+    "csv with a header of two words": "file name,label\na.mp4,arm wrestling\nb c.mp4,0\n",
+    "tabs with a header": "video\tclass\na.mp4\tarm wrestling\nb c.mp4\t0\n",
     "tabs": "a.mp4\tarm wrestling\nb c.mp4\t0\n",
     "byte order mark, empty lines, no end": "\ufeff\na.mp4, arm wrestling\n\n b c.mp4 ,0",
     "twice": "a.mp4,1\nb c.mp4,0\na.mp4,arm wrestling\n",
@@ -149,6 +151,21 @@ def test_a_list_is_read_however_it_is_written(tmp_path: Path, text: str) -> None
         Entry("a.mp4", str(tmp_path / "a.mp4"), 1),
         Entry("b c.mp4", str(tmp_path / "b c.mp4"), 0),
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("video 1.mp4 2\nvideo 2.mp4 2\n", ["video 1.mp4", "video 2.mp4"]),
+        ("video 1.mp4,bee keeping\nfile 2.mp4,2\n", ["video 1.mp4", "file 2.mp4"]),
+        ("path\t2\nvideo\t2\n", ["path", "video"]),
+        ("name,2\n", ["name"]),
+    ],
+)
+def test_a_first_video_called_like_a_column_is_no_header(tmp_path: Path, text: str, names: list[str]) -> None:
+    path = tmp_path / "list.csv"
+    path.write_text(text)
+    assert [entry.name for entry in read_list(path, Labels(LABELS), root=None)] == names
 
 
 def test_commas_in_names_do_not_make_a_csv_of_spaces(tmp_path: Path) -> None:

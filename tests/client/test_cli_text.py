@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import doctest
 import io
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -130,10 +132,14 @@ def test_a_terminal_without_unicode_gets_ascii() -> None:
     assert all(line.isascii() for line in shown(WHOLE, ascii_only=True))
 
 
-def test_a_row_of_json_is_the_servers_own_under_the_path() -> None:
-    assert json_row(Outcome("a.mp4", WHOLE, None)) == {"path": "a.mp4", **WHOLE.to_dict()}
+def test_a_row_of_json_is_the_servers_own_under_the_path_and_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    names = {"path": "a.mp4", "file": str(tmp_path / "a.mp4")}
+    assert json_row(Outcome("a.mp4", WHOLE, None)) == {**names, **WHOLE.to_dict()}
     assert json_row(Outcome(Path("a.mp4"), None, ERROR)) == {
-        "path": "a.mp4",
+        **names,
         "error": {"code": "video_corrupt", "message": "no video; really", "hint": "send one", "request_id": "r"},
     }
     assert next(iter(json_row(Outcome("a.mp4", WHOLE, None)))) == "path"
@@ -149,6 +155,13 @@ def test_csv_has_a_line_a_prediction_and_one_an_error() -> None:
         '"a ""b"",c.mp4",0,1.5,1,x,0,0.500000,',
         "bad.mp4,,,,,,,video_corrupt",
     ]
+
+
+@pytest.mark.parametrize("name", ["a\rb.mp4", "a\nb.mp4", "a\r\nb.mp4", 'a"b,c.mp4', " a.mp4"])
+def test_csv_reads_back_as_one_row_whatever_the_name(name: str) -> None:
+    text = csv_text([(name, 1), ("b", 2)])
+    assert list(csv.reader(io.StringIO(text, newline=""))) == [[name, "1"], ["b", "2"]]
+    assert text.endswith("b,2\n")
 
 
 def test_plain_rows_are_for_pipes() -> None:
@@ -183,6 +196,16 @@ def test_folders_are_searched_in_order_for_names_of_videos(tmp_path: Path) -> No
     odd = tmp_path / "a" / "notes.txt"
     found = [path.relative_to(tmp_path).as_posix() for path in find_videos([odd, tmp_path])]
     assert found == ["a/notes.txt", "link.mp4", "z.mov", "a/x.webm", "b/1.mkv", "b/2.MP4"]
+
+
+def test_pipes_in_folders_are_left_out_and_links_to_nothing_are_told_later(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.mp4")
+    (tmp_path / "null.mp4").symlink_to("/dev/null")
+    (tmp_path / "gone.mp4").symlink_to("missing")
+    (tmp_path / "a.mp4").write_bytes(b"")
+    (tmp_path / "link.mp4").symlink_to("a.mp4")
+    assert [path.name for path in find_videos([tmp_path])] == ["a.mp4", "gone.mp4", "link.mp4"]
+    assert list(find_videos([tmp_path / "pipe.mp4"])) == [tmp_path / "pipe.mp4"], "named by itself"
 
 
 def test_a_search_is_lazy_and_a_folder_that_cannot_be_read_is_told(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -65,7 +66,10 @@ def check_sync(server: ServerProcess, videos: Path) -> None:
     assert lines[-1].startswith("red is clearest at ")
     refused = run("classify.py", server.url, "text.mp4", cwd=videos)
     assert (refused.status, refused.out) == (1, "")
-    assert "[unsupported_container, request " in refused.err
+    assert re.search(r"\[unsupported_container, HTTP 415, request \w+\]\n$", refused.err)
+    assert refused.err.count("unsupported_container") == 1
+    missing = run("classify.py", server.url, "missing.mp4", cwd=videos)
+    assert (missing.status, missing.err) == (1, "[Errno 2] No such file or directory: 'missing.mp4'\n")
 
 
 def check_async(server: ServerProcess, videos: Path) -> None:

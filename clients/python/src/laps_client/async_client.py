@@ -30,7 +30,8 @@ T = TypeVar("T")
 class AsyncLapsClient:
     """Sends videos to one server; as :class:`~laps_client.LapsClient`, whose arguments it takes, for asyncio.
 
-    A video may also be an async iterable of bytes. Files and plain iterables are read in threads.
+    A video may also be an async iterable of bytes, or a file object whose ``read`` is to be awaited. Files and plain
+    iterables are read in threads.
     """
 
     def __init__(

@@ -13,7 +13,7 @@ from laps_client.timeouts import check_seconds
 
 RETRY_STATUSES = frozenset({408, 429, 502, 503, 504})
 
-_SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]+)?")
+_SECONDS = re.compile(r"[0-9]+(\.[0-9]+)?")
 _MOST_DOUBLINGS = 30
 
 

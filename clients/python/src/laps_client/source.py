@@ -9,20 +9,27 @@ binary file object that can seek         yes             yes, to where it stood
 list or tuple of bytes                   yes             yes
 pipe, socket, other file object          no              no
 generator, other iterable                no              no
+async file object, async iterable        no              no
 =======================================  ==============  ==========
 """
 
 from __future__ import annotations
 
 import asyncio
+import inspect
 import io
 import os
 import stat
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from contextvars import copy_context
 from dataclasses import dataclass
+from enum import Enum, auto
+from functools import partial
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from queue import SimpleQueue
+from threading import Thread
+from typing import Protocol, cast, runtime_checkable
 
 from laps_client.errors import BadRequest
 
@@ -30,6 +37,7 @@ CHUNK_BYTES = 1 << 17
 
 Chunks = Generator[bytes, None, None]
 AsyncChunks = AsyncGenerator[bytes, None]
+_Read = bytes | BaseException | None  # a chunk, what went wrong, the end
 
 
 @runtime_checkable
@@ -40,8 +48,15 @@ class BinaryFile(Protocol):
         """Up to ``size`` bytes, none at the end."""
 
 
+class AsyncBinaryFile(Protocol):
+    """What an async file object must have, as those of aiofiles and anyio and an upload of Starlette do."""
+
+    async def read(self, size: int, /) -> bytes:
+        """Up to ``size`` bytes, none at the end."""
+
+
 Video = str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryFile | Iterable[bytes]
-AsyncVideo = Video | AsyncIterable[bytes]
+AsyncVideo = Video | AsyncBinaryFile | AsyncIterable[bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +91,8 @@ def source_of(video: object) -> Source:
         return Source(lambda: _pieces(view), view.nbytes, can_rewind=True)
     if isinstance(video, io.TextIOBase):
         raise TypeError("the file is opened as text; open it with mode 'rb'")
+    if _reads_async(video):
+        raise TypeError("an async file object needs AsyncLapsClient")
     if isinstance(video, BinaryFile):
         return _file_source(video)
     if isinstance(video, list | tuple):
@@ -89,6 +106,8 @@ def source_of(video: object) -> Source:
 
 def async_source_of(video: object) -> AsyncSource:
     """As :func:`source_of`; whatever may block is read in a thread."""
+    if _reads_async(video):  # its size is not asked for: a socket has none, and seek and tell differ among kinds
+        return AsyncSource(lambda: _async_file_chunks(cast(AsyncBinaryFile, video)), None, can_rewind=False)
     if isinstance(video, AsyncIterable) and not isinstance(video, BinaryFile):
         return AsyncSource(lambda: _async_parts(video), None, can_rewind=False)
     return _read_in_threads(source_of(video))
@@ -184,6 +203,16 @@ async def _async_parts(parts: AsyncIterable[bytes]) -> AsyncChunks:
             yield piece
 
 
+async def _async_file_chunks(file: AsyncBinaryFile) -> AsyncChunks:
+    while chunk := _checked(await file.read(CHUNK_BYTES)):
+        for piece in _pieces(chunk):
+            yield piece
+
+
+def _reads_async(video: object) -> bool:
+    return inspect.iscoroutinefunction(getattr(video, "read", None))
+
+
 def _pieces(data: memoryview) -> Chunks:
     for start in range(0, len(data), CHUNK_BYTES):
         yield bytes(data[start : start + CHUNK_BYTES])
@@ -196,31 +225,61 @@ def _checked(part: object) -> memoryview:
 
 
 async def _in_thread(chunks: Chunks) -> AsyncChunks:
-    reading: asyncio.Task[bytes | Exception | None] | None = None
+    """Each chunk is read in one thread, for which nothing ever waits: whoever waits for a pipe may wait for ever.
+
+    asyncio's own threads are joined at the end of its loop and of the interpreter.
+    """
+    loop = asyncio.get_running_loop()
+    orders: SimpleQueue[asyncio.Future[_Read] | _Leave] = SimpleQueue()
+    work = partial(copy_context().run, _read_on_order, chunks, orders, loop)
+    Thread(target=work, name="laps-source", daemon=True).start()
+    reading: asyncio.Future[_Read] | None = None
     try:
         while True:
-            reading = asyncio.create_task(asyncio.to_thread(_next, chunks))
-            chunk = await asyncio.shield(reading)
+            reading = loop.create_future()
+            orders.put(reading)
+            chunk = await reading
             if chunk is None:
                 return
-            if isinstance(chunk, Exception):
+            if isinstance(chunk, BaseException):
                 raise chunk
             yield chunk
     finally:
-        if reading is None or reading.done():
+        if reading is not None and (reading.cancelled() or not reading.done()):  # the thread still holds the generator
+            orders.put(_Leave.CLOSING)
+        else:
+            orders.put(_Leave.AT_ONCE)
             chunks.close()
-        else:  # cancelled during a read: the thread still holds the generator
-            reading.add_done_callback(lambda task: _close_after(task, chunks))
 
 
-def _next(chunks: Chunks) -> bytes | Exception | None:
-    """An exception is handed over as a value: asyncio would replace some kinds by copies of its own."""
+class _Leave(Enum):
+    """How a reading thread ends."""
+
+    AT_ONCE = auto()
+    CLOSING = auto()
+
+
+def _read_on_order(
+    chunks: Chunks,
+    orders: SimpleQueue[asyncio.Future[_Read] | _Leave],
+    loop: asyncio.AbstractEventLoop,
+) -> None:
+    while not isinstance(order := orders.get(), _Leave):
+        chunk = _next(chunks)
+        with suppress(RuntimeError):  # the loop is closed, and nobody waits any more
+            loop.call_soon_threadsafe(_hand_over, order, chunk)
+    if order is _Leave.CLOSING:
+        chunks.close()
+
+
+def _next(chunks: Chunks) -> _Read:
+    """An exception is handed over as a value: the thread goes on, and a future would refuse some kinds."""
     try:
         return next(chunks, None)
-    except Exception as exc:
+    except BaseException as exc:
         return exc
 
 
-def _close_after(_task: asyncio.Task[bytes | Exception | None], chunks: Chunks) -> None:
-    with suppress(ValueError):  # the loop ended first: the thread's end closes it
-        chunks.close()
+def _hand_over(reading: asyncio.Future[_Read], chunk: _Read) -> None:
+    if not reading.done():  # cancelled meanwhile
+        reading.set_result(chunk)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -16,10 +16,11 @@ from laps_client.cli.classify import classify as run_classify
 from laps_client.cli.display import Display
 from laps_client.cli.evaluate import EvaluateRequest
 from laps_client.cli.evaluate import evaluate as run_evaluate
-from laps_client.cli.exits import Stop
+from laps_client.cli.exits import NOT_WRITTEN, Stop, not_written
 from laps_client.cli.models import list_models, show_model
 from laps_client.cli.output import Format, is_terminal
 from laps_client.cli.session import Connection, headers_of, run_to_exit
+from laps_client.cli.streams import send_nowhere, settle_messages
 from laps_client.cli.watch import WatchRequest
 from laps_client.cli.watch import watch as run_watch
 from laps_client.defaults import BASE_URL
@@ -27,8 +28,8 @@ from laps_client.defaults import BASE_URL
 app = typer.Typer(
     name="laps",
     help="Classify videos on a LAPS server. Results go to standard output; progress and messages to standard error.",
-    epilog="Exit status: 0 all is well, 1 some files failed, 2 wrong use, 3 no server that is ready, 130 interrupted, "
-    "143 terminated, 141 standard output closed.",
+    epilog="Exit status: 0 all is well, 1 some files failed, 2 wrong use, 3 no server that is ready, "
+    "4 results cannot be written, 130 interrupted, 143 terminated, 141 standard output closed.",
     no_args_is_help=True,
     add_completion=True,
     pretty_exceptions_enable=False,
@@ -89,6 +90,8 @@ def classify(
 ) -> None:
     """Classify video files and folders of them."""
     chosen = _format(json=json, jsonl=jsonl, csv=csv)
+    if plot is not None and not frames and segments is None:
+        raise typer.BadParameter("--plot draws the scores that --no-frames leaves out")
     # Scores of frames are most of an answer, and a pipe's lines have no place for them.
     options = _options(
         model,
@@ -203,7 +206,19 @@ def _version(show: Annotated[bool, typer.Option("--version", help="Print the ver
 
 def run() -> None:
     """Parse the command line and run it."""
-    app(prog_name="laps")  # however it was started: shell completion goes by the name
+    settle_messages()
+    if sys.stdout is None:
+        _end(Stop(NOT_WRITTEN, "standard output is closed", "send it to a file, or to /dev/null"))
+    try:
+        app(prog_name="laps")  # however it was started: shell completion goes by the name
+    except OSError as exc:  # what Typer prints by itself, as the help
+        send_nowhere(sys.stdout)
+        _end(not_written("standard output", exc))
+
+
+def _end(stop: Stop) -> NoReturn:
+    Display().stopped(stop)
+    sys.exit(stop.status)
 
 
 def _format(*, json: bool = False, jsonl: bool = False, csv: bool = False) -> Format:

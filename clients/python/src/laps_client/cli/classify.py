@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from laps_client.async_client import AsyncLapsClient
 from laps_client.calls import Options
 from laps_client.cli import exits
 from laps_client.cli.display import Display
 from laps_client.cli.exits import wrong_use
-from laps_client.cli.find import check_paths, find_videos
-from laps_client.cli.journal import PATH, TRUTH, Journal
+from laps_client.cli.find import check_paths, find_videos, place_of
+from laps_client.cli.journal import TRUTH, Journal, file_of
+from laps_client.cli.kinds import Kind, check_agrees, kind_asked, kind_of_row, pinned
 from laps_client.cli.output import Format, NoOutput, Output, output_for
 from laps_client.cli.picture import Picture
 from laps_client.cli.rows import json_row
@@ -35,25 +37,54 @@ class ClassifyRequest:
 
 
 class Done:
-    """Which files have their line in a results file; their names are compared as absolute ones.
+    """Which files have their line in a results file.
+
+    Attributes:
+        skipped: those that were asked for again.
 
     Raises:
         Stop: the file is of ``laps evaluate``.
     """
 
     def __init__(self, journal: Journal | None) -> None:
-        self._names = None if journal is None else {_name(row[PATH]) for row in journal.rows() if _is_answer(row)}
-        self.skipped = 0
+        self._journal = journal
+        self._earlier: set[str] = set()
+        self._kinds: set[Kind] = set()
+        self._taken: set[str] = set()
+        self.skipped: set[str] = set()
+        for row in () if journal is None else journal.rows():
+            if _is_answer(row):
+                self._earlier.add(file_of(row))
+                if (kind := kind_of_row(row)) is not None:
+                    self._kinds.add(kind)
+
+    async def agreed(self, client: AsyncLapsClient, options: Options) -> Options:
+        """The options, so that whatever gets a line answers the same question as the lines that are there.
+
+        Raises:
+            Stop: it would be another one, or there is no such model.
+        """
+        if self._journal is None:
+            return options
+        wanted, _ = await kind_asked(client, options)
+        for kind in self._kinds:
+            check_agrees(self._journal.path, kind, wanted)
+        return pinned(options, wanted)
+
+    def skipped_rows(self) -> Iterator[Mapping[str, Any]]:
+        """The lines of the files that were skipped."""
+        if self._journal is not None and self.skipped:
+            yield from (row for row in self._journal.rows() if _is_answer(row) and file_of(row) in self.skipped)
 
     def without(self, paths: Iterable[Path]) -> Iterator[Path]:
-        """The files that need one; one that is found twice needs it once."""
+        """The files that need a line; one that is found twice needs it once."""
         for path in paths:
-            if self._names is None:
+            if self._journal is None:
                 yield path
-            elif (name := _name(path)) in self._names:
-                self.skipped += 1
-            else:
-                self._names.add(name)
+            elif (file := place_of(path)) in self._earlier:
+                self.skipped.add(file)
+            elif file not in self._taken:
+                self._taken.add(file)
                 yield path
 
 
@@ -74,7 +105,8 @@ async def classify(connection: Connection, request: ClassifyRequest, display: Di
         found = 0
         async with connection.client() as client:
             await check_ready(client)
-            results = outcomes_of(client, paths, request.options, concurrency=request.concurrency, display=display)
+            options = await done.agreed(client, request.options)
+            results = outcomes_of(client, paths, options, concurrency=request.concurrency, display=display)
             async with aclosing(results) as outcomes:
                 async for outcome in outcomes:
                     found += 1
@@ -82,10 +114,12 @@ async def classify(connection: Connection, request: ClassifyRequest, display: Di
                     if picture is not None:
                         picture.add(outcome)
         if done.skipped:
-            display.say(f"{done.skipped} files were done already")
+            display.say(f"{len(done.skipped)} files were done already")
         if not found and not done.skipped and not display.failures:
             raise wrong_use("no video found", "folders are searched for names that videos have, as clip.mp4")
         if picture is not None:
+            for row in done.skipped_rows():
+                picture.add_row(row)
             picture.save(display)
     return exits.SOME_FAILED if display.failures else exits.OK
 
@@ -115,7 +149,3 @@ def _is_answer(row: Mapping[str, Any]) -> bool:
     if TRUTH in row:
         raise wrong_use("the results file is one of laps evaluate", "give a new one to --skip-done")
     return "predictions" in row
-
-
-def _name(path: Path | str) -> str:
-    return str(Path(path).absolute())

@@ -14,6 +14,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from rich.text import Text
 
 from laps_client.cli.exits import Stop
+from laps_client.cli.streams import send_nowhere
 from laps_client.cli.text import printable
 from laps_client.errors import LapsError, ServerError
 from laps_client.events import Event, Partial, SegmentDone
@@ -25,6 +26,13 @@ _WAITING = "classifying"
 _MOST_WARNINGS = 100  # that are remembered, so that each is told once
 
 
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """Go quiet. Rich would end the command, and results with it, where nobody reads its messages any more."""
+        self.quiet = True
+        send_nowhere(sys.stderr)
+
+
 class Display:
     """Used from one thread.
 
@@ -33,7 +41,7 @@ class Display:
     """
 
     def __init__(self, *, quiet: bool = False) -> None:
-        self._console = Console(stderr=True, highlight=False)
+        self._console = _Console(stderr=True, highlight=False)
         self._quiet = quiet
         self._warned: set[str] = set()
         self._progress = Progress(
@@ -146,8 +154,10 @@ class Display:
 
     def _print(self, message: str, style: str) -> None:
         with self.aside():
-            self._console.print(Text(message, style=style), soft_wrap=True)
-            sys.stderr.flush()
+            try:
+                self._console.print(Text(message, style=style), soft_wrap=True)
+            except OSError:  # a full disk, or the like
+                self._console.on_broken_pipe()
 
 
 def _told(message: str, hint: str | None) -> str:

@@ -9,17 +9,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from laps_client.async_client import AsyncLapsClient
 from laps_client.calls import Options
 from laps_client.cli import exits
 from laps_client.cli.display import Display
 from laps_client.cli.exits import wrong_use
-from laps_client.cli.journal import PATH, TRUTH, Journal
+from laps_client.cli.find import place_of
+from laps_client.cli.journal import FILE, PATH, TRUTH, Journal
+from laps_client.cli.kinds import Kind, check_agrees, kind_asked, kind_of_row, pinned
 from laps_client.cli.lists import Entry, Labels, read_list
 from laps_client.cli.output import emit
 from laps_client.cli.reports import Evaluation, classes_csv, confusion_csv, report_json, report_text
 from laps_client.cli.scoring import TOP, Scored, report
-from laps_client.cli.session import Connection, asked, check_ready, outcomes_of
+from laps_client.cli.session import Connection, check_ready, outcomes_of
+from laps_client.cli.targets import check_target, write_target
 from laps_client.many import Outcome
 from laps_client.results import Classification, ModelInfo
 
@@ -45,30 +47,23 @@ async def evaluate(connection: Connection, request: EvaluateRequest, display: Di
     Raises:
         Stop: the command or the list is wrong, or there is no server.
     """
-    for path in (request.classes, request.confusion):
-        if path is not None and not path.parent.is_dir():
-            raise wrong_use(f"there is no folder {path.parent}")
+    for option, path in (("--classes", request.classes), ("--confusion", request.confusion)):
+        if path is not None:
+            check_target(option, path)
     with ExitStack() as stack:
         async with connection.client() as client:
             await check_ready(client)
-            options = request.options
-            wanted = options.get("model") or await _default_model(client)
-            model = await asked(client.model(wanted, version=options.get("version")))
+            kind, model = await kind_asked(client, request.options)
             entries = read_list(request.list_path, Labels(model.label_names), root=request.root)
             journal = None if request.skip_done is None else stack.enter_context(Journal(request.skip_done))
-            run = _Run(model, _plainly(options.get("views") or model.default_views), entries)
+            run = _Run(model, kind, entries)
             if journal is not None:
                 run.take_earlier(journal)
             display.expect(len(entries), done=len(run.ranked))
-            # The version is named, so that one that is put in place meanwhile does not answer half of the list.
-            pinned: Options = {
-                **options,
-                "model": model.name,
-                "version": model.version,
-                "top_k": min(TOP, model.label_count),
-                "frames": False,
-            }
-            results = outcomes_of(client, run.missing(), pinned, concurrency=request.concurrency, display=display)
+            options: Options = {**request.options, "top_k": min(TOP, model.label_count), "frames": False}
+            results = outcomes_of(
+                client, run.missing(), pinned(options, kind), concurrency=request.concurrency, display=display
+            )
             async with aclosing(results) as outcomes:
                 async for outcome in outcomes:
                     run.take(outcome, journal)
@@ -79,9 +74,9 @@ async def evaluate(connection: Connection, request: EvaluateRequest, display: Di
 class _Run:
     """The list's entries and what is known of each: by its name there, so that none counts twice."""
 
-    def __init__(self, model: ModelInfo, views: str, entries: list[Entry]) -> None:
+    def __init__(self, model: ModelInfo, kind: Kind, entries: list[Entry]) -> None:
         self.model = model
-        self.views = views
+        self.kind = kind
         self.entries = entries
         self.ranked: dict[str, tuple[int, ...]] = {}
 
@@ -89,22 +84,24 @@ class _Run:
         """What earlier runs of the same list, model and views found.
 
         Raises:
-            Stop: the file is of another model, of other views, or of another command.
+            Stop: the results file is of another model, of other views, of files elsewhere, or of another command.
         """
-        names = {entry.name for entry in self.entries}
+        files = {entry.name: place_of(entry.file) for entry in self.entries}
         for row in journal.rows():
             found = _parsed(row)
             if found is None:
                 raise wrong_use(f"{journal.path} is no file of laps evaluate", "give a new one to --skip-done")
-            if found[0] != (self.model.name, self.model.version, self.views):
-                name, version, views = found[0]
+            kind, ranked = found
+            check_agrees(journal.path, kind, self.kind)
+            name = row[PATH]
+            if name not in files:
+                continue
+            if row.get(FILE, files[name]) != files[name]:
                 raise wrong_use(
-                    f"{journal.path} holds results of {name} {version} at {views}, "
-                    f"not of {self.model.name} {self.model.version} at {self.views}",
-                    "give each model and each choice of views a file of its own",
+                    f"{journal.path} holds the result of {name} at {row[FILE]}, not of the one at {files[name]}",
+                    "give each list and each --root a file of its own",
                 )
-            if row[PATH] in names:
-                self.ranked[row[PATH]] = found[1]
+            self.ranked[name] = ranked
 
     def missing(self) -> Iterator[Entry]:
         """What is still to do."""
@@ -122,36 +119,26 @@ class _Run:
         """All that is known, counted."""
         scored = [Scored(entry.label, self.ranked[entry.name]) for entry in self.entries if entry.name in self.ranked]
         counted = report(scored, label_count=self.model.label_count)
-        return Evaluation(self.model, self.views, listed=len(self.entries), report=counted)
-
-
-def _plainly(views: str) -> str:
-    """``05x3`` as the server writes it, ``5x3``; what is no grid is the server's to refuse."""
-    return "x".join(part.lstrip("0") for part in views.split("x"))
-
-
-async def _default_model(client: AsyncLapsClient) -> str:
-    models = await asked(client.models())
-    return next(model.name for model in models if model.default)
+        return Evaluation(self.model, self.kind.views, listed=len(self.entries), report=counted)
 
 
 def _row(entry: Entry, result: Classification, model: ModelInfo) -> dict[str, Any]:
     body = result.to_dict()
     return {
         PATH: entry.name,
+        FILE: place_of(entry.file),
         TRUTH: {"label": model.label_names[entry.label], "index": entry.label},
         **{key: body[key] for key in ("predictions", "model", "views", "request_id")},
     }
 
 
-def _parsed(row: Mapping[str, Any]) -> tuple[tuple[str, int, str], tuple[int, ...]] | None:
+def _parsed(row: Mapping[str, Any]) -> tuple[Kind, tuple[int, ...]] | None:
+    kind = kind_of_row(row)
     try:
-        views = f"{row['views']['temporal']}x{row['views']['spatial']}"
-        kind = (str(row["model"]["name"]), int(row["model"]["version"]), views)
         ranked = tuple(int(item["index"]) for item in row["predictions"])
     except (KeyError, TypeError, ValueError):
         return None
-    return (kind, ranked) if ranked and TRUTH in row else None
+    return (kind, ranked) if kind is not None and ranked and TRUTH in row else None
 
 
 def _tell(run: _Run, request: EvaluateRequest) -> None:
@@ -162,4 +149,4 @@ def _tell(run: _Run, request: EvaluateRequest) -> None:
         emit(report_text(evaluation, worst_most=request.worst))
     for path, text in ((request.classes, classes_csv), (request.confusion, confusion_csv)):
         if path is not None:
-            path.write_text(text(evaluation), encoding="utf-8")
+            write_target(path, text(evaluation))

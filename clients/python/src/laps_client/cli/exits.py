@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
-from laps_client.errors import BadRequest, ConnectionFailed, LapsError, NotFound, Unavailable
+from laps_client.errors import (
+    BadRequest,
+    ConnectionFailed,
+    DeadlineExceeded,
+    LapsError,
+    NotFound,
+    TimedOut,
+    Unavailable,
+)
 
 OK = 0
 SOME_FAILED = 1
 USAGE = 2
 NO_SERVER = 3
+NOT_WRITTEN = 4
 INTERRUPTED = 130  # 128 and the signal's number, as shells say it
 TERMINATED = 143
 PIPE_CLOSED = 141
+
+START_HINT = "start it, with make serve or laps-server serve, or name another with --url"
 
 
 class Stop(Exception):
@@ -33,6 +44,11 @@ def no_server(message: str, hint: str | None = None) -> Stop:
     return Stop(NO_SERVER, message, hint)
 
 
+def not_written(where: str, error: OSError, hint: str | None = None) -> Stop:
+    """What was found cannot be put where it should go."""
+    return Stop(NOT_WRITTEN, f"{where}: {error.strerror or error}", hint)
+
+
 _OPTION_CODES = frozenset({"model_not_found", "version_not_found", "bad_parameter"})
 _HERE_CODES = frozenset({"bad_address", "bad_request"})
 
@@ -47,8 +63,15 @@ def may_be_no_server(error: LapsError) -> bool:
     return isinstance(error, ConnectionFailed) or (isinstance(error, Unavailable) and error.status in (None, 502, 503))
 
 
+def may_be_too_slow(error: LapsError) -> bool:
+    """Whether the time ran out, which says nothing of the server: the next time it may run out for the same file."""
+    return isinstance(error, DeadlineExceeded) or (isinstance(error, TimedOut) and error.code == "read_timeout")
+
+
 def stop_for(error: LapsError) -> Stop:
     """How to end where a call that everything depends on failed."""
+    if error.code == "connect_failed":
+        return Stop(NO_SERVER, error.message, START_HINT)
     if is_wrong_use(error):
         return Stop(USAGE, error.message, error.hint)
     if isinstance(error, NotFound):

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from laps_client.cli.exits import wrong_use
+from laps_client.cli.exits import not_written, wrong_use
+from laps_client.cli.find import place_of
 
-PATH = "path"
+PATH = "path"  # as it was given
+FILE = "file"  # where that was, by which a later run goes: it may stand in another folder
 TRUTH = "truth"  # in lines of laps evaluate
 _BEGINNING = b'{"path": "'  # of every line; append() holds it
 _TAIL_BYTES = 1 << 16
@@ -39,9 +42,11 @@ class Journal:
         except OSError as exc:
             raise wrong_use(f"{path}: {exc.strerror}") from exc
         try:
+            if not stat.S_ISREG(os.fstat(self._descriptor).st_mode):  # nor to be read to its end: it may have none
+                raise wrong_use(f"{path} is no file that holds lines", "give a new one to --skip-done")
             _lock(self._descriptor, path)
             self._mend()
-        except OSError as exc:  # a pipe or a terminal has no lines to go on with
+        except OSError as exc:
             self.close()
             raise wrong_use(f"{path}: {exc.strerror}") from exc
         except BaseException:
@@ -60,10 +65,18 @@ class Journal:
                     yield self._parsed(line, number)
 
     def append(self, row: Mapping[str, Any]) -> None:
-        """Add one line; its ``path`` comes first."""
+        """Add one line; its ``path`` comes first.
+
+        Raises:
+            Stop: it cannot be written, as on a full disk. What there is of it is removed by the next run.
+        """
         line = memoryview(json.dumps({PATH: row[PATH], **row}).encode("ascii") + b"\n")
-        while line:  # once, but for a full disk or a signal
-            line = line[os.write(self._descriptor, line) :]
+        try:
+            while line:  # once, but for a full disk or a signal
+                line = line[os.write(self._descriptor, line) :]
+        except OSError as exc:
+            hint = "what it holds is whole: with more room, the same command goes on"
+            raise not_written(str(self.path), exc, hint) from exc
 
     def is_same_file(self, descriptor: int) -> bool:
         """Whether an open file, as standard output, is this one."""
@@ -112,6 +125,12 @@ class Journal:
             os.ftruncate(self._descriptor, size - len(last))
         else:  # a file that was named by mistake stays as it is
             raise wrong_use(f"{self.path} is no results file", "give a file that this command wrote, or a new one")
+
+
+def file_of(row: Mapping[str, Any]) -> str:
+    """The file that a line is of. Lines of an older version have its path alone, which was relative to their run."""
+    file = row.get(FILE)
+    return file if isinstance(file, str) else place_of(row[PATH])
 
 
 def _row(line: bytes) -> dict[str, Any] | None:

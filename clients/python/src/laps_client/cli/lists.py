@@ -11,7 +11,7 @@ from pathlib import Path
 
 from laps_client.cli.exits import wrong_use
 
-_HEADERS = frozenset({"path", "video", "file", "filename", "name"})
+_HEADERS = frozenset({"path", "video", "file", "name", "filename", "filepath", "videoname", "videopath"})
 _SPACES = re.compile(r"[\s_]+")
 _INDEX = re.compile(r"[0-9]{1,9}")
 _SHOWN = 60
@@ -82,7 +82,7 @@ def read_list(path: Path, labels: Labels, *, root: Path | None) -> list[Entry]:
 def _rows(text: str, labels: Labels) -> Iterator[tuple[int, str, str]]:
     """Line number, path and label of each line; how they are apart is what the first line with a label shows."""
     lines = [(number, stripped) for number, line in enumerate(text.split("\n"), 1) if (stripped := line.strip())]
-    if lines and _is_header(lines[0][1]):
+    if lines and _is_header(lines[0][1], labels):
         del lines[0]
     if not lines:
         return
@@ -113,8 +113,10 @@ def _split(line: str, separator: str) -> tuple[str, str] | None:
     return (cells[0], cells[1]) if len(cells) == 2 and all(cells) else None
 
 
-def _is_header(line: str) -> bool:
-    return re.split(r"[,\t ]", line, maxsplit=1)[0].strip(' "').lower() in _HEADERS
+def _is_header(line: str, labels: Labels) -> bool:
+    """Whether its first cell, all of it, names a column, and its second is no label: videos may be called anything."""
+    cells = _split(line, _separator(line, labels))
+    return cells is not None and _SPACES.sub("", cells[0]).lower() in _HEADERS and labels.find(cells[1]) is None
 
 
 def _loosely(name: str) -> str:

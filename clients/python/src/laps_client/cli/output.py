@@ -12,7 +12,9 @@ from typing import Literal, Protocol
 from rich.console import Console
 
 from laps_client.cli.blocks import block
+from laps_client.cli.exits import not_written
 from laps_client.cli.rows import CSV_COLUMNS, csv_rows, csv_text, json_row, plain_rows, tabbed
+from laps_client.cli.streams import send_nowhere
 from laps_client.many import FilePath, Outcome
 
 Format = Literal["table", "plain", "json", "jsonl", "csv"]
@@ -46,9 +48,20 @@ def output_for(chosen: Format, aside: Callable[[], AbstractContextManager[None]]
 
 
 def emit(text: str) -> None:
-    """Write data at once; file names that are no text pass as the bytes that they are."""
-    sys.stdout.buffer.write(text.encode("utf-8", "surrogateescape"))
-    sys.stdout.buffer.flush()
+    """Write data at once; file names that are no text pass as the bytes that they are.
+
+    Raises:
+        BrokenPipeError: whoever read it has left.
+        Stop: it cannot be written, as on a full disk.
+    """
+    try:
+        sys.stdout.buffer.write(text.encode("utf-8", "surrogateescape"))
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as exc:
+        send_nowhere(sys.stdout)
+        raise not_written("standard output", exc) from exc
 
 
 class TableOutput:

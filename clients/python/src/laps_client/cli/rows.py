@@ -8,6 +8,8 @@ import os
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from laps_client.cli.find import place_of
+from laps_client.cli.journal import FILE, PATH
 from laps_client.cli.text import printable
 from laps_client.errors import LapsError
 from laps_client.many import FilePath, Outcome
@@ -18,11 +20,12 @@ _SCORE_DIGITS = 6
 
 
 def json_row(outcome: Outcome[FilePath]) -> dict[str, Any]:
-    """The server's own JSON under the file's path, or its error."""
+    """The server's own JSON, or the error, under the file's path as it was given and the place where that is."""
     path = os.fspath(outcome.path)
+    names = {PATH: path, FILE: place_of(path)}
     if outcome.result is not None:
-        return {"path": path, **outcome.result.to_dict()}
-    return {"path": path, "error": None if outcome.error is None else error_row(outcome.error)}
+        return {**names, **outcome.result.to_dict()}
+    return {**names, "error": None if outcome.error is None else error_row(outcome.error)}
 
 
 def error_row(error: LapsError) -> dict[str, Any]:
@@ -42,10 +45,15 @@ def csv_rows(outcome: Outcome[FilePath]) -> Iterator[tuple[object, ...]]:
 
 
 def csv_text(rows: Iterable[tuple[object, ...]]) -> str:
-    """The rows as lines of CSV."""
+    """The rows as lines of CSV, which end with a line feed alone."""
+    return "".join(map(_csv_line, rows))
+
+
+def _csv_line(row: tuple[object, ...]) -> str:
+    """Whatever breaks lines is quoted; Python's writer quotes only what is in its own end of lines."""
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    return text.getvalue()
+    csv.writer(text, lineterminator="\r\n").writerow(row)
+    return text.getvalue().removesuffix("\r\n") + "\n"
 
 
 def plain_rows(outcome: Outcome[FilePath]) -> Iterator[tuple[str, ...]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import sys
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Coroutine, Iterable
@@ -15,7 +14,18 @@ from laps_client.async_client import AsyncLapsClient
 from laps_client.calls import Options
 from laps_client.cli import exits
 from laps_client.cli.display import Display
-from laps_client.cli.exits import Stop, is_wrong_use, may_be_no_server, no_server, stop_for, wrong_use
+from laps_client.cli.exits import (
+    START_HINT,
+    Stop,
+    is_wrong_use,
+    may_be_no_server,
+    no_server,
+    not_written,
+    stop_for,
+    wrong_use,
+)
+from laps_client.cli.streams import send_nowhere
+from laps_client.defaults import BASE_URL
 from laps_client.errors import LapsError
 from laps_client.many import FilePath, Outcome
 
@@ -38,8 +48,17 @@ class Connection:
         """
         try:
             return AsyncLapsClient(self.url, headers=self.headers)
-        except LapsError as exc:
-            raise stop_for(exc) from exc
+        except LapsError as exc:  # it speaks of base_url, which is no word of the command line
+            raise wrong_use(
+                f"--url, or LAPS_URL, is {self.url!r}, which is no address", _address_like(self.url)
+            ) from exc
+
+
+def _address_like(url: str) -> str:
+    """What would be right: mostly the scheme alone is missing."""
+    host = url.partition("://")[2] or url.strip("/: ")
+    plausible = host and not set(host) & set(" \t\"'<>")
+    return f"write it as {f'http://{host}' if plausible else BASE_URL}"
 
 
 def headers_of(given: Iterable[str]) -> dict[str, str]:
@@ -77,7 +96,7 @@ async def check_ready(client: AsyncLapsClient) -> None:
     """
     readiness = await asked(client.ready())
     if not readiness:
-        raise no_server(f"the server is not ready: {readiness.reason}", "start it, or name another with --url")
+        raise no_server(f"the server is not ready: {readiness.reason}", START_HINT)
 
 
 async def outcomes_of(
@@ -143,8 +162,11 @@ def run_to_exit(display: Display, work: Callable[[], Coroutine[Any, Any, int]]) 
         display.stopped(stop)
         return stop.status
     except BrokenPipeError:  # as with head; what else is written to standard output may go nowhere
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        send_nowhere(sys.stdout)
         return exits.PIPE_CLOSED
+    except OSError as exc:  # what is written says where it failed; this is anything else, as a disk that cannot be read
+        display.stopped(not_written(str(exc.filename or "the system"), exc))
+        return exits.NOT_WRITTEN
     except KeyboardInterrupt:
         display.say("interrupted")
         return exits.INTERRUPTED

@@ -14,11 +14,12 @@ from laps_client.async_client import AsyncLapsClient
 from laps_client.calls import Options
 from laps_client.cli.classify import Done, keep, results_output
 from laps_client.cli.display import Display
-from laps_client.cli.exits import may_be_no_server, wrong_use
+from laps_client.cli.exits import may_be_no_server, may_be_too_slow, wrong_use
 from laps_client.cli.find import find_videos
 from laps_client.cli.journal import Journal
 from laps_client.cli.output import Format
 from laps_client.cli.session import Connection, check_ready, outcomes_of
+from laps_client.errors import LapsError
 
 Signature = tuple[int, int]  # size in bytes and time of the last change in ns
 
@@ -87,24 +88,25 @@ async def watch(connection: Connection, request: WatchRequest, display: Display)
         journal = None if request.skip_done is None else stack.enter_context(Journal(request.skip_done))
         output = results_output(request.format, journal, display)
         stack.callback(output.close)
+        done = Done(journal)
         arrivals = Arrivals(settle_s=request.settle_s)
         async with connection.client() as client:
             await check_ready(client)
-            await asyncio.to_thread(_take_earlier_as_known, request, journal, arrivals)
+            options = await done.agreed(client, request.options)
+            await asyncio.to_thread(_take_earlier_as_known, request, done, arrivals)
             display.say(f"watching {request.folder}")
             server = _Server(client, request.interval_s)
             results = outcomes_of(
                 client,
                 _arriving(request, arrivals, server),
-                request.options,
+                options,
                 concurrency=request.concurrency,
                 display=display,
                 patient=True,
             )
             async with aclosing(results) as outcomes:
                 async for outcome in outcomes:
-                    if outcome.error is not None and may_be_no_server(outcome.error):
-                        server.doubted = True
+                    if outcome.error is not None and await server.was_away(outcome.error):
                         arrivals.forget(outcome.path)
                     keep(outcome, journal, output)
     raise AssertionError("files never stop arriving")
@@ -116,12 +118,19 @@ class _Server:
     def __init__(self, client: AsyncLapsClient, interval_s: float) -> None:
         self._client = client
         self._interval_s = interval_s
-        self.doubted = False
+        self._doubted = False
+
+    async def was_away(self, error: LapsError) -> bool:
+        """Whether a file failed since there was no server, and so has to be sent once more."""
+        if not may_be_no_server(error) or (may_be_too_slow(error) and await self._client.ready()):
+            return False
+        self._doubted = True
+        return True
 
     async def wait(self) -> None:
-        while self.doubted:
-            self.doubted = not await self._client.ready()
-            if self.doubted:
+        while self._doubted:
+            self._doubted = not await self._client.ready()
+            if self._doubted:
                 await asyncio.sleep(self._interval_s)
 
 
@@ -134,10 +143,10 @@ async def _arriving(request: WatchRequest, arrivals: Arrivals, server: _Server) 
         await asyncio.sleep(request.interval_s)
 
 
-def _take_earlier_as_known(request: WatchRequest, journal: Journal | None, arrivals: Arrivals) -> None:
+def _take_earlier_as_known(request: WatchRequest, done: Done, arrivals: Arrivals) -> None:
     """What is in the folder at the start: nothing that is of interest, or only what an earlier run has done."""
     seen = _seen(request.folder)
-    wanted = set(Done(journal).without(seen)) if request.existing else set()
+    wanted = set(done.without(seen)) if request.existing else set()
     for path, signature in seen.items():
         if path not in wanted:
             arrivals.take_as_known(path, signature)
