@@ -121,7 +121,7 @@ async def test_a_cancelled_call_leaves_tritons_queue(
     engine_of: StartedEngine, triton: Triton, twin: Path, shared_memory: SharedMemory
 ) -> None:
     async with engine_of(triton.grpc_url, shared_memory=shared_memory, batch_sizes=(MAX_BATCH_SIZE,)) as engine:
-        (twin / "delay_s").write_text("1.5")
+        (twin / "delay_s").write_text("1")
         before = len((twin / "batches").read_text().splitlines())
         wanted = await busy(engine, twin)
         gone = [asyncio.create_task(engine.infer(some_clips(2))) for _ in range(2)]
@@ -136,7 +136,7 @@ async def test_a_cancelled_call_leaves_tritons_queue(
 @pytest.mark.parametrize("scheme", ["grpc", "http"])
 async def test_a_deadline_ends_the_wait(engine_of: StartedEngine, triton: Triton, twin: Path, scheme: str) -> None:
     async with engine_of(triton.url(scheme), batch_sizes=(MAX_BATCH_SIZE,)) as engine:
-        (twin / "delay_s").write_text("2")
+        (twin / "delay_s").write_text("1")
         before = len((twin / "batches").read_text().splitlines())
         wanted = await busy(engine, twin)
         began = time.monotonic()
