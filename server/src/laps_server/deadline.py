@@ -30,7 +30,9 @@ async def within(deadline: float | None, *, hint: str = HINT_WORK) -> AsyncItera
     except TimeoutError as exc:
         if not bound.expired():
             raise
-        raise DeadlineExceeded(
-            "the deadline passed before the answer was complete",
-            hint=hint,
-        ) from exc
+        raise too_late(hint) from exc
+
+
+def too_late(hint: str = HINT_WORK) -> DeadlineExceeded:
+    """The error of a deadline that has passed."""
+    return DeadlineExceeded("the deadline passed before the answer was complete", hint=hint)

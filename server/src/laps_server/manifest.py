@@ -168,6 +168,17 @@ class Manifest(_Strict):
         self.grid  # noqa: B018 - parsed here so that a bad value is found when the manifest is read
 
     @property
+    def clip_shape(self) -> tuple[int, int, int, int]:
+        """``(T, H, W, 3)`` of one view."""
+        return (self.clip.frames, self.clip.height, self.clip.width, 3)
+
+    @property
+    def output_shape(self) -> tuple[int, ...]:
+        """Of one view's logits: ``(T, K)``, or ``(K,)`` where they are of the clip."""
+        classes = self.labels.count
+        return (self.clip.frames, classes) if self.output.kind == "per_frame" else (classes,)
+
+    @property
     def clip(self) -> ClipInput:
         """The graph's only input."""
         return self.inputs[0]

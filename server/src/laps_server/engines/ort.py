@@ -33,9 +33,6 @@ class OrtEngine:
     """One session of one graph; see :class:`laps_server.engines.base.Engine` for the contract."""
 
     def __init__(self, files: ModelFiles, *, device: Device, threads: int, executor: ThreadPoolExecutor) -> None:
-        manifest = files.manifest
-        clip = manifest.clip
-        classes = manifest.labels.count
         self._files = files
         self._device: Device = device
         self._executor = executor
@@ -44,8 +41,8 @@ class OrtEngine:
             name="ort",
             device=device,
             threads=threads,
-            clip_shape=(clip.frames, clip.height, clip.width, 3),
-            output_shape=(clip.frames, classes) if manifest.output.kind == "per_frame" else (classes,),
+            clip_shape=files.manifest.clip_shape,
+            output_shape=files.manifest.output_shape,
         )
 
     @property

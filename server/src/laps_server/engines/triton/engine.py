@@ -18,7 +18,7 @@ from collections.abc import Callable
 import numpy as np
 
 from laps_server.clips import Float32Array, UInt8Array
-from laps_server.deadline import HINT_WORK
+from laps_server.deadline import too_late
 from laps_server.engines.base import EngineInfo
 from laps_server.engines.triton.breaker import Breaker
 from laps_server.engines.triton.contract import check_contract
@@ -28,7 +28,6 @@ from laps_server.errors import (
     BackendMismatch,
     BackendTimeout,
     BackendUnavailable,
-    DeadlineExceeded,
     InternalError,
     LapsError,
 )
@@ -59,8 +58,6 @@ class TritonEngine:
         timeout_s: float,
         start_timeout_s: float,
     ) -> None:
-        manifest = files.manifest
-        clip, classes = manifest.clip, manifest.labels.count
         self._files = files
         self._url = url
         self._connect = connect
@@ -71,8 +68,8 @@ class TritonEngine:
             name="triton",
             device=url,
             threads=0,
-            clip_shape=(clip.frames, clip.height, clip.width, 3),
-            output_shape=(clip.frames, classes) if manifest.output.kind == "per_frame" else (classes,),
+            clip_shape=files.manifest.clip_shape,
+            output_shape=files.manifest.output_shape,
             calls_at_once=calls_at_once,
             cancellable=True,
         )
@@ -229,14 +226,14 @@ class TritonEngine:
             raise BackendUnavailable(self._reason or "Triton is not available", hint=_HINT)
         now = time.monotonic()
         if deadline is not None and deadline <= now:
-            raise _too_late()
+            raise too_late()
         until = now + self._timeout_s if deadline is None else min(now + self._timeout_s, deadline)
         try:
             logits = await self._send(clips, until)
         except BackendTimeout as exc:
             # The request's own haste says nothing about Triton: it must not open the breaker for everybody.
             if _is_over(deadline):
-                raise _too_late() from exc
+                raise too_late() from exc
             self._note_failure(exc)
             raise
         except BackendUnavailable as exc:
@@ -307,7 +304,7 @@ def _meaning(refused: Refused, deadline: float | None) -> LapsError:
             return BackendUnavailable("Triton's queue is full", hint=_HINT)
         case "expired":
             if _is_over(deadline):
-                return _too_late()
+                return too_late()
             return BackendTimeout("the call's time in Triton's queue was over", hint=_HINT)
         case "failed":
             return InternalError("the inference server failed on a call")
@@ -315,7 +312,3 @@ def _meaning(refused: Refused, deadline: float | None) -> LapsError:
 
 def _is_over(deadline: float | None) -> bool:
     return deadline is not None and time.monotonic() >= deadline - _AT_THE_DEADLINE_S
-
-
-def _too_late() -> DeadlineExceeded:
-    return DeadlineExceeded("the deadline passed before the answer was complete", hint=HINT_WORK)
