@@ -24,7 +24,9 @@
     │   ├── DeadlineExceeded
     │   └── BackendUnavailable / BackendTimeout      the server behind this one is the problem
     ├── ModelError                       a model on disk cannot be served
-    │   ├── ManifestInvalid / ModelCorrupt / DeviceMissing
+    │   ├── ManifestInvalid / ModelCorrupt
+    │   ├── BackendMismatch              the server behind this one has another model than the manifest's
+    │   ├── DeviceMissing
     │   └── NoModels
     └── InternalError                    a defect of ours
 
@@ -34,9 +36,14 @@ hints what would be right; both may be shown to a client, so neither holds a pat
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class LapsError(Exception):
-    """Base of the tree: ``code`` is stable, ``message`` is for people, ``hint`` says what would be right."""
+    """Base of the tree: ``code`` is stable, ``message`` is for people, ``hint`` says what would be right.
+
+    Errors are equal where class, message and hint are, so that one that came from another process can be compared.
+    """
 
     code = "internal"
 
@@ -44,6 +51,17 @@ class LapsError(Exception):
         super().__init__(message)
         self.message = message
         self.hint = hint
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _unpickled, (type(self), self.args), vars(self)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, LapsError):
+            return NotImplemented
+        return (type(self), self.message, self.hint) == (type(other), other.message, other.hint)
+
+    def __hash__(self) -> int:
+        return hash((type(self), self.message, self.hint))
 
 
 class BadRequest(LapsError):
@@ -251,3 +269,8 @@ class InternalError(LapsError):
     """A defect of the server; details are in its log under the request id."""
 
     code = "internal"
+
+
+def _unpickled(kind: type[LapsError], args: tuple[Any, ...]) -> LapsError:
+    """An error whose attributes pickle sets; not by ``__init__``, since not all take the same arguments."""
+    return kind.__new__(kind, *args)
