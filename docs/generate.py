@@ -71,15 +71,13 @@ def errors_page() -> str:
 
 
 def tree_classes() -> list[type[errors.LapsError]]:
-    """Every class of the tree that names a cause, that is, all but those with others below them."""
+    """Every class of the tree but its root, whose code is InternalError's."""
     found: list[type[errors.LapsError]] = []
-    waiting = [errors.LapsError]
+    waiting = errors.LapsError.__subclasses__()
     while waiting:
         error = waiting.pop()
-        below = error.__subclasses__()
-        waiting += below
-        if not below:
-            found.append(error)
+        found.append(error)
+        waiting += error.__subclasses__()
     return found
 
 
