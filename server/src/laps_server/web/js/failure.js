@@ -1,6 +1,10 @@
 /** What can go wrong with a request, in words. */
 
-/** What each code means to somebody who looks at a page; the server's own message says more. */
+/**
+ * What each code means to somebody who looks at a page; the server's own message says more.
+ *
+ * tests/contract/test_errors.py compares the codes with the server's, and lists those that need no words here.
+ */
 const HEADLINES = new Map(
   Object.entries({
     unsupported_container: 'This file is not a video that the server can open',
@@ -19,6 +23,10 @@ const HEADLINES = new Map(
     overloaded: 'The server is busy',
     storage_full: 'The server has no room for uploads',
     deadline_exceeded: 'It took too long',
+    backend_unavailable: 'The models are not available at the moment',
+    backend_timeout: 'The model took too long to answer',
+    backend_mismatch: 'The server is not set up correctly for this model',
+    internal: 'Something went wrong on the server',
     unreachable: 'The server cannot be reached',
     cut: 'The connection ended before the answer',
   }),
