@@ -24,7 +24,7 @@ import pytest
 from laps_export.onnx import TensorContract
 from laps_export.triton import render_config
 from laps_server.engines.triton.engine import TritonEngine
-from laps_server.engines.triton.memory import PREFIX
+from laps_server.shared_memory import PREFIX
 from support_models import LABELS, write_model
 
 FRAMES, SIZE = 4, 32

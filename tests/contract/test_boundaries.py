@@ -103,6 +103,8 @@ def test_the_environment_is_read_in_settings_alone() -> None:
     ("module", "banned"),
     [
         ("laps_server.api.app", {"torch", "onnx", "laps_export"}),
+        ("laps_server.logs", {"fastapi", "starlette"}),
+        ("laps_server.shared_memory", {"laps_server.engines", "tritonclient", "onnxruntime"}),
         ("laps_server.runtime", {"torch", "fastapi", "starlette", "uvicorn", "tritonclient", "grpc"}),
         ("laps_client", {"torch", "fastapi", "av", "numpy", "pandas", "matplotlib", "typer"}),
     ],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from laps_server.api.request_id import RequestIdFilter
+from laps_server.request_id import RequestIdFilter
 
 
 def configure_logging(level: str) -> None:

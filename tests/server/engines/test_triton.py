@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 import pytest_asyncio
 
+from laps_server import shared_memory as memory_module
 from laps_server.clips import Float32Array, UInt8Array
 from laps_server.engines.triton import engine as engine_module
-from laps_server.engines.triton import memory, sharing
+from laps_server.engines.triton import sharing
 from laps_server.engines.triton.contract import ServedGraph, Tensor
 from laps_server.engines.triton.engine import TritonEngine
 from laps_server.engines.triton.sharing import SharedMemory
@@ -29,6 +30,7 @@ from laps_server.errors import (
     LapsError,
 )
 from laps_server.repository import read_model
+from laps_server.shared_memory import Segment
 from support_models import write_model
 
 GRAPH = ServedGraph(
@@ -114,7 +116,7 @@ def wire() -> FakeWire:
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where shared memory is, and a second that is shorter."""
-    monkeypatch.setattr(memory, "FOLDER", tmp_path / "shm")
+    monkeypatch.setattr(memory_module, "FOLDER", tmp_path / "shm")
     (tmp_path / "shm").mkdir()
     monkeypatch.setattr(engine_module, "_ASK_EVERY_S", 0.05)
     monkeypatch.setattr(engine_module, "_RETRY_AFTER_S", 0.01)
@@ -356,14 +358,14 @@ async def test_a_place_is_free_only_when_a_cancelled_calls_clips_are_written(
     engine = build("on")
     await engine.start((1,))
     (segment,) = folder.iterdir()
-    writing, go_on, write = threading.Event(), threading.Event(), memory.Segment.write
+    writing, go_on, write = threading.Event(), threading.Event(), Segment.write
 
-    def held(self: memory.Segment, offset: int, data: UInt8Array) -> None:
+    def held(self: Segment, offset: int, data: UInt8Array) -> None:
         writing.set()
         go_on.wait(10)
         write(self, offset, data)
 
-    monkeypatch.setattr(memory.Segment, "write", held)
+    monkeypatch.setattr(Segment, "write", held)
     given_up = asyncio.create_task(engine.infer(ONE + 1))
     await asyncio.to_thread(writing.wait)
     given_up.cancel()
@@ -428,7 +430,7 @@ async def test_where_the_api_of_shared_memory_is_not_allowed_auto_goes_over_the_
 async def test_what_a_dead_gateway_left_is_freed_before_memory_is_asked_for(
     build: Callable[..., TritonEngine], wire: FakeWire, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    dead = memory.Segment(64)
+    dead = Segment(64)
     dead.close(keep_file=True)
     wire.open = {dead.name}
     reserve = os.posix_fallocate

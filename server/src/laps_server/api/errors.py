@@ -9,7 +9,6 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from laps_server.api.request_id import current_request_id
 from laps_server.api.schemas import ClassifyQuery, ErrorBody, ErrorEnvelope, ErrorEvent
 from laps_server.errors import (
     BadParameter,
@@ -19,6 +18,7 @@ from laps_server.errors import (
     MethodNotAllowed,
     PathNotFound,
 )
+from laps_server.request_id import current_request_id
 
 _LOG = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from laps_server.api.errors import internal_error
-from laps_server.api.request_id import HEADER, choose_request_id, set_request_id
+from laps_server.request_id import HEADER, choose_request_id, set_request_id
 
 _LOG = logging.getLogger(__name__)
 _MAX_LOGGED_PATH = 200

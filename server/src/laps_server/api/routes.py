@@ -19,7 +19,6 @@ from laps_server.api.disconnect import unless_disconnected
 from laps_server.api.errors import RETRY_AFTER_S
 from laps_server.api.negotiate import prefers_events
 from laps_server.api.openapi import STREAM_RESPONSE
-from laps_server.api.request_id import current_request_id
 from laps_server.api.stream import EventStream, classification_stream
 from laps_server.api.uploads import FIELD, UploadLimits, received_upload
 from laps_server.clips import SegmentLength, ViewGrid
@@ -27,6 +26,7 @@ from laps_server.deadline import HINT_UPLOAD, within
 from laps_server.errors import BadParameter
 from laps_server.events import Classification, ClassifyOptions
 from laps_server.pipeline import Pipeline
+from laps_server.request_id import current_request_id
 from laps_server.settings import Settings
 
 router = APIRouter()

@@ -26,9 +26,9 @@ from laps_server.api.answers import classify_response, decoded_event, partial_ev
 from laps_server.api.disconnect import unless_disconnected
 from laps_server.api.errors import error_event
 from laps_server.api.negotiate import EVENT_STREAM
-from laps_server.api.request_id import current_request_id
 from laps_server.errors import ClientClosed
 from laps_server.events import Decoded, Event, Partial, SegmentDone
+from laps_server.request_id import current_request_id
 
 _LOG = logging.getLogger(__name__)
 

@@ -10,9 +10,9 @@ from contextlib import asynccontextmanager
 from typing import Literal
 
 from laps_server.clips import UInt8Array
-from laps_server.engines.triton.memory import Segment, abandoned
 from laps_server.engines.triton.wire import Refused, Region, Wire
 from laps_server.errors import BackendMismatch, BackendTimeout, BackendUnavailable
+from laps_server.shared_memory import Segment, abandoned
 
 _LOG = logging.getLogger(__name__)
 

@@ -7,15 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from laps_server.engines.triton import memory
-from laps_server.engines.triton.memory import Segment, abandoned
+from laps_server import shared_memory
+from laps_server.shared_memory import Segment, abandoned
 
 HOLDS_ONE = """
 import sys, time
 from pathlib import Path
-from laps_server.engines.triton import memory
-memory.FOLDER = Path(sys.argv[1])
-print(memory.Segment(4096).name, flush=True)
+from laps_server import shared_memory
+shared_memory.FOLDER = Path(sys.argv[1])
+print(shared_memory.Segment(4096).name, flush=True)
 time.sleep(60)
 """
 
@@ -23,7 +23,7 @@ time.sleep(60)
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Not the machine's own, where others' segments may be."""
-    monkeypatch.setattr(memory, "FOLDER", tmp_path)
+    monkeypatch.setattr(shared_memory, "FOLDER", tmp_path)
     return tmp_path
 
 
