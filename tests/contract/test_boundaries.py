@@ -16,6 +16,8 @@ SOURCES = {
     "laps_export": ROOT / "export" / "src" / "laps_export",
     "laps_client": ROOT / "clients" / "python" / "src" / "laps_client",
 }
+ENGINE_PACKAGES = {"onnxruntime", "tritonclient", "grpc", "aiohttp"}
+ADAPTERS = {path.stem for path in (SOURCES["laps_server"] / "engines").glob("[a-z]*")} - {"base", "registry"}
 
 
 def imports(file: Path) -> Iterator[str]:
@@ -24,6 +26,7 @@ def imports(file: Path) -> Iterator[str]:
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
             yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)  # which may be a module too
 
 
 def importers(folder: Path, package: str) -> set[str]:
@@ -68,6 +71,13 @@ def test_each_foreign_library_stays_in_its_place(package: str, allowed: set[str]
         assert found == allowed
 
 
+@pytest.mark.parametrize("adapter", sorted(ADAPTERS))
+def test_the_registry_alone_imports_adapters_of_engines(adapter: str) -> None:
+    found = importers(SOURCES["laps_server"], f"laps_server.engines.{adapter}")
+    outside = {name for name in found if not name.startswith(f"engines/{adapter}")}
+    assert outside == ({"engines/registry.py"} if adapter != "fake" else set())
+
+
 @pytest.mark.parametrize(
     ("package", "allowed"),
     [
@@ -104,8 +114,10 @@ def test_the_environment_is_read_in_settings_alone() -> None:
     [
         ("laps_server.api.app", {"torch", "onnx", "laps_export"}),
         ("laps_server.logs", {"fastapi", "starlette"}),
-        ("laps_server.shared_memory", {"laps_server.engines", "tritonclient", "onnxruntime"}),
-        ("laps_server.runtime", {"torch", "fastapi", "starlette", "uvicorn", "tritonclient", "grpc"}),
+        ("laps_server.shared_memory", {"laps_server.engines"} | ENGINE_PACKAGES),
+        ("laps_server.settings", ENGINE_PACKAGES),
+        ("laps_server.engines.registry", ENGINE_PACKAGES),
+        ("laps_server.runtime", {"torch", "fastapi", "starlette", "uvicorn"} | ENGINE_PACKAGES),
         ("laps_client", {"torch", "fastapi", "av", "numpy", "pandas", "matplotlib", "typer"}),
     ],
 )

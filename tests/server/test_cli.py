@@ -203,5 +203,5 @@ def test_triton_without_its_client_says_what_to_install(repository: Path) -> Non
         check=False, capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 2
-    assert "pip install './server[triton]'" in done.stderr
+    assert "pip install 'laps-server[triton]'" in done.stderr
     assert "Traceback" not in done.stderr

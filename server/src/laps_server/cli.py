@@ -17,6 +17,7 @@ from rich.console import Console
 
 from laps_server import __version__
 from laps_server.clips import SegmentLength, ViewGrid
+from laps_server.engines.registry import ENGINES
 from laps_server.errors import LapsError
 from laps_server.events import ClassifyOptions
 from laps_server.logs import configure_logging
@@ -42,7 +43,7 @@ RepositoryOption = Annotated[
 ThreadsOption = Annotated[
     int | None, typer.Option("--threads", help="Threads of inference; all cores if not given.", show_default=False)
 ]
-EngineOption = Annotated[str | None, typer.Option("--engine", help="ort or triton.", show_default=False)]
+EngineOption = Annotated[str | None, typer.Option("--engine", help=f"{' or '.join(ENGINES)}.", show_default=False)]
 TritonUrlOption = Annotated[
     str | None, typer.Option("--triton-url", help="As grpc://host:8001 or http://host:8000.", show_default=False)
 ]

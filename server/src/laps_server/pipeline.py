@@ -18,7 +18,7 @@ import asyncio
 import math
 import time
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from contextlib import ExitStack, aclosing
 from dataclasses import dataclass
 
 import numpy as np
@@ -70,12 +70,14 @@ class Pipeline:
         default_model: str | None,
         decode_threads: int,
         limits: MediaLimits,
+        resources: ExitStack | None = None,
     ) -> None:
         self._models = models
         self._decode_pool = decode_pool
         self._default_model = default_model
         self._decode_threads = decode_threads
         self._limits = limits
+        self._resources = resources or ExitStack()
         self._ready = False
         self._draining = False
         self._failure: Exception | None = None
@@ -129,11 +131,14 @@ class Pipeline:
         self._draining = True
 
     async def close(self) -> None:
-        """End everything; requests still in flight get ``ShuttingDown``."""
+        """End everything, last what it was built on; requests still in flight get ``ShuttingDown``."""
         self._draining = True
-        for model in self._models:
-            await model.scheduler.close()
-        await asyncio.to_thread(self._decode_pool.close)
+        try:
+            for model in self._models:
+                await model.scheduler.close()
+            await asyncio.to_thread(self._decode_pool.close)
+        finally:
+            await asyncio.to_thread(self._resources.close)
 
     def admit(self) -> None:
         """Whether a new request can be taken; one that was admitted is finished, drain or not.

@@ -15,15 +15,13 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from laps_server.clips import MAX_VIEWS
+from laps_server.engines.registry import ENGINES
 from laps_server.repository import DEFAULT_ROOT
 
 
 def available_cores() -> int:
     """Cores that this process may run on, which in a container is fewer than the machine has."""
     return len(os.sched_getaffinity(0))
-
-
-_BATCH_VIEWS = {"ort": 4, "triton": 16}
 
 
 def _check_triton_url(value: str) -> str:
@@ -94,8 +92,9 @@ class Settings(BaseSettings):
         None,
         ge=1,
         le=64,
-        description="Most views in one call of an engine, if not set 4 in process and 16 for Triton; batch sizes are "
-        "the powers of 2 up to it.",
+        description="Most views in one call of an engine, if not set "
+        f"{' and '.join(f'{engine.default_batch_views} for {engine.name}' for engine in ENGINES.values())}; "
+        "batch sizes are the powers of 2 up to it.",
     )
     max_queued_views: int = Field(
         1024, ge=MAX_VIEWS, description="Views that may wait for one model before requests get 503 overloaded."
@@ -162,5 +161,5 @@ class Settings(BaseSettings):
     @property
     def batch_sizes(self) -> tuple[int, ...]:
         """Powers of two up to ``max_batch_views``: few shapes, so that memory and warm-up stay bounded."""
-        most = self.max_batch_views or _BATCH_VIEWS[self.engine]
+        most = self.max_batch_views or ENGINES[self.engine].default_batch_views
         return tuple(2**i for i in range(most.bit_length()))

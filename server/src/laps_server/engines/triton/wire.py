@@ -14,23 +14,16 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 from urllib.parse import urlsplit
 
+import aiohttp
+import grpc
 import numpy as np
+import tritonclient.grpc.aio as grpc_client
+import tritonclient.http.aio as http_client
+from tritonclient.utils import InferenceServerException
 
 from laps_server.clips import Float32Array, UInt8Array
 from laps_server.engines.triton.contract import ServedGraph
-from laps_server.errors import BackendTimeout, BackendUnavailable, BadParameter, LapsError
-
-try:
-    import aiohttp
-    import grpc
-    import tritonclient.grpc.aio as grpc_client
-    import tritonclient.http.aio as http_client
-    from tritonclient.utils import InferenceServerException
-except ImportError as exc:
-    raise BadParameter(
-        f"engine triton needs the server's extra triton ({exc})",
-        hint="pip install './server[triton]' in the repository",
-    ) from exc
+from laps_server.errors import BackendTimeout, BackendUnavailable, LapsError
 
 _HINT = "send the request again later"
 _MICROSECONDS = 1_000_000
