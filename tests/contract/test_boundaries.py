@@ -61,6 +61,8 @@ def test_the_server_and_the_client_never_import_torch() -> None:
         ("fastapi", None),
         ("starlette", None),
         ("uvicorn", {"serve.py"}),
+        ("typer", {"cli.py"}),
+        ("rich", {"cli.py", "cli_output.py"}),
     ],
 )
 def test_each_foreign_library_stays_in_its_place(package: str, allowed: set[str] | None) -> None:
@@ -109,12 +111,23 @@ def test_the_environment_is_read_in_settings_alone() -> None:
     assert readers <= {"settings.py"}
 
 
+def test_the_command_alone_prints() -> None:
+    printers = set()
+    for file in SOURCES["laps_server"].rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            printing = isinstance(node, ast.Name) and node.id == "print"
+            if printing or (isinstance(node, ast.Attribute) and node.attr in {"stdout", "stderr"}):
+                printers.add(str(file.relative_to(SOURCES["laps_server"])))
+    assert printers == {"cli_output.py"}
+
+
 @pytest.mark.parametrize(
     ("module", "banned"),
     [
         ("laps_server.api.app", {"torch", "onnx", "laps_export"}),
         ("laps_server.logs", {"fastapi", "starlette"}),
         ("laps_server.shared_memory", {"laps_server.engines"} | ENGINE_PACKAGES),
+        ("laps_server.offline", {"laps_server.api", "fastapi", "starlette", "rich", "typer"} | ENGINE_PACKAGES),
         ("laps_server.settings", ENGINE_PACKAGES),
         ("laps_server.engines.registry", ENGINE_PACKAGES),
         ("laps_server.runtime", {"torch", "fastapi", "starlette", "uvicorn"} | ENGINE_PACKAGES),

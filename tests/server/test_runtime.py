@@ -15,6 +15,7 @@ from laps_server.settings import Settings
 from support_clips import GREEN, write_colour_video
 from support_models import colour_graph, write_model
 from support_pipeline import classify, started
+from support_threads import pools_since
 
 PLAN = b"a plan"
 
@@ -38,8 +39,8 @@ async def test_no_thread_outlives_the_pipeline_that_it_was_made_for(tmp_path: Pa
     before = set(threading.enumerate())
     async with started(build_pipeline(Settings(model_repository=tmp_path / "models", threads=1))) as pipeline:
         await classify(pipeline, green)
-        assert names_since(before) >= {"infer", "decode"}
-    assert names_since(before) == set()
+        assert pools_since(before) >= {"infer", "decode"}
+    assert pools_since(before) == set()
 
 
 async def test_no_thread_outlives_a_start_that_failed(tmp_path: Path) -> None:
@@ -48,15 +49,9 @@ async def test_no_thread_outlives_a_start_that_failed(tmp_path: Path) -> None:
     pipeline = build_pipeline(Settings(model_repository=tmp_path, threads=1))
     with pytest.raises(ModelCorrupt):
         await pipeline.start()
-    assert names_since(before) >= {"infer"}
+    assert pools_since(before) >= {"infer"}
     await pipeline.close()
-    assert names_since(before) == set()
-
-
-def names_since(before: set[threading.Thread]) -> set[str]:
-    """First parts of the names of the pools' threads; asyncio has a pool of its own, for as long as its loop runs."""
-    names = {thread.name.partition("_")[0] for thread in set(threading.enumerate()) - before}
-    return names - {"asyncio"}
+    assert pools_since(before) == set()
 
 
 def test_plans_are_left_to_an_engine_that_runs_them(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

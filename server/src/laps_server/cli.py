@@ -16,12 +16,12 @@ from pydantic import ValidationError
 from rich.console import Console
 
 from laps_server import __version__
+from laps_server.cli_output import Output, print_models, print_results
 from laps_server.clips import SegmentLength, ViewGrid
 from laps_server.engines.registry import ENGINES
 from laps_server.errors import LapsError
 from laps_server.events import ClassifyOptions
 from laps_server.logs import configure_logging
-from laps_server.offline import Output, classify_files, list_models
 from laps_server.serve import serve as run_server
 from laps_server.settings import Settings
 
@@ -119,7 +119,7 @@ def classify(
         segments=None if segments is None else SegmentLength.parse(segments),
     )
     try:
-        failed = asyncio.run(classify_files(settings, paths, options, output=output, concurrency=concurrency))
+        failed = asyncio.run(print_results(settings, paths, options, output=output, concurrency=concurrency))
     except KeyboardInterrupt:
         _errors.print("interrupted")
         raise typer.Exit(EXIT_INTERRUPTED) from None
@@ -133,7 +133,7 @@ def models(
     model_repository: RepositoryOption = None,
 ) -> None:
     """List the models of a repository, without loading them."""
-    list_models(_settings(model_repository=model_repository), as_json=json)
+    print_models(_settings(model_repository=model_repository), as_json=json)
 
 
 @app.callback(invoke_without_command=True)

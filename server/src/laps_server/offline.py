@@ -1,36 +1,26 @@
-"""Files and folders through the same pipeline, without HTTP: many at once, so that their views share batches."""
+"""Files and folders through the same pipeline, without HTTP: many at once, so that their views share batches.
+
+A library: results in, as they come, and nothing is printed. The command's side of it is ``cli_output.py``.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import json
 import os
-import sys
 import time
-from collections.abc import AsyncGenerator, Iterable, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
 
-from rich.console import Console
-from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.table import Table
-
-from laps_server.api.answers import classify_response
 from laps_server.clips import MAX_VIEWS
 from laps_server.errors import BadParameter, LapsError
 from laps_server.events import Classification, ClassifyOptions
 from laps_server.pipeline import Pipeline
-from laps_server.repository import discover
 from laps_server.runtime import build_pipeline
 from laps_server.settings import Settings
 
-Output = Literal["table", "json", "jsonl"]
-
 _SUFFIXES = "3gp avi flv gif m2ts m4v mkv mov mp4 mpeg mpg mts ogg ogv ts vob webm"
-_PIPE_WIDTH = 240
 VIDEO_SUFFIXES = frozenset(f".{name}" for name in _SUFFIXES.split())
 
 
@@ -42,15 +32,6 @@ class FileResult:
     answer: Classification | None
     error: LapsError | None
     seconds: float
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain data for JSON: the body that HTTP would answer, under the file's path."""
-        if self.answer is None:
-            error = self.error
-            told = error and {"code": error.code, "message": error.message, "hint": error.hint}
-            return {"path": str(self.path), "error": told}
-        body = classify_response(self.answer, request_id="", upload_s=0.0, total_s=self.seconds)
-        return {"path": str(self.path), **body.model_dump(exclude={"request_id"})}
 
 
 def find_videos(paths: Iterable[Path]) -> list[Path]:
@@ -75,6 +56,35 @@ def find_videos(paths: Iterable[Path]) -> list[Path]:
     return found
 
 
+@asynccontextmanager
+async def classify_files(
+    settings: Settings, videos: Sequence[Path], options: ClassifyOptions, *, concurrency: int
+) -> AsyncIterator[AsyncGenerator[FileResult, None]]:
+    """The results of files, on a pipeline that is opened for them and closed after them::
+
+        async with classify_files(settings, find_videos(paths), options, concurrency=4) as results:
+            async for result in results:
+                ...
+
+    A file that cannot be classified is a result too. Leaving early stops what is in flight.
+
+    Raises:
+        ModelError, BadRequest: the repository or the options are wrong, told before the first file.
+    """
+    # Files wait for their turn here; none of them is refused because the others' views fill the queue.
+    queued_views = concurrency * MAX_VIEWS
+    pipeline = build_pipeline(
+        settings.model_copy(update={"max_queued_views": max(settings.max_queued_views, queued_views)})
+    )
+    try:
+        pipeline.resolve(options)
+        await pipeline.start()
+        async with aclosing(classify_many(pipeline, videos, options, concurrency=concurrency)) as results:
+            yield results
+    finally:
+        await pipeline.close()
+
+
 async def classify_many(
     pipeline: Pipeline, paths: Sequence[Path], options: ClassifyOptions, *, concurrency: int
 ) -> AsyncGenerator[FileResult, None]:
@@ -96,77 +106,6 @@ async def classify_many(
         await asyncio.gather(*running, return_exceptions=True)
 
 
-async def classify_files(
-    settings: Settings, paths: Sequence[Path], options: ClassifyOptions, *, output: Output, concurrency: int
-) -> int:
-    """Classify and print; returns the number of files that failed.
-
-    An interrupted table is printed as far as it is known; half a JSON array would pass for a whole one.
-
-    Raises:
-        ModelError, BadRequest: the repository or the options are wrong, told before the first file.
-    """
-    videos = find_videos(paths)
-    # Files wait for their turn here; none of them is refused because the others' views fill the line.
-    line = concurrency * MAX_VIEWS
-    pipeline = build_pipeline(settings.model_copy(update={"max_queued_views": max(settings.max_queued_views, line)}))
-    pipeline.resolve(options)
-    errors = Console(stderr=True, highlight=False)
-    # Plain bodies, not answers: those hold every view's logits, and there may be a million files.
-    collected: dict[Path, dict[str, Any]] = {}
-    failed = 0
-    try:
-        with _progress(errors) as progress:
-            await pipeline.start()
-            task = progress.add_task("classifying", total=len(videos))
-            async with aclosing(classify_many(pipeline, videos, options, concurrency=concurrency)) as results:
-                async for result in results:
-                    failed += result.error is not None
-                    progress.advance(task)
-                    if output == "jsonl":
-                        sys.stdout.write(json.dumps(result.to_dict()) + "\n")
-                        sys.stdout.flush()
-                    else:
-                        collected[result.path] = result.to_dict()
-    except asyncio.CancelledError:
-        if output == "table" and collected:
-            _print_table([collected[path] for path in videos if path in collected], errors)
-        raise
-    finally:
-        await pipeline.close()
-    in_order = [collected[path] for path in videos if path in collected]
-    if output == "json":
-        sys.stdout.write(json.dumps(in_order, indent=2) + "\n")
-    elif output == "table":
-        _print_table(in_order, errors)
-    return failed
-
-
-def list_models(settings: Settings, *, as_json: bool) -> None:
-    """Print the repository's models from their manifests alone."""
-    rows = [
-        {
-            "name": files.name,
-            "version": files.version,
-            "variant": files.manifest.variant,
-            "labels": f"{files.manifest.labels.name} ({files.manifest.labels.count})",
-            "input": f"{files.manifest.clip.frames} x {files.manifest.clip.height} x {files.manifest.clip.width}",
-            "views": files.manifest.default_views,
-            "untrained": files.manifest.untrained,
-        }
-        for files in discover(settings.model_repository, versions=settings.versions)
-    ]
-    if as_json:
-        sys.stdout.write(json.dumps(rows, indent=2) + "\n")
-        return
-    table = Table()
-    for name in rows[0]:
-        table.add_column(name, overflow="fold")
-    for row in rows:
-        table.add_row(*(str(value) for value in row.values()))
-    _results_console().print(table)
-
-
 async def _classify_one(pipeline: Pipeline, path: Path, options: ClassifyOptions) -> FileResult:
     began = time.monotonic()
     answer: Classification | None = None
@@ -182,47 +121,3 @@ async def _classify_one(pipeline: Pipeline, path: Path, options: ClassifyOptions
     except OSError as exc:
         error = BadParameter(f"cannot be read: {exc.strerror}")
     return FileResult(path, answer, error, time.monotonic() - began)
-
-
-def _progress(console: Console) -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    )
-
-
-def _results_console() -> Console:
-    """Standard output: as wide as the terminal, and wide enough for anything where it is none."""
-    return Console(highlight=False, width=None if sys.stdout.isatty() else _PIPE_WIDTH)
-
-
-def _print_table(bodies: Sequence[dict[str, Any]], errors: Console) -> None:
-    _results_console().print(_table(bodies))
-    for warning in dict.fromkeys(text for body in bodies for text in body.get("warnings", ())):
-        errors.print(f"warning: {warning}", markup=False, soft_wrap=True)
-
-
-def _table(bodies: Sequence[dict[str, Any]]) -> Table:
-    table = Table()
-    for name in ("file", "score", "label", "then", "seconds"):
-        table.add_column(name, overflow="fold")
-    for body in bodies:
-        if "error" in body:
-            told = f"[red]{escape(body['error']['message'])}[/]"
-            if body["error"]["hint"]:
-                told += f"\n{escape(body['error']['hint'])}"
-            table.add_row(escape(body["path"]), "-", told, "", "")
-            continue
-        best, *rest = body["predictions"]
-        others = ", ".join(f"{item['label']} {item['score']:.3f}" for item in rest)
-        seconds = body["timings_ms"]["total"] / 1000
-        table.add_row(
-            escape(body["path"]), f"{best['score']:.3f}", escape(best["label"]), escape(others), f"{seconds:.1f}"
-        )
-    return table

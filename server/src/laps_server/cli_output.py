@@ -1,0 +1,146 @@
+"""What ``laps-server classify`` and ``laps-server models`` print: tables, JSON, and the progress of files.
+
+Standard output gets results alone, standard error the progress bar and warnings.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from laps_server.api.answers import classify_response
+from laps_server.events import ClassifyOptions
+from laps_server.offline import FileResult, classify_files, find_videos
+from laps_server.repository import discover
+from laps_server.settings import Settings
+
+Output = Literal["table", "json", "jsonl"]
+
+_PIPE_WIDTH = 240
+
+
+async def print_results(
+    settings: Settings, paths: Sequence[Path], options: ClassifyOptions, *, output: Output, concurrency: int
+) -> int:
+    """Classify and print; returns the number of files that failed.
+
+    An interrupted table is printed as far as it is known; half a JSON array would pass for a whole one.
+
+    Raises:
+        ModelError, BadRequest: the repository or the options are wrong, told before the first file.
+    """
+    videos = find_videos(paths)
+    errors = Console(stderr=True, highlight=False)
+    # Plain bodies, not answers: those hold every view's logits, and there may be a million files.
+    collected: dict[Path, dict[str, Any]] = {}
+    failed = 0
+    async with classify_files(settings, videos, options, concurrency=concurrency) as results:
+        try:
+            with _progress(errors) as progress:
+                task = progress.add_task("classifying", total=len(videos))
+                async for result in results:
+                    failed += result.error is not None
+                    progress.advance(task)
+                    if output == "jsonl":
+                        sys.stdout.write(json.dumps(_body(result)) + "\n")
+                        sys.stdout.flush()
+                    else:
+                        collected[result.path] = _body(result)
+        except asyncio.CancelledError:
+            if output == "table" and collected:
+                _print_table([collected[path] for path in videos if path in collected], errors)
+            raise
+    in_order = [collected[path] for path in videos if path in collected]
+    if output == "json":
+        sys.stdout.write(json.dumps(in_order, indent=2) + "\n")
+    elif output == "table":
+        _print_table(in_order, errors)
+    return failed
+
+
+def print_models(settings: Settings, *, as_json: bool) -> None:
+    """Print the repository's models from their manifests alone."""
+    rows = [
+        {
+            "name": files.name,
+            "version": files.version,
+            "variant": files.manifest.variant,
+            "labels": f"{files.manifest.labels.name} ({files.manifest.labels.count})",
+            "input": f"{files.manifest.clip.frames} x {files.manifest.clip.height} x {files.manifest.clip.width}",
+            "views": files.manifest.default_views,
+            "untrained": files.manifest.untrained,
+        }
+        for files in discover(settings.model_repository, versions=settings.versions)
+    ]
+    if as_json:
+        sys.stdout.write(json.dumps(rows, indent=2) + "\n")
+        return
+    table = Table()
+    for name in rows[0]:
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        table.add_row(*(str(value) for value in row.values()))
+    _results_console().print(table)
+
+
+def _body(result: FileResult) -> dict[str, Any]:
+    """Plain data for JSON: the body that HTTP would answer, under the file's path."""
+    if result.answer is None:
+        error = result.error
+        told = error and {"code": error.code, "message": error.message, "hint": error.hint}
+        return {"path": str(result.path), "error": told}
+    body = classify_response(result.answer, request_id="", upload_s=0.0, total_s=result.seconds)
+    return {"path": str(result.path), **body.model_dump(exclude={"request_id"})}
+
+
+def _progress(console: Console) -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
+
+
+def _results_console() -> Console:
+    """Standard output: as wide as the terminal, and wide enough for anything where it is none."""
+    return Console(highlight=False, width=None if sys.stdout.isatty() else _PIPE_WIDTH)
+
+
+def _print_table(bodies: Sequence[dict[str, Any]], errors: Console) -> None:
+    _results_console().print(_table(bodies))
+    for warning in dict.fromkeys(text for body in bodies for text in body.get("warnings", ())):
+        errors.print(f"warning: {warning}", markup=False, soft_wrap=True)
+
+
+def _table(bodies: Sequence[dict[str, Any]]) -> Table:
+    table = Table()
+    for name in ("file", "score", "label", "then", "seconds"):
+        table.add_column(name, overflow="fold")
+    for body in bodies:
+        if "error" in body:
+            told = f"[red]{escape(body['error']['message'])}[/]"
+            if body["error"]["hint"]:
+                told += f"\n{escape(body['error']['hint'])}"
+            table.add_row(escape(body["path"]), "-", told, "", "")
+            continue
+        best, *rest = body["predictions"]
+        others = ", ".join(f"{item['label']} {item['score']:.3f}" for item in rest)
+        seconds = body["timings_ms"]["total"] / 1000
+        table.add_row(
+            escape(body["path"]), f"{best['score']:.3f}", escape(best["label"]), escape(others), f"{seconds:.1f}"
+        )
+    return table
