@@ -35,8 +35,9 @@ from laps_server.clips import Float32Array, UInt8Array
 from laps_server.engines.base import Engine, EngineInfo
 from laps_server.engines.triton.engine import TritonEngine
 from laps_server.engines.triton.wire import connect
+from laps_server.errors import LapsError
 from laps_server.repository import ModelFiles, read_model
-from laps_server.scheduler import Scheduler
+from laps_server.scheduler import Scheduler, Submission, View, ViewResult
 from support_models import LABELS, colour_graph
 from support_triton import Triton, running_triton, write_shipped_model, write_twin
 
@@ -81,18 +82,9 @@ class WithInfo:
         return await self._engine.infer(clips, deadline=deadline)
 
 
-class Views:
+def write(out: UInt8Array) -> None:
     """Pixels for nothing, so that decoding is not what is measured."""
-
-    def __init__(self, count: int) -> None:
-        self._count = count
-
-    def __len__(self) -> int:
-        return self._count
-
-    def write(self, view: int, out: UInt8Array) -> None:
-        """Grey, by number."""
-        out[...] = view
+    out[...] = 128
 
 
 @asynccontextmanager
@@ -123,8 +115,13 @@ async def client(scheduler: Scheduler, views: int, until: float) -> list[tuple[i
     """One request after the other; views and seconds of each."""
     done = []
     while (began := time.monotonic()) < until:
-        async for _ in scheduler.submit(Views(views)).results():
-            pass
+        inbox: asyncio.Queue[ViewResult[int] | LapsError] = asyncio.Queue()
+        submission: Submission[int] = scheduler.submit(inbox.put_nowait, announced=views)
+        submission.add(View(number, write) for number in range(views))
+        for _ in range(views):
+            if isinstance(news := await inbox.get(), LapsError):
+                raise news
+        submission.stop()
         done.append((views, time.monotonic() - began))
     return done
 

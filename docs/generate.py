@@ -10,10 +10,10 @@ from typing import Any
 from laps_server import errors
 from laps_server.api.app import create_app
 from laps_server.api.errors import RETRY_AFTER_S, STATUS
-from laps_server.pipeline import Pipeline
+from laps_server.runtime import Runtime
+from laps_server.served_models import ServedModels
 from laps_server.settings import Settings
-from laps_server.video.limits import MediaLimits
-from laps_server.video.worker import DecodePool
+from laps_server.video.decode_pool import DecodePool
 
 Node = dict[str, Any]  # a part of the OpenAPI document
 
@@ -138,8 +138,8 @@ def api_page() -> str:
 
 def openapi_document() -> Node:
     """What a server tells of itself, whatever models it serves."""
-    pipeline = Pipeline((), decode_pool=DecodePool(1), default_model=None, decode_threads=1, limits=MediaLimits())
-    return create_app(pipeline, Settings.model_construct()).openapi()
+    runtime = Runtime(ServedModels((), default_model=None), DecodePool(1))
+    return create_app(runtime, Settings.model_construct()).openapi()
 
 
 def _parameters(operation: Node) -> list[str]:

@@ -10,8 +10,8 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -24,16 +24,11 @@ import pytest
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from laps_server.clips import SegmentLength, ViewGrid
-from laps_server.video.extract import (
-    Extraction,
-    ExtractOptions,
-    MediaLimits,
-    SegmentExtraction,
-    SegmentsEnd,
-    extract_segments,
-    extract_views,
-)
+from laps_server.clips import CropBox, IntArray, SampledFrame, SegmentLength, VideoInfo, ViewGrid
+from laps_server.part import Part, Segment
+from laps_server.video.extract import WHOLE_VIDEO_S, ExtractOptions, Thumbnails, extract_parts
+from laps_server.video.limits import MediaLimits
+from laps_server.video.preprocess import assemble_clip, view_boxes
 
 Picture = npt.NDArray[np.uint8]
 
@@ -205,6 +200,90 @@ def upright(frame: VideoFrame) -> Picture:
     return np.ascontiguousarray(np.rot90(frame.to_ndarray(format="rgb24"), frame.rotation // 90))
 
 
+@dataclass(frozen=True)
+class Sampled:
+    """One segment as its Parts give it together; the whole video where it is one segment.
+
+    ``pixels`` are of the distinct ``frames``; ``clip_frames`` ``[V_t, T]`` are positions among them. ``warnings`` are
+    about the segment, ``video_warnings`` about the video.
+    """
+
+    parts: tuple[Part, ...]
+    segment: Segment
+    total: int
+    info: VideoInfo
+    frames: tuple[SampledFrame, ...]
+    pixels: tuple[Picture, ...]
+    clip_frames: IntArray
+    thumbnails: tuple[bytes, ...]
+    warnings: tuple[str, ...]
+    video_warnings: tuple[str, ...]
+
+    @classmethod
+    def of(cls, parts: Sequence[Part]) -> Sampled:
+        """Put Parts of one segment together; a frame that several hold has to be the same in all of them."""
+        frames: dict[int, SampledFrame] = {}
+        pixels: dict[int, Picture] = {}
+        jpegs: dict[int, bytes] = {}
+        rows = []
+        for part in parts:
+            for position, place in enumerate(part.places):
+                if place in frames:
+                    assert frames[place] == part.frames[position]
+                    np.testing.assert_array_equal(pixels[place], part.picture(position))
+                frames[place], pixels[place] = part.frames[position], part.picture(position)
+                if part.thumbnails:
+                    jpegs[place] = part.thumbnails[position]
+            rows.append(np.asarray(part.places, dtype=np.intp)[part.clip_frames])
+        last = parts[-1]
+        assert sorted(frames) == list(range(len(frames)))
+        assert [clip for part in parts for clip in part.clips] == list(range(last.grid.temporal))
+        assert [part.ends_segment for part in parts] == [False] * (len(parts) - 1) + [True]
+        return cls(
+            parts=tuple(parts),
+            segment=last.segment,
+            total=last.segments_total,
+            info=last.video,
+            frames=tuple(frames[place] for place in sorted(frames)),
+            pixels=tuple(pixels[place] for place in sorted(pixels)),
+            clip_frames=np.concatenate(rows),
+            thumbnails=tuple(jpegs[place] for place in sorted(jpegs)),
+            warnings=tuple(f"the segment {item.text}" for item in last.warnings if item.scope == "segment"),
+            video_warnings=tuple(item.text for item in last.warnings if item.scope == "video"),
+        )
+
+    @property
+    def grid(self) -> ViewGrid:
+        """The views taken."""
+        return self.parts[0].grid
+
+    @property
+    def told(self) -> tuple[str, ...]:
+        """All warnings of a video that is one segment."""
+        return (*self.warnings, *self.video_warnings)
+
+    def clip(self, view: int) -> Picture:
+        """The model's input of one view, ``[T, H, W, 3]``."""
+        return assemble_clip(self._part_of(view), view)
+
+    def boxes(self, view: int) -> tuple[CropBox, ...]:
+        """The crops of one view."""
+        return view_boxes(self._part_of(view), view)
+
+    def _part_of(self, view: int) -> Part:
+        return next(part for part in self.parts if view in part.views)
+
+
+def segments_of(parts: Iterable[Part]) -> list[Sampled]:
+    """Parts as segments; those of a segment that began once more are dropped, as a job drops them."""
+    segments: dict[int, list[Part]] = {}
+    for part in parts:
+        if part.begins_segment:
+            segments[part.ordinal] = []
+        segments[part.ordinal].append(part)
+    return [Sampled.of(found) for found in segments.values()]
+
+
 def extract(
     path: Path,
     *,
@@ -213,16 +292,43 @@ def extract(
     stride: int = 4,
     side: int = HEIGHT,
     limits: MediaLimits | None = None,
-    thumbnails: bool = False,
+    threads: int = 1,
+    thumbnails: Thumbnails = "none",
     should_stop: Callable[[], bool] = lambda: False,
-) -> Extraction:
+) -> Sampled:
     """Run the server's extraction on a file; by default at native size, so that pixels can be compared."""
-    options = extract_options(
-        views=views, frames=frames, stride=stride, side=side, limits=limits, thumbnails=thumbnails
-    )
+    options = extract_options(views=views, frames=frames, stride=stride, side=side, thumbnails=thumbnails)
+    (only,) = _extract(path, options, limits=limits, threads=threads, should_stop=should_stop)
+    return replace(only, warnings=only.told)  # of a whole video nobody asks whether the segment or the video is meant
+
+
+def cut(
+    path: Path,
+    length: str,
+    options: ExtractOptions,
+    *,
+    limits: MediaLimits | None = None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> tuple[list[Sampled], tuple[str, ...]]:
+    """All segments of a file, and the warnings about the whole of it."""
+    options = replace(options, window_s=SegmentLength.parse(length).seconds)
+    found = _extract(path, options, limits=limits, should_stop=should_stop)
+    return found, found[-1].video_warnings if found else ()
+
+
+def _extract(
+    path: Path,
+    options: ExtractOptions,
+    *,
+    limits: MediaLimits | None,
+    should_stop: Callable[[], bool],
+    threads: int = 1,
+) -> list[Sampled]:
     descriptor = os.open(path, os.O_RDONLY)
     try:
-        return extract_views(descriptor, options, should_stop=should_stop)
+        return segments_of(
+            extract_parts(descriptor, options, limits=limits or MediaLimits(), threads=threads, should_stop=should_stop)
+        )
     finally:
         os.close(descriptor)
 
@@ -233,8 +339,8 @@ def extract_options(
     frames: int = 4,
     stride: int = 4,
     side: int = HEIGHT,
-    limits: MediaLimits | None = None,
-    thumbnails: bool = False,
+    thumbnails: Thumbnails = "none",
+    window_s: Fraction = WHOLE_VIDEO_S,
 ) -> ExtractOptions:
     """What a model of small clips wants of a video."""
     return ExtractOptions(
@@ -245,38 +351,25 @@ def extract_options(
         crop_height=side,
         crop_width=side,
         thumbnails=thumbnails,
-        limits=limits or MediaLimits(),
+        window_s=window_s,
     )
 
 
-def cut(
-    path: Path, length: str, options: ExtractOptions, *, should_stop: Callable[[], bool] = lambda: False
-) -> tuple[list[SegmentExtraction], tuple[str, ...]]:
-    """All segments of a file, and the warnings about the whole of it."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        *found, end = extract_segments(descriptor, options, SegmentLength.parse(length), should_stop=should_stop)
-    finally:
-        os.close(descriptor)
-    assert isinstance(end, SegmentsEnd)
-    return [item for item in found if isinstance(item, SegmentExtraction)], end.video_warnings
-
-
-def sampled_numbers(extraction: Extraction) -> list[list[int]]:
+def sampled_numbers(sampled: Sampled) -> list[list[int]]:
     """The numbers that the frames of each clip show, ``[V_t][T]``."""
-    shown = [read_number(pixels) for pixels in extraction.batch.pixels]
-    return [[shown[position] for position in clip] for clip in extraction.batch.clip_frames]
+    shown = [read_number(pixels) for pixels in sampled.pixels]
+    return [[shown[position] for position in clip] for clip in sampled.clip_frames]
 
 
 def assert_same_as_straight(
     path: Path, *, views: int = 5, frames: int = 4, stride: int = 4, shows_numbers: bool = True
-) -> Extraction:
+) -> Sampled:
     """Extract and compare with a straight decode: numbers, indices, times and every pixel."""
     reference = straight(path)
     side = min(reference.pictures[0].shape[:2])
     extraction = extract(path, views=f"{views}x1", frames=frames, stride=stride, side=side)
     expected = reference.clips(frames, stride, views)
-    batch = extraction.batch
+    batch = extraction
     if shows_numbers:
         shown = [read_number(picture) for picture in reference.pictures]
         assert sampled_numbers(extraction) == [[shown[i] for i in clip] for clip in expected]
@@ -290,7 +383,7 @@ def assert_same_as_straight(
 
 def assert_segments_same_as_straight(
     path: Path, length: str, *, views: int = 3, frames: int = 4, stride: int = 4
-) -> tuple[list[SegmentExtraction], tuple[str, ...]]:
+) -> tuple[list[Sampled], tuple[str, ...]]:
     """Cut a file and compare each segment with a straight decode: windows, indices, times and every pixel."""
     reference = straight(path)
     side = min(reference.pictures[0].shape[:2])
@@ -300,7 +393,7 @@ def assert_segments_same_as_straight(
     for segment, (first, alone) in zip(segments, expected.values(), strict=True):
         assert segment.total == len(expected)
         assert segment.segment.frames == range(first, first + len(alone.pictures))
-        batch = segment.extraction.batch
+        batch = segment
         for clip, wanted in zip(batch.clip_frames, alone.clips(frames, stride, views), strict=True):
             for position, number in zip(clip, wanted, strict=True):
                 np.testing.assert_array_equal(batch.pixels[position], alone.pictures[number])

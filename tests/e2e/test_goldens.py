@@ -16,17 +16,18 @@ import httpx
 import numpy as np
 import pytest
 
-from laps_server.aggregate import clip_logits
+from laps_server.aggregate import clip_logits, video_logits
 from laps_server.clips import Float32Array, UInt8Array, ViewGrid
 from laps_server.engines.base import EngineInfo
 from laps_server.engines.ort import OrtEngine
-from laps_server.events import Classification, ClassifyOptions
-from laps_server.pipeline import Pipeline, ServedModel
+from laps_server.events import ClassifyOptions
 from laps_server.repository import discover
+from laps_server.runtime import Runtime
 from laps_server.scheduler import Scheduler
-from laps_server.video.extract import MediaLimits
-from laps_server.video.worker import DecodePool
+from laps_server.served_models import ServedModel, ServedModels
+from laps_server.video.decode_pool import DecodePool
 from support_reference import FRAME_TOLERANCE, GRIDS, MEAN_TOLERANCE, check_mean_logits, check_top5_order, reference
+from support_runtime import Logits, classify, started
 from support_server import ServerProcess, running_server
 from support_videos import GOLDEN_VIDEOS, golden_video
 
@@ -68,44 +69,35 @@ def seen() -> dict[bytes, Float32Array]:
     return {}
 
 
-def classify(repository: Path, seen: dict[bytes, Float32Array], video: Path, grid: str) -> Classification:
-    """One video through a whole pipeline with the exported graph."""
+def view_logits(repository: Path, seen: dict[bytes, Float32Array], video: Path, grid: str) -> Float32Array:
+    """The logits of every view of one video, through a whole runtime with the exported graph."""
 
-    async def run() -> Classification:
+    async def run() -> Float32Array:
         (files,) = discover(repository, versions="latest")
         with ThreadPoolExecutor(1) as executor:
             engine = RememberingEngine(OrtEngine(files, device="cpu", threads=CORES, executor=executor), seen)
-            pipeline = Pipeline(
-                (ServedModel(files, Scheduler(engine, batch_sizes=(1, 2, 4), max_queued_views=64)),),
-                decode_pool=DecodePool(1),
-                default_model=None,
-                decode_threads=1,
-                limits=MediaLimits(),
-            )
-            await pipeline.start()
-            descriptor = os.open(video, os.O_RDONLY)
-            try:
-                return await pipeline.classify(descriptor, ClassifyOptions(views=ViewGrid.parse(grid), top_k=400))
-            finally:
-                os.close(descriptor)
-                await pipeline.close()
+            model = ServedModel(files, Scheduler(engine, batch_sizes=(1, 2, 4), max_queued_views=64))
+            async with started(Runtime(ServedModels([model], default_model=None), DecodePool(1))) as runtime:
+                logits = Logits()
+                await classify(runtime, video, ClassifyOptions(views=ViewGrid.parse(grid), top_k=400), sink=logits)
+                return logits.of_views
 
     return asyncio.run(run())
 
 
 @pytest.mark.parametrize("grid", GRIDS)
 @pytest.mark.parametrize("name", GOLDEN_VIDEOS)
-def test_the_pipeline_equals_the_authors_code(
+def test_the_server_equals_the_authors_code(
     golden_repository: Path, seen: dict[bytes, Float32Array], name: str, grid: str
 ) -> None:
-    answer = classify(golden_repository, seen, golden_video(name), grid)
-    check_mean_logits(answer.logits, reference(name, grid, "logits"))
+    logits = view_logits(golden_repository, seen, golden_video(name), grid)
+    check_mean_logits(video_logits(logits).astype(np.float32), reference(name, grid, "logits"))
     if grid == "1x1":
         expected_frames = reference(name, grid, "frame_logits")
-        assert np.abs(answer.view_logits - expected_frames).max() <= FRAME_TOLERANCE
+        assert np.abs(logits - expected_frames).max() <= FRAME_TOLERANCE
     else:
         expected_views = reference(name, grid, "view_logits")
-        assert np.abs(clip_logits(answer.view_logits) - expected_views).max() <= FRAME_TOLERANCE
+        assert np.abs(clip_logits(logits) - expected_views).max() <= FRAME_TOLERANCE
 
 
 @pytest.fixture(scope="module")

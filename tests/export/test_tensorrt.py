@@ -25,7 +25,7 @@ from laps_export.onnx import TensorContract
 from laps_export.verify import Gate
 from laps_server.errors import NoModels
 from laps_server.manifest import parse_manifest
-from laps_server.runtime import build_pipeline
+from laps_server.runtime import build_runtime
 from laps_server.settings import Settings
 from support_builders import CAPABILITY, GPU, FakeCuda, FakeTensorrt, write_docker, write_trtexec
 from support_small_model import SMALL, build_small
@@ -128,11 +128,11 @@ def test_the_manifest_says_what_it_runs_on_and_where_it_comes_from(
 def test_the_server_leaves_plans_to_triton(monkeypatch: pytest.MonkeyPatch, path: Path, repository: Path) -> None:
     write_trtexec(path)
     assert export(monkeypatch, "tensorrt", repository / "small", "--batch-sizes", "1") == 0
-    served = build_pipeline(Settings(model_repository=repository)).models
+    served = build_runtime(Settings(model_repository=repository)).served.versions
     assert [model.files.name for model in served] == ["small"]
     shutil.rmtree(repository / "small")
     with pytest.raises(NoModels, match="plans alone"):
-        build_pipeline(Settings(model_repository=repository))
+        build_runtime(Settings(model_repository=repository))
 
 
 def test_the_configuration_names_every_profile(monkeypatch: pytest.MonkeyPatch, path: Path, repository: Path) -> None:

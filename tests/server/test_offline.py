@@ -55,7 +55,7 @@ async def test_a_file_that_cannot_be_read_is_a_result_too(settings: Settings, tm
 
 
 @pytest.mark.parametrize("stop_after", [0, 1, 3])
-async def test_its_pipeline_is_closed_however_early_it_is_left(
+async def test_its_runtime_is_closed_however_early_it_is_left(
     settings: Settings, videos: list[Path], stop_after: int
 ) -> None:
     before = set(threading.enumerate())

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from laps_server.errors import ModelCorrupt, ModelNotFound, NoModels
-from laps_server.runtime import build_pipeline
+from laps_server.runtime import build_runtime
 from laps_server.settings import Settings
 from support_clips import GREEN, write_colour_video
 from support_models import colour_graph, write_model
-from support_pipeline import classify, started
+from support_runtime import classify, started
 from support_threads import pools_since
 
 PLAN = b"a plan"
@@ -33,12 +33,12 @@ def write_plan(repository: Path, name: str) -> None:
     (folder / "1" / "model.plan").write_bytes(PLAN)
 
 
-async def test_no_thread_outlives_the_pipeline_that_it_was_made_for(tmp_path: Path) -> None:
+async def test_no_thread_outlives_the_runtime_that_it_was_made_for(tmp_path: Path) -> None:
     write_model(tmp_path / "models")
     green = write_colour_video(tmp_path / "green.mp4", [GREEN] * 12)
     before = set(threading.enumerate())
-    async with started(build_pipeline(Settings(model_repository=tmp_path / "models", threads=1))) as pipeline:
-        await classify(pipeline, green)
+    async with started(build_runtime(Settings(model_repository=tmp_path / "models", threads=1))) as runtime:
+        await classify(runtime, green)
         assert pools_since(before) >= {"infer", "decode"}
     assert pools_since(before) == set()
 
@@ -46,11 +46,11 @@ async def test_no_thread_outlives_the_pipeline_that_it_was_made_for(tmp_path: Pa
 async def test_no_thread_outlives_a_start_that_failed(tmp_path: Path) -> None:
     write_model(tmp_path, "odd", graph=colour_graph(frames=8, size=32, classes=4))
     before = set(threading.enumerate())
-    pipeline = build_pipeline(Settings(model_repository=tmp_path, threads=1))
+    runtime = build_runtime(Settings(model_repository=tmp_path, threads=1))
     with pytest.raises(ModelCorrupt):
-        await pipeline.start()
+        await runtime.start()
     assert pools_since(before) >= {"infer"}
-    await pipeline.close()
+    await runtime.close()
     assert pools_since(before) == set()
 
 
@@ -58,20 +58,20 @@ def test_plans_are_left_to_an_engine_that_runs_them(tmp_path: Path, caplog: pyte
     write_model(tmp_path, "colours")
     write_plan(tmp_path, "colours-trt")
     with caplog.at_level(logging.INFO, "laps_server.runtime"):
-        in_process = build_pipeline(Settings(model_repository=tmp_path))
-    assert [model.files.name for model in in_process.models] == ["colours"]
+        in_process = build_runtime(Settings(model_repository=tmp_path))
+    assert [model.files.name for model in in_process.served.versions] == ["colours"]
     assert caplog.messages == ["colours-trt is a TensorRT plan, which engine ort does not run"]
-    behind = build_pipeline(Settings(model_repository=tmp_path, engine="triton", triton_url="grpc://127.0.0.1:1"))
-    assert [model.files.name for model in behind.models] == ["colours", "colours-trt"]
+    behind = build_runtime(Settings(model_repository=tmp_path, engine="triton", triton_url="grpc://127.0.0.1:1"))
+    assert [model.files.name for model in behind.served.versions] == ["colours", "colours-trt"]
 
 
 def test_plans_alone_are_nothing_to_serve_in_process(tmp_path: Path) -> None:
     write_plan(tmp_path, "colours-trt")
     with pytest.raises(NoModels, match="holds TensorRT plans alone"):
-        build_pipeline(Settings(model_repository=tmp_path))
+        build_runtime(Settings(model_repository=tmp_path))
 
 
 def test_a_default_model_that_is_not_there_is_told(tmp_path: Path) -> None:
     write_model(tmp_path, "colours")
     with pytest.raises(ModelNotFound, match="no model 'none' is served"):
-        build_pipeline(Settings(model_repository=tmp_path, default_model="none"))
+        build_runtime(Settings(model_repository=tmp_path, default_model="none"))

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
+from functools import partial
 
 import numpy as np
 import pytest
@@ -9,8 +10,9 @@ import pytest_asyncio
 
 from laps_server.clips import Float32Array, UInt8Array
 from laps_server.engines.fake import FakeEngine
-from laps_server.errors import InternalError, Overloaded, ShuttingDown
-from laps_server.scheduler import Scheduler, ViewResult
+from laps_server.errors import InternalError, LapsError, Overloaded, ShuttingDown
+from laps_server.observe import Batched, Queued, Ran, Stage
+from laps_server.scheduler import Scheduler, Submission, View, ViewResult
 
 CLIP = (2, 4, 4, 3)
 
@@ -41,9 +43,35 @@ async def scheduler(engine: FakeEngine) -> AsyncGenerator[Scheduler, None]:
     await scheduler.close()
 
 
-async def collect(scheduler: Scheduler, views: Views) -> dict[int, Float32Array]:
-    results: list[ViewResult] = [result async for result in scheduler.submit(views).results()]
-    return {result.view: result.logits for result in results}
+class Request:
+    """What a job is to a scheduler: puts views in the queue and reads what comes of them."""
+
+    def __init__(self, scheduler: Scheduler, *, announced: int, deadline: float | None = None) -> None:
+        self.inbox: asyncio.Queue[ViewResult[int] | LapsError] = asyncio.Queue()
+        self.submission: Submission[int] = scheduler.submit(
+            self.inbox.put_nowait, announced=announced, deadline=deadline
+        )
+
+    def add(self, views: Views) -> None:
+        self.submission.add(View(number, partial(views.write, number)) for number in range(len(views)))
+
+    async def results(self, count: int) -> dict[int, Float32Array]:
+        results: dict[int, Float32Array] = {}
+        while len(results) < count:
+            news = await self.inbox.get()
+            if isinstance(news, LapsError):
+                raise news
+            results[news.tag] = news.logits
+        return results
+
+
+async def collect(scheduler: Scheduler, views: Views, deadline: float | None = None) -> dict[int, Float32Array]:
+    request = Request(scheduler, announced=len(views), deadline=deadline)
+    try:
+        request.add(views)
+        return await request.results(len(views))
+    finally:
+        request.submission.stop()
 
 
 def values(batch: UInt8Array) -> list[int]:
@@ -161,10 +189,10 @@ async def test_a_cancelled_engine_ends_every_request_and_lets_nobody_in(
         with pytest.raises(ShuttingDown):
             await asyncio.wait_for(request, 5)
     with pytest.raises(ShuttingDown):
-        scheduler.submit(Views(3))
+        Request(scheduler, announced=1)
 
 
-async def test_a_cancelled_request_leaves_the_line(engine: FakeEngine, scheduler: Scheduler) -> None:
+async def test_a_cancelled_request_leaves_the_queue(engine: FakeEngine, scheduler: Scheduler) -> None:
     first = await held(engine, scheduler)
     gone = asyncio.create_task(collect(scheduler, Views(*range(50, 60))))
     await asyncio.sleep(0)
@@ -178,13 +206,16 @@ async def test_a_cancelled_request_leaves_the_line(engine: FakeEngine, scheduler
     assert [values(batch) for batch in engine.batches] == [[0], [1]]
 
 
-async def test_a_full_line_refuses_instead_of_growing(engine: FakeEngine, scheduler: Scheduler) -> None:
+async def test_a_full_queue_refuses_instead_of_growing(engine: FakeEngine, scheduler: Scheduler) -> None:
     first = await held(engine, scheduler)
     waiting = asyncio.create_task(collect(scheduler, Views(*range(30))))
     await asyncio.sleep(0)
     with pytest.raises(Overloaded):
-        scheduler.submit(Views(1, 2, 3))
-    assert scheduler.submit(Views(1, 2)).waiting == 2
+        Request(scheduler, announced=3)
+    last = Request(scheduler, announced=2)
+    with pytest.raises(Overloaded):
+        Request(scheduler, announced=1)
+    last.submission.stop()
     engine.gate.set()
     await asyncio.gather(first, waiting)
 
@@ -203,7 +234,7 @@ async def test_closing_ends_every_request(engine: FakeEngine) -> None:
     with pytest.raises(ShuttingDown):
         await waiting
     with pytest.raises(ShuttingDown):
-        scheduler.submit(Views(1))
+        Request(scheduler, announced=1)
 
 
 @pytest.fixture
@@ -273,14 +304,170 @@ async def test_closing_takes_calls_back(remote: FakeEngine) -> None:
 
 
 async def test_an_engine_is_told_how_long_somebody_wants_the_result(engine: FakeEngine, scheduler: Scheduler) -> None:
-    async def run(views: Views, deadline: float | None) -> None:
-        async for _ in scheduler.submit(views, deadline=deadline).results():
-            pass
-
     for deadlines, told in (((100.0, 200.0), 200.0), ((100.0, None), None)):
         first = await held(engine, scheduler)
-        calls = [asyncio.create_task(run(Views(value), deadline)) for value, deadline in enumerate(deadlines, 1)]
+        calls = [
+            asyncio.create_task(collect(scheduler, Views(value), deadline))
+            for value, deadline in enumerate(deadlines, 1)
+        ]
         await asyncio.sleep(0)
         engine.gate.set()
         await asyncio.gather(first, *calls)
         assert engine.deadlines[-1] == told
+
+
+# Submissions that grow ------------------------------------------------------------------------------
+
+
+async def test_views_may_be_added_while_earlier_ones_run(engine: FakeEngine, scheduler: Scheduler) -> None:
+    engine.gate.clear()
+    request = Request(scheduler, announced=3)
+    request.add(Views(10))
+    await engine.running.wait()
+    request.submission.add([View(1, partial(Views(20).write, 0)), View(2, partial(Views(30).write, 0))])
+    assert scheduler.queued_views == 2
+    engine.gate.set()
+    assert sorted(await request.results(3)) == [0, 1, 2]
+    assert [values(batch) for batch in engine.batches] == [[10], [20, 30]]
+    request.submission.stop()
+
+
+async def test_views_that_were_announced_have_their_place_kept(engine: FakeEngine, scheduler: Scheduler) -> None:
+    request = Request(scheduler, announced=30)
+    with pytest.raises(Overloaded, match="30 views wait and this request adds 3"):
+        Request(scheduler, announced=3)
+    request.submission.stop()
+    Request(scheduler, announced=3).submission.stop()
+
+
+async def test_what_has_begun_may_grow_past_the_limit(engine: FakeEngine, scheduler: Scheduler) -> None:
+    first = await held(engine, scheduler)
+    request = Request(scheduler, announced=30)
+    request.add(Views(*range(30)))
+    request.add(Views(*range(30)))
+    assert scheduler.queued_views == 60
+    engine.gate.set()
+    await first
+    assert len(await request.results(30)) == 30
+    request.submission.stop()
+
+
+async def test_views_that_were_withdrawn_do_not_run_and_others_may_follow(
+    engine: FakeEngine, scheduler: Scheduler
+) -> None:
+    first = await held(engine, scheduler)
+    request = Request(scheduler, announced=3)
+    request.add(Views(10, 11))
+    await asyncio.sleep(0)
+    request.submission.withdraw()
+    request.submission.add([View(7, partial(Views(20).write, 0))])
+    engine.gate.set()
+    await first
+    assert list(await request.results(1)) == [7]
+    assert [values(batch) for batch in engine.batches] == [[0], [20]]
+    request.submission.stop()
+
+
+async def test_a_stopped_submission_takes_nothing_and_tells_nothing(engine: FakeEngine, scheduler: Scheduler) -> None:
+    engine.gate.clear()
+    request = Request(scheduler, announced=2)
+    request.add(Views(10))
+    await engine.running.wait()
+    request.submission.stop()
+    request.add(Views(11))
+    assert scheduler.queued_views == 0
+    engine.gate.set()
+    await collect(scheduler, Views(1))
+    assert request.inbox.empty()
+
+
+# One batch ahead of the engine ----------------------------------------------------------------------
+
+
+class NotedViews(Views):
+    """Notes which of its views were written."""
+
+    def __init__(self, *values: int) -> None:
+        super().__init__(*values)
+        self.written: list[int] = []
+
+    def write(self, view: int, out: UInt8Array) -> None:
+        super().write(view, out)
+        self.written.append(view)
+
+
+async def test_a_full_batch_is_put_together_while_the_engine_runs(engine: FakeEngine, scheduler: Scheduler) -> None:
+    first = await held(engine, scheduler)
+    views = NotedViews(*range(10, 16))
+    request = asyncio.create_task(collect(scheduler, views))
+    await until(lambda: len(views.written) == 4)
+    await asyncio.sleep(0.05)
+    assert views.written == [0, 1, 2, 3]
+    assert scheduler.queued_views == 6, "what was not handed to the engine waits"
+    engine.gate.set()
+    await asyncio.gather(first, request)
+    assert [len(batch) for batch in engine.batches] == [1, 4, 2]
+
+
+async def test_a_batch_that_could_still_grow_is_left_to_grow(engine: FakeEngine, scheduler: Scheduler) -> None:
+    first = await held(engine, scheduler)
+    views = NotedViews(10, 11, 12)
+    request = asyncio.create_task(collect(scheduler, views))
+    await asyncio.sleep(0.05)
+    assert views.written == []
+    other = asyncio.create_task(collect(scheduler, Views(20)))
+    await asyncio.sleep(0)
+    engine.gate.set()
+    await asyncio.gather(first, request, other)
+    assert [values(batch) for batch in engine.batches] == [[0], [10, 20, 11, 12]]
+
+
+async def test_a_batch_put_together_for_somebody_who_left_is_made_anew(
+    engine: FakeEngine, scheduler: Scheduler
+) -> None:
+    first = await held(engine, scheduler)
+    gone = asyncio.create_task(collect(scheduler, Views(10, 11)))
+    stays = NotedViews(20, 21)
+    request = asyncio.create_task(collect(scheduler, stays))
+    await until(lambda: len(stays.written) == 2)
+    gone.cancel()
+    await asyncio.gather(gone, return_exceptions=True)
+    assert scheduler.queued_views == 2
+    engine.gate.set()
+    await asyncio.gather(first, request)
+    assert [values(batch) for batch in engine.batches] == [[0], [20, 21]]
+
+
+# What is told ---------------------------------------------------------------------------------------
+
+
+class Notes:
+    def __init__(self) -> None:
+        self.stages: list[Stage] = []
+
+    def observe(self, stage: Stage) -> None:
+        self.stages.append(stage)
+
+
+async def test_observers_are_told_of_queue_and_batches(engine: FakeEngine) -> None:
+    everything, own, other = Notes(), Notes(), Notes()
+    scheduler = Scheduler(engine, batch_sizes=(1, 2, 4), max_queued_views=32, observer=everything)
+    await scheduler.start()
+    first = await held(engine, scheduler)
+    inbox: asyncio.Queue[ViewResult[int] | LapsError] = asyncio.Queue()
+    for request_id, notes, count in (("a", own, 3), ("b", other, 1)):
+        submission: Submission[int] = scheduler.submit(
+            inbox.put_nowait, announced=count, request_id=request_id, observer=notes
+        )
+        submission.add(View(number, partial(Views(9).write, 0)) for number in range(count))
+    await asyncio.sleep(0.02)
+    engine.gate.set()
+    await first
+    for _ in range(4):
+        await inbox.get()
+    await scheduler.close()
+    assert [type(stage) for stage in own.stages] == [Batched, Queued, Queued, Queued, Ran]
+    (ran,) = [stage for stage in other.stages if isinstance(stage, Ran)]
+    assert ran.request_ids == ("a", "b", "a", "a")
+    assert all(stage.seconds >= 0.01 for stage in own.stages if isinstance(stage, Queued))
+    assert sum(isinstance(stage, Ran) for stage in everything.stages) == 2

@@ -98,7 +98,7 @@ def _body(result: FileResult) -> dict[str, Any]:
         error = result.error
         told = error and {"code": error.code, "message": error.message, "hint": error.hint}
         return {"path": str(result.path), "error": told}
-    body = classify_response(result.answer, request_id="", upload_s=0.0, total_s=result.seconds)
+    body = classify_response(result.answer, request_id="", total_s=result.seconds)
     return {"path": str(result.path), **body.model_dump(exclude={"request_id"})}
 
 

@@ -127,44 +127,6 @@ class CropBox:
 
 
 @dataclass(frozen=True, slots=True)
-class FrameBatch:
-    """The sampled frames of one video and how its views are put together from them.
-
-    Each distinct frame is held once, resized; a view's clip is gathered and cropped when it is asked for, so that
-    three crops of one clip share its pixels. Of an elongated frame, only the crops are held.
-
-    Attributes:
-        grid: the views taken.
-        frames: F distinct frames in presentation order.
-        sizes: F heights and widths after the resize, before any crop.
-        pixels: F uint8 arrays RGB, each a whole resized frame ``[h, w, 3]`` or its crops
-            ``[V_s, crop_height, crop_width, 3]``.
-        clip_frames: ``[V_t, T]``, for each temporal view the positions in ``frames``.
-        crop_height, crop_width: size of every crop.
-    """
-
-    grid: ViewGrid
-    frames: tuple[SampledFrame, ...]
-    sizes: tuple[tuple[int, int], ...]
-    pixels: tuple[UInt8Array, ...]
-    clip_frames: IntArray
-    crop_height: int
-    crop_width: int
-
-    def __post_init__(self) -> None:
-        if not len(self.frames) == len(self.pixels) == len(self.sizes) or not self.frames:
-            raise ValueError(f"{len(self.frames)} frames but {len(self.pixels)} pictures, {len(self.sizes)} sizes")
-        crops = (self.grid.spatial, self.crop_height, self.crop_width, 3)
-        for size, pixels in zip(self.sizes, self.pixels, strict=True):
-            if pixels.shape not in ((*size, 3), crops):
-                raise ValueError(f"pixels {pixels.shape} are neither a frame of {size} nor its crops {crops}")
-        if self.clip_frames.ndim != 2 or self.clip_frames.shape[0] != self.grid.temporal:
-            raise ValueError(f"clip_frames {self.clip_frames.shape} does not fit views {self.grid}")
-        if self.clip_frames.min() < 0 or self.clip_frames.max() >= len(self.frames):
-            raise ValueError("clip_frames names a frame that is not there")
-
-
-@dataclass(frozen=True, slots=True)
 class ScoredLabel:
     """One label of a ranking: its index in the model's label list and its probability."""
 

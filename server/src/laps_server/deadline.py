@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from laps_server.errors import DeadlineExceeded
+from laps_server.observe import now
 
 HINT_WORK = "ask for fewer views, as in views=1x1, or for a longer deadline_ms"
 HINT_SEGMENTS = "ask for longer segments, for fewer views, as in views=1x1, or for a longer deadline_ms"
@@ -16,14 +16,14 @@ HINT_UPLOAD = "a deadline counts from the request's arrival: ask for a longer de
 
 @asynccontextmanager
 async def within(deadline: float | None, *, hint: str = HINT_WORK) -> AsyncIterator[None]:
-    """Bound what is awaited inside by a point of ``time.monotonic()``; None means no bound.
+    """Bound what is awaited inside by a point of :func:`laps_server.observe.now`; None means no bound.
 
     Never yield out of an async generator inside this: the bound would cancel whoever iterates.
 
     Raises:
         DeadlineExceeded: when the point passes first.
     """
-    remaining = None if deadline is None else deadline - time.monotonic()
+    remaining = None if deadline is None else deadline - now()
     try:
         async with asyncio.timeout(remaining) as bound:
             yield

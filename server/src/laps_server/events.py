@@ -1,8 +1,8 @@
-"""What a request asks for and what the pipeline tells of it: options, events, the whole answer. Plain frozen data."""
+"""What a request asks for and what a job tells of it: options, events, the whole answer. Plain frozen data."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from laps_server.clips import (
     CropBox,
@@ -14,6 +14,7 @@ from laps_server.clips import (
     VideoInfo,
     ViewGrid,
 )
+from laps_server.observe import StageTimes
 
 DEFAULT_TOP_K = 5
 
@@ -23,7 +24,8 @@ class ClassifyOptions:
     """What a request asks for; None stands for the model's or the server's default.
 
     ``top_k`` of None is :data:`DEFAULT_TOP_K`, or all labels where there are fewer. ``deadline`` is a point of
-    ``time.monotonic()``, so that it can have begun with the upload. ``segments`` asks for the video window by window.
+    ``laps_server.observe.now()``, so that it can have begun with the upload. ``segments`` asks for the video window by
+    window.
     """
 
     model: str | None = None
@@ -35,15 +37,6 @@ class ClassifyOptions:
     explain: bool = False
     deadline: float | None = None
     segments: SegmentLength | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class StageTimes:
-    """Seconds of each stage: ``queue`` until the first view ran, ``infer`` this request's share of the calls."""
-
-    decode_s: float
-    queue_s: float
-    infer_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +61,7 @@ class Thumbnail:
 class SegmentAnswer:
     """What one segment shows, from ``start_s`` to ``end_s`` of the video.
 
-    ``frames`` and ``sampled`` are on the video's own time axis. ``thumbnail`` is the middle one of ``sampled`` as a
-    JPEG: one stands for a segment, and one for each frame of a long video would be more than anybody can be sent.
+    ``frames`` and ``sampled`` are on the video's own time axis. ``replay`` is empty where it was not asked for.
     """
 
     index: int
@@ -81,7 +73,8 @@ class SegmentAnswer:
     views_used: int
     warnings: tuple[str, ...]
     sampled: tuple[SampledFrame, ...]
-    thumbnail: Thumbnail | None
+    thumbnails: tuple[Thumbnail, ...]
+    replay: tuple[ReplayView, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +93,7 @@ class Timeline:
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """The video, or the first of its ``segments_total`` segments, is decoded and its views are in line."""
+    """The first views of the video, or of the first of its ``segments_total`` segments, are decoded."""
 
     video: VideoInfo
     views_total: int
@@ -128,9 +121,9 @@ class SegmentDone:
 
 @dataclass(frozen=True, slots=True)
 class Classification:
-    """The whole answer. ``logits`` ``[K]`` and ``view_logits`` ``[V, T, K]`` are before temperature.
+    """The whole answer.
 
-    Of a video in segments, ``segments`` and ``timeline`` are set, and no view's logits are kept.
+    Of a video in segments, ``segments`` and ``timeline`` are set, and what belongs to one segment is found there.
     """
 
     model: str
@@ -143,12 +136,24 @@ class Classification:
     times: StageTimes
     warnings: tuple[str, ...]
     sampled: tuple[SampledFrame, ...]
-    thumbnails: tuple[bytes, ...]
+    thumbnails: tuple[Thumbnail, ...]
     replay: tuple[ReplayView, ...]
-    logits: Float32Array
-    view_logits: Float32Array
     segments: tuple[SegmentAnswer, ...] | None = None
     timeline: Timeline | None = None
+
+    def as_one(self) -> Classification:
+        """The same of a video that is one segment, with what that segment holds in its own place."""
+        (only,) = self.segments or ()
+        return replace(
+            self,
+            predictions=only.predictions,
+            frames=only.frames,
+            sampled=only.sampled,
+            thumbnails=only.thumbnails,
+            replay=only.replay,
+            segments=None,
+            timeline=None,
+        )
 
 
 Event = Decoded | Partial | SegmentDone | Classification

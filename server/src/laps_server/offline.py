@@ -1,4 +1,4 @@
-"""Files and folders through the same pipeline, without HTTP: many at once, so that their views share batches.
+"""Files and folders on their way to an answer, without HTTP: many at once, so that their views share batches.
 
 A library: results in, as they come, and nothing is printed. The command's side of it is ``cli_output.py``.
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import time
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
@@ -16,8 +15,8 @@ from pathlib import Path
 from laps_server.clips import MAX_VIEWS
 from laps_server.errors import BadParameter, LapsError
 from laps_server.events import Classification, ClassifyOptions
-from laps_server.pipeline import Pipeline
-from laps_server.runtime import build_pipeline
+from laps_server.observe import RequestClock
+from laps_server.runtime import Runtime, build_runtime
 from laps_server.settings import Settings
 
 _SUFFIXES = "3gp avi flv gif m2ts m4v mkv mov mp4 mpeg mpg mts ogg ogv ts vob webm"
@@ -60,7 +59,7 @@ def find_videos(paths: Iterable[Path]) -> list[Path]:
 async def classify_files(
     settings: Settings, videos: Sequence[Path], options: ClassifyOptions, *, concurrency: int
 ) -> AsyncIterator[AsyncGenerator[FileResult, None]]:
-    """The results of files, on a pipeline that is opened for them and closed after them::
+    """The results of files, on a runtime that is opened for them and closed after them::
 
         async with classify_files(settings, find_videos(paths), options, concurrency=4) as results:
             async for result in results:
@@ -73,20 +72,20 @@ async def classify_files(
     """
     # Files wait for their turn here; none of them is refused because the others' views fill the queue.
     queued_views = concurrency * MAX_VIEWS
-    pipeline = build_pipeline(
+    runtime = build_runtime(
         settings.model_copy(update={"max_queued_views": max(settings.max_queued_views, queued_views)})
     )
     try:
-        pipeline.resolve(options)
-        await pipeline.start()
-        async with aclosing(classify_many(pipeline, videos, options, concurrency=concurrency)) as results:
+        runtime.served.resolve(options)
+        await runtime.start()
+        async with aclosing(classify_many(runtime, videos, options, concurrency=concurrency)) as results:
             yield results
     finally:
-        await pipeline.close()
+        await runtime.close()
 
 
 async def classify_many(
-    pipeline: Pipeline, paths: Sequence[Path], options: ClassifyOptions, *, concurrency: int
+    runtime: Runtime, paths: Sequence[Path], options: ClassifyOptions, *, concurrency: int
 ) -> AsyncGenerator[FileResult, None]:
     """Yield each file's result as it finishes, at most ``concurrency`` in flight."""
     waiting = iter(paths)
@@ -94,7 +93,7 @@ async def classify_many(
     try:
         while True:
             while len(running) < concurrency and (path := next(waiting, None)) is not None:
-                running.add(asyncio.create_task(_classify_one(pipeline, path, options)))
+                running.add(asyncio.create_task(_classify_one(runtime, path, options)))
             if not running:
                 return
             done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
@@ -106,18 +105,19 @@ async def classify_many(
         await asyncio.gather(*running, return_exceptions=True)
 
 
-async def _classify_one(pipeline: Pipeline, path: Path, options: ClassifyOptions) -> FileResult:
-    began = time.monotonic()
+async def _classify_one(runtime: Runtime, path: Path, options: ClassifyOptions) -> FileResult:
+    clock = RequestClock(str(path))
     answer: Classification | None = None
     error: LapsError | None = None
     try:
         descriptor = await asyncio.to_thread(os.open, path, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            answer = await pipeline.classify(descriptor, options)
+            with runtime.job(options, clock) as job:
+                answer = await job.classify(descriptor)
         finally:
             os.close(descriptor)
     except LapsError as exc:
         error = exc
     except OSError as exc:
         error = BadParameter(f"cannot be read: {exc.strerror}")
-    return FileResult(path, answer, error, time.monotonic() - began)
+    return FileResult(path, answer, error, clock.elapsed_s)

@@ -1,27 +1,109 @@
-"""Builds a pipeline from settings, with the engine that they name. No FastAPI here."""
+"""Builds what answers requests, from settings, with the engine that they name. No FastAPI here."""
 
 from __future__ import annotations
 
+import asyncio
 import logging
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 
 from laps_server.engines.registry import ENGINES, RegisteredEngine, format_of
-from laps_server.errors import NoModels
-from laps_server.pipeline import Pipeline, ServedModel
+from laps_server.errors import NoModels, ShuttingDown
+from laps_server.events import ClassifyOptions
+from laps_server.job import Job
+from laps_server.observe import NoObserver, Observer, RequestClock
 from laps_server.repository import ModelFiles, discover
 from laps_server.scheduler import Scheduler
+from laps_server.served_models import ServedModel, ServedModels
 from laps_server.settings import Settings
-from laps_server.video.extract import MediaLimits
-from laps_server.video.worker import DecodePool
+from laps_server.video.decode_pool import DecodePool
+from laps_server.video.limits import MediaLimits
 
 _LOG = logging.getLogger(__name__)
 
 
-def build_pipeline(settings: Settings) -> Pipeline:
-    """Read the model repository and put a pipeline together; ``await pipeline.start()`` loads the models.
+class Runtime:
+    """Everything that answers a request, without a front: served models, decoders, and an observer of it all."""
 
-    What is opened here is closed with the pipeline, or at once where this raises.
+    def __init__(
+        self,
+        served: ServedModels,
+        decode_pool: DecodePool,
+        *,
+        observer: Observer | None = None,
+        resources: ExitStack | None = None,
+    ) -> None:
+        """Nothing runs before :meth:`start`.
+
+        Args:
+            served: the model versions.
+            decode_pool: what decodes; started and closed with this.
+            observer: told of every stage of every request.
+            resources: what else is closed with this, once nothing runs any more.
+        """
+        self.served = served
+        self.decode_pool = decode_pool
+        self._observer = observer or NoObserver()
+        self._resources = resources or ExitStack()
+        self._draining = False
+
+    @property
+    def not_ready_reason(self) -> str | None:
+        """Why no request should be sent here now, or None."""
+        return "shutting down" if self._draining else self.served.not_ready_reason
+
+    async def start(self) -> None:
+        """Start the decoders, load and warm every model.
+
+        Raises:
+            ModelError: a model cannot be served; nothing is half served.
+        """
+        self.decode_pool.start()
+        await self.served.start()
+
+    def drain(self) -> None:
+        """Take no new request; those in flight go on."""
+        self._draining = True
+
+    def admit(self) -> None:
+        """Whether a new request may come in; one that was admitted is finished, drain or not.
+
+        Raises:
+            ShuttingDown: it may not.
+        """
+        if self._draining:
+            raise ShuttingDown(hint="send the request to another instance")
+
+    @contextmanager
+    def job(self, options: ClassifyOptions, clock: RequestClock | None = None) -> Iterator[Job]:
+        """Resolve a request, once, and lease its model version to a job for as long as the context lasts.
+
+        Args:
+            options: what is asked for.
+            clock: of the request, from its arrival on; one that starts now if not given.
+
+        Raises:
+            NotReady, BackendUnavailable: its model cannot run now.
+            BadParameter, ModelNotFound, VersionNotFound: the options are wrong.
+        """
+        with self.served.lease(options) as (model, grid):
+            yield Job(model, grid, options, clock or RequestClock(), self.decode_pool, self._observer)
+
+    async def close(self) -> None:
+        """End everything; requests still in flight get ``ShuttingDown``."""
+        self._draining = True
+        try:
+            await self.served.close()
+            await asyncio.to_thread(self.decode_pool.close)
+        finally:
+            await asyncio.to_thread(self._resources.close)
+
+
+def build_runtime(settings: Settings, *, observer: Observer | None = None) -> Runtime:
+    """Read the model repository and put a runtime together; ``await runtime.start()`` loads the models.
+
+    What is opened here is closed with the runtime, or at once where this raises.
 
     Raises:
         ModelError: no model there, or one that is wrong.
@@ -34,27 +116,30 @@ def build_pipeline(settings: Settings) -> Pipeline:
     with ExitStack() as unless_built:
         resources = unless_built.enter_context(ExitStack())
         executor = resources.enter_context(ThreadPoolExecutor(1, thread_name_prefix="infer"))
-        models = tuple(
+        models = [
             ServedModel(
                 files,
                 Scheduler(
                     engine.build(files, settings, executor),
                     batch_sizes=settings.batch_sizes,
                     max_queued_views=settings.max_queued_views,
+                    observer=observer,
                 ),
             )
             for files in found
-        )
-        pipeline = Pipeline(
-            models,
-            decode_pool=DecodePool(settings.decode_workers),
-            default_model=settings.default_model,
-            decode_threads=settings.decode_threads,
-            limits=MediaLimits(max_pixels=settings.max_pixels, max_segments=settings.max_segments),
+        ]
+        runtime = Runtime(
+            ServedModels(models, default_model=settings.default_model),
+            DecodePool(
+                settings.decode_workers,
+                threads=settings.decode_threads,
+                limits=MediaLimits(max_pixels=settings.max_pixels, max_segments=settings.max_segments),
+            ),
+            observer=observer,
             resources=resources,
         )
         unless_built.pop_all()
-        return pipeline
+        return runtime
 
 
 def _runnable(found: tuple[ModelFiles, ...], engine: RegisteredEngine) -> tuple[ModelFiles, ...]:

@@ -1,126 +1,165 @@
-"""View-level continuous batching: views of all requests wait in one line, and every call takes what is there.
+"""View-level continuous batching: views of all requests wait in one queue, and every batch takes what is there.
 
 ::
 
-    request A  [a0 a1 a2 a3 a4]  ─┐   round robin     ┌─ call 1: a0 b0 a1 b1
-    request B  [b0 b1]           ─┴──────────────────►├─ call 2: a2 a3
-                                                      └─ call 3: a4
+    request A  [a0 a1 a2 a3 a4]  ─┐   round robin     ┌─ batch 1: a0 b0 a1 b1
+    request B  [b0 b1]           ─┴──────────────────►├─ batch 2: a2 a3
+                                                      └─ batch 3: a4
 
-A call never waits for more views to arrive. Views are taken in turn from the requests that have any, so a request
-of one view is not stuck behind one of thirty. Batch sizes come from a small fixed set. The scheduler knows an
-:class:`~laps_server.engines.base.Engine` and nothing else: what a view is, is its source's affair.
+A batch never waits for more views to arrive. Views are taken in turn from the requests that have any, so a request
+of one view is not stuck behind one of thirty. Batch sizes come from a small fixed set. While the engine runs, the next
+batch is put together, if there are views enough for a full one: a smaller one could still grow. The scheduler knows an
+:class:`~laps_server.engines.base.Engine` and nothing else: what a view is, and the order of views, are the request's
+affair.
 
-An engine may take several calls at once, and may be able to take one back: then a call whose requests are all gone
+An engine may take several batches at once, and may be able to take one back: then a batch whose requests are all gone
 is cancelled.
 
-Every submission ends: with all its results, with the error of a call that held one of its views, with
-``ShuttingDown``, or by being cancelled, after which none of its waiting views is run.
+A submission may grow until it is stopped. Every view of it ends: with its result, with the error of the batch that
+held it, with ``ShuttingDown``, or by the submission's being stopped, after which none of its waiting views is run.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections import deque
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 
 from laps_server.clips import Float32Array, UInt8Array
 from laps_server.engines.base import Engine
 from laps_server.errors import InternalError, LapsError, Overloaded, ShuttingDown, Unavailable
+from laps_server.observe import Batched, NoObserver, Observer, Queued, Ran, now
 
 _LOG = logging.getLogger(__name__)
 
-
-class ViewSource(Protocol):
-    """Somewhere to get the pixels of a request's views when their turn comes."""
-
-    def __len__(self) -> int:
-        """Number of views."""
-        ...
-
-    def write(self, view: int, out: UInt8Array) -> None:
-        """Put the clip of view number ``view`` into ``out`` ``[T, H, W, 3]``; runs in a worker thread."""
-        ...
+Tag = TypeVar("Tag")
 
 
 @dataclass(frozen=True, slots=True)
-class ViewResult:
-    """One view's logits, ``[T, K]`` or ``[K]``, and what it cost: its wait, and its share of a call's time."""
+class View(Generic[Tag]):
+    """One view that waits to be run.
 
-    view: int
+    ``write`` puts its clip into an array ``[T, H, W, 3]`` when its turn comes, in a worker thread; ``tag`` is what its
+    result is known by.
+    """
+
+    tag: Tag
+    write: Callable[[UInt8Array], object]
+
+
+@dataclass(frozen=True, slots=True)
+class ViewResult(Generic[Tag]):
+    """One view's logits, ``[T, K]`` or ``[K]``."""
+
+    tag: Tag
     logits: Float32Array
-    queued_s: float
-    infer_s: float
 
 
-class Submission:
-    """The views of one request on their way; see :meth:`results`."""
+class Submission(Generic[Tag]):
+    """The views of one request on their way; made by :meth:`Scheduler.submit`."""
 
-    def __init__(self, source: ViewSource, on_cancel: asyncio.Event, *, deadline: float | None) -> None:
-        self.source = source
+    def __init__(
+        self,
+        deliver: Callable[[ViewResult[Tag] | LapsError], None],
+        changed: asyncio.Event,
+        *,
+        deadline: float | None,
+        request_id: str,
+        observer: Observer,
+    ) -> None:
         self.deadline = deadline
+        self.request_id = request_id
+        self.observer = observer
         self.over = False  # nobody waits for results any more
-        self._submitted = time.monotonic()
-        self._waiting = deque(range(len(source)))
-        self._results: asyncio.Queue[ViewResult | Exception] = asyncio.Queue()
-        self._changed = on_cancel
+        self.announced = 0  # views that are still to be added
+        self.waiting: deque[tuple[View[Tag], float]] = deque()  # with the moment at which they came
+        self._deliver = deliver
+        self._changed = changed
 
-    @property
-    def waiting(self) -> int:
-        """Views that have not been taken into a call."""
-        return len(self._waiting)
+    def add(self, views: Iterable[View[Tag]]) -> None:
+        """Put more views in the queue: those that were announced, or further ones.
 
-    def take(self) -> int:
-        """The next view to run."""
-        return self._waiting.popleft()
+        What has begun goes on: the queue's limit is kept for newcomers. Nothing happens once this has ended.
+        """
+        if not self.over:
+            added = [(view, now()) for view in views]
+            self.waiting.extend(added)
+            self.announced = max(0, self.announced - len(added))
+            self._changed.set()
 
-    def deliver(self, view: int, logits: Float32Array, *, started: float, infer_s: float) -> None:
-        """Hand one view's result to whoever iterates."""
-        self._results.put_nowait(ViewResult(view, logits, started - self._submitted, infer_s))
-
-    def fail(self, error: Exception) -> None:
-        """End with ``error``; waiting views are dropped."""
-        self.over = True
-        self._waiting.clear()
-        self._results.put_nowait(error)
-
-    def cancel(self) -> None:
-        """Drop the waiting views; the result of a call that already runs is thrown away."""
-        self.over = True
-        self._waiting.clear()
+    def withdraw(self) -> None:
+        """Take the waiting views out of the queue; others may follow. Views that run go on, and are delivered."""
+        self.waiting.clear()
         self._changed.set()
 
-    async def results(self) -> AsyncGenerator[ViewResult, None]:
-        """Yield each view's result in order of completion; closing this early cancels the rest."""
-        try:
-            for _ in range(len(self.source)):
-                result = await self._results.get()
-                if isinstance(result, Exception):
-                    raise result
-                yield result
-        finally:
-            self.cancel()
+    def stop(self) -> None:
+        """Take the waiting views out of the queue; the results of those that run are thrown away."""
+        self.over = True
+        self.announced = 0
+        self.withdraw()
+
+    def deliver(self, view: View[Tag], logits: Float32Array) -> None:
+        """Hand one view's result to whoever wants it."""
+        if not self.over:
+            self._deliver(ViewResult(view.tag, logits))
+
+    def fail(self, error: LapsError) -> None:
+        """End with ``error``; waiting views are dropped."""
+        if not self.over:
+            self.stop()
+            self._deliver(error)
 
 
-_Batch = list[tuple[Submission, int]]
+@dataclass(frozen=True, slots=True)
+class _Taken:
+    """A view that left the queue, where it waited since ``since``."""
+
+    submission: Submission[Any]
+    view: View[Any]
+    since: float
+
+
+_Batch = list[_Taken]
+
+
+@dataclass(frozen=True, slots=True)
+class _Ahead:
+    """The batch that the engine gets next, and the task that puts its pixels together."""
+
+    batch: _Batch
+    assembling: asyncio.Task[UInt8Array]
+
+    @property
+    def is_broken(self) -> bool:
+        """Whether a request of it is gone."""
+        return any(taken.submission.over for taken in self.batch)
 
 
 class Scheduler:
     """Forms batches for one engine from the views of all requests."""
 
-    def __init__(self, engine: Engine, *, batch_sizes: tuple[int, ...], max_queued_views: int) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        batch_sizes: tuple[int, ...],
+        max_queued_views: int,
+        observer: Observer | None = None,
+    ) -> None:
         self._engine = engine
         self._batch_sizes = tuple(sorted(batch_sizes))
         self._max_queued_views = max_queued_views
-        self._line: deque[Submission] = deque()
+        self._observer = observer or NoObserver()
+        self._queue: deque[Submission[Any]] = deque()
         self._changed = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
-        self._calls: dict[asyncio.Task[None], _Batch] = {}
+        self._running: dict[asyncio.Task[None], _Batch] = {}
+        self._ahead: _Ahead | None = None
         self._closed = False
 
     @property
@@ -130,8 +169,10 @@ class Scheduler:
 
     @property
     def queued_views(self) -> int:
-        """Views that wait, of all requests."""
-        return sum(submission.waiting for submission in self._line)
+        """Views that wait, of all requests; those in the batch that is put together ahead of the engine too."""
+        ahead = self._ahead.batch if self._ahead else ()
+        taken = sum(not item.submission.over for item in ahead)
+        return taken + sum(len(submission.waiting) for submission in self._queue)
 
     async def start(self) -> None:
         """Start the engine, warm every batch size, then begin to take views."""
@@ -139,40 +180,52 @@ class Scheduler:
         self._task = asyncio.create_task(self._run(), name="scheduler")
 
     async def close(self) -> None:
-        """End the calls in flight and every submission, then close the engine."""
+        """End the batches in flight and every submission, then close the engine."""
         self._closed = True
         self._changed.set()
         if self._task is not None:
             await self._task
         await self._engine.close()
 
-    def submit(self, source: ViewSource, *, deadline: float | None = None, goes_on: bool = False) -> Submission:
-        """Put a request's views in line; the engine is told of the deadline, whoever waits has to keep it.
+    def submit(
+        self,
+        deliver: Callable[[ViewResult[Tag] | LapsError], None],
+        *,
+        announced: int,
+        deadline: float | None = None,
+        request_id: str = "",
+        observer: Observer | None = None,
+    ) -> Submission[Tag]:
+        """Begin a request; its views are put in the queue by :meth:`Submission.add`.
 
         Args:
-            source: the views.
-            deadline: a point of ``time.monotonic()``.
-            goes_on: whether views of the same request were in line before, and the limit was kept for those.
+            deliver: called on the event loop with each view's result as it comes, or with the error that ends it.
+            announced: views that will be added, which the queue has to have room for.
+            deadline: a point of :func:`laps_server.observe.now`; the engine is told, whoever waits has to keep it.
+            request_id: whose views they are.
+            observer: told of the stages of this request, beside the scheduler's own.
 
         Raises:
-            Overloaded: when the line would grow past its limit; never of a request that goes on.
+            Overloaded: the queue would grow past its limit.
             ShuttingDown: after ``close``.
         """
         if self._closed:
             raise ShuttingDown()
-        # The limit is there to turn newcomers away early, not to end what was begun. Those who go on cannot make the
-        # line grow without bound: each has one segment's views in it at most, and the front bounds how many there
-        # are. A waiting view is a number; the pictures behind it are the request's, which holds them in line or not.
-        if not goes_on and self.queued_views + len(source) > self._max_queued_views:
+        queued = self.queued_views + sum(submission.announced for submission in self._queue)
+        if queued + announced > self._max_queued_views:
             raise Overloaded(
-                f"{self.queued_views} views wait and this request adds {len(source)}, "
+                f"{queued} views wait and this request adds {announced}, "
                 f"more than the limit of {self._max_queued_views}",
                 hint="try again later, or ask for fewer views, as in views=1x1",
             )
-        submission = Submission(source, self._changed, deadline=deadline)
-        self._line.append(submission)
-        self._changed.set()
+        submission = Submission(
+            deliver, self._changed, deadline=deadline, request_id=request_id, observer=observer or NoObserver()
+        )
+        submission.announced = announced
+        self._queue.append(submission)
         return submission
+
+    # The loop ----------------------------------------------------------------------------------------
 
     async def _run(self) -> None:
         info = self._engine.info
@@ -180,103 +233,143 @@ class Scheduler:
             while not self._closed:
                 self._changed.clear()
                 if info.cancellable:
-                    self._cancel_calls(lambda batch: all(submission.over for submission, _ in batch))
-                batch = self._take_batch() if len(self._calls) < info.calls_at_once else []
-                if batch:
-                    call = asyncio.create_task(self._run_batch(batch), name="call")
-                    self._calls[call] = batch
-                    call.add_done_callback(self._call_ended)
-                else:
+                    self._cancel(lambda batch: all(taken.submission.over for taken in batch))
+                if not self._advance(free=len(self._running) < info.calls_at_once):
                     await self._changed.wait()
         finally:  # however the loop ends, nobody is left waiting and nobody new is let in
             self._closed = True
             if info.cancellable:
-                self._cancel_calls(lambda _: True)
-            await asyncio.gather(*self._calls, return_exceptions=True)
-            for submission in self._line:
+                self._cancel(lambda _: True)
+            if self._ahead is not None:
+                await asyncio.gather(self._ahead.assembling, return_exceptions=True)
+            await asyncio.gather(*self._running, return_exceptions=True)
+            for submission in self._queue:
                 submission.fail(ShuttingDown())
-            self._line.clear()
+            self._queue.clear()
 
-    def _cancel_calls(self, unwanted: Callable[[_Batch], bool]) -> None:
-        for call, batch in self._calls.items():
+    def _advance(self, *, free: bool) -> bool:
+        """Take one step, if there is one: put the next batch together, or hand it to the engine."""
+        if self._ahead is None:
+            batch = self._take_batch(only_full=not free)
+            if not batch:
+                return False
+            assembling = asyncio.create_task(self._assemble(batch), name="assemble")
+            assembling.add_done_callback(lambda _: self._changed.set())
+            self._ahead = _Ahead(batch, assembling)
+            return True
+        ahead = self._ahead
+        if not ahead.assembling.done() or not (free or ahead.is_broken):
+            return False
+        self._ahead = None
+        if ahead.is_broken:  # what is left of it would be a batch of another size
+            self._put_back(ahead.batch)
+        else:
+            call = asyncio.create_task(self._run_batch(ahead.batch, ahead.assembling.result()), name="batch")
+            self._running[call] = ahead.batch
+            call.add_done_callback(self._call_ended)
+        return True
+
+    def _take_batch(self, *, only_full: bool) -> _Batch:
+        """The largest batch that there are views for, one view of each request in turn."""
+        self._queue = deque(submission for submission in self._queue if not submission.over)
+        available = sum(len(submission.waiting) for submission in self._queue)
+        size = max((size for size in self._batch_sizes if size <= available), default=0)
+        if only_full and size < self._batch_sizes[-1]:
+            return []
+        batch: _Batch = []
+        while len(batch) < size:
+            submission = self._queue.popleft()
+            if submission.waiting:
+                batch.append(_Taken(submission, *submission.waiting.popleft()))
+            self._queue.append(submission)
+        return batch
+
+    def _put_back(self, batch: _Batch) -> None:
+        for taken in reversed(batch):
+            if not taken.submission.over:
+                taken.submission.waiting.appendleft((taken.view, taken.since))
+
+    def _cancel(self, unwanted: Callable[[_Batch], bool]) -> None:
+        for call, batch in self._running.items():
             if unwanted(batch) and not call.cancelling():
                 call.cancel()
 
     def _call_ended(self, call: asyncio.Task[None]) -> None:
-        del self._calls[call]
+        del self._running[call]
         if call.cancelled() and not call.cancelling():  # by the engine, which ends what it cannot go on with
             self._closed = True
         self._changed.set()
 
-    def _take_batch(self) -> _Batch:
-        self._line = deque(submission for submission in self._line if submission.waiting)
-        if not self._line:
-            return []
-        available = self.queued_views
-        batch = []
-        for _ in range(max(size for size in self._batch_sizes if size <= available)):
-            submission = self._line.popleft()
-            batch.append((submission, submission.take()))
-            if submission.waiting:
-                self._line.append(submission)
-        return batch
+    # One batch ---------------------------------------------------------------------------------------
 
-    async def _run_batch(self, batch: _Batch) -> None:
-        started = time.monotonic()
+    async def _assemble(self, batch: _Batch) -> UInt8Array:
+        """The batch's pixels. A request whose pixels cannot be had fails alone; the batch is broken then."""
+        began = now()
+        clips = np.empty((len(batch), *self._engine.info.clip_shape), np.uint8)
+        unreadable = await asyncio.to_thread(_write_all, batch, clips)
+        for submission, exc in unreadable:
+            _fail([submission], exc)
+        self._tell(batch, Batched(_request_ids(batch), now() - began))
+        return clips
+
+    async def _run_batch(self, batch: _Batch, clips: UInt8Array) -> None:
+        began = now()
+        for taken in batch:
+            self._tell([taken], Queued(taken.submission.request_id, began - taken.since))
         try:
-            clips, unreadable = await asyncio.to_thread(self._assemble, batch)
-            for submission, exc in unreadable:
-                self._fail([submission], exc)
-            broken = {id(submission) for submission, _ in unreadable}
-            rows = [place for place, (submission, _) in enumerate(batch) if id(submission) not in broken]
-            if not rows:
-                return
-            batch = [batch[place] for place in rows]
-            logits = await self._engine.infer(clips[rows] if broken else clips, deadline=_latest_deadline(batch))
+            logits = await self._engine.infer(clips, deadline=_latest_deadline(batch))
             expected = (len(batch), *self._engine.info.output_shape)
             if logits.shape != expected:
                 raise InternalError(f"the engine returned logits {logits.shape}, expected {expected}")
         except BaseException as exc:
             # Whatever a call raises fails its own submissions and never the loop; a cancellation ends them.
-            self._fail([submission for submission, _ in batch if not submission.over], exc)
+            _fail([taken.submission for taken in batch], exc)
             if not isinstance(exc, Exception):
                 raise
             return
-        share = (time.monotonic() - started) / len(batch)
-        for (submission, view), row in zip(batch, logits, strict=True):
+        self._tell(batch, Ran(_request_ids(batch), now() - began))
+        for taken, row in zip(batch, logits, strict=True):
             if np.isfinite(row).all():
-                submission.deliver(view, row, started=started, infer_s=share)
+                taken.submission.deliver(taken.view, row)
             else:
-                self._fail([submission], InternalError("the engine returned logits that are not finite"))
+                _fail([taken.submission], InternalError("the engine returned logits that are not finite"))
 
-    def _fail(self, submissions: list[Submission], exc: BaseException) -> None:
-        if not submissions:
-            return
-        if isinstance(exc, Unavailable):  # a state, not a defect: one line a call, no traceback
-            _LOG.warning("%d views failed: %s", len(submissions), exc)
-        else:
-            _LOG.error("%d views failed", len(submissions), exc_info=exc)
-        error = exc if isinstance(exc, LapsError) else InternalError("inference failed")
-        for submission in submissions:
-            submission.fail(error if isinstance(exc, Exception) else ShuttingDown())
+    def _tell(self, batch: _Batch, stage: Batched | Queued | Ran) -> None:
+        """Everybody once: the scheduler's observer, and that of each request in the batch."""
+        self._observer.observe(stage)
+        for submission in {id(taken.submission): taken.submission for taken in batch}.values():
+            submission.observer.observe(stage)
 
-    def _assemble(self, batch: _Batch) -> tuple[UInt8Array, list[tuple[Submission, Exception]]]:
-        """The batch's pixels, and the submissions whose source could not give theirs."""
-        clips = np.empty((len(batch), *self._engine.info.clip_shape), np.uint8)
-        unreadable: list[tuple[Submission, Exception]] = []
-        for out, (submission, view) in zip(clips, batch, strict=True):
-            try:
-                submission.source.write(view, out)
-            except Exception as exc:  # a source's defect is its own request's affair
-                unreadable.append((submission, exc))
-        return clips, unreadable
+
+def _write_all(batch: _Batch, clips: UInt8Array) -> list[tuple[Submission[Any], Exception]]:
+    """Fill ``clips`` and return the submissions whose views could not be written."""
+    unreadable = []
+    for out, taken in zip(clips, batch, strict=True):
+        try:
+            taken.view.write(out)
+        except Exception as exc:  # a view's defect is its own request's affair
+            unreadable.append((taken.submission, exc))
+    return unreadable
+
+
+def _fail(submissions: list[Submission[Any]], exc: BaseException) -> None:
+    wanted = {id(submission): submission for submission in submissions if not submission.over}
+    if not wanted:
+        return
+    if isinstance(exc, Unavailable):  # a state, not a defect: one line a batch, no traceback
+        _LOG.warning("a batch failed: %s", exc)
+    else:
+        _LOG.error("a batch failed", exc_info=exc)
+    error = exc if isinstance(exc, LapsError) else InternalError("inference failed")
+    for submission in wanted.values():
+        submission.fail(error if isinstance(exc, Exception) else ShuttingDown())
+
+
+def _request_ids(batch: _Batch) -> tuple[str, ...]:
+    return tuple(taken.submission.request_id for taken in batch)
 
 
 def _latest_deadline(batch: _Batch) -> float | None:
-    """The last point at which anybody wants a call's result; None where somebody has no deadline."""
-    latest = float("-inf")
-    for submission, _ in batch:
-        if submission.deadline is None:
-            return None
-        latest = max(latest, submission.deadline)
-    return latest
+    """The last point at which anybody wants a batch's result; None where somebody has no deadline."""
+    deadlines = [taken.submission.deadline for taken in batch]
+    return None if None in deadlines else max(deadline for deadline in deadlines if deadline is not None)

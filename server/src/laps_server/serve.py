@@ -18,8 +18,7 @@ import uvicorn
 from laps_server.api.admission import Admission
 from laps_server.api.app import create_app
 from laps_server.errors import BadParameter
-from laps_server.pipeline import Pipeline
-from laps_server.runtime import build_pipeline
+from laps_server.runtime import Runtime, build_runtime
 from laps_server.settings import Settings
 
 _LOG = logging.getLogger(__name__)
@@ -33,9 +32,9 @@ _CLOSE_TIMEOUT_S = 2  # for connections that are still open when the drain is ov
 class DrainingServer(uvicorn.Server):
     """uvicorn's server with a drain in front of its shutdown."""
 
-    def __init__(self, config: uvicorn.Config, *, pipeline: Pipeline, admission: Admission, settings: Settings) -> None:
+    def __init__(self, config: uvicorn.Config, *, runtime: Runtime, admission: Admission, settings: Settings) -> None:
         super().__init__(config)
-        self._pipeline = pipeline
+        self._runtime = runtime
         self._admission = admission
         self._settings = settings
         self._drain_began: float | None = None
@@ -50,11 +49,11 @@ class DrainingServer(uvicorn.Server):
                 signal.raise_signal(sig)
             return
         self._drain_began = now
-        self._pipeline.drain()
+        self._runtime.drain()
 
     async def on_tick(self, counter: int) -> bool:
         """uvicorn asks ten times a second whether to exit."""
-        if self._pipeline.failure is not None:
+        if self._runtime.served.failure is not None:
             self.exit_code = EXIT_MODEL_FAILED
             self.should_exit = True
         if self._drain_began is not None:
@@ -75,13 +74,13 @@ def serve(settings: Settings) -> int:
         ModelError, ModelNotFound: the repository is wrong.
         BadParameter: the address cannot be listened on; told before a model is loaded.
     """
-    pipeline = build_pipeline(settings)
+    runtime = build_runtime(settings)
     listening = _listen(settings)
-    for model in pipeline.models:
-        _LOG.info("serving %s version %d", model.files.name, model.files.version)
+    for model in runtime.served.versions:
+        _LOG.info("serving %s version %d", model.name, model.version)
     host, port = listening.getsockname()[:2]
     _LOG.info("listening on http://%s:%d", f"[{host}]" if ":" in host else host, port)
-    app = create_app(pipeline, settings)
+    app = create_app(runtime, settings)
     config = uvicorn.Config(
         app,
         backlog=_BACKLOG,
@@ -89,7 +88,7 @@ def serve(settings: Settings) -> int:
         access_log=False,  # RequestMiddleware logs with the request id
         timeout_graceful_shutdown=_CLOSE_TIMEOUT_S,
     )
-    server = DrainingServer(config, pipeline=pipeline, admission=app.state.admission, settings=settings)
+    server = DrainingServer(config, runtime=runtime, admission=app.state.admission, settings=settings)
     with listening as sock:
         server.run(sockets=[sock])
     return server.exit_code

@@ -14,7 +14,7 @@ from laps_server.engines.base import Engine
 from laps_server.engines.registry import ENGINES, RegisteredEngine
 from laps_server.errors import BadParameter
 from laps_server.repository import ModelFiles, read_model
-from laps_server.runtime import build_pipeline
+from laps_server.runtime import build_runtime
 from laps_server.settings import Settings
 from support_models import write_model
 
@@ -62,7 +62,7 @@ def test_an_engine_that_is_not_installed_is_told_before_the_models_are_read(
     assert not ENGINES["triton"].installed
     settings = settings_of("triton").model_copy(update={"model_repository": tmp_path / "none"})
     with pytest.raises(BadParameter, match="engine triton needs tritonclient") as caught:
-        build_pipeline(settings)
+        build_runtime(settings)
     assert caught.value.hint == "pip install 'laps-server[triton]'"
 
 

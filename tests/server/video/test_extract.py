@@ -15,9 +15,9 @@ from laps_server import video
 from laps_server.clips import ViewGrid
 from laps_server.errors import ClientClosed, LapsError
 from laps_server.video import decode
-from laps_server.video.extract import ExtractOptions, extract_views
+from laps_server.video.extract import ExtractOptions, extract_parts
 from laps_server.video.limits import MediaLimits
-from laps_server.video.preprocess import assemble_clip, crop_box, resize_short_side, thumbnail, view_boxes
+from laps_server.video.preprocess import crop_box, resize_short_side, thumbnail
 from support_video import HEIGHT, WIDTH, encode, extract, read_number, straight
 
 X264 = {"preset": "veryfast", "g": "20", "bf": "3"}
@@ -59,7 +59,7 @@ def test_names_are_the_common_ones(
 
 
 def test_each_distinct_frame_is_held_once_and_in_order(clip: Path) -> None:
-    batch = extract(clip, views="10x3").batch
+    batch = extract(clip, views="10x3")
     times = [frame.pts for frame in batch.frames]
     assert times == sorted(set(times))
     assert [read_number(pixels) for pixels in batch.pixels] == [frame.index for frame in batch.frames]
@@ -67,7 +67,7 @@ def test_each_distinct_frame_is_held_once_and_in_order(clip: Path) -> None:
 
 
 def test_frames_are_resized_before_they_are_kept(clip: Path) -> None:
-    batch = extract(clip, side=32).batch
+    batch = extract(clip, side=32)
     assert {pixels.shape for pixels in batch.pixels} == {(32, 48, 3)}
     assert batch.pixels[0].dtype == np.uint8
 
@@ -79,8 +79,8 @@ def test_crops_and_thumbnails_of_an_elongated_video_are_those_of_its_whole_frame
 ) -> None:
     path = encode(tmp_path / "long.mkv", "libx264", count=40, size=size, pix_fmt="yuv444p")
     decoded = straight(path).pictures
-    extraction = extract(path, views="2x3", side=side, thumbnails=True)
-    batch = extraction.batch
+    extraction = extract(path, views="2x3", side=side, thumbnails="all")
+    batch = extraction
     for frame, kept, jpeg in zip(batch.frames, batch.pixels, extraction.thumbnails, strict=True):
         assert frame.index is not None
         assert kept.shape == (3, side, side, 3)
@@ -90,22 +90,22 @@ def test_crops_and_thumbnails_of_an_elongated_video_are_those_of_its_whole_frame
         numbers = [batch.frames[position].index or 0 for position in batch.clip_frames[temporal]]
         wholes = [resize_short_side(decoded[number], side) for number in numbers]
         boxes = [crop_box(whole.shape[0], whole.shape[1], side, side, spatial, 3) for whole in wholes]
-        assert view_boxes(batch, view) == tuple(boxes)
+        assert batch.boxes(view) == tuple(boxes)
         expected = [w[b.y : b.y + side, b.x : b.x + side] for w, b in zip(wholes, boxes, strict=True)]
-        np.testing.assert_array_equal(assemble_clip(batch, view), np.stack(expected))
+        np.testing.assert_array_equal(batch.clip(view), np.stack(expected))
 
 
 def test_the_descriptor_stays_where_it_was(clip: Path) -> None:
     descriptor = os.open(clip, os.O_RDONLY)
     try:
         os.lseek(descriptor, 123, os.SEEK_SET)
-        first = extract_views(descriptor, options())
+        first = list(extract_parts(descriptor, options(), limits=MediaLimits()))
         assert os.lseek(descriptor, 0, os.SEEK_CUR) == 123
-        second = extract_views(descriptor, options())
+        second = list(extract_parts(descriptor, options(), limits=MediaLimits()))
     finally:
         os.close(descriptor)
-    for one, other in zip(first.batch.pixels, second.batch.pixels, strict=True):
-        np.testing.assert_array_equal(one, other)
+    for one, other in zip(first, second, strict=True):
+        np.testing.assert_array_equal(one.pixels, other.pixels)
 
 
 def test_no_descriptor_is_left_open(clip: Path, tmp_path: Path) -> None:
@@ -122,9 +122,9 @@ def test_no_descriptor_is_left_open(clip: Path, tmp_path: Path) -> None:
 
 def test_thumbnails_are_one_jpeg_for_each_frame(clip: Path) -> None:
     assert extract(clip).thumbnails == ()
-    extraction = extract(clip, thumbnails=True)
-    assert len(extraction.thumbnails) == len(extraction.batch.frames)
-    for data, frame in zip(extraction.thumbnails, extraction.batch.frames, strict=True):
+    extraction = extract(clip, thumbnails="all")
+    assert len(extraction.thumbnails) == len(extraction.frames)
+    for data, frame in zip(extraction.thumbnails, extraction.frames, strict=True):
         picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
         assert picture is not None
         assert read_number(np.asarray(picture, dtype=np.uint8)) == frame.index
@@ -148,7 +148,7 @@ def test_it_stops_when_told(calls: int, name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"frames": 0}, {"stride": 0}, {"crop_height": 65}, {"crop_width": 65}, {"crop_width": 0}, {"threads": 0}],
+    [{"frames": 0}, {"stride": 0}, {"crop_height": 65}, {"crop_width": 65}, {"crop_width": 0}],
     ids=str,
 )
 def test_impossible_options_are_refused(wrong: dict[str, int]) -> None:
@@ -158,23 +158,19 @@ def test_impossible_options_are_refused(wrong: dict[str, int]) -> None:
 
 @pytest.mark.parametrize("threads", [1, 2])
 def test_threads_change_nothing(threads: int, clip: Path) -> None:
-    descriptor = os.open(clip, os.O_RDONLY)
-    try:
-        batch = extract_views(descriptor, options(threads=threads)).batch
-    finally:
-        os.close(descriptor)
+    batch = extract(clip, threads=threads)
     assert [read_number(pixels) for pixels in batch.pixels] == [frame.index for frame in batch.frames]
 
 
 def test_limits_end_a_walk_and_a_count_with_a_warning(tmp_path: Path) -> None:
     walked = encode(tmp_path / "walked.ts", "libx264", count=100, options=X264)
     extraction = extract(walked, limits=MediaLimits(max_packets=60))
-    assert max(frame.index or 0 for frame in extraction.batch.frames) < 60
+    assert max(frame.index or 0 for frame in extraction.frames) < 60
     assert any("first 60 packets" in warning for warning in extraction.warnings)
 
     counted = encode(tmp_path / "counted.avi", "libx264", count=100, options={**X264, "b_strategy": "0"})
     extraction = extract(counted, limits=MediaLimits(max_frames=50))
-    assert max(frame.index or 0 for frame in extraction.batch.frames) < 50
+    assert max(frame.index or 0 for frame in extraction.frames) < 50
     assert any("first 50 frames" in warning for warning in extraction.warnings)
 
 

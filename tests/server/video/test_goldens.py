@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from laps_server.video.preprocess import assemble_clip
 from support_video import extract
 from support_videos import GOLDEN_VIDEOS, golden_video
 
@@ -25,9 +24,9 @@ REFERENCE = Path(__file__).parents[2] / "data" / "pipeline.npz"
 @pytest.mark.parametrize("views", ["5x3", "10x3", "1x1"])
 @pytest.mark.parametrize("name", GOLDEN_VIDEOS)
 def test_input_frames_are_those_of_the_authors(name: str, views: str) -> None:
-    batch = extract(golden_video(name), views=views, frames=8, stride=8, side=224).batch
+    batch = extract(golden_video(name), views=views, frames=8, stride=8, side=224)
     with np.load(REFERENCE) as reference:
         expected = reference[f"{name}/{views}/input_frame_mean"]  # [V, T]
-    clips = np.stack([assemble_clip(batch, view) for view in range(batch.grid.total)])  # [V, T, H, W, 3]
+    clips = np.stack([batch.clip(view) for view in range(batch.grid.total)])  # [V, T, H, W, 3]
     means = np.stack([((clip.astype(np.float32) / 255 - MEAN) / STD).mean(axis=(1, 2, 3)) for clip in clips])
     np.testing.assert_allclose(means, expected, rtol=0, atol=TOLERANCE)

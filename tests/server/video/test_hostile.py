@@ -28,8 +28,8 @@ from laps_server.errors import (
     UnsupportedContainer,
     VideoCorrupt,
 )
-from laps_server.video import decode, views
-from laps_server.video.extract import MediaLimits
+from laps_server.video import decode, sampler
+from laps_server.video.limits import MediaLimits
 from laps_server.video.timeline import Untrusted
 from support_video import encode, extract, ffmpeg, patch_bytes
 
@@ -168,7 +168,7 @@ def test_a_file_cut_at_sixty_percent_gives_its_frames_and_a_warning(
     extraction = extract(path)
     assert not any("timestamps" in warning for warning in extraction.warnings)
     assert any("cut off" in warning or "declares" in warning for warning in extraction.warnings)
-    indices = [frame.index for frame in extraction.batch.frames]
+    indices = [frame.index for frame in extraction.frames]
     assert indices[0] == 0
     assert 30 < (indices[-1] or 0) < 120
 
@@ -198,7 +198,7 @@ def test_scattered_damage_gives_an_answer_or_a_media_error(seed: int, tmp_path: 
             data[(seed * 7919 + step * 104_729) % len(data)] ^= 0xFF
         path.write_bytes(data)
         with suppress(MediaError):
-            assert extract(path).batch.frames
+            assert extract(path).frames
 
 
 # Giants ------------------------------------------------------------------------------------------------
@@ -207,11 +207,15 @@ MEASURE = """
 import json, sys
 from laps_server.errors import LapsError
 sys.path.insert(0, sys.argv[1])
-from support_video import extract, peak_kib
-from pathlib import Path
+import os
+from laps_server.video.extract import extract_parts
+from laps_server.video.limits import MediaLimits
+from support_video import extract_options, peak_kib
+file, options = os.open(sys.argv[2], os.O_RDONLY), extract_options(**json.loads(sys.argv[3]))
 before = peak_kib()
 try:
-    extract(Path(sys.argv[2]), **json.loads(sys.argv[3]))
+    for part in extract_parts(file, options, limits=MediaLimits()):
+        del part
     code = "ok"
 except LapsError as error:
     code = error.code
@@ -299,22 +303,31 @@ def test_elongated_pictures_are_taken_up_to_a_limit(tmp_path: Path) -> None:
     assert "32 times" in str(refusal.value.hint)
 
 
-def test_all_frames_of_a_video_together_are_bounded(good: Path) -> None:
+def test_frames_that_no_later_clip_uses_make_room(tmp_path: Path) -> None:
+    path = encode(tmp_path / "long.mp4", "libx264", count=400, options=X264)
+    sampled = extract(path, views="20x1")
+    three_clips = 3 * 4 * 96 * 64 * 3
+    assert sum(pixels.nbytes for pixels in sampled.pixels) > 5 * three_clips
+    limits = MediaLimits(max_kept_bytes=2 * 2 * three_clips)
+    assert extract(path, views="20x1", limits=limits).frames == sampled.frames
+
+
+def test_frames_that_are_kept_at_once_are_bounded(good: Path) -> None:
     one = 96 * 64 * 3
-    kept = len(extract(good, views="10x1").batch.frames)
-    assert extract(good, views="10x1", limits=MediaLimits(max_kept_bytes=kept * one)).batch.frames
-    with pytest.raises(ResolutionTooLarge, match="10x1") as refusal:
-        extract(good, views="10x1", limits=MediaLimits(max_kept_bytes=kept * one - 1))
+    most = max(len(part.frames) for part in extract(good, views="1x1", frames=8).parts)
+    assert extract(good, views="1x1", frames=8, limits=MediaLimits(max_kept_bytes=2 * most * one)).frames
+    with pytest.raises(ResolutionTooLarge, match="1x1") as refusal:
+        extract(good, views="1x1", frames=8, limits=MediaLimits(max_kept_bytes=2 * most * one - 1))
     assert "fewer views" in str(refusal.value.hint)
 
 
 def test_frames_that_a_false_start_left_do_not_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A wrong guess of the number of frames: those fetched by it make room for those of the right one."""
     path = encode(tmp_path / "counted.ts", "libx264", count=120, options=X264)
-    monkeypatch.setattr(views, "walk", Mock(side_effect=Untrusted("a test", packets=70)))
-    batch = extract(path).batch
-    limits = MediaLimits(max_kept_bytes=sum(pixels.nbytes for pixels in batch.pixels))
-    assert extract(path, limits=limits).batch.frames == batch.frames
+    monkeypatch.setattr(sampler, "walk", Mock(side_effect=Untrusted("a test", packets=70)))
+    batch = extract(path)
+    limits = MediaLimits(max_kept_bytes=2 * sum(pixels.nbytes for pixels in batch.pixels))
+    assert extract(path, limits=limits).frames == batch.frames
 
 
 def test_a_strip_that_would_be_resized_to_a_giant_is_refused(tmp_path: Path) -> None:
@@ -342,8 +355,8 @@ def test_times_further_apart_than_a_number_holds_are_not_used(tmp_path: Path) ->
     path.write_bytes(data)
     extraction = extract(path)
     assert any("timestamps are unusable" in warning for warning in extraction.warnings)
-    assert [frame.index for frame in extraction.batch.frames]
-    assert all(0 <= frame.pts < 2**40 for frame in extraction.batch.frames)
+    assert [frame.index for frame in extraction.frames]
+    assert all(0 <= frame.pts < 2**40 for frame in extraction.frames)
 
 
 def test_a_duration_beyond_all_time_is_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -359,7 +372,7 @@ def test_a_duration_beyond_all_time_is_damage(tmp_path: Path, monkeypatch: pytes
 def test_numbers_that_nothing_can_be_made_of_are_damage(
     trouble: Exception, good: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(views, "time_windows", Mock(side_effect=trouble))
+    monkeypatch.setattr(sampler, "time_windows", Mock(side_effect=trouble))
     with pytest.raises(VideoCorrupt, match="impossible numbers") as damage:
         extract(good)
     assert damage.value.__cause__ is trouble
@@ -367,7 +380,7 @@ def test_numbers_that_nothing_can_be_made_of_are_damage(
 
 @pytest.mark.parametrize("trouble", [ClientClosed("gone"), NoVideoStream("none"), TypeError("a defect")], ids=repr)
 def test_other_errors_stay_what_they_are(trouble: Exception, good: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(views, "time_windows", Mock(side_effect=trouble))
+    monkeypatch.setattr(sampler, "time_windows", Mock(side_effect=trouble))
     with pytest.raises(type(trouble)) as raised:
         extract(good)
     assert raised.value is trouble

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from laps_server.video import views
+from laps_server.video import sampler
 from laps_server.video.decode import Packet, VideoFile
 from support_video import assert_same_as_straight, encode, extract, read_number, repeat
 
@@ -45,7 +45,7 @@ def no_walk(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         pytest.fail("all packets were read")
 
-    monkeypatch.setattr(views, "walk", refuse)
+    monkeypatch.setattr(sampler, "walk", refuse)
 
 
 @pytest.mark.usefixtures("no_walk")
@@ -67,7 +67,7 @@ def test_long_indexed_files_are_sought_and_give_the_same_frames(
     fragments = {"movflags": "frag_keyframe+empty_moov"} if "fragments" in name else None
     path = encode(tmp_path / name, codec, count=COUNT, options=options, rate=rate, muxer_options=fragments)
     extraction = assert_same_as_straight(path, views=5, frames=8, stride=8)
-    assert all(frame.index is not None for frame in extraction.batch.frames)
+    assert all(frame.index is not None for frame in extraction.frames)
     assert len(read) < COUNT / 4
 
 
@@ -99,7 +99,7 @@ def test_a_gap_that_no_window_sees_shifts_numbers_and_nothing_else(tmp_path: Pat
         pts_of=with_a_gap_between_windows,
         time_base=MILLISECOND,
     )
-    batch = extract(path).batch
+    batch = extract(path)
     for frame, pixels in zip(batch.frames, batch.pixels, strict=True):
         assert with_a_gap_between_windows(read_number(pixels)) == frame.pts
 
@@ -109,7 +109,7 @@ import json, sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 from support_video import extract, peak_kib
-batch = extract(Path(sys.argv[2]), views="5x3", frames=8, stride=8, side=224).batch
+batch = extract(Path(sys.argv[2]), views="5x3", frames=8, stride=8, side=224)
 print(json.dumps([peak_kib(), batch.frames[-1].time_s]))
 """
 

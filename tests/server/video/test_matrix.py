@@ -115,7 +115,7 @@ def test_a_cell_gives_the_frames_of_a_straight_decode(
         pix_fmt=cell.pix_fmt,
     )
     extraction = assert_same_as_straight(path, views=4, frames=3, stride=3)
-    assert all(frame.index is not None for frame in extraction.batch.frames)
+    assert all(frame.index is not None for frame in extraction.frames)
     assert sum(decoded) <= cell.share * COUNT
 
 
@@ -125,7 +125,7 @@ def test_theora_gives_the_frames_of_a_straight_decode(name: str, tmp_path: Path,
     path = tmp_path / name
     ffmpeg("-i", source, "-c:v", "libtheora", "-q:v", "8", "-g", "16", path)
     extraction = assert_same_as_straight(path, views=4, frames=3, stride=3)
-    assert all(frame.index is not None for frame in extraction.batch.frames)
+    assert all(frame.index is not None for frame in extraction.frames)
     assert sum(decoded) <= SEEKS * COUNT
 
 

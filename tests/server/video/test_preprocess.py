@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from laps_server.clips import CropBox, FrameBatch, SampledFrame, UInt8Array, ViewGrid
+from laps_server.clips import CropBox, SampledFrame, UInt8Array, VideoInfo, ViewGrid
+from laps_server.part import Part, Segment, joined
 from laps_server.video.preprocess import (
     assemble_clip,
     crop_box,
@@ -93,12 +94,21 @@ def test_impossible_crops_are_refused(wrong: tuple[int, int, int, int, int, int]
         crop_box(*wrong)
 
 
-def batch_of(*pictures: UInt8Array, grid: str = "2x3", crop: int = 8) -> FrameBatch:
-    return FrameBatch(
+def part_of(*pictures: UInt8Array, grid: str = "2x3", crop: int = 8) -> Part:
+    kept = [needed_pixels(picture, crop, crop, ViewGrid.parse(grid).spatial) for picture in pictures]
+    pixels, offsets = joined(kept)
+    return Part(
+        segment=Segment(0, 0.0, 1.0, range(len(pictures))),
+        ordinal=0,
+        segments_total=1,
+        video=VideoInfo("mp4", "h264", 8, 8, 10.0, 1.0, len(pictures), 0, None),
+        clips=range(2),
+        places=tuple(range(len(pictures))),
+        offsets=offsets,
         grid=ViewGrid.parse(grid),
         frames=tuple(SampledFrame(index=i, pts=i * 10, time_s=float(i)) for i in range(len(pictures))),
         sizes=tuple((picture.shape[0], picture.shape[1]) for picture in pictures),
-        pixels=tuple(needed_pixels(picture, crop, crop, ViewGrid.parse(grid).spatial) for picture in pictures),
+        pixels=pixels,
         clip_frames=np.array([[0, 1], [1, 0]], dtype=np.intp),
         crop_height=crop,
         crop_width=crop,
@@ -107,24 +117,24 @@ def batch_of(*pictures: UInt8Array, grid: str = "2x3", crop: int = 8) -> FrameBa
 
 def test_a_clip_gathers_its_frames_and_crops_them() -> None:
     left, right = noise(8, 13), noise(8, 12)
-    batch = batch_of(left, right)
-    clip = assemble_clip(batch, 4)  # second temporal view, centre
+    part = part_of(left, right)
+    clip = assemble_clip(part, 4)  # second temporal view, centre
     np.testing.assert_array_equal(clip[0], right[:, 2:10])
     np.testing.assert_array_equal(clip[1], left[:, 3:11])
-    assert view_boxes(batch, 4) == (CropBox(2, 0, 8, 8), CropBox(3, 0, 8, 8))
+    assert view_boxes(part, 4) == (CropBox(2, 0, 8, 8), CropBox(3, 0, 8, 8))
 
 
 @pytest.mark.parametrize("grid", ["2x1", "2x3"])
 @pytest.mark.parametrize("shape", [(8, 25), (8, 200), (201, 8), (9, 77), (24, 8), (8, 24), (8, 8)], ids=str)
 def test_crops_are_the_same_whether_a_frame_was_kept_whole_or_not(grid: str, shape: tuple[int, int]) -> None:
     picture = noise(*shape)
-    batch = batch_of(picture, picture, grid=grid)
-    assert all(pixels.nbytes <= 3 * 8 * 8 * 3 for pixels in batch.pixels)
-    for view in range(batch.grid.total):
-        box = crop_box(*shape, 8, 8, view % batch.grid.spatial, batch.grid.spatial)
-        assert view_boxes(batch, view) == (box, box)
+    part = part_of(picture, picture, grid=grid)
+    assert all(pixels.nbytes <= 3 * 8 * 8 * 3 for pixels in map(part.picture, range(2)))
+    for view in range(part.grid.total):
+        box = crop_box(*shape, 8, 8, view % part.grid.spatial, part.grid.spatial)
+        assert view_boxes(part, view) == (box, box)
         expected = picture[box.y : box.y + box.height, box.x : box.x + box.width]
-        np.testing.assert_array_equal(assemble_clip(batch, view), np.stack([expected, expected]))
+        np.testing.assert_array_equal(assemble_clip(part, view), np.stack([expected, expected]))
 
 
 def test_what_is_kept_of_an_elongated_frame_does_not_hold_on_to_it() -> None:
@@ -134,28 +144,28 @@ def test_what_is_kept_of_an_elongated_frame_does_not_hold_on_to_it() -> None:
 
 
 def test_pixels_that_fit_neither_a_frame_nor_its_crops_are_refused() -> None:
-    batch = batch_of(noise(8, 13), noise(8, 13))
+    part = part_of(noise(8, 13), noise(8, 13))
     with pytest.raises(ValueError, match="neither"):
-        replace(batch, sizes=((8, 13), (8, 12)))
+        replace(part, sizes=((8, 13), (8, 12)))
     with pytest.raises(ValueError, match="sizes"):
-        replace(batch, sizes=((8, 13),))
+        replace(part, sizes=((8, 13),))
 
 
 def test_a_clip_is_written_into_the_given_array() -> None:
-    batch = batch_of(noise(8, 13), noise(8, 13))
+    part = part_of(noise(8, 13), noise(8, 13))
     out = np.zeros((2, 8, 8, 3), dtype=np.uint8)
-    assert assemble_clip(batch, 0, out) is out
-    np.testing.assert_array_equal(out, assemble_clip(batch, 0))
+    assert assemble_clip(part, 0, out) is out
+    np.testing.assert_array_equal(out, assemble_clip(part, 0))
 
 
 def test_wrong_views_and_arrays_are_refused() -> None:
-    batch = batch_of(noise(8, 13), noise(8, 13))
+    part = part_of(noise(8, 13), noise(8, 13))
     with pytest.raises(ValueError, match="no view 6"):
-        assemble_clip(batch, 6)
+        assemble_clip(part, 6)
     with pytest.raises(ValueError, match="no view -1"):
-        view_boxes(batch, -1)
+        view_boxes(part, -1)
     with pytest.raises(ValueError, match="uint8"):
-        assemble_clip(batch, 0, np.zeros((2, 8, 9, 3), dtype=np.uint8))
+        assemble_clip(part, 0, np.zeros((2, 8, 9, 3), dtype=np.uint8))
 
 
 def test_a_thumbnail_is_a_small_jpeg_in_the_right_colours() -> None:

@@ -15,7 +15,7 @@ import pytest
 
 from laps_server.clips import SegmentLength
 from laps_server.errors import BadParameter, ClientClosed, ResolutionTooLarge, VideoCorrupt
-from laps_server.video.extract import extract_segments
+from laps_server.video.extract import extract_parts
 from laps_server.video.limits import MediaLimits
 from support_video import (
     HEIGHT,
@@ -104,11 +104,11 @@ def test_a_segment_as_long_as_the_video_is_the_video(name: str, tmp_path: Path) 
     path = encode(tmp_path / name, "mpeg4", count=COUNT, options=MPEG)
     whole = extract(path, views="5x1")
     ((segment,), _) = cut(path, "1h", extract_options(views="5x1"))
-    batch = segment.extraction.batch
-    assert batch.frames == whole.batch.frames
-    np.testing.assert_array_equal(batch.clip_frames, whole.batch.clip_frames)
-    np.testing.assert_array_equal(np.stack(batch.pixels), np.stack(whole.batch.pixels))
-    assert segment.extraction.info == whole.info
+    batch = segment
+    assert batch.frames == whole.frames
+    np.testing.assert_array_equal(batch.clip_frames, whole.clip_frames)
+    np.testing.assert_array_equal(np.stack(batch.pixels), np.stack(whole.pixels))
+    assert segment.info == whole.info
     assert segment.segment.end_s == whole.info.duration_s
 
 
@@ -123,10 +123,10 @@ def test_a_segment_is_sampled_as_a_file_cut_from_the_video_without_loss(name: st
     assert len(segments) == 5
     for number, segment in enumerate(segments):
         alone = extract(Path(str(pattern) % number), views="5x1")
-        batch = segment.extraction.batch
-        np.testing.assert_array_equal(batch.clip_frames, alone.batch.clip_frames)
-        np.testing.assert_array_equal(np.stack(batch.pixels), np.stack(alone.batch.pixels))
-        moved = [(frame.index or 0) + 50 * number for frame in alone.batch.frames]
+        batch = segment
+        np.testing.assert_array_equal(batch.clip_frames, alone.clip_frames)
+        np.testing.assert_array_equal(np.stack(batch.pixels), np.stack(alone.pixels))
+        moved = [(frame.index or 0) + 50 * number for frame in alone.frames]
         assert [frame.index for frame in batch.frames] == moved
 
 
@@ -163,8 +163,8 @@ def test_short_segments_repeat_their_frames_and_say_so(tmp_path: Path) -> None:
     segments, warnings = cut(path, "1s", extract_options(views="2x1", frames=4, stride=4))
     assert [len(segment.segment.frames) for segment in segments] == [25, 5]
     long, short = segments
-    assert long.extraction.warnings == ()
-    assert short.extraction.warnings == ("the segment is short: 5 frames for clips of 16, so frames repeat",)
+    assert long.warnings == ()
+    assert short.warnings == ("the segment is short: 5 frames for clips of 16, so frames repeat",)
     assert warnings == ()
     assert (short.segment.start_s, short.segment.end_s) == (1.0, 1.2)
 
@@ -195,20 +195,20 @@ def test_a_wrong_guess_of_the_number_of_frames_is_put_right(
     lie: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Counting begins with a guess of the end, and what depends on the end waits for it."""
-    from laps_server.video import segment_sampler
+    from laps_server.video import sampler
     from laps_server.video.timeline import Untrusted
 
     def distrust(*_: object) -> None:
         raise Untrusted("a test says so", packets=lie)
 
     path = encode(tmp_path / "counted.mkv", "libx264", count=COUNT, options=X264)
-    monkeypatch.setattr(segment_sampler, "walk", distrust)
+    monkeypatch.setattr(sampler, "walk", distrust)
     segments, warnings = cut(path, "1s", extract_options(views="3x1"))
     expected = straight(path).segments(Fraction(1))
     assert [segment.segment.index for segment in segments] == list(expected)
     for segment, (first, alone) in zip(segments, expected.values(), strict=True):
-        shown = [read_number(pixels) for pixels in segment.extraction.batch.pixels]
-        numbers = [[shown[place] - first for place in clip] for clip in segment.extraction.batch.clip_frames]
+        shown = [read_number(pixels) for pixels in segment.pixels]
+        numbers = [[shown[place] - first for place in clip] for clip in segment.clip_frames]
         assert numbers == alone.clips(4, 4, 3)
     assert segments[-1].total == len(segments)
     assert len(warnings) == 1
@@ -240,9 +240,9 @@ def test_damage_in_the_middle_keeps_what_came_before_and_goes_on_behind_it(
     segments, warnings = cut(path, "2s", extract_options(views="2x1"))
     for damaged, good in zip(segments[:4], whole[:4], strict=True):
         assert damaged.segment == good.segment
-        np.testing.assert_array_equal(np.stack(damaged.extraction.batch.pixels), np.stack(good.extraction.batch.pixels))
+        np.testing.assert_array_equal(np.stack(damaged.pixels), np.stack(good.pixels))
     assert [segment.segment.index for segment in segments] == list(range(10))
-    assert read_number(segments[-1].extraction.batch.pixels[-1]) > 480
+    assert read_number(segments[-1].pixels[-1]) > 480
     assert any(told in text for text in warnings)
     assert segments[-1].total == 10
 
@@ -269,15 +269,15 @@ def test_a_file_that_ends_early_ends_there(tmp_path: Path) -> None:
 
 def test_too_many_segments_name_the_shortest_length_that_works(tmp_path: Path) -> None:
     path = encode(tmp_path / "long.mp4", "libx264", count=300, options=X264)
-    options = extract_options(limits=MediaLimits(max_segments=7))
+    limits = MediaLimits(max_segments=7)
     with pytest.raises(BadParameter, match="12 in this video, more than 7") as refused:
-        cut(path, "1s", options)
+        cut(path, "1s", extract_options(), limits=limits)
     hint = refused.value.hint or ""
     assert hint == "use segments=1.709s or longer"  # the last frame is shown at 11.96 s
-    segments, _ = cut(path, "1.709s", options)
+    segments, _ = cut(path, "1.709s", extract_options(), limits=limits)
     assert len(segments) == 7
     with pytest.raises(BadParameter):
-        cut(path, "1.708s", options)
+        cut(path, "1.708s", extract_options(), limits=limits)
 
 
 def test_a_pause_of_weeks_is_too_many_segments_and_not_too_much_memory(tmp_path: Path) -> None:
@@ -291,21 +291,21 @@ def test_a_pause_of_weeks_is_too_many_segments_and_not_too_much_memory(tmp_path:
     assert [segment.segment.index for segment in segments] == [0, 30]
 
 
-def test_each_of_two_segments_may_keep_half_of_what_a_video_may(tmp_path: Path) -> None:
+def test_the_decoder_may_keep_half_of_what_a_video_may(tmp_path: Path) -> None:
     path = encode(tmp_path / "half.mp4", "libx264", count=100, options=X264)
     picture_bytes = WIDTH * HEIGHT * 3
-    options = extract_options(views="1x1", frames=4, limits=MediaLimits(max_kept_bytes=8 * picture_bytes))
-    segments, _ = cut(path, "1s", options)
+    options = extract_options(views="1x1", frames=4)
+    segments, _ = cut(path, "1s", options, limits=MediaLimits(max_kept_bytes=8 * picture_bytes))
     assert len(segments) == 4
     with pytest.raises(ResolutionTooLarge, match="memory"):
-        cut(path, "1s", extract_options(views="1x1", frames=4, limits=MediaLimits(max_kept_bytes=7 * picture_bytes)))
+        cut(path, "1s", options, limits=MediaLimits(max_kept_bytes=7 * picture_bytes))
 
 
 def test_thumbnails_are_one_jpeg_for_each_frame(tmp_path: Path) -> None:
     path = encode(tmp_path / "thumbs.mp4", "libx264", count=60, options=X264)
-    for segment in cut(path, "1s", extract_options(thumbnails=True))[0]:
-        frames = segment.extraction.batch.frames
-        for data, frame in zip(segment.extraction.thumbnails, frames, strict=True):
+    for segment in cut(path, "1s", extract_options(thumbnails="all"))[0]:
+        frames = segment.frames
+        for data, frame in zip(segment.thumbnails, frames, strict=True):
             picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
             assert picture is not None
             assert read_number(np.asarray(picture, dtype=np.uint8)) == frame.index
@@ -331,14 +331,14 @@ def test_nothing_is_decoded_before_it_is_asked_for(tmp_path: Path, decoded: list
     path = encode(tmp_path / "lazy.mp4", "libx264", count=500, options=X264)
     descriptor = os.open(path, os.O_RDONLY)
     try:
-        steps = extract_segments(descriptor, extract_options(), SegmentLength.parse("2s"))
+        parts = extract_parts(descriptor, extract_options(views="1x1", window_s=Fraction(2)), limits=MediaLimits())
         assert decoded == []
-        next(steps)
+        next(parts)
         first = sum(decoded)
         assert first < 80
-        next(steps)
+        next(parts)
         assert first < sum(decoded) < 140
-        steps.close()
+        parts.close()
     finally:
         os.close(descriptor)
 
@@ -348,15 +348,16 @@ def test_nothing_is_decoded_before_it_is_asked_for(tmp_path: Path, decoded: list
 MEASURE = """
 import json, os, sys
 sys.path.insert(0, sys.argv[1])
-from laps_server.clips import SegmentLength
-from laps_server.video.extract import extract_segments
+from fractions import Fraction
+from laps_server.video.extract import extract_parts
+from laps_server.video.limits import MediaLimits
 from support_video import extract_options, peak_kib
-options = extract_options(views="4x3", frames=8, stride=8)
+options = extract_options(views="4x3", frames=8, stride=8, window_s=Fraction(10))
 descriptor = os.open(sys.argv[2], os.O_RDONLY)
 before, count = 0, 0
-for step in extract_segments(descriptor, options, SegmentLength.parse("10s")):
-    before, count = peak_kib(), count + 1
-print(json.dumps([before, count - 1]))
+for part in extract_parts(descriptor, options, limits=MediaLimits()):
+    before, count = peak_kib(), part.ordinal + 1
+print(json.dumps([before, count]))
 """
 
 

@@ -12,11 +12,11 @@ import av
 import numpy as np
 import pytest
 
-from laps_server.video.extract import Extraction
 from support_video import (
     HEIGHT,
     WIDTH,
     Picture,
+    Sampled,
     assert_same_as_straight,
     encode,
     extract,
@@ -34,7 +34,7 @@ X265 = {"preset": "ultrafast", "x265-params": "log-level=none:keyint=20:pools=1:
 MILLISECOND = Fraction(1, 1000)
 
 
-def spread(extraction: Extraction) -> list[int]:
+def spread(extraction: Sampled) -> list[int]:
     """The numbers shown by the first frame of every clip."""
     return [clip[0] for clip in sampled_numbers(extraction)]
 
@@ -114,7 +114,7 @@ def test_rotated_videos_come_upright(clockwise: int, tmp_path: Path) -> None:
     extraction = assert_same_as_straight(path)
     assert extraction.info.rotation == clockwise
     assert (extraction.info.width, extraction.info.height) == size
-    assert extraction.batch.pixels[0].shape == (HEIGHT, WIDTH, 3)
+    assert extraction.pixels[0].shape == (HEIGHT, WIDTH, 3)
     assert spread(extraction) == [0, 17, 34, 51, 68]
 
 
@@ -151,7 +151,7 @@ def test_mirrored_videos_come_as_they_are_to_be_seen(
     set_matrix(path, matrix)
     extraction = extract(path)
     assert extraction.info.rotation == rotation
-    for frame, pixels in zip(extraction.batch.frames, extraction.batch.pixels, strict=True):
+    for frame, pixels in zip(extraction.frames, extraction.pixels, strict=True):
         assert frame.index is not None
         np.testing.assert_array_equal(pixels, seen(decoded[frame.index]))
 
@@ -191,7 +191,7 @@ def test_pictures_that_say_themselves_how_they_are_seen(
                 tagged.time_base, tagged.is_keyframe = packet.time_base, True
                 out.mux(tagged)
     decoded = straight(plain).pictures
-    batch = extract(path).batch
+    batch = extract(path)
     for frame, pixels in zip(batch.frames, batch.pixels, strict=True):
         assert frame.index is not None
         np.testing.assert_array_equal(pixels, seen(decoded[frame.index]))
@@ -206,8 +206,8 @@ def uneven(number: int) -> int:
 def test_variable_frame_rate(name: str, tmp_path: Path) -> None:
     path = encode(tmp_path / name, "libx264", count=COUNT, options=X264, pts_of=uneven, time_base=MILLISECOND)
     extraction = assert_same_as_straight(path)
-    assert all(frame.index is not None for frame in extraction.batch.frames)
-    by_index = {frame.index: frame.time_s for frame in extraction.batch.frames}
+    assert all(frame.index is not None for frame in extraction.frames)
+    by_index = {frame.index: frame.time_s for frame in extraction.frames}
     assert all(abs(time - uneven(index or 0) / 1000) < 0.002 for index, time in by_index.items())
 
 
@@ -222,7 +222,7 @@ def test_time_counts_from_the_first_frame(name: str, tmp_path: Path) -> None:
         time_base=MILLISECOND,
     )
     extraction = extract(path)
-    assert extraction.batch.frames[0].pts == 0
+    assert extraction.frames[0].pts == 0
     assert spread(extraction)[0] == 0
     if not name.endswith("avi"):  # its seven silent seconds are a hundred and seventy-five empty frames
         assert_same_as_straight(path)
@@ -239,7 +239,7 @@ def test_b_frames_shown_before_time_zero(tmp_path: Path) -> None:
         muxer_options={"movflags": "negative_cts_offsets", "use_editlist": "0", "avoid_negative_ts": "disabled"},
     )
     extraction = assert_same_as_straight(path)
-    assert extraction.batch.frames[0].pts == 0
+    assert extraction.frames[0].pts == 0
 
 
 @pytest.mark.parametrize("start", ["0.30", "1.30", "2.00"])
@@ -276,7 +276,7 @@ def test_a_size_that_changes_midway(tmp_path: Path) -> None:
     reference = straight(path)
     extraction = extract(path)
     assert {picture.shape for picture in reference.pictures} == {(64, 96, 3), (128, 192, 3)}
-    assert {pixels.shape for pixels in extraction.batch.pixels} == {(64, 96, 3)}
+    assert {pixels.shape for pixels in extraction.pixels} == {(64, 96, 3)}
     shown = [read_number(picture) for picture in reference.pictures]
     assert sampled_numbers(extraction) == [[shown[i] for i in clip] for clip in reference.clips(4, 4, 5)]
 

@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from laps_server.api.errors import respond
 from laps_server.errors import LapsError, Overloaded
-from laps_server.pipeline import Pipeline
+from laps_server.runtime import Runtime
 
 CLASSIFY_PATH = "/classify"
 
@@ -21,8 +21,8 @@ CLASSIFY_PATH = "/classify"
 class Admission:
     """Counts the requests in flight."""
 
-    def __init__(self, pipeline: Pipeline, *, max_requests: int) -> None:
-        self._pipeline = pipeline
+    def __init__(self, runtime: Runtime, *, max_requests: int) -> None:
+        self._runtime = runtime
         self._max_requests = max_requests
         self._active = 0
 
@@ -36,9 +36,9 @@ class Admission:
         """Hold one place.
 
         Raises:
-            Overloaded, NotReady, ShuttingDown: there is none now.
+            Overloaded, ShuttingDown: there is none now.
         """
-        self._pipeline.admit()
+        self._runtime.admit()
         if self._active >= self._max_requests:
             raise Overloaded(
                 f"{self._active} requests are in flight, which is the limit", hint="send the request again later"

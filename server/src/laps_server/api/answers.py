@@ -12,7 +12,6 @@ from laps_server.clips import (
     SPATIAL_VIEWS,
     FrameScores,
     ScoredLabel,
-    SegmentLength,
     VideoInfo,
     ViewGrid,
 )
@@ -26,15 +25,14 @@ from laps_server.events import (
     Thumbnail,
     Timeline,
 )
-from laps_server.pipeline import Pipeline, ServedModel
+from laps_server.job import Job
+from laps_server.served_models import ServedModel, ServedModels
 from laps_server.settings import Settings
 
 _MS = 1000.0
 
 
-def classify_response(
-    answer: Classification, *, request_id: str, upload_s: float, total_s: float
-) -> schemas.ClassifyResponse:
+def classify_response(answer: Classification, *, request_id: str, total_s: float) -> schemas.ClassifyResponse:
     """The answer of ``POST /classify``; thumbnails, explain and segments only where they were asked for."""
     return schemas.ClassifyResponse(
         request_id=request_id,
@@ -44,18 +42,14 @@ def classify_response(
         views=_views(answer.grid, answer.views_used),
         video=_video(answer.video),
         timings_ms=schemas.TimingsBody(
-            upload=round(upload_s * _MS, 1),
+            upload=round(answer.times.upload_s * _MS, 1),
             decode=round(answer.times.decode_s * _MS, 1),
             queue=round(answer.times.queue_s * _MS, 1),
             infer=round(answer.times.infer_s * _MS, 1),
             total=round(total_s * _MS, 1),
         ),
         warnings=list(answer.warnings),
-        thumbnails=[
-            _thumbnail(Thumbnail(frame, jpeg)) for frame, jpeg in zip(answer.sampled, answer.thumbnails, strict=True)
-        ]
-        if answer.thumbnails
-        else None,
+        thumbnails=_thumbnails(answer.thumbnails),
         explain=[_replay_view(view) for view in answer.replay] or None,
         segments=[schemas.SegmentBody(**_segment(segment)) for segment in answer.segments]
         if answer.segments is not None
@@ -64,14 +58,13 @@ def classify_response(
     )
 
 
-def accepted_event(
-    model: ServedModel, grid: ViewGrid, length: SegmentLength | None, *, request_id: str, upload_bytes: int
-) -> schemas.AcceptedEvent:
+def accepted_event(job: Job, *, upload_bytes: int) -> schemas.AcceptedEvent:
     """What is known of a request once its upload is complete."""
+    length = job.options.segments
     return schemas.AcceptedEvent(
-        request_id=request_id,
-        model=schemas.ModelRef(name=model.files.name, version=model.files.version),
-        views=schemas.GridBody(temporal=grid.temporal, spatial=grid.spatial),
+        request_id=job.request_id,
+        model=schemas.ModelRef(name=job.model.name, version=job.model.version),
+        views=schemas.GridBody(temporal=job.grid.temporal, spatial=job.grid.spatial),
         upload_bytes=upload_bytes,
         segment_s=None if length is None else float(length.seconds),
     )
@@ -101,13 +94,13 @@ def segment_event(event: SegmentDone) -> schemas.SegmentEvent:
     )
 
 
-def model_summary(pipeline: Pipeline, model: ServedModel) -> schemas.ModelSummary:
+def model_summary(served: ServedModels, model: ServedModel) -> schemas.ModelSummary:
     """One entry of ``GET /models``."""
     manifest = model.files.manifest
     return schemas.ModelSummary(
         name=manifest.name,
-        versions=[other.files.version for other in pipeline.models if other.files.name == manifest.name],
-        default=manifest.name == pipeline.default_model,
+        versions=[other.files.version for other in served.versions if other.files.name == manifest.name],
+        default=manifest.name == served.default_model,
         family=manifest.family,
         variant=manifest.variant,
         labels=manifest.labels.name,
@@ -117,20 +110,20 @@ def model_summary(pipeline: Pipeline, model: ServedModel) -> schemas.ModelSummar
     )
 
 
-def models_response(pipeline: Pipeline, settings: Settings) -> schemas.ModelsResponse:
+def models_response(served: ServedModels, settings: Settings) -> schemas.ModelsResponse:
     """The answer of ``GET /models``: each model once, as its highest version says."""
-    names = dict.fromkeys(model.files.name for model in pipeline.models)
+    names = dict.fromkeys(model.files.name for model in served.versions)
     return schemas.ModelsResponse(
-        models=[model_summary(pipeline, pipeline.find(name)) for name in names], limits=_limits(settings)
+        models=[model_summary(served, served.find(name)) for name in names], limits=_limits(settings)
     )
 
 
-def model_response(pipeline: Pipeline, model: ServedModel, settings: Settings) -> schemas.ModelResponse:
+def model_response(served: ServedModels, model: ServedModel, settings: Settings) -> schemas.ModelResponse:
     """The answer of ``GET /models/{name}``."""
     manifest = model.files.manifest
     clip, preprocess = manifest.clip, manifest.preprocess
     return schemas.ModelResponse(
-        **model_summary(pipeline, model).model_dump(),
+        **model_summary(served, model).model_dump(),
         version=model.files.version,
         label_names=list(model.files.labels),
         input=schemas.InputBody(
@@ -186,7 +179,7 @@ def _segment(segment: SegmentAnswer) -> dict[str, Any]:
         "predictions": _predictions(segment.predictions),
         "frames": _frames(segment.frames) if segment.frames is not None else None,
         "views": _views(segment.grid, segment.views_used),
-        "thumbnails": [_thumbnail(segment.thumbnail)] if segment.thumbnail is not None else None,
+        "thumbnails": _thumbnails(segment.thumbnails),
         "warnings": list(segment.warnings),
     }
 
@@ -200,9 +193,16 @@ def _timeline(timeline: Timeline) -> schemas.TimelineBody:
     )
 
 
-def _thumbnail(thumbnail: Thumbnail) -> schemas.ThumbnailBody:
-    frame, jpeg = thumbnail.frame, base64.b64encode(thumbnail.jpeg).decode("ascii")
-    return schemas.ThumbnailBody(index=frame.index, time_s=frame.time_s, jpeg=jpeg)
+def _thumbnails(thumbnails: Iterable[Thumbnail]) -> list[schemas.ThumbnailBody] | None:
+    bodies = [
+        schemas.ThumbnailBody(
+            index=item.frame.index,
+            time_s=item.frame.time_s,
+            jpeg=base64.b64encode(item.jpeg).decode("ascii"),
+        )
+        for item in thumbnails
+    ]
+    return bodies or None
 
 
 def _frames(scores: FrameScores) -> schemas.FramesBody:

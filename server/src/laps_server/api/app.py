@@ -19,26 +19,26 @@ from laps_server.api.reference import reference_router
 from laps_server.api.routes import Services, router
 from laps_server.api.uploads import UploadLimits
 from laps_server.errors import LapsError
-from laps_server.pipeline import Pipeline
+from laps_server.runtime import Runtime
 from laps_server.settings import Settings
 
 _LOG = logging.getLogger(__name__)
 
 
-def create_app(pipeline: Pipeline, settings: Settings) -> FastAPI:
-    """Put the HTTP front before a pipeline.
+def create_app(runtime: Runtime, settings: Settings) -> FastAPI:
+    """Put the HTTP front before a runtime.
 
     Models load while the port already answers, so that ``/livez`` tells a slow start from a dead one. Where one
-    cannot be loaded the app stays up, never gets ready, and ``pipeline.failure`` says why.
+    cannot be loaded the app stays up, never gets ready, and ``runtime.served.failure`` says why.
 
     Args:
-        pipeline: from :func:`laps_server.runtime.build_pipeline`; started and closed with the app.
+        runtime: from :func:`laps_server.runtime.build_runtime`; started and closed with the app.
         settings: limits and defaults of requests.
     """
 
     async def start() -> None:
         try:
-            await pipeline.start()
+            await runtime.start()
         except Exception as exc:  # whatever a model's loading raises must be told, not lost with the task
             hint = f" ({exc.hint})" if isinstance(exc, LapsError) and exc.hint else ""
             _LOG.critical("models cannot be served: %s%s", exc, hint)
@@ -51,7 +51,7 @@ def create_app(pipeline: Pipeline, settings: Settings) -> FastAPI:
         yield
         starting.cancel()  # a stop during the start does not wait for models that nobody will ask
         await asyncio.gather(starting, return_exceptions=True)
-        await pipeline.close()
+        await runtime.close()
 
     app = DocumentedApp(
         title="LAPS video classification",
@@ -62,10 +62,10 @@ def create_app(pipeline: Pipeline, settings: Settings) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,  # a redirect would repeat the client's Host header and lose the upload
     )
-    admission = Admission(pipeline, max_requests=settings.max_requests)
+    admission = Admission(runtime, max_requests=settings.max_requests)
     app.state.services = Services(
         settings=settings,
-        pipeline=pipeline,
+        runtime=runtime,
         uploads=UploadLimits(
             max_bytes=settings.max_upload_bytes,
             idle_timeout_s=settings.upload_idle_timeout_s,

@@ -6,12 +6,12 @@ Pure ASGI, so that bodies stream through untouched.
 from __future__ import annotations
 
 import logging
-import time
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from laps_server.api.errors import internal_error
+from laps_server.observe import now
 from laps_server.request_id import HEADER, choose_request_id, set_request_id
 
 _LOG = logging.getLogger(__name__)
@@ -31,7 +31,7 @@ class RequestMiddleware:
             return
         request_id = choose_request_id(Headers(scope=scope).get(HEADER))
         set_request_id(request_id)
-        began = time.monotonic()
+        began = now()
         status: int | None = None
 
         async def send_with_id(message: Message) -> None:
@@ -49,7 +49,7 @@ class RequestMiddleware:
                 raise
             await internal_error()(scope, receive, send_with_id)
         finally:
-            elapsed_ms = (time.monotonic() - began) * 1000
+            elapsed_ms = (now() - began) * 1000
             _LOG.info("%s %s %s %.0f ms", scope["method"], _printable(scope["path"]), status, elapsed_ms)
 
 

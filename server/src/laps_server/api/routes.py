@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import time
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -25,8 +24,9 @@ from laps_server.clips import SegmentLength, ViewGrid
 from laps_server.deadline import HINT_UPLOAD, within
 from laps_server.errors import BadParameter
 from laps_server.events import Classification, ClassifyOptions
-from laps_server.pipeline import Pipeline
+from laps_server.observe import RequestClock
 from laps_server.request_id import current_request_id
+from laps_server.runtime import Runtime
 from laps_server.settings import Settings
 
 router = APIRouter()
@@ -37,7 +37,7 @@ class Services:
     """What the routes stand on; ``create_app`` puts it on the app."""
 
     settings: Settings
-    pipeline: Pipeline
+    runtime: Runtime
     uploads: UploadLimits
 
 
@@ -86,40 +86,34 @@ async def classify(
     request: Request, query: Annotated[schemas.ClassifyQuery, Query()], services: ServicesDep
 ) -> Response:
     """Classify one video: ranked labels for all of it, scores for each sampled frame or segment."""
-    arrived = time.monotonic()
+    clock = RequestClock(current_request_id())
     _check_given_once(request)
-    options = _options(query, services.settings, arrived)
-    model, grid = services.pipeline.resolve(options)  # a wrong option is told before the upload is read
+    options = _options(query, services.settings, clock.arrived)
     async with AsyncExitStack() as stack:
+        # A wrong option is told before the upload is read.
+        job = stack.enter_context(services.runtime.job(options, clock))
         async with within(options.deadline, hint=HINT_UPLOAD):
             file = await stack.enter_async_context(received_upload(request, services.uploads))
-        upload_s = time.monotonic() - arrived
+        upload_bytes = os.fstat(file.fileno()).st_size
+        job.received(upload_bytes)
         if prefers_events(",".join(request.headers.getlist("accept"))):
-            accepted = accepted_event(
-                model,
-                grid,
-                options.segments,
-                request_id=current_request_id(),
-                upload_bytes=os.fstat(file.fileno()).st_size,
-            )
-            events = services.pipeline.events(file.fileno(), options)
-            chunks = classification_stream(events, accepted=accepted, upload_s=upload_s, arrived=arrived)
+            accepted = accepted_event(job, upload_bytes=upload_bytes)
+            chunks = classification_stream(job.events(file.fileno()), accepted=accepted, clock=clock)
             return EventStream(chunks, heartbeat_s=services.settings.heartbeat_s, upload=stack.pop_all())
-        answer = await unless_disconnected(request, services.pipeline.classify(file.fileno(), options))
-    return await asyncio.to_thread(_serialised, answer, upload_s=upload_s, arrived=arrived)
+        answer = await unless_disconnected(request, job.classify(file.fileno()))
+    return await asyncio.to_thread(_serialised, answer, clock)
 
 
-def _serialised(answer: Classification, *, upload_s: float, arrived: float) -> Response:
+def _serialised(answer: Classification, clock: RequestClock) -> Response:
     """The body as bytes, made in a thread: with all labels, frames and thumbnails it is megabytes."""
-    total_s = time.monotonic() - arrived
-    body = classify_response(answer, request_id=current_request_id(), upload_s=upload_s, total_s=total_s)
+    body = classify_response(answer, request_id=clock.request_id, total_s=clock.elapsed_s)
     return Response(body.model_dump_json(), media_type="application/json")
 
 
 @router.get("/models", tags=["models"])
 async def list_models(services: ServicesDep) -> schemas.ModelsResponse:
     """The served models and the server's limits."""
-    return models_response(services.pipeline, services.settings)
+    return models_response(services.runtime.served, services.settings)
 
 
 @router.get(
@@ -133,7 +127,7 @@ async def get_model(
     version: Annotated[int | None, Query(ge=1, description="The highest served if not given.")] = None,
 ) -> schemas.ModelResponse:
     """One model in full: labels, input, limits, metrics, provenance."""
-    return model_response(services.pipeline, services.pipeline.find(name, version), services.settings)
+    return model_response(services.runtime.served, services.runtime.served.find(name, version), services.settings)
 
 
 @router.head("/livez", include_in_schema=False)
@@ -152,7 +146,7 @@ async def livez() -> schemas.Health:
 )
 async def readyz(services: ServicesDep) -> JSONResponse:
     """Whether requests should be sent here: models loaded and warm, not shutting down."""
-    reason = services.pipeline.not_ready_reason
+    reason = services.runtime.not_ready_reason
     health = schemas.Health(status="ok" if reason is None else "unavailable", reason=reason)
     if reason is None:
         return JSONResponse(health.model_dump())

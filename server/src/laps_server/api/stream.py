@@ -2,7 +2,7 @@
 
 ::
 
-    pipeline events ─► bytes, an error as the last one ─► heartbeats where it is silent ─► the connection
+    job events ─► bytes, an error as the last one ─► heartbeats where it is silent ─► the connection
 
 The status of a stream is sent before its first event. Whatever fails later is an event too, so nothing of a request
 may leave this module as an exception.
@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, aclosing
 
@@ -28,7 +27,7 @@ from laps_server.api.errors import error_event
 from laps_server.api.negotiate import EVENT_STREAM
 from laps_server.errors import ClientClosed
 from laps_server.events import Decoded, Event, Partial, SegmentDone
-from laps_server.request_id import current_request_id
+from laps_server.observe import RequestClock
 
 _LOG = logging.getLogger(__name__)
 
@@ -49,15 +48,14 @@ _HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}  # the secon
 
 
 async def classification_stream(
-    events: AsyncGenerator[Event, None], *, accepted: schemas.AcceptedEvent, upload_s: float, arrived: float
+    events: AsyncGenerator[Event, None], *, accepted: schemas.AcceptedEvent, clock: RequestClock
 ) -> AsyncGenerator[bytes, None]:
     """Each event as bytes, from ``accepted`` to ``result`` or ``error``; closing this early closes ``events``.
 
     Args:
-        events: what the pipeline tells of the request.
+        events: what the job tells of the request.
         accepted: the event that comes before them.
-        upload_s: how long the upload took.
-        arrived: when the request came, a point of ``time.monotonic()``.
+        clock: of the request.
     """
     yield _encode("accepted", accepted)
     failure: Exception | None = None
@@ -66,7 +64,7 @@ async def classification_stream(
             try:
                 event = await anext(events)
                 # In a thread: with all labels, frames and thumbnails an event is megabytes.
-                chunk = await asyncio.to_thread(_encode_event, event, upload_s=upload_s, arrived=arrived)
+                chunk = await asyncio.to_thread(_encode_event, event, clock)
             except StopAsyncIteration:
                 return
             except Exception as exc:  # the client is told of a defect too, as it is outside a stream
@@ -78,15 +76,14 @@ async def classification_stream(
     yield _encode("error", error)
 
 
-def _encode_event(event: Event, *, upload_s: float, arrived: float) -> bytes:
+def _encode_event(event: Event, clock: RequestClock) -> bytes:
     if isinstance(event, Decoded):
         return _encode("decoded", decoded_event(event))
     if isinstance(event, Partial):
         return _encode("partial", partial_event(event))
     if isinstance(event, SegmentDone):
         return _encode("segment", segment_event(event))
-    total_s = time.monotonic() - arrived
-    body = classify_response(event, request_id=current_request_id(), upload_s=upload_s, total_s=total_s)
+    body = classify_response(event, request_id=clock.request_id, total_s=clock.elapsed_s)
     return _encode("result", body)
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import errno
 import tempfile
-import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -32,6 +31,7 @@ from laps_server.errors import (
     TooManyFiles,
     UnsupportedContainer,
 )
+from laps_server.observe import now
 
 FIELD = "file"
 
@@ -224,7 +224,7 @@ async def _body(request: Request, limits: UploadLimits) -> AsyncIterator[bytes]:
     """The body's chunks; bounded in total size and in the time between two of them."""
     stream = aiter(request.stream())
     total = 0
-    began = time.monotonic()
+    began = now()
     while True:
         try:
             async with asyncio.timeout(limits.idle_timeout_s):
@@ -239,7 +239,7 @@ async def _body(request: Request, limits: UploadLimits) -> AsyncIterator[bytes]:
         except ClientDisconnect as exc:
             raise ClientClosed("the client disconnected during its upload") from exc
         total += len(chunk)
-        age_s = time.monotonic() - began
+        age_s = now() - began
         if age_s > limits.idle_timeout_s and total < limits.min_bytes_per_s * age_s:
             raise SlowUpload(
                 f"{total} bytes arrived in {age_s:.0f} s, fewer than {limits.min_bytes_per_s} a second",

@@ -1,53 +1,52 @@
-"""One video in, the frames of all its views out: the narrow functions that a sandboxed process will run.
+"""One video in, its Parts out: the narrow function that a sandboxed process will run.
 
-A descriptor and plain options go in, plain arrays come out, all at once or one segment at a time. Each distinct frame
-is converted, turned upright and resized as soon as it is decoded; nothing of native size and nothing beyond the crops'
-need is kept, so memory grows neither with the video nor with the shape of its pictures.
+A descriptor and plain options go in, plain frozen data comes out, clip by clip. Each distinct frame is converted,
+turned upright and resized as soon as it is decoded; nothing of native size and nothing beyond the crops' need is kept,
+and what no later clip uses is let go of when its Part is made, so memory grows neither with the video nor with the
+shape of its pictures.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Literal
 
-from laps_server.clips import FrameBatch, SegmentLength, UInt8Array, VideoInfo, ViewGrid
+import numpy as np
+
+from laps_server.clips import UInt8Array, VideoInfo, ViewGrid
 from laps_server.errors import ResolutionTooLarge, VideoCorrupt
+from laps_server.part import MediaWarning, Part, joined
 from laps_server.video.decode import Picture, VideoFile
 from laps_server.video.limits import MediaLimits
+from laps_server.video.plan import WholeClips
 from laps_server.video.preprocess import needed_pixels, resize_short_side, resized_size, thumbnail
+from laps_server.video.sampler import Sampler
 from laps_server.video.sampling import Sampling
-from laps_server.video.segment_sampler import SegmentSampler
-from laps_server.video.segments import Segment
-from laps_server.video.views import Plan, Sampler
 
-__all__ = [
-    "ExtractOptions",
-    "Extraction",
-    "MediaLimits",
-    "SegmentExtraction",
-    "SegmentsEnd",
-    "extract_segments",
-    "extract_views",
-]
+Thumbnails = Literal["none", "middle", "all"]
 
-ALIVE_SEGMENTS = 2  # one is classified while the next one is decoded: each may keep this part of what a video may
+WHOLE_VIDEO_S = Fraction(2**62)  # a window that holds any video
+# Of what a video's pictures may take, half is for the decoder and half for Parts that it has handed over.
+SHARE = 2
 
 _LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class ExtractOptions:
-    """What a model wants of a video; sizes in pixels.
+    """What a model and its request want of a video; sizes in pixels.
 
     Attributes:
-        grid: temporal and spatial views.
+        grid: temporal and spatial views of every segment.
         frames, stride: T frames a clip, ``stride`` frames apart.
         short_side: length of the short side after the resize.
         crop_height, crop_width: size of every crop, at most ``short_side``.
-        thumbnails: whether a small JPEG of each sampled frame is made.
-        threads: decoder threads.
+        thumbnails: of which sampled frames of a segment a small JPEG is made.
+        window_s: length of the segments that the video is cut into.
     """
 
     grid: ViewGrid
@@ -56,99 +55,53 @@ class ExtractOptions:
     short_side: int
     crop_height: int
     crop_width: int
-    thumbnails: bool = False
-    limits: MediaLimits = field(default_factory=MediaLimits)
-    threads: int = 1
+    thumbnails: Thumbnails = "none"
+    window_s: Fraction = WHOLE_VIDEO_S
 
     def __post_init__(self) -> None:
-        if min(self.frames, self.stride, self.crop_height, self.crop_width, self.threads) < 1:
-            raise ValueError(f"frames, stride, crop and threads must be at least 1, not {self}")
+        if min(self.frames, self.stride, self.crop_height, self.crop_width) < 1:
+            raise ValueError(f"frames, stride and crop must be at least 1, not {self}")
         if max(self.crop_height, self.crop_width) > self.short_side:
             raise ValueError(
                 f"a crop of {self.crop_width}x{self.crop_height} does not fit in a short side of {self.short_side}"
             )
 
 
-@dataclass(frozen=True, slots=True)
-class Extraction:
-    """A video's facts, the frames of its views, and what the client should know about them.
-
-    ``thumbnails`` holds one JPEG for each of ``batch.frames``, or nothing where they were not asked for.
-    """
-
-    info: VideoInfo
-    batch: FrameBatch
-    thumbnails: tuple[bytes, ...]
-    warnings: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class SegmentExtraction:
-    """One segment of a video, and what is known of the whole by then.
-
-    ``total`` counts the segments of the video. The warnings of ``extraction`` are about this segment,
-    ``video_warnings`` about the video.
-    """
-
-    segment: Segment
-    total: int
-    extraction: Extraction
-    video_warnings: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class SegmentsEnd:
-    """Every segment was handed out; ``video_warnings`` are now complete."""
-
-    video_warnings: tuple[str, ...]
-
-
 def _never() -> bool:
     return False
 
 
-def extract_views(file: int, options: ExtractOptions, *, should_stop: Callable[[], bool] = _never) -> Extraction:
-    """Decode what the views of ``options`` need from the open, seekable descriptor ``file``.
+def extract_parts(
+    file: int,
+    options: ExtractOptions,
+    *,
+    limits: MediaLimits,
+    threads: int = 1,
+    should_stop: Callable[[], bool] = _never,
+) -> Generator[Part, None, None]:
+    """Decode what the views of ``options`` need, and yield it in the plan's order.
 
-    The descriptor is neither closed nor moved. ``should_stop`` is asked at every packet; once it is true,
-    :class:`laps_server.errors.ClientClosed` is raised. Other errors are those of ``MediaError``.
+    What comes next is decoded when it is asked for. Where the video cannot be decoded to its end, the last Part is none
+    that ends the video.
+
+    Args:
+        file: open, seekable descriptor; neither closed nor moved.
+        options: what is wanted.
+        limits: what the video may cost.
+        threads: decoder threads.
+        should_stop: asked at every packet; once it is true, :class:`laps_server.errors.ClientClosed` is raised.
+
+    Raises:
+        MediaError: the file cannot be used.
+        BadParameter: it has more segments than the limit.
     """
-    kept = _Kept(options, max_bytes=options.limits.max_kept_bytes)
-    with _impossible_numbers(), _opened(file, options, should_stop) as video:
-        sampler = Sampler(video, _sampling(options), options.limits)
-        plan = sampler.run(kept.keep, kept.drop_all)
-        warnings = (*sampler.warnings, *video.warnings)
-    return kept.take(sampler.info, plan, warnings)
-
-
-def extract_segments(
-    file: int, options: ExtractOptions, length: SegmentLength, *, should_stop: Callable[[], bool] = _never
-) -> Generator[SegmentExtraction | SegmentsEnd, None, None]:
-    """Yield what :func:`extract_views` gives for each segment of the video, in order, and last the end.
-
-    A segment is decoded when it is asked for, and nothing of it is held here once it is handed out. ``should_stop``
-    and errors are as there; :class:`laps_server.errors.BadParameter` is raised where there would be too many segments.
-    """
-    kept = _Kept(options, max_bytes=options.limits.max_kept_bytes // ALIVE_SEGMENTS)
-    with _impossible_numbers(), _opened(file, options, should_stop) as video:
-        sampler = SegmentSampler(video, _sampling(options), length, options.limits)
-        for found in sampler.run(kept.keep, kept.drop_all):
-            # Not by way of a name: it would hold the pictures while the next segment is decoded.
-            yield SegmentExtraction(
-                segment=found.segment,
-                total=found.total,
-                extraction=kept.take(sampler.info, found.plan, found.warnings),
-                video_warnings=(*sampler.warnings, *video.warnings),
-            )
-        yield SegmentsEnd((*sampler.warnings, *video.warnings))
-
-
-def _sampling(options: ExtractOptions) -> Sampling:
-    return Sampling(options.frames, options.stride, options.grid.temporal)
-
-
-def _opened(file: int, options: ExtractOptions, should_stop: Callable[[], bool]) -> VideoFile:
-    return VideoFile(file, limits=options.limits, threads=options.threads, should_stop=should_stop)
+    kept = _Kept(options, limits)
+    with _impossible_numbers(), VideoFile(file, limits=limits, threads=threads, should_stop=should_stop) as video:
+        sampling = Sampling(options.frames, options.stride, options.grid.temporal)
+        sampler = Sampler(video, sampling, options.window_s, limits)
+        for clips in sampler.run(kept.keep, kept.drop_all):
+            # Not by way of a name: it would hold the pictures while the next ones are decoded.
+            yield kept.part(clips, sampler.info, [MediaWarning("video", text) for text in video.warnings])
 
 
 @contextmanager
@@ -173,16 +126,17 @@ class _KeptFrame:
 class _Kept:
     """The frames kept so far, by their keys, and the bound on what they take together."""
 
-    def __init__(self, options: ExtractOptions, *, max_bytes: int) -> None:
+    def __init__(self, options: ExtractOptions, limits: MediaLimits) -> None:
         self._options = options
-        self._max_bytes = max_bytes
+        self._limits = limits
+        self._max_bytes = limits.max_kept_bytes // SHARE
         self._size_bytes = 0
         self._frames: dict[int, _KeptFrame] = {}
 
     def keep(self, key: int, picture: Picture) -> None:
         """Take what the crops need of ``picture``; raises ResolutionTooLarge where that is too much."""
         options = self._options
-        _refuse_elongated(picture, options)
+        _refuse_elongated(picture, options.short_side, self._limits)
         resized = resize_short_side(picture.rgb(), options.short_side)
         pixels = needed_pixels(resized, options.crop_height, options.crop_width, options.grid.spatial)
         replaced = self._frames.get(key)
@@ -193,47 +147,71 @@ class _Kept:
                 hint=f"ask for fewer views; the frames of all views may take {self._max_bytes} bytes",
             )
         height, width = resized.shape[:2]
-        self._frames[key] = _KeptFrame((height, width), pixels, thumbnail(resized) if options.thumbnails else b"")
+        small = b"" if options.thumbnails == "none" else thumbnail(resized)
+        self._frames[key] = _KeptFrame((height, width), pixels, small)
 
     def drop_all(self) -> None:
         """Forget everything."""
         self._frames.clear()
         self._size_bytes = 0
 
-    def take(self, info: VideoInfo, plan: Plan, warnings: tuple[str, ...]) -> Extraction:
-        """What was kept, as the frames of ``plan``; nothing of it stays here."""
-        options = self._options
-        frames = [self._frames[key] for key in plan.keys]
-        self.drop_all()
-        batch = FrameBatch(
+    def part(self, whole: WholeClips, video: VideoInfo, notes: Iterable[MediaWarning]) -> Part:
+        """The clips as a Part; what no later clip of the segment uses does not stay here."""
+        options, plan = self._options, whole.plan
+        clips = plan.clips[whole.clips.start : whole.clips.stop]
+        places, positions = np.unique(clips, return_inverse=True)
+        frames = [self._frames[plan.keys[place]] for place in places]
+        pixels, offsets = joined([frame.pixels for frame in frames])
+        part = Part(
+            segment=whole.segment,
+            ordinal=whole.ordinal,
+            segments_total=whole.segments_total,
+            video=video,
             grid=options.grid,
-            frames=plan.frames,
+            clips=whole.clips,
+            frames=tuple(plan.frames[place] for place in places),
+            places=tuple(int(place) for place in places),
             sizes=tuple(frame.size for frame in frames),
-            pixels=tuple(frame.pixels for frame in frames),
-            clip_frames=plan.clips,
+            pixels=pixels,
+            offsets=offsets,
+            clip_frames=positions.reshape(clips.shape).astype(np.intp),
             crop_height=options.crop_height,
             crop_width=options.crop_width,
+            thumbnails=self._thumbnails(places.tolist(), frames, middle=len(plan.keys) // 2),
+            warnings=(*whole.warnings, *notes),
         )
-        return Extraction(
-            info=info,
-            batch=batch,
-            thumbnails=tuple(frame.thumbnail for frame in frames) if options.thumbnails else (),
-            warnings=warnings,
-        )
+        self._let_go(whole)
+        return part
+
+    def _thumbnails(self, places: list[int], frames: list[_KeptFrame], *, middle: int) -> tuple[bytes, ...]:
+        match self._options.thumbnails:
+            case "none":
+                return ()
+            case "middle":
+                return tuple(
+                    frame.thumbnail if place == middle else b"" for place, frame in zip(places, frames, strict=True)
+                )
+            case "all":
+                return tuple(frame.thumbnail for frame in frames)
+
+    def _let_go(self, whole: WholeClips) -> None:
+        later = whole.plan.clips[whole.clips.stop :]
+        needed = {whole.plan.keys[place] for place in np.unique(later)}
+        for key in [key for key in self._frames if key not in needed]:
+            self._size_bytes -= self._frames.pop(key).pixels.nbytes
 
 
-def _refuse_elongated(picture: Picture, options: ExtractOptions) -> None:
+def _refuse_elongated(picture: Picture, short_side: int, limits: MediaLimits) -> None:
     """A strip becomes a giant once its short side is the model's: it is refused before anything is made of it."""
     width, height = picture.size
-    limits = options.limits
     if max(width, height) > limits.max_aspect_ratio * min(width, height):
         raise ResolutionTooLarge(
             f"pictures of {width}x{height} pixels are too elongated",
             hint=f"the long side may be at most {limits.max_aspect_ratio} times the short one",
         )
-    new_height, new_width = resized_size(height, width, options.short_side)
+    new_height, new_width = resized_size(height, width, short_side)
     if new_height * new_width > limits.max_pixels:
         raise ResolutionTooLarge(
             f"pictures of {width}x{height} pixels are too elongated to be resized",
-            hint=f"at most {limits.max_pixels} pixels once the short side is {options.short_side}",
+            hint=f"at most {limits.max_pixels} pixels once the short side is {short_side}",
         )

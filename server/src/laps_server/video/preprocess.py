@@ -9,7 +9,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from laps_server.clips import CropBox, FrameBatch, UInt8Array
+from laps_server.clips import CropBox, UInt8Array
+from laps_server.part import Part
 
 # A frame is kept whole up to this many crops' worth of pixels: what three crops would take that do not overlap.
 WHOLE_CROPS = 3
@@ -80,35 +81,37 @@ def _cut(picture: UInt8Array, box: CropBox) -> UInt8Array:
     return picture[box.y : box.y + box.height, box.x : box.x + box.width]
 
 
-def view_boxes(batch: FrameBatch, view: int) -> tuple[CropBox, ...]:
-    """The T crop boxes of ``view``; they differ only where the video changes its size."""
-    temporal, spatial = _split(batch, view)
+def view_boxes(part: Part, view: int) -> tuple[CropBox, ...]:
+    """The T crop boxes of a view; they differ only where the video changes its size.
+
+    Raises:
+        ValueError: the view is not in ``part``.
+    """
+    row, spatial = part.split(view)
     boxes = []
-    for position in batch.clip_frames[temporal]:
-        height, width = batch.sizes[position]
-        boxes.append(crop_box(height, width, batch.crop_height, batch.crop_width, spatial, batch.grid.spatial))
+    for position in part.clip_frames[row]:
+        height, width = part.sizes[position]
+        boxes.append(crop_box(height, width, part.crop_height, part.crop_width, spatial, part.grid.spatial))
     return tuple(boxes)
 
 
-def assemble_clip(batch: FrameBatch, view: int, out: UInt8Array | None = None) -> UInt8Array:
-    """The clip of ``view`` as uint8 ``[T, H, W, 3]`` RGB, written into ``out`` where it is given."""
-    temporal, spatial = _split(batch, view)
-    positions = batch.clip_frames[temporal]  # [T]
-    shape = (len(positions), batch.crop_height, batch.crop_width, 3)
+def assemble_clip(part: Part, view: int, out: UInt8Array | None = None) -> UInt8Array:
+    """The clip of a view as uint8 ``[T, H, W, 3]`` RGB, written into ``out`` where it is given.
+
+    Raises:
+        ValueError: the view is not in ``part``, or ``out`` is not of that shape.
+    """
+    row, spatial = part.split(view)
+    positions = part.clip_frames[row]  # [T]
+    shape = (len(positions), part.crop_height, part.crop_width, 3)
     if out is None:
         out = np.empty(shape, dtype=np.uint8)
     elif out.shape != shape or out.dtype != np.uint8:
         raise ValueError(f"out is {out.dtype} {out.shape}, a clip is uint8 {shape}")
-    for row, (position, box) in enumerate(zip(positions, view_boxes(batch, view), strict=True)):
-        pixels = batch.pixels[position]
-        out[row] = _cut(pixels, box) if pixels.ndim == WHOLE_DIMENSIONS else pixels[spatial]
+    for place, (position, box) in enumerate(zip(positions, view_boxes(part, view), strict=True)):
+        pixels = part.picture(position)
+        out[place] = _cut(pixels, box) if pixels.ndim == WHOLE_DIMENSIONS else pixels[spatial]
     return out
-
-
-def _split(batch: FrameBatch, view: int) -> tuple[int, int]:
-    if not 0 <= view < batch.grid.total:
-        raise ValueError(f"no view {view} of {batch.grid}")
-    return divmod(view, batch.grid.spatial)
 
 
 def thumbnail(picture: UInt8Array) -> bytes:

@@ -14,24 +14,14 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil, floor
 
 from laps_server.clips import IntArray
+from laps_server.part import Segment
 from laps_server.video.sampling import Sampling, clips_of
 
 _MS = 1000
-
-
-@dataclass(frozen=True, slots=True)
-class Segment:
-    """Window number ``index`` of a video's time, in seconds, and the numbers of the frames in it: at least one."""
-
-    index: int
-    start_s: float
-    end_s: float
-    frames: range
 
 
 def count_windows(last: int, length: Fraction) -> int:
@@ -70,17 +60,22 @@ def split(
     return tuple(segments)
 
 
-def segment_clips(timestamps: Sequence[int], frames: range, *, by_time: bool, sampling: Sampling) -> IntArray:
+def segment_clips(
+    timestamps: Sequence[int], frames: range, *, count: int | None, duration: int | None, sampling: Sampling
+) -> IntArray:
     """``[V_t, T]`` numbers of the frames that the clips of one segment use.
 
-    ``timestamps`` are those of the whole video. ``by_time`` says that its headers declare frame count and duration,
-    so that clips are taken from windows of time; a segment's own count and duration follow from its frames.
+    ``timestamps`` are those of the whole video, ``count`` and ``duration`` what its headers declare, or None. A segment
+    that holds every frame is the video, and sampled by them; another one has a count and a duration of its own where
+    the video has both.
     """
+    if len(frames) == len(timestamps):
+        return clips_of(timestamps, count, duration, sampling)
     origin = timestamps[frames.start]
     own = [time - origin for time in timestamps[frames.start : frames.stop]]
-    count = len(own) if by_time else None
-    duration = _even_duration(own) if by_time else None
-    return frames.start + clips_of(own, count, duration, sampling)
+    by_time = count is not None and duration is not None
+    clips = clips_of(own, len(own) if by_time else None, _even_duration(own) if by_time else None, sampling)
+    return frames.start + clips
 
 
 def _even_duration(timestamps: Sequence[int]) -> int:

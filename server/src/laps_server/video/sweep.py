@@ -96,8 +96,13 @@ class Sweep:
         self._video = video
         self._route = route
         self._keep = keep
-        self._budget = max_packets
+        self._decoded = 0
+        self._allowed = max_packets
         self._pictures: Iterator[Picture] = iter(())  # what comes from the place that decoding has reached
+
+    def allow(self, max_packets: int) -> None:
+        """Let so many packets be decoded in all, where a video's segments are fetched one after the other."""
+        self._allowed = max_packets
 
     def fetch(self, wanted: Sequence[int]) -> None:
         """Fetch the frames whose timestamps are in increasing ``wanted``, all behind those fetched before.
@@ -137,8 +142,8 @@ class Sweep:
         while not draining:
             packet = next(entry.packets, None)
             draining = packet is None
-            self._budget -= 1
-            if self._budget < 0:
+            self._decoded += 1
+            if self._decoded > self._allowed:
                 raise Untrusted("too much was decoded for the frames that came of it")
             if packet is not None and packet.shown and packet.pts is not None and packet.pts >= entry.start_pts:
                 heappush(due, packet.pts)

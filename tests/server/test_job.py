@@ -1,4 +1,4 @@
-"""The pipeline on real videos with a recording engine, and on real graphs through ``build_pipeline``."""
+"""The runtime on real videos with a recording engine, and on real graphs through ``build_runtime``."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from laps_server.errors import (
     VersionNotFound,
 )
 from laps_server.events import Classification, ClassifyOptions, Decoded, Partial
-from laps_server.runtime import build_pipeline
+from laps_server.runtime import build_runtime
 from laps_server.settings import Settings
 from support_clips import BLUE, GREEN, RED, write_colour_video
 from support_models import colour_graph, write_model
-from support_pipeline import classify, fake_pipeline, opened, started
+from support_runtime import Logits, classify, events_of, fake_runtime, opened, started
 
 
 @pytest.fixture
@@ -54,8 +54,8 @@ def green(tmp_path: Path) -> Path:
 
 
 async def test_a_video_gets_its_colour_and_each_frame_its_own(settings: Settings, red_then_blue: Path) -> None:
-    async with started(build_pipeline(settings)) as pipeline:
-        answer = await classify(pipeline, red_then_blue, ClassifyOptions(views=ViewGrid(5, 3), top_k=4))
+    async with started(build_runtime(settings)) as runtime:
+        answer = await classify(runtime, red_then_blue, ClassifyOptions(views=ViewGrid(5, 3), top_k=4))
     assert {item.label for item in answer.predictions[:2]} == {"red", "blue"}
     assert answer.frames is not None
     best = answer.frames.scores.argmax(axis=1)
@@ -74,15 +74,19 @@ async def test_views_of_concurrent_requests_share_a_call_and_answers_stay_their_
     repository: Path, red_then_blue: Path, green: Path
 ) -> None:
     engine = FakeEngine(clip_shape=(4, 32, 32, 3), classes=4)
-    async with started(fake_pipeline(repository, engine)) as pipeline:
-        alone = [await classify(pipeline, red_then_blue), await classify(pipeline, green)]
+    async with started(fake_runtime(repository, engine)) as runtime:
+        sinks = [Logits() for _ in range(4)]
+        alone = [await classify(runtime, red_then_blue, sink=sinks[0]), await classify(runtime, green, sink=sinks[1])]
         engine.batches.clear()
         engine.running.clear()
         engine.gate.clear()
-        first = asyncio.create_task(classify(pipeline, green, ClassifyOptions(views=ViewGrid(1, 1))))
+        first = asyncio.create_task(classify(runtime, green, ClassifyOptions(views=ViewGrid(1, 1))))
         await engine.running.wait()
-        pending = [asyncio.create_task(classify(pipeline, path)) for path in (red_then_blue, green)]
-        scheduler = pipeline.models[0].scheduler
+        pending = [
+            asyncio.create_task(classify(runtime, path, sink=sink))
+            for path, sink in zip((red_then_blue, green), sinks[2:], strict=True)
+        ]
+        scheduler = runtime.served.versions[0].scheduler
         while scheduler.queued_views < 12:
             await asyncio.sleep(0.01)
         engine.gate.set()
@@ -94,14 +98,15 @@ async def test_views_of_concurrent_requests_share_a_call_and_answers_stay_their_
     assert any(is_green)
     assert not all(is_green)
     for single, batched in zip(alone, together, strict=True):
-        np.testing.assert_array_equal(single.view_logits, batched.view_logits)
         assert single.predictions == batched.predictions
+    for single_sink, batched_sink in zip(sinks[:2], sinks[2:], strict=True):
+        np.testing.assert_array_equal(single_sink.of_views, batched_sink.of_views)
 
 
 async def test_events_tell_the_video_then_each_view_then_the_answer(settings: Settings, green: Path) -> None:
-    async with started(build_pipeline(settings)) as pipeline:
+    async with started(build_runtime(settings)) as runtime:
         with opened(green) as descriptor:
-            events = [event async for event in pipeline.events(descriptor, ClassifyOptions(views=ViewGrid(2, 1)))]
+            events = [event async for event in events_of(runtime, descriptor, ClassifyOptions(views=ViewGrid(2, 1)))]
     assert [type(event) for event in events] == [Decoded, Partial, Partial, Classification]
     decoded, first, second, answer = events
     assert isinstance(decoded, Decoded)
@@ -115,54 +120,58 @@ async def test_events_tell_the_video_then_each_view_then_the_answer(settings: Se
     )
 
 
-async def test_leaving_the_events_early_empties_the_line(repository: Path, green: Path) -> None:
+async def test_leaving_the_events_early_empties_the_queue(repository: Path, green: Path) -> None:
     engine = FakeEngine(clip_shape=(4, 32, 32, 3), classes=4)
     engine.gate.clear()
-    async with started(fake_pipeline(repository, engine)) as pipeline:
-        task = asyncio.create_task(classify(pipeline, green, ClassifyOptions(views=ViewGrid(10, 3))))
+    async with started(fake_runtime(repository, engine)) as runtime:
+        task = asyncio.create_task(classify(runtime, green, ClassifyOptions(views=ViewGrid(10, 3))))
         await engine.running.wait()
-        assert pipeline.models[0].scheduler.queued_views == 22
+        ran = len(engine.batches[0])
+        async with asyncio.timeout(10):
+            while runtime.served.versions[0].scheduler.queued_views < 30 - ran:
+                await asyncio.sleep(0.01)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-        assert pipeline.models[0].scheduler.queued_views == 0
+        assert runtime.served.versions[0].scheduler.queued_views == 0
         engine.gate.set()
 
 
 async def test_a_deadline_ends_a_request_that_waits(repository: Path, green: Path) -> None:
     engine = FakeEngine(clip_shape=(4, 32, 32, 3), classes=4)
     engine.gate.clear()
-    async with started(fake_pipeline(repository, engine)) as pipeline:
+    async with started(fake_runtime(repository, engine)) as runtime:
         with pytest.raises(DeadlineExceeded):
-            await classify(pipeline, green, ClassifyOptions(deadline=time.monotonic() + 0.3))
-        assert pipeline.models[0].scheduler.queued_views == 0
+            await classify(runtime, green, ClassifyOptions(deadline=time.monotonic() + 0.3))
+        assert runtime.served.versions[0].scheduler.queued_views == 0
         engine.gate.set()
 
 
 async def test_the_highest_version_answers_and_says_that_it_is_untrained(settings: Settings, green: Path) -> None:
-    async with started(build_pipeline(settings)) as pipeline:
-        newest = await classify(pipeline, green)
-        first = await classify(pipeline, green, ClassifyOptions(version=1))
+    async with started(build_runtime(settings)) as runtime:
+        newest = await classify(runtime, green)
+        first = await classify(runtime, green, ClassifyOptions(version=1))
     assert (newest.version, first.version) == (2, 1)
     assert any("untrained" in warning for warning in newest.warnings)
     assert not any("untrained" in warning for warning in first.warnings)
 
 
 async def test_a_model_of_clip_logits_gives_no_frame_scores(settings: Settings, green: Path) -> None:
-    async with started(build_pipeline(settings)) as pipeline:
-        answer = await classify(pipeline, green, ClassifyOptions(model="whole"))
+    async with started(build_runtime(settings)) as runtime:
+        sink = Logits()
+        answer = await classify(runtime, green, ClassifyOptions(model="whole"), sink=sink)
     assert answer.predictions[0].label == "green"
     assert answer.frames is None
-    assert answer.view_logits.shape == (6, 4)
+    assert sink.of_views.shape == (6, 4)
 
 
 async def test_explain_names_every_frame_and_box(settings: Settings, green: Path) -> None:
-    async with started(build_pipeline(settings)) as pipeline:
-        answer = await classify(pipeline, green, ClassifyOptions(explain=True, thumbnails=True))
+    async with started(build_runtime(settings)) as runtime:
+        answer = await classify(runtime, green, ClassifyOptions(explain=True, thumbnails=True))
     assert [(view.temporal, view.spatial) for view in answer.replay] == [(t, s) for t in (0, 1) for s in (0, 1, 2)]
     # 64 x 48 becomes 42 x 32: left, centre and right crops of 32.
     assert [view.boxes[0].x for view in answer.replay[:3]] == [0, 5, 10]
     assert {len(view.frames) for view in answer.replay} == {4}
-    assert all(jpeg.startswith(b"\xff\xd8") for jpeg in answer.thumbnails)
+    assert all(item.jpeg.startswith(b"\xff\xd8") for item in answer.thumbnails)
     assert len(answer.thumbnails) == len(answer.sampled)
 
 
@@ -178,9 +187,9 @@ async def test_explain_names_every_frame_and_box(settings: Settings, green: Path
 async def test_wrong_options_say_what_is_right(
     settings: Settings, options: ClassifyOptions, error: type[BadParameter], said: str
 ) -> None:
-    async with started(build_pipeline(settings)) as pipeline:
+    async with started(build_runtime(settings)) as runtime:
         with pytest.raises(error) as caught:
-            pipeline.resolve(options)
+            runtime.served.resolve(options)
     assert said in (caught.value.hint or "")
 
 
@@ -188,41 +197,41 @@ async def test_a_file_that_is_no_video_is_told_and_the_next_one_works(
     settings: Settings, tmp_path: Path, green: Path
 ) -> None:
     (tmp_path / "text.mp4").write_text("hello " * 100)
-    async with started(build_pipeline(settings)) as pipeline:
+    async with started(build_runtime(settings)) as runtime:
         with pytest.raises(UnsupportedContainer):
-            await classify(pipeline, tmp_path / "text.mp4")
-        assert (await classify(pipeline, green)).predictions[0].label == "green"
+            await classify(runtime, tmp_path / "text.mp4")
+        assert (await classify(runtime, green)).predictions[0].label == "green"
 
 
 async def test_nothing_is_taken_before_start_or_after_drain(settings: Settings, green: Path) -> None:
-    pipeline = build_pipeline(settings)
-    assert pipeline.not_ready_reason == "models are loading"
+    runtime = build_runtime(settings)
+    assert runtime.not_ready_reason == "models are loading"
     with pytest.raises(NotReady):
-        await classify(pipeline, green)
-    async with started(pipeline):
-        pipeline.drain()
-        assert pipeline.not_ready_reason == "shutting down"
+        await classify(runtime, green)
+    async with started(runtime):
+        runtime.drain()
+        assert runtime.not_ready_reason == "shutting down"
         with pytest.raises(ShuttingDown):
-            pipeline.admit()
-        assert (await classify(pipeline, green)).predictions, "what was admitted before is finished"
+            runtime.admit()
+        assert (await classify(runtime, green)).predictions, "what was admitted before is finished"
 
 
 async def test_a_graph_that_is_not_what_its_manifest_says_fails_the_start(tmp_path: Path) -> None:
     write_model(tmp_path, "odd", graph=colour_graph(frames=8, size=32, classes=4))
-    pipeline = build_pipeline(Settings(model_repository=tmp_path, threads=1))
+    runtime = build_runtime(Settings(model_repository=tmp_path, threads=1))
     with pytest.raises(ModelCorrupt, match="no input 'clips'"):
-        await pipeline.start()
-    assert pipeline.not_ready_reason == "models cannot be served"
-    await pipeline.close()
+        await runtime.start()
+    assert runtime.not_ready_reason == "models cannot be served"
+    await runtime.close()
 
 
 async def test_decoding_leaves_no_descriptor_behind(settings: Settings, green: Path, tmp_path: Path) -> None:
     (tmp_path / "noise.mp4").write_bytes(os.urandom(4096))
-    async with started(build_pipeline(settings)) as pipeline:
-        await classify(pipeline, green)
+    async with started(build_runtime(settings)) as runtime:
+        await classify(runtime, green)
         before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - counts, names are of no interest
         for _ in range(3):
-            await classify(pipeline, green)
+            await classify(runtime, green)
             with pytest.raises(UnsupportedContainer):
-                await classify(pipeline, tmp_path / "noise.mp4")
+                await classify(runtime, tmp_path / "noise.mp4")
         assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 import weakref
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from pathlib import Path
 
@@ -13,18 +13,19 @@ import cv2
 import numpy as np
 import pytest
 
-from laps_server import answer as answer_module
+from laps_server import results
 from laps_server.clips import Float32Array, SegmentLength, UInt8Array, ViewGrid
 from laps_server.engines.fake import FakeEngine
 from laps_server.errors import BadParameter, DeadlineExceeded, InternalError, Overloaded, ShuttingDown, VideoCorrupt
 from laps_server.events import Classification, ClassifyOptions, Decoded, Event, SegmentDone
-from laps_server.runtime import build_pipeline
+from laps_server.part import joined
+from laps_server.runtime import build_runtime
 from laps_server.settings import Settings
 from laps_server.video import extract
 from laps_server.video.preprocess import needed_pixels
 from support_clips import BLUE, GREEN, RED, write_colour_video
 from support_models import write_model
-from support_pipeline import classify, fake_pipeline, opened, started
+from support_runtime import Logits, classify, events_of, fake_runtime, opened, started
 from support_video import encode, ffmpeg, read_number
 
 X264 = {"preset": "veryfast", "g": "25", "keyint_min": "25", "sc_threshold": "0", "bf": "0"}
@@ -61,10 +62,13 @@ async def test_each_segment_is_answered_as_a_file_cut_from_the_video(
 ) -> None:
     pattern = tmp_path / "part%d.mkv"
     ffmpeg("-i", film, "-c", "copy", "-f", "segment", "-segment_time", "2", "-reset_timestamps", "1", pattern)
-    async with started(fake_pipeline(repository, engine)) as pipeline:
-        answer = await classify(pipeline, film, in_segments("2s", "3x3", top_k=4))
+    async with started(fake_runtime(repository, engine)) as runtime:
+        whole, logits = Logits(), Logits()
+        answer = await classify(runtime, film, in_segments("2s", "3x3", top_k=4), sink=whole)
         parts = [
-            await classify(pipeline, Path(str(pattern) % number), ClassifyOptions(views=ViewGrid(3, 3), top_k=4))
+            await classify(
+                runtime, Path(str(pattern) % number), ClassifyOptions(views=ViewGrid(3, 3), top_k=4), sink=logits
+            )
             for number in range(3)
         ]
     assert answer.segments is not None
@@ -78,7 +82,7 @@ async def test_each_segment_is_answered_as_a_file_cut_from_the_video(
         by_label = {item.label: item.score for item in part.predictions}
         row = dict(zip(answer.timeline.labels, answer.timeline.scores[number], strict=True))
         assert row == pytest.approx(by_label, rel=1e-6)
-    np.testing.assert_allclose(answer.logits, np.mean([part.logits for part in parts], axis=0), rtol=1e-5)
+    np.testing.assert_allclose(whole.mean, logits.mean, rtol=1e-5)
     assert answer.views_used == 27
     assert [(segment.start_s, segment.end_s) for segment in answer.segments] == [(0, 2), (2, 4), (4, 6)]
 
@@ -86,27 +90,26 @@ async def test_each_segment_is_answered_as_a_file_cut_from_the_video(
 @pytest.mark.parametrize("model", ["colours", "whole"], ids=["per frame", "per clip"])
 async def test_one_segment_that_holds_all_is_the_plain_answer(repository: Path, tmp_path: Path, model: str) -> None:
     video = write_colour_video(tmp_path / "clip.mp4", [RED] * 9 + [GREEN] * 6 + [BLUE] * 9)
-    async with started(build_pipeline(Settings(model_repository=repository, threads=1))) as pipeline:
-        plain = await classify(pipeline, video, ClassifyOptions(model=model))
-        answer = await classify(pipeline, video, ClassifyOptions(model=model, segments=SegmentLength.parse("1h")))
+    async with started(build_runtime(Settings(model_repository=repository, threads=1))) as runtime:
+        plain = await classify(runtime, video, ClassifyOptions(model=model))
+        answer = await classify(runtime, video, ClassifyOptions(model=model, segments=SegmentLength.parse("1h")))
     assert answer.segments is not None
     (segment,) = answer.segments
     assert [item.label for item in answer.predictions] == [item.label for item in plain.predictions]
-    np.testing.assert_allclose(answer.logits, plain.logits, rtol=1e-6)
     assert segment.predictions == plain.predictions
     assert (segment.frames is None) == (plain.frames is None)
     if segment.frames is not None and plain.frames is not None:
         np.testing.assert_array_equal(segment.frames.scores, plain.frames.scores)
     assert answer.frames is None
-    assert answer.view_logits.size == 0
+    assert (answer.thumbnails, answer.replay) == ((), ())
 
 
 async def test_events_tell_the_video_then_each_segment_then_the_answer(
     repository: Path, engine: FakeEngine, film: Path
 ) -> None:
-    async with started(fake_pipeline(repository, engine)) as pipeline:
+    async with started(fake_runtime(repository, engine)) as runtime:
         with opened(film) as descriptor:
-            events = [event async for event in pipeline.events(descriptor, in_segments("2s"))]
+            events = [event async for event in events_of(runtime, descriptor, in_segments("2s"))]
     decoded, *done, answer = events
     assert isinstance(decoded, Decoded)
     assert (decoded.views_total, decoded.segments_total) == (6, 3)
@@ -130,41 +133,53 @@ class SlowEngine(FakeEngine):
 
 
 @pytest.mark.parametrize("kind", [FakeEngine, SlowEngine])
-async def test_frames_of_two_segments_are_alive_and_never_of_three(
+async def test_pictures_of_two_segments_are_alive_and_never_of_three(
     repository: Path, film: Path, monkeypatch: pytest.MonkeyPatch, kind: type[FakeEngine]
 ) -> None:
-    kept: list[weakref.ref[UInt8Array]] = []
-    alive: list[int] = []
+    """While one is classified the next is decoded; each has 8 pictures here."""
+    held: list[tuple[int, weakref.ref[UInt8Array]]] = []
+    alive: list[set[int]] = []
 
-    def tracked(picture: UInt8Array, height: int, width: int, count: int) -> UInt8Array:
-        pixels = needed_pixels(picture, height, width, count)
-        kept.append(weakref.ref(pixels))
+    def note(ordinal: int, pixels: UInt8Array) -> None:
+        held.append((ordinal, weakref.ref(pixels)))
         # A thread whose result is out may not have let go of it yet; what is kept on purpose is still there later.
         patience = time.monotonic() + 1
-        while sum(reference() is not None for reference in kept) > 16 and time.monotonic() < patience:
+        while len(living := {number for number, pixels in held if pixels() is not None}) > 2:
+            if time.monotonic() > patience:
+                break
             time.sleep(0.001)
-        alive.append(sum(reference() is not None for reference in kept))
+        alive.append(living)
+
+    def kept(picture: UInt8Array, height: int, width: int, count: int) -> UInt8Array:
+        pixels = needed_pixels(picture, height, width, count)
+        note(len(held_pictures) // 8, pixels)
+        held_pictures.append(0)
         return pixels
 
-    monkeypatch.setattr(extract, "needed_pixels", tracked)
+    def put_together(pictures: Sequence[UInt8Array]) -> tuple[UInt8Array, tuple[int, ...]]:
+        pixels, offsets = joined(pictures)
+        note((len(held_pictures) - 1) // 8, pixels)
+        return pixels, offsets
+
+    held_pictures: list[int] = []
+    monkeypatch.setattr(extract, "needed_pixels", kept)
+    monkeypatch.setattr(extract, "joined", put_together)
     engine = kind(clip_shape=(4, 32, 32, 3), classes=4)
-    async with started(fake_pipeline(repository, engine)) as pipeline:
-        answer = await classify(pipeline, film, in_segments("1s"))
+    async with started(fake_runtime(repository, engine)) as runtime:
+        answer = await classify(runtime, film, in_segments("1s"))
     assert answer.segments is not None
-    frames = {len(segment.sampled) for segment in answer.segments}
-    assert len(answer.segments) == 6
-    assert frames == {8}
-    assert 8 < max(alive) <= 16
+    assert [len(segment.sampled) for segment in answer.segments] == [8] * 6
+    assert max(map(len, alive)) == 2
 
 
 async def test_one_segment_of_views_waits_at_most(repository: Path, engine: FakeEngine, film: Path) -> None:
     engine.gate.clear()
-    async with started(fake_pipeline(repository, engine)) as pipeline:
-        scheduler = pipeline.models[0].scheduler
-        task = asyncio.create_task(classify(pipeline, film, in_segments("1s", "8x3")))
+    async with started(fake_runtime(repository, engine)) as runtime:
+        scheduler = runtime.served.versions[0].scheduler
+        task = asyncio.create_task(classify(runtime, film, in_segments("1s", "8x3")))
         await engine.running.wait()
         await asyncio.sleep(0.5)  # time enough to decode it all
-        assert scheduler.queued_views == 24 - 8
+        assert scheduler.queued_views == 24 - len(engine.batches[0])
         engine.gate.set()
         await task
     assert sum(len(batch) for batch in engine.batches) == 6 * 24
@@ -173,13 +188,13 @@ async def test_one_segment_of_views_waits_at_most(repository: Path, engine: Fake
 async def test_a_clip_overtakes_a_film(repository: Path, film: Path, tmp_path: Path) -> None:
     clip = write_colour_video(tmp_path / "clip.mkv", [RED] * 12)
     engine = SlowEngine(clip_shape=(4, 32, 32, 3), classes=4)
-    async with started(fake_pipeline(repository, engine, decode_workers=1)) as pipeline:
+    async with started(fake_runtime(repository, engine, decode_workers=1)) as runtime:
         with opened(film) as descriptor:
-            async with aclosing(pipeline.events(descriptor, in_segments("1s", "8x3"))) as events:
+            async with aclosing(events_of(runtime, descriptor, in_segments("1s", "8x3"))) as events:
                 assert isinstance(await anext(events), Decoded)
                 assert isinstance(await anext(events), SegmentDone)
                 began = time.monotonic()
-                await classify(pipeline, clip, ClassifyOptions(views=ViewGrid(1, 1)))
+                await classify(runtime, clip, ClassifyOptions(views=ViewGrid(1, 1)))
                 clip_s = time.monotonic() - began
                 rest = [event async for event in events]
                 film_s = time.monotonic() - began
@@ -192,22 +207,22 @@ async def test_a_film_that_has_begun_goes_on_where_newcomers_are_refused(
 ) -> None:
     clip = write_colour_video(tmp_path / "clip.mkv", [RED] * 12)
     all_views = ClassifyOptions(views=ViewGrid(8, 3))
-    async with started(fake_pipeline(repository, engine, max_queued_views=24)) as pipeline:
+    async with started(fake_runtime(repository, engine, max_queued_views=24)) as runtime:
         with opened(film) as descriptor:
-            async with aclosing(pipeline.events(descriptor, in_segments("1s", "4x3"))) as events:
+            async with aclosing(events_of(runtime, descriptor, in_segments("1s", "4x3"))) as events:
                 assert isinstance(await anext(events), Decoded)
                 assert isinstance(await anext(events), SegmentDone)
                 engine.gate.clear()
                 engine.running.clear()
-                neighbour = asyncio.create_task(classify(pipeline, clip, all_views))
+                neighbour = asyncio.create_task(classify(runtime, clip, all_views))
                 await engine.running.wait()  # with 8 of its views; 16 wait
                 with pytest.raises(Overloaded):
-                    await classify(pipeline, clip, all_views)
+                    await classify(runtime, clip, all_views)
                 with pytest.raises(Overloaded):
-                    await classify(pipeline, film, in_segments("1s", "4x3"))
+                    await classify(runtime, film, in_segments("1s", "4x3"))
                 rest = asyncio.create_task(_rest(events))
                 async with asyncio.timeout(10):
-                    while pipeline.models[0].scheduler.queued_views < 16 + 12 and not rest.done():
+                    while runtime.served.versions[0].scheduler.queued_views < 16 + 12 and not rest.done():
                         await asyncio.sleep(0.01)
                 engine.gate.set()
                 *done, answer = await rest
@@ -224,16 +239,16 @@ async def _rest(events: AsyncGenerator[Event, None]) -> list[Event]:
 
 
 async def test_leaving_between_segments_leaves_nothing_behind(repository: Path, engine: FakeEngine, film: Path) -> None:
-    async with started(fake_pipeline(repository, engine)) as pipeline:
-        await classify(pipeline, film, in_segments("2s"))
+    async with started(fake_runtime(repository, engine)) as runtime:
+        await classify(runtime, film, in_segments("2s"))
         with opened(film) as descriptor:
             before = open_descriptors()
-            async with aclosing(pipeline.events(descriptor, in_segments("1s"))) as events:
+            async with aclosing(events_of(runtime, descriptor, in_segments("1s"))) as events:
                 async for event in events:
                     if isinstance(event, SegmentDone):
                         break
                 assert open_descriptors() > before
-            assert pipeline.models[0].scheduler.queued_views == 0
+            assert runtime.served.versions[0].scheduler.queued_views == 0
             async with asyncio.timeout(10):
                 while open_descriptors() > before:
                     await asyncio.sleep(0.01)
@@ -246,14 +261,14 @@ async def test_being_cancelled_while_a_segment_is_classified_empties_the_line(
     repository: Path, engine: FakeEngine, film: Path
 ) -> None:
     engine.gate.clear()
-    async with started(fake_pipeline(repository, engine)) as pipeline:
+    async with started(fake_runtime(repository, engine)) as runtime:
         before = open_descriptors()
-        task = asyncio.create_task(classify(pipeline, film, in_segments("1s", "8x3")))
+        task = asyncio.create_task(classify(runtime, film, in_segments("1s", "8x3")))
         await engine.running.wait()
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         assert task.cancelled()
-        assert pipeline.models[0].scheduler.queued_views == 0
+        assert runtime.served.versions[0].scheduler.queued_views == 0
         async with asyncio.timeout(10):
             while open_descriptors() > before:
                 await asyncio.sleep(0.01)
@@ -262,33 +277,33 @@ async def test_being_cancelled_while_a_segment_is_classified_empties_the_line(
 
 async def test_a_deadline_ends_it_between_segments_too(repository: Path, film: Path) -> None:
     engine = SlowEngine(clip_shape=(4, 32, 32, 3), classes=4)
-    async with started(fake_pipeline(repository, engine)) as pipeline:
+    async with started(fake_runtime(repository, engine)) as runtime:
         with pytest.raises(DeadlineExceeded) as late:
-            await classify(pipeline, film, in_segments("1s", "8x3", deadline=time.monotonic() + 1))
+            await classify(runtime, film, in_segments("1s", "8x3", deadline=time.monotonic() + 1))
         assert "longer segments" in (late.value.hint or "")
-        assert pipeline.models[0].scheduler.queued_views == 0
+        assert runtime.served.versions[0].scheduler.queued_views == 0
 
 
 async def test_a_failing_engine_fails_the_request_and_not_the_next(
     repository: Path, engine: FakeEngine, film: Path
 ) -> None:
-    async with started(fake_pipeline(repository, engine)) as pipeline:
+    async with started(fake_runtime(repository, engine)) as runtime:
         engine.failure = RuntimeError("no memory")
         with pytest.raises(InternalError):
-            await classify(pipeline, film, in_segments("1s"))
+            await classify(runtime, film, in_segments("1s"))
         engine.failure = None
-        assert (await classify(pipeline, film, in_segments("1s"))).segments
+        assert (await classify(runtime, film, in_segments("1s"))).segments
 
 
 async def test_a_pool_that_closes_tells_a_video_between_segments(
     repository: Path, engine: FakeEngine, film: Path
 ) -> None:
-    pipeline = fake_pipeline(repository, engine)
-    await pipeline.start()
+    runtime = fake_runtime(repository, engine)
+    await runtime.start()
     with opened(film) as descriptor:
-        async with aclosing(pipeline.events(descriptor, in_segments("1s"))) as events:
+        async with aclosing(events_of(runtime, descriptor, in_segments("1s"))) as events:
             assert isinstance(await anext(events), Decoded)
-            await pipeline.close()
+            await runtime.close()
             with pytest.raises(ShuttingDown):
                 await anext(events)
 
@@ -297,38 +312,38 @@ async def test_a_pool_that_closes_tells_a_video_between_segments(
 
 
 async def test_explain_is_for_whole_videos(repository: Path, engine: FakeEngine) -> None:
-    async with started(fake_pipeline(repository, engine)) as pipeline:
+    async with started(fake_runtime(repository, engine)) as runtime:
         with pytest.raises(BadParameter) as refused:
-            pipeline.resolve(in_segments("1s", explain=True))
+            runtime.served.resolve(in_segments("1s", explain=True))
     assert refused.value.hint == "explain one segment's file"
 
 
 async def test_an_answer_that_would_be_giant_is_refused_before_it_is_worked_for(
     repository: Path, engine: FakeEngine, film: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(answer_module, "MAX_ANSWER_BYTES", 40_000)
-    async with started(fake_pipeline(repository, engine)) as pipeline:
+    monkeypatch.setattr(results, "MAX_ANSWER_BYTES", 40_000)
+    async with started(fake_runtime(repository, engine)) as runtime:
         with pytest.raises(BadParameter, match="6 segments would be too large"):
-            await classify(pipeline, film, in_segments("1s", thumbnails=True))
+            await classify(runtime, film, in_segments("1s", thumbnails=True))
         assert engine.batches == []
-        assert (await classify(pipeline, film, in_segments("1s"))).segments
+        assert (await classify(runtime, film, in_segments("1s"))).segments
 
 
 async def test_a_segment_has_one_thumbnail_so_that_long_videos_fit_into_an_answer(
     repository: Path, engine: FakeEngine, film: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(answer_module, "MAX_ANSWER_BYTES", 6 * 8_000)
-    async with started(fake_pipeline(repository, engine)) as pipeline:
-        answer = await classify(pipeline, film, in_segments("1s", thumbnails=True, frames=False))
+    monkeypatch.setattr(results, "MAX_ANSWER_BYTES", 6 * 8_000)
+    async with started(fake_runtime(repository, engine)) as runtime:
+        answer = await classify(runtime, film, in_segments("1s", thumbnails=True, frames=False))
     assert answer.segments is not None
     assert answer.thumbnails == ()
     for segment in answer.segments:
-        assert segment.thumbnail is not None
-        assert segment.thumbnail.frame == segment.sampled[len(segment.sampled) // 2]
-        assert abs(segment.thumbnail.frame.time_s - (segment.start_s + segment.end_s) / 2) < 0.2
-        picture = cv2.imdecode(np.frombuffer(segment.thumbnail.jpeg, np.uint8), cv2.IMREAD_COLOR)
+        (thumbnail,) = segment.thumbnails
+        assert thumbnail.frame == segment.sampled[len(segment.sampled) // 2]
+        assert abs(thumbnail.frame.time_s - (segment.start_s + segment.end_s) / 2) < 0.2
+        picture = cv2.imdecode(np.frombuffer(thumbnail.jpeg, np.uint8), cv2.IMREAD_COLOR)
         assert picture is not None
-        assert read_number(np.asarray(picture, dtype=np.uint8)) == segment.thumbnail.frame.index
+        assert read_number(np.asarray(picture, dtype=np.uint8)) == thumbnail.frame.index
 
 
 async def test_a_file_without_a_frame_is_corrupt(repository: Path, engine: FakeEngine, tmp_path: Path) -> None:
@@ -337,6 +352,6 @@ async def test_a_file_without_a_frame_is_corrupt(repository: Path, engine: FakeE
     start, stop = data.index(b"mdat") + 4, data.index(b"moov") - 4
     data[start:stop] = bytes(stop - start)
     path.write_bytes(data)
-    async with started(fake_pipeline(repository, engine)) as pipeline:
+    async with started(fake_runtime(repository, engine)) as runtime:
         with pytest.raises(VideoCorrupt):
-            await classify(pipeline, path, in_segments("1s"))
+            await classify(runtime, path, in_segments("1s"))

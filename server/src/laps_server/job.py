@@ -1,0 +1,322 @@
+"""One uploaded video on its way, from an open descriptor to its answer.
+
+Two tasks and one inbox. The feeder decodes, Part by Part, and puts the views of each into the scheduler's queue; what
+comes of it all arrives in the inbox, in order, and :meth:`Job.events` makes events of it::
+
+    decode_pool.parts ──► feeder ──► submission.add ──► scheduler
+                            │ backlog: whose turn it is     │
+                            ▼                               ▼
+                          inbox ◄─────────────────── views' results
+                            ▼
+                          events ──► accumulator ──► Decoded, Partial | SegmentDone, …, Classification
+
+Views of a segment run while the next ones of it are decoded. The next segment is decoded while one is classified, and
+no further: its views get in the queue when those of the one before are answered and that answer is taken.
+
+No web import: the HTTP front, the command line and tests all stand on this.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Hashable, Iterable, Iterator, Sequence
+from contextlib import aclosing, asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from functools import partial
+
+from laps_server.clips import ViewGrid
+from laps_server.deadline import HINT_SEGMENTS, HINT_WORK, within
+from laps_server.errors import ClientClosed, InternalError, LapsError
+from laps_server.events import Classification, ClassifyOptions, Decoded, Event, Partial, SegmentDone
+from laps_server.observe import Answered, Failed, Observer, PartDecoded, Received, RequestClock, Stage, now
+from laps_server.part import MediaWarning, Part
+from laps_server.results import Accumulator, LogitsSink, model_warnings
+from laps_server.scheduler import Submission, View, ViewResult
+from laps_server.served_models import ServedModel
+from laps_server.video.decode_pool import DecodePool
+from laps_server.video.extract import SHARE, WHOLE_VIDEO_S, ExtractOptions, Thumbnails
+from laps_server.video.preprocess import assemble_clip
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A request that was resolved: its model version is leased, its options are checked, its clock runs.
+
+    Made by :meth:`laps_server.runtime.Runtime.job`, and good for one video while that context lasts.
+    """
+
+    model: ServedModel
+    grid: ViewGrid
+    options: ClassifyOptions
+    clock: RequestClock
+    decode_pool: DecodePool
+    observer: Observer
+
+    @property
+    def request_id(self) -> str:
+        """By which logs and observers know it."""
+        return self.clock.request_id
+
+    def received(self, size_bytes: int) -> None:
+        """Tell that the whole upload is here."""
+        self.observe(Received(self.request_id, self.clock.elapsed_s, size_bytes))
+
+    async def classify(self, file: int, *, sink: LogitsSink | None = None) -> Classification:
+        """Classify the video behind an open descriptor; see :meth:`events` for the arguments and what it raises."""
+        async with aclosing(self.events(file, partials=False, sink=sink)) as events:
+            async for event in events:
+                if isinstance(event, Classification):
+                    return event
+        raise InternalError("a request ended without an answer")
+
+    async def events(
+        self, file: int, *, partials: bool = True, sink: LogitsSink | None = None
+    ) -> AsyncGenerator[Event, None]:
+        """Yield :class:`Decoded`, a :class:`Partial` for every view, and last the :class:`Classification`.
+
+        Where segments were asked for, a :class:`SegmentDone` for each of them takes the place of the views' events.
+        Closing the generator early stops the work at its next stage and takes waiting views out of the queue.
+
+        Args:
+            file: open, seekable descriptor of the video; stays the caller's.
+            partials: whether anybody reads them; ranking all labels for every view is not free.
+            sink: gets the logits of each segment's views.
+
+        Raises:
+            BadParameter: the video has too many segments.
+            MediaError: the file is wrong.
+            Unavailable: overload, shutdown, or a deadline that passed.
+        """
+        accumulator = Accumulator(self.model.files, self.grid, self.options, sink=sink)
+        feeder = _Feeder(self, file, accumulator)
+        with self._told():
+            async with feeder.running():
+                while (news := await feeder.next()) is not None:
+                    if isinstance(news, Decoded):
+                        yield news
+                        continue
+                    event = await self._added(accumulator, news, partials=partials)
+                    if event is not None:
+                        yield event
+                    # Only now: the next segment waits until this one's answer is taken.
+                    feeder.backlog.remove(news.tag)
+            answer = await asyncio.to_thread(accumulator.answer, self.clock.times, feeder.warnings)
+        yield answer if self._by_segments else answer.as_one()
+
+    async def _added(self, accumulator: Accumulator, result: ViewResult[_Tag], *, partials: bool) -> Event | None:
+        """Take one view's result; the event that it makes, if any."""
+        accumulator.add(result.tag.view, result.logits)
+        done = accumulator.views_done
+        event: Event | None = None
+        if partials and not self._by_segments:
+            event = Partial(done, self.grid.total, accumulator.ranking_so_far())
+        if accumulator.segment_complete:
+            answer = await asyncio.to_thread(accumulator.close_segment)
+            if self._by_segments:
+                event = SegmentDone(result.tag.ordinal + 1, result.tag.segments_total, answer)
+        return event
+
+    @property
+    def _by_segments(self) -> bool:
+        return self.options.segments is not None
+
+    def extract_options(self) -> ExtractOptions:
+        """What the model and the request want of the video."""
+        clip, preprocess = self.model.files.manifest.clip, self.model.files.manifest.preprocess
+        segments = self.options.segments
+        # One picture stands for a segment: one for each frame of a long video would be more than anybody can be sent.
+        thumbnails: Thumbnails = "all" if segments is None else "middle"
+        return ExtractOptions(
+            grid=self.grid,
+            frames=clip.frames,
+            stride=clip.stride,
+            short_side=preprocess.short_side,
+            crop_height=preprocess.crop_height,
+            crop_width=preprocess.crop_width,
+            thumbnails=thumbnails if self.options.thumbnails else "none",
+            window_s=WHOLE_VIDEO_S if segments is None else segments.seconds,
+        )
+
+    def warnings(self, found: Iterable[MediaWarning]) -> tuple[str, ...]:
+        """What the answer says of the video and of the model; a segment says itself what is true of it alone."""
+        about = [warning for warning in found if warning.scope == "video" or not self._by_segments]
+        texts = (item.text if item.scope == "video" else f"the video {item.text}" for item in about)
+        return (*texts, *model_warnings(self.model.files))
+
+    @property
+    def hint_too_late(self) -> str:
+        """What would have been in time."""
+        return HINT_WORK if self.options.segments is None else HINT_SEGMENTS
+
+    def observe(self, stage: Stage) -> None:
+        """Tell a stage to the request's clock and to whoever else wants to know."""
+        self.clock.observe(stage)
+        self.observer.observe(stage)
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """Tell how it ended."""
+        try:
+            yield
+        except BaseException as exc:
+            ended = InternalError.code if isinstance(exc, Exception) else ClientClosed.code
+            self.observe(
+                Failed(self.request_id, self.clock.elapsed_s, exc.code if isinstance(exc, LapsError) else ended)
+            )
+            raise
+        self.observe(Answered(self.request_id, self.clock.elapsed_s))
+
+
+@dataclass(frozen=True, slots=True)
+class _Tag:
+    """Which view a result is of. ``attempt`` tells a segment that began once more from what became void."""
+
+    ordinal: int
+    segments_total: int
+    attempt: int
+    view: int
+
+
+class _Feeder:
+    """Decodes a job's video and keeps the scheduler fed with its views; what comes of it is had by :meth:`next`."""
+
+    def __init__(self, job: Job, file: int, accumulator: Accumulator) -> None:
+        self._job = job
+        self._file = file
+        self._accumulator = accumulator
+        self._inbox: asyncio.Queue[Decoded | ViewResult[_Tag] | Exception | None] = asyncio.Queue()
+        self._submission: Submission[_Tag] | None = None
+        self._attempt = 0
+        self._last: tuple[int, bool] = (-1, False)  # the last Part's segment, and whether it ended the video
+        self._ended = False
+        self._found: tuple[MediaWarning, ...] = ()
+        # The other share is the decoder's.
+        self.backlog = _Backlog(job.decode_pool.limits.max_kept_bytes // SHARE)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Feed while the context lasts; leaving it early stops the decoder and takes waiting views out of the queue."""
+        feeding = asyncio.create_task(self._run(), name="feeder")
+        try:
+            yield
+        finally:
+            if self._submission is not None:
+                self._submission.stop()
+            feeding.cancel()
+            await asyncio.gather(feeding, return_exceptions=True)
+
+    async def next(self) -> Decoded | ViewResult[_Tag] | None:
+        """What happened next; None once every view is answered and the video is at its end.
+
+        Raises:
+            MediaError, BadParameter: the file is wrong.
+            Unavailable: overload, shutdown, or a deadline that passed.
+        """
+        while not (self._ended and self.backlog.is_empty):
+            async with within(self._job.options.deadline, hint=self._job.hint_too_late):
+                news = await self._inbox.get()
+            if isinstance(news, Exception):
+                raise news
+            if news is None:
+                self._ended = True
+            elif isinstance(news, Decoded) or news.tag in self.backlog:  # else it is of clips that became void
+                return news
+        return None
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What the answer says, once the video is at its end."""
+        found = list(self._found)
+        if not self._last[1]:
+            found.append(MediaWarning("video", "the rest of the video could not be decoded"))
+        return self._job.warnings(found)
+
+    async def _run(self) -> None:
+        try:
+            async with aclosing(self._job.decode_pool.parts(self._file, self._job.extract_options())) as parts:
+                while True:
+                    began = now()
+                    part = await anext(parts, None)
+                    if part is None:
+                        break
+                    self._job.observe(
+                        PartDecoded(self._job.request_id, now() - began, len(part.frames), len(part.views))
+                    )
+                    await self._feed(part)
+                    del part  # its pictures are the scheduler's to let go of while the next ones are decoded
+        except Exception as exc:  # whoever reads the inbox raises it
+            self._inbox.put_nowait(exc)
+        else:
+            self._inbox.put_nowait(None)
+
+    async def _feed(self, part: Part) -> None:
+        if part.begins_segment:
+            self._attempt += 1
+            if part.ordinal == self._last[0]:
+                self._withdraw()
+        await self.backlog.turn(part)
+        submission = self._submission or self._begin(part)
+        self._accumulator.expect(part)
+        self._found = part.warnings
+        self._last = part.ordinal, part.ends_video
+        tags = [_Tag(part.ordinal, part.segments_total, self._attempt, view) for view in part.views]
+        self.backlog.add(tags, part.size_bytes)
+        submission.add(View(tag, partial(assemble_clip, part, tag.view)) for tag in tags)
+
+    def _begin(self, part: Part) -> Submission[_Tag]:
+        job = self._job
+        self._accumulator.check_size(part.segments_total)
+        total = None if job.options.segments is None else part.segments_total
+        views = job.grid.total * part.segments_total
+        self._inbox.put_nowait(Decoded(part.video, views, total, job.warnings(part.warnings)))
+        self._submission = job.model.scheduler.submit(
+            self._inbox.put_nowait,
+            announced=job.grid.total,
+            deadline=job.options.deadline,
+            request_id=job.request_id,
+            observer=job.clock,
+        )
+        return self._submission
+
+    def _withdraw(self) -> None:
+        """The segment begins once more: what came of it so far is void."""
+        if self._submission is not None:
+            self._submission.withdraw()
+        self.backlog.clear()
+
+
+class _Backlog:
+    """Views that were put in the queue and are not answered, with the bytes of pictures that each holds on to."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._held: dict[Hashable, float] = {}
+        self._changed = asyncio.Event()
+
+    def __contains__(self, tag: Hashable) -> bool:
+        return tag in self._held
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether every view is answered."""
+        return not self._held
+
+    async def turn(self, part: Part) -> None:
+        """Wait until the segment before is answered, and until there is room for the pictures of ``part``."""
+        while self._held and (part.begins_segment or sum(self._held.values()) + part.size_bytes > self._max_bytes):
+            self._changed.clear()
+            await self._changed.wait()
+
+    def add(self, tags: Sequence[Hashable], size_bytes: int) -> None:
+        """Views that share the pictures of one Part."""
+        self._held.update((tag, size_bytes / len(tags)) for tag in tags)
+
+    def remove(self, tag: Hashable) -> None:
+        """A view is answered; nothing where it became void meanwhile."""
+        self._held.pop(tag, None)
+        self._changed.set()
+
+    def clear(self) -> None:
+        """All of them became void."""
+        self._held.clear()
+        self._changed.set()

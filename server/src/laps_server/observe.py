@@ -1,0 +1,147 @@
+"""What happened to a request, stage by stage and with its time: told by whoever did it, read by whoever wants to know.
+
+::
+
+    received ─► decoded … ─► queued … ─► batched … ─► ran … ─► answered | failed
+                a Part       a view      a batch      a batch
+
+Nobody else keeps a clock. :class:`RequestClock` adds a request's times up for its answer; metrics, traces and logs are
+other observers beside it.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Protocol
+
+
+def now() -> float:
+    """The clock of all stages and deadlines: seconds that never run back, from a point that means nothing."""
+    return time.monotonic()
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """The whole upload is here; ``seconds`` since the request arrived."""
+
+    request_id: str
+    seconds: float
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class PartDecoded:
+    """One Part is decoded and sampled; ``seconds`` it took, those before it got a thread among them."""
+
+    request_id: str
+    seconds: float
+    frames: int
+    views: int
+
+
+@dataclass(frozen=True, slots=True)
+class Queued:
+    """One view left the queue for a batch, ``seconds`` after it got there."""
+
+    request_id: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Batched:
+    """A batch was put together; one request id for each of its views."""
+
+    request_ids: tuple[str, ...]
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """An engine ran a batch; one request id for each of its views."""
+
+    request_ids: tuple[str, ...]
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """The answer is complete, ``seconds`` after the request arrived."""
+
+    request_id: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """There will be no answer; ``code`` of the error, ``seconds`` after the request arrived."""
+
+    request_id: str
+    seconds: float
+    code: str
+
+
+Stage = Received | PartDecoded | Queued | Batched | Ran | Answered | Failed
+
+
+class Observer(Protocol):
+    """Is told of every stage of every request, on the event loop: must be quick and must not raise."""
+
+    def observe(self, stage: Stage) -> None:
+        """Take notice."""
+        ...
+
+
+class NoObserver:
+    """Takes no notice."""
+
+    def observe(self, stage: Stage) -> None:
+        """Nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class StageTimes:
+    """Seconds of each stage: ``queue`` until the first view ran, ``infer`` the request's share of its batches."""
+
+    upload_s: float
+    decode_s: float
+    queue_s: float
+    infer_s: float
+
+
+class RequestClock:
+    """One request's times, added up from its stages."""
+
+    def __init__(self, request_id: str = "") -> None:
+        """Starts now: the request has just arrived."""
+        self.request_id = request_id
+        self.arrived = now()
+        self._upload_s = 0.0
+        self._decode_s = 0.0
+        self._queue_s: float | None = None
+        self._infer_s = 0.0
+
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds since the request arrived."""
+        return now() - self.arrived
+
+    @property
+    def times(self) -> StageTimes:
+        """What is known by now."""
+        return StageTimes(self._upload_s, self._decode_s, self._queue_s or 0.0, self._infer_s)
+
+    def observe(self, stage: Stage) -> None:
+        """Add up; what is of other requests alone is passed over."""
+        match stage:
+            case Received():
+                self._upload_s = stage.seconds
+            case PartDecoded():
+                self._decode_s += stage.seconds
+            case Queued():
+                self._queue_s = stage.seconds if self._queue_s is None else min(self._queue_s, stage.seconds)
+            case Batched() | Ran():
+                own = stage.request_ids.count(self.request_id)
+                self._infer_s += stage.seconds * own / len(stage.request_ids)
+            case Answered() | Failed():
+                pass

@@ -1,0 +1,258 @@
+"""From the logits of views to what a request is answered: rankings so far, segments, the timeline, the answer.
+
+One :class:`Accumulator` a request. Parts announce views, results fill them in; once a segment's last view is there, its
+answer is made and everything but that is let go of::
+
+    Part ───► expect ─┐                    ┌─► ranking_so_far
+                      ├─► segment_complete ┤
+    logits ─► add ────┘                    └─► close_segment ─► SegmentAnswer … ─► answer
+
+No I/O and nothing awaited: :meth:`Accumulator.close_segment` and :meth:`Accumulator.answer` take a while with many
+labels and frames, and are for a thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from laps_server.aggregate import Float64Array, clip_logits, frame_logits, probabilities, rank, video_logits
+from laps_server.clips import Float32Array, FrameScores, IntArray, SampledFrame, ScoredLabel, VideoInfo, ViewGrid
+from laps_server.errors import BadParameter, InternalError, VideoCorrupt
+from laps_server.events import (
+    DEFAULT_TOP_K,
+    Classification,
+    ClassifyOptions,
+    ReplayView,
+    SegmentAnswer,
+    Thumbnail,
+    Timeline,
+)
+from laps_server.observe import StageTimes
+from laps_server.part import MediaWarning, Part, Segment
+from laps_server.repository import ModelFiles
+from laps_server.video.preprocess import view_boxes
+
+# An answer grows with the number of segments, and is held whole. About what its parts take as JSON:
+MAX_ANSWER_BYTES = 128 * 2**20
+SCORE_BYTES = 22
+PREDICTION_BYTES = 64
+THUMBNAIL_BYTES = 6 * 2**10
+
+# Gets the logits [V, T, K] or [V, K] of a segment's views once all are there: for tests and for debugging.
+LogitsSink = Callable[[Segment, Float32Array], None]
+
+
+def model_warnings(model: ModelFiles) -> tuple[str, ...]:
+    """What a client should know of the model whatever the video."""
+    if model.manifest.untrained:
+        return (f"model {model.name!r} is untrained: its weights are random and its labels mean nothing",)
+    return ()
+
+
+class Accumulator:
+    """Adds up the views of one request, segment by segment."""
+
+    def __init__(
+        self, model: ModelFiles, grid: ViewGrid, options: ClassifyOptions, *, sink: LogitsSink | None = None
+    ) -> None:
+        self._model = model
+        self._grid = grid
+        self._options = options
+        self._sink = sink
+        self._open: _OpenSegment | None = None
+        self._answers: list[SegmentAnswer] = []
+        self._segment_logits: list[Float32Array] = []  # of each segment [K]
+        self._sum = np.zeros(len(model.labels))  # [K], over the views of all segments
+        self._views = 0
+        self._video: VideoInfo | None = None
+
+    def check_size(self, segments: int) -> None:
+        """Refuse what would make an answer of giant size, before it is worked for.
+
+        Raises:
+            BadParameter: with ways to a smaller one.
+        """
+        options = self._options
+        labels = options.top_k or DEFAULT_TOP_K
+        frames = self._grid.temporal * self._model.manifest.clip.frames
+        segment_bytes = labels * PREDICTION_BYTES
+        segment_bytes += frames * labels * SCORE_BYTES if self._wants_frames else 0
+        segment_bytes += THUMBNAIL_BYTES if options.thumbnails else 0
+        if segments > 1 and segments * segment_bytes > MAX_ANSWER_BYTES:
+            raise BadParameter(
+                f"the answer for {segments} segments would be too large",
+                hint="ask for longer segments, a smaller top_k, fewer views, frames=false, or no thumbnails",
+            )
+
+    def expect(self, part: Part) -> None:
+        """The views of ``part`` are on their way. One that begins its segment makes what came of it before void."""
+        if part.begins_segment:
+            self._open = _OpenSegment(part, classes=len(self._model.labels), explain=self._options.explain)
+        else:
+            self._segment.expect(part)
+        self._video = part.video
+
+    def add(self, view: int, logits: Float32Array) -> None:
+        """One more view of the open segment: its number in the grid, its logits ``[T, K]`` or ``[K]``."""
+        self._segment.add(view, logits)
+
+    @property
+    def views_done(self) -> int:
+        """Views of the open segment whose logits are here."""
+        return len(self._segment.rows)
+
+    @property
+    def segment_complete(self) -> bool:
+        """Whether all views of the open segment are here."""
+        return len(self._segment.rows) == self._grid.total
+
+    def ranking_so_far(self) -> tuple[ScoredLabel, ...]:
+        """The best labels by the views of the open segment that are here."""
+        segment = self._segment
+        return self._ranking(segment.running_sum / len(segment.rows))
+
+    def close_segment(self) -> SegmentAnswer:
+        """The answer for the open segment, whose views are all here."""
+        segment = self._segment
+        view_logits = np.stack([segment.rows[view] for view in range(self._grid.total)])  # [V, T, K] or [V, K]
+        logits = video_logits(view_logits)
+        predictions = self._ranking(logits)
+        answer = SegmentAnswer(
+            index=segment.segment.index,
+            start_s=segment.segment.start_s,
+            end_s=segment.segment.end_s,
+            predictions=predictions,
+            frames=self._frame_scores(segment, view_logits, predictions),
+            grid=self._grid,
+            views_used=len(view_logits),
+            warnings=tuple(f"the segment {item.text}" for item in segment.warnings if item.scope == "segment"),
+            sampled=segment.sampled,
+            thumbnails=tuple(Thumbnail(segment.frames[place], jpeg) for place, jpeg in sorted(segment.jpegs.items())),
+            replay=tuple(segment.replay),
+        )
+        self._answers.append(answer)
+        self._segment_logits.append(logits.astype(np.float32))
+        self._sum += clip_logits(view_logits).sum(axis=0)
+        self._views += len(view_logits)
+        self._open = None
+        if self._sink is not None:
+            self._sink(segment.segment, view_logits)
+        return answer
+
+    def answer(self, times: StageTimes, warnings: tuple[str, ...]) -> Classification:
+        """The answer for the whole video: the mean over all views of all segments, and every segment's own.
+
+        Raises:
+            VideoCorrupt: there was no segment.
+        """
+        if self._video is None or not self._answers:
+            raise VideoCorrupt("not one frame of the video could be decoded", hint="was the whole file sent?")
+        predictions = self._ranking(self._sum / self._views)
+        return Classification(
+            model=self._model.name,
+            version=self._model.version,
+            predictions=predictions,
+            frames=None,
+            grid=self._grid,
+            views_used=self._views,
+            video=self._video,
+            times=times,
+            warnings=warnings,
+            sampled=(),
+            thumbnails=(),
+            replay=(),
+            segments=tuple(self._answers),
+            timeline=self._timeline(predictions),
+        )
+
+    @property
+    def _segment(self) -> _OpenSegment:
+        if self._open is None:
+            raise InternalError("no segment is open")
+        return self._open
+
+    @property
+    def _wants_frames(self) -> bool:
+        return self._options.frames and self._model.manifest.output.kind == "per_frame"
+
+    def _scores(self, logits: Float64Array | Float32Array) -> Float64Array:
+        manifest = self._model.manifest
+        return probabilities(logits, activation=manifest.activation, temperature=manifest.temperature)
+
+    def _ranking(self, logits: Float64Array) -> tuple[ScoredLabel, ...]:
+        """The best labels by logits ``[K]``, as many as asked for."""
+        return rank(self._scores(logits), self._model.labels, self._options.top_k or DEFAULT_TOP_K)
+
+    def _frame_scores(
+        self, segment: _OpenSegment, view_logits: Float32Array, predictions: tuple[ScoredLabel, ...]
+    ) -> FrameScores | None:
+        if not self._wants_frames:
+            return None
+        frames = segment.sampled
+        logits = frame_logits(
+            view_logits,
+            np.concatenate(segment.clip_places),  # [V_t, T]
+            spatial_views=self._grid.spatial,
+            frame_count=len(frames),
+        )
+        columns = [prediction.index for prediction in predictions]
+        return FrameScores(
+            frames=frames,
+            labels=tuple(prediction.label for prediction in predictions),
+            scores=self._scores(logits)[:, columns].astype(np.float32),  # [F, labels]
+        )
+
+    def _timeline(self, predictions: tuple[ScoredLabel, ...]) -> Timeline:
+        columns = [prediction.index for prediction in predictions]
+        return Timeline(
+            labels=tuple(prediction.label for prediction in predictions),
+            start_s=tuple(answer.start_s for answer in self._answers),
+            end_s=tuple(answer.end_s for answer in self._answers),
+            scores=np.stack([self._scores(logits)[columns] for logits in self._segment_logits]).astype(np.float32),
+        )
+
+
+class _OpenSegment:
+    """A segment whose views are coming in; nothing of its pictures is held."""
+
+    def __init__(self, part: Part, *, classes: int, explain: bool) -> None:
+        self._explain = explain
+        self.segment = part.segment
+        self.warnings: tuple[MediaWarning, ...] = ()
+        self.frames: dict[int, SampledFrame] = {}  # by their places in the segment
+        self.clip_places: list[IntArray] = []  # of each Part, [clips, T]
+        self.jpegs: dict[int, bytes] = {}  # by the places of their frames
+        self.replay: list[ReplayView] = []
+        self.rows: dict[int, Float32Array] = {}  # logits by view
+        self.running_sum = np.zeros(classes)  # [K], so that a running ranking costs the same for each view
+        self.expect(part)
+
+    @property
+    def sampled(self) -> tuple[SampledFrame, ...]:
+        """Distinct frames in presentation order."""
+        return tuple(frame for _, frame in sorted(self.frames.items()))
+
+    def expect(self, part: Part) -> None:
+        self.warnings = part.warnings
+        self.frames.update(zip(part.places, part.frames, strict=True))
+        self.clip_places.append(np.asarray(part.places, dtype=np.intp)[part.clip_frames])
+        if part.thumbnails:
+            self.jpegs.update((place, jpeg) for place, jpeg in zip(part.places, part.thumbnails, strict=True) if jpeg)
+        if self._explain:
+            self.replay += [_replay_view(part, view) for view in part.views]
+
+    def add(self, view: int, logits: Float32Array) -> None:
+        self.rows[view] = logits
+        self.running_sum += clip_logits(logits[None])[0]
+
+
+def _replay_view(part: Part, view: int) -> ReplayView:
+    row, spatial = part.split(view)
+    return ReplayView(
+        temporal=part.clips.start + row,
+        spatial=spatial,
+        frames=tuple(part.frames[position] for position in part.clip_frames[row]),
+        boxes=view_boxes(part, view),
+    )

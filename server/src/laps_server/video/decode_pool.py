@@ -1,0 +1,132 @@
+"""Where decoding runs: off the event loop, a bounded number of videos at a time, and stoppable.
+
+Each video owns a duplicate of the upload's descriptor, so the request may go away, and close its own, while a decoder
+is still inside a packet. A video waits for a thread before each of its Parts, so that a film does not hold up a clip.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from collections.abc import AsyncGenerator, Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from typing import Any, TypeVar
+
+from laps_server.errors import ClientClosed, ShuttingDown
+from laps_server.part import Part
+from laps_server.video.extract import ExtractOptions, extract_parts
+from laps_server.video.limits import MediaLimits
+
+T = TypeVar("T")
+
+
+class _Video:
+    """One video on its way: a descriptor of its own, the word to stop, and the step that runs or ran last.
+
+    ``ends`` frees what it owns, once no step is inside the decoder any more.
+    """
+
+    def __init__(self, file: int) -> None:
+        self.descriptor = os.dup(file)
+        self.ends = ExitStack()
+        self.ends.callback(os.close, self.descriptor)
+        self.stop = threading.Event()
+        self.step: Future[Any] | None = None
+
+
+class DecodePool:
+    """Runs :func:`laps_server.video.extract.extract_parts` in threads."""
+
+    def __init__(self, workers: int, *, threads: int = 1, limits: MediaLimits | None = None) -> None:
+        """Nothing runs before :meth:`start`.
+
+        Args:
+            workers: videos decoded at the same time.
+            threads: threads of each decoder.
+            limits: what one video may cost.
+        """
+        self._workers = workers
+        self._threads = threads
+        self._limits = limits or MediaLimits()
+        self._executor: ThreadPoolExecutor | None = None
+        self._running: set[threading.Event] = set()
+        self._closed = threading.Event()
+
+    @property
+    def limits(self) -> MediaLimits:
+        """What one video may cost."""
+        return self._limits
+
+    def start(self) -> None:
+        """Make the threads."""
+        self._executor = ThreadPoolExecutor(self._workers, thread_name_prefix="decode")
+
+    async def parts(self, file: int, options: ExtractOptions) -> AsyncGenerator[Part, None]:
+        """Decode in threads, each Part when it is asked for.
+
+        Closing this early, or cancelling whoever waits for a Part, tells the thread to stop at its next packet and does
+        not wait for it.
+
+        Raises:
+            MediaError, BadParameter: what :func:`~laps_server.video.extract.extract_parts` raises.
+            ShuttingDown: the pool was closed first.
+        """
+        with self._video(file) as video:
+            steps = extract_parts(
+                video.descriptor,
+                options,
+                limits=self._limits,
+                threads=self._threads,
+                should_stop=video.stop.is_set,
+            )
+            video.ends.callback(steps.close)
+            while True:
+                # In a list and not under a name: its pictures are the caller's to let go of while the next are decoded.
+                decoded = [await self._step(video, lambda: next(steps, None))]
+                if decoded[0] is None:
+                    return
+                yield decoded.pop()  # type: ignore[misc]  # not None
+
+    @contextmanager
+    def _video(self, file: int) -> Iterator[_Video]:
+        if self._executor is None or self._closed.is_set():
+            raise ShuttingDown()
+        video = _Video(file)
+        self._running.add(video.stop)
+        try:
+            yield video
+        finally:
+            video.stop.set()
+            self._running.discard(video.stop)
+            if video.step is None:
+                video.ends.close()
+            else:
+                video.step.add_done_callback(lambda _: video.ends.close())
+
+    async def _step(self, video: _Video, function: Callable[[], T]) -> T:
+        if self._executor is None or self._closed.is_set():
+            raise ShuttingDown()
+        try:
+            step = video.step = self._executor.submit(function)
+        except RuntimeError as exc:  # it was shut down a moment ago
+            raise ShuttingDown() from exc
+        try:
+            result: T = await asyncio.wrap_future(step)
+            video.step = None  # it would hold on to the result
+            return result
+        except (asyncio.CancelledError, ClientClosed):
+            video.stop.set()
+            task = asyncio.current_task()
+            if self._closed.is_set() and not (task and task.cancelling()):
+                raise ShuttingDown() from None
+            raise
+
+    def close(self) -> None:
+        """Tell running videos to stop, drop the waiting ones, and end the threads."""
+        self._closed.set()
+        for stop in self._running:
+            stop.set()
+        if self._executor is not None:
+            self._executor.shutdown(wait=True, cancel_futures=True)

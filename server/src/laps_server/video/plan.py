@@ -1,0 +1,64 @@
+"""The frames of a segment's clips, and in which groups the clips become whole while frames are fetched in order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from laps_server.clips import IntArray, SampledFrame
+from laps_server.part import MediaWarning, Segment
+
+MAX_GROUP_CLIPS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The frames of each clip: ``keys`` name distinct frames in presentation order, ``clips`` is ``[V_t, T]``."""
+
+    frames: tuple[SampledFrame, ...]
+    keys: tuple[int, ...]
+    clips: IntArray
+
+    @classmethod
+    def of(cls, clip_keys: IntArray, describe: Callable[[int], SampledFrame]) -> Plan:
+        """Gather the distinct keys of ``clip_keys`` ``[V_t, T]``."""
+        keys, positions = np.unique(clip_keys, return_inverse=True)
+        names = tuple(int(key) for key in keys)
+        return cls(
+            frames=tuple(describe(key) for key in names),
+            keys=names,
+            clips=positions.reshape(clip_keys.shape).astype(np.intp),
+        )
+
+    def groups(self) -> Iterator[tuple[range, range]]:
+        """Consecutive clips that are worth handing over together, and the positions of the keys to be fetched first.
+
+        The first clip goes alone, so that its views can run while the others are decoded; then come two, then four at
+        a time. Clips that are whole by then go along::
+
+            last frame of clip   7  15  23  31  31  31
+            groups              [0][1   2][3   4   5]
+        """
+        reach = np.maximum.accumulate(self.clips.max(axis=1))  # [V_t]
+        start, fetched, size = 0, 0, 1
+        while start < len(reach):
+            stop = min(start + size, len(reach))
+            while stop < len(reach) and reach[stop] == reach[stop - 1]:
+                stop += 1
+            reached = int(reach[stop - 1]) + 1
+            yield range(start, stop), range(fetched, reached)
+            start, fetched, size = stop, reached, min(2 * size, MAX_GROUP_CLIPS)
+
+
+@dataclass(frozen=True, slots=True)
+class WholeClips:
+    """Clips of a segment whose frames have all been fetched; see :class:`laps_server.part.Part` for the fields."""
+
+    segment: Segment
+    ordinal: int
+    segments_total: int
+    plan: Plan
+    clips: range
+    warnings: tuple[MediaWarning, ...]

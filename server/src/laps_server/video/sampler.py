@@ -1,0 +1,327 @@
+"""Which frames of this very video its segments use, and the ways to them.
+
+A video is cut into windows of time; one window may hold all of it. Headers decide the rule of sampling, packets give
+timestamps, a sweep fetches pictures. There are three ways, and where one turns out to be untrustworthy the next takes
+over with what is left::
+
+    by the index    one window holds the video, and its container can be searched: only what clips need is read
+    by the walk     all packets are read once without decoding, then a sweep goes from segment to segment
+    by counting     timestamps and pictures disagree: every picture is decoded and counted
+
+What was handed out of earlier segments stays right, because every picture of it was checked. A segment that was begun
+begins once more.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import suppress
+from fractions import Fraction
+from typing import Literal
+
+import numpy as np
+
+from laps_server.clips import SampledFrame
+from laps_server.errors import BadParameter
+from laps_server.part import MediaWarning, Segment
+from laps_server.video.clock import counted_times, end_s, end_warning, read_opening, sampled_frame
+from laps_server.video.decode import Picture, VideoFile
+from laps_server.video.grid import Grid
+from laps_server.video.limits import MediaLimits
+from laps_server.video.plan import Plan, WholeClips
+from laps_server.video.sampling import Sampling, Window, clip_numbers, clip_positions, time_windows, window_members
+from laps_server.video.seek import SeekRoute
+from laps_server.video.segments import count_windows, segment_clips, shortest_length_s, split
+from laps_server.video.straight import counted, decode_counting
+from laps_server.video.sweep import Route, Sweep, WalkedRoute
+from laps_server.video.timeline import END_OF_TIME, Untrusted, Walk, walk
+
+Keep = Callable[[int, Picture], None]
+# Up to here all packets are counted even where an index would allow seeking: it costs next to nothing.
+WALK_SECONDS = 120
+WALK_BYTES = 64 * 1024 * 1024
+MAX_STAMPS = 4096  # entries of an index that are checked against a steady rate
+
+
+class Sampler:
+    """Finds and fetches the frames of one video's clips, segment by segment.
+
+    Attributes:
+        info: the video's facts.
+    """
+
+    def __init__(self, video: VideoFile, sampling: Sampling, window_s: Fraction, limits: MediaLimits) -> None:
+        self._video = video
+        self._sampling = sampling
+        self._window_s = window_s
+        self._limits = limits
+        self._opening = read_opening(video)
+        self._count = self._opening.frames_from_header
+        self._duration = self._opening.duration_from_header
+        self._warnings: list[MediaWarning] = []
+        self._done = 0  # segments that were handed out to their end
+        self._next_index = 0  # windows before this one are through
+        self.info = self._opening.info
+
+    def run(self, keep: Keep, drop_all: Callable[[], None]) -> Iterator[WholeClips]:
+        """Yield clips once ``keep`` got all of their frames, under their keys in the plan.
+
+        ``drop_all`` tells that what was kept for clips still to come is of no use.
+
+        Raises:
+            BadParameter: the video has more windows of this length than the limit.
+        """
+        walked: Walk | None = None
+        guess: int | None = None
+        first_pts = self._opening.first_pts
+        if first_pts is not None:
+            with suppress(Untrusted):
+                yield from self._by_index(first_pts, keep)
+                return
+            self._begin_anew(drop_all)
+            try:
+                walked = walk(self._video, first_pts, self._limits)
+                guess = len(walked.timestamps)
+                yield from self._by_walk(walked, keep)
+                return
+            except Untrusted as reason:
+                guess = reason.packets or guess
+            self._begin_anew(drop_all)
+        since = f" from {float(self._next_index * self._window_s):g} s on" if self._done else ""
+        self._warn(f"timestamps are unusable{since}: frames were counted while decoding the whole video")
+        yield from self._by_counting(guess, walked, keep, drop_all)
+
+    def _begin_anew(self, drop_all: Callable[[], None]) -> None:
+        """What was fetched and noted for segments still to come is of no use."""
+        drop_all()
+        self._warnings = [warning for warning in self._warnings if self._done and warning.scope == "video"]
+
+    # By the container's index ------------------------------------------------------------------------
+
+    def _by_index(self, first_pts: int, keep: Keep) -> Iterator[WholeClips]:
+        duration_s = self._video.duration_s
+        if duration_s is None or duration_s > self._window_s:
+            raise Untrusted("more than one window, or nobody knows")
+        if self._video.container == "mp4" and self._count is not None and self._duration is not None:
+            numbered = self._opening.starts_whole and self._video.index_is_complete
+            route = SeekRoute(self._video, first_pts, numbered=numbered)
+            plan, count = self._windows_plan(route, first_pts, self._count, self._duration), self._count
+        elif self._video.container in ("mp4", "matroska") and self._is_long(duration_s):
+            route = SeekRoute(self._video, first_pts, numbered=False)
+            plan, count = self._grid_plan(route, first_pts, duration_s)
+        else:
+            raise Untrusted("no index to go by")
+        segment = Segment(index=0, start_s=0.0, end_s=duration_s, frames=range(count))
+        yield from self._fetched(self._sweep(route, keep), plan, plan.keys, segment, left=1)
+
+    def _is_long(self, duration_s: float) -> bool:
+        """Whether counting all packets costs more than seeking."""
+        return duration_s > WALK_SECONDS or self._video.size_bytes > WALK_BYTES
+
+    def _windows_plan(self, route: SeekRoute, first_pts: int, count: int, duration: int) -> Plan:
+        """Timestamps are read around the window of each clip alone."""
+        numbers: dict[int, int] = {}
+        rows = []
+        for window in time_windows(count, duration, self._sampling):
+            lo, hi = window.lo + first_pts, window.hi + first_pts
+            near = route.around(lo, hi)
+            if not near.timestamps:
+                raise Untrusted("no frame where the first one decoded")
+            members = window_members(near.timestamps, Window(lo, hi))
+            picked = members.start + clip_positions(len(members), self._sampling)
+            rows.append(np.asarray(near.timestamps, dtype=np.int64)[picked])
+            if near.first_number is not None:
+                numbers.update({near.timestamps[i]: near.first_number + int(i) for i in picked})
+            if near.ended:
+                self._note_end(near.timestamps[-1] - first_pts)
+        self._note_length(count)
+        return Plan.of(np.stack(rows), lambda key: self._frame(numbers.get(key), key - first_pts))
+
+    def _grid_plan(self, route: SeekRoute, first_pts: int, duration_s: float) -> tuple[Plan, int]:
+        """Frames are numbered by a steady rate; also their count."""
+        rate = self._video.rate
+        if rate is None:
+            raise Untrusted("no rate to number frames by")
+        grid = Grid(first_pts, rate, self._video.time_base)
+        end = first_pts + int(duration_s / self._video.time_base)
+        tail = route.around(end, END_OF_TIME).timestamps
+        entries = self._video.index_length
+        stamps = [self._video.index_timestamp(i) for i in range(0, entries, 1 + entries // MAX_STAMPS)]
+        if not (grid.is_usable and tail and tail[-1] >= first_pts and len(stamps) > 1):
+            raise Untrusted("no end or no index to number frames by")
+        if not (grid.is_regular(tail) and grid.holds(stamps)):
+            raise Untrusted("frames do not come at a steady rate")
+        count = grid.number(tail[-1]) + 1
+        clips = clip_numbers(count, self._sampling)  # [V_t, T]
+        keys = np.empty(clips.shape, dtype=np.int64)
+        for view, numbers in enumerate(clips):
+            near = route.around(*grid.span(int(numbers.min()), int(numbers.max()))).timestamps
+            offsets = numbers - grid.number(near[0]) if near else numbers
+            if not grid.is_regular(near) or offsets.min() < 0 or offsets.max() >= len(near):
+                raise Untrusted("frames do not come at a steady rate")
+            keys[view] = np.asarray(near, dtype=np.int64)[offsets]
+        self._note_length(count)
+        self._note_end(tail[-1] - first_pts)
+        return Plan.of(keys, lambda key: self._frame(grid.number(key), key - first_pts)), count
+
+    # By all packets ----------------------------------------------------------------------------------
+
+    def _by_walk(self, walked: Walk, keep: Keep) -> Iterator[WholeClips]:
+        times = _relative(walked)
+        segments = self._split(times)
+        sweep = self._sweep(WalkedRoute(self._video, walked), lambda pts, picture: keep(walked.number_of(pts), picture))
+        for place, segment in enumerate(segments):
+            plan = self._plan(segment, times)
+            stamps = [walked.timestamps[number] for number in plan.keys]
+            self._note_length(len(segment.frames))
+            self._note_end(times[-1])
+            if walked.cut_short:
+                self._warn(f"only the first {self._limits.max_packets} packets were looked at")
+            sweep.allow(self._limits.max_frames + segment.frames.start)
+            yield from self._fetched(sweep, plan, stamps, segment, left=len(segments) - place)
+
+    # By all pictures ---------------------------------------------------------------------------------
+
+    def _by_counting(
+        self, guess: int | None, walked: Walk | None, keep: Keep, drop_all: Callable[[], None]
+    ) -> Iterator[WholeClips]:
+        """Count frames by decoding them all; a wrong guess of their number costs another pass."""
+        limit = self._countable()
+        count = guess or self._count or decode_counting(self._video, (), keep, max_frames=limit)
+        count = max(1, min(count, limit))
+        while True:
+            times = self._times(count, walked)
+            segments = self._split(times)
+            if not segments:
+                return
+            found = yield from self._counted_pass(segments, times, keep, limit)
+            if found == 0 and self._done == 0:
+                raise self._video.explain_nothing()
+            if found in (0, count):
+                return
+            count = found
+            drop_all()
+
+    def _countable(self) -> int:
+        """The most frames that are counted: those of a segment have a limit of their own."""
+        limits = self._limits
+        frames_of_a_window = self._window_s * (self._video.rate or limits.max_fps)
+        return limits.max_packets if frames_of_a_window <= limits.max_frames else limits.max_frames
+
+    def _counted_pass(
+        self, segments: tuple[Segment, ...], times: array[int], keep: Keep, limit: int
+    ) -> Generator[WholeClips, None, int]:
+        """Decode the whole video and yield the segments, the last only if there are as many frames as ``times``.
+
+        Returns the number of frames found.
+        """
+        waiting = deque(segments)
+        plan = self._plan(waiting[0], times)
+        wanted = frozenset(plan.keys)
+        found = 0
+        for number, picture in counted(self._video):
+            if number in wanted:
+                keep(number, picture)
+            found = number + 1
+            if found == waiting[0].frames.stop and len(waiting) > 1:
+                self._note_length(len(waiting[0].frames))
+                yield from self._grouped(plan, waiting[0], left=len(waiting))
+                waiting.popleft()
+                plan = self._plan(waiting[0], times)
+                wanted = frozenset(plan.keys)
+            if found == limit:
+                break
+        if found == len(times):
+            self._note_length(len(waiting[0].frames))
+            self._note_end(times[-1])
+            if found == limit:
+                self._warn(f"only the first {limit} frames were looked at")
+            yield from self._grouped(plan, waiting[0], left=1)
+        return found
+
+    def _times(self, count: int, walked: Walk | None) -> array[int]:
+        """When ``count`` counted frames are shown; segments handed out by the walk's clock are gone on with by it."""
+        if walked is not None and self._done and count <= len(walked.timestamps):
+            return _relative(walked)[:count]
+        return counted_times(self._video, self._opening, count)
+
+    # Segments and their clips ------------------------------------------------------------------------
+
+    def _split(self, times: array[int]) -> tuple[Segment, ...]:
+        window_s, time_base, limit = self._window_s, self._video.time_base, self._limits.max_segments
+        windows = count_windows(times[-1], window_s / time_base)
+        if windows > limit:
+            shortest_s = float(shortest_length_s(times[-1] * time_base, limit))
+            raise BadParameter(
+                f"segments of {float(window_s):g} s would be {windows} in this video, more than {limit}",
+                hint=f"use segments={f'{shortest_s:.3f}'.rstrip('0').rstrip('.')}s or longer",
+            )
+        return split(
+            times,
+            length_s=window_s,
+            time_base=time_base,
+            end_s=end_s(self._video, times[-1]),
+            first=self._next_index,
+        )
+
+    def _plan(self, segment: Segment, times: array[int]) -> Plan:
+        clips = segment_clips(
+            times, segment.frames, count=self._count, duration=self._duration, sampling=self._sampling
+        )
+        return Plan.of(clips, lambda number: self._frame(number, times[number]))
+
+    def _sweep(self, route: Route, keep: Keep) -> Sweep:
+        return Sweep(self._video, route, keep, max_packets=self._limits.max_frames)
+
+    def _fetched(
+        self, sweep: Sweep, plan: Plan, stamps: Sequence[int], segment: Segment, *, left: int
+    ) -> Iterator[WholeClips]:
+        """Fetch the frames of ``plan``, shown at ``stamps``, and yield clips as they become whole."""
+        for clips, missing in plan.groups():
+            sweep.fetch(stamps[missing.start : missing.stop])
+            yield self._whole(plan, clips, segment, left)
+        self._close(segment)
+
+    def _grouped(self, plan: Plan, segment: Segment, *, left: int) -> Iterator[WholeClips]:
+        """Yield the clips of a plan whose frames were all kept."""
+        for clips, _ in plan.groups():
+            yield self._whole(plan, clips, segment, left)
+        self._close(segment)
+
+    def _whole(self, plan: Plan, clips: range, segment: Segment, left: int) -> WholeClips:
+        """``left`` counts the segments to come, this one among them."""
+        return WholeClips(segment, self._done, self._done + left, plan, clips, tuple(self._warnings))
+
+    def _close(self, segment: Segment) -> None:
+        """The segment was handed out to its end: what is said from now on is about the next one, or about all."""
+        self._done += 1
+        self._next_index = segment.index + 1
+        self._warnings = [warning for warning in self._warnings if warning.scope == "video"]
+
+    # What to tell ------------------------------------------------------------------------------------
+
+    def _frame(self, index: int | None, time: int) -> SampledFrame:
+        return sampled_frame(self._video, index, time)
+
+    def _note_length(self, count: int) -> None:
+        length = self._sampling.clip_length
+        if count < length:
+            self._warn(f"is short: {count} frames for clips of {length}, so frames repeat", "segment")
+
+    def _note_end(self, last: int) -> None:
+        """Warn where the last frame, at ``last`` after the first, ends long before the declared end."""
+        text = end_warning(self._video, last)
+        if text is not None:
+            self._warn(text)
+
+    def _warn(self, text: str, scope: Literal["video", "segment"] = "video") -> None:
+        warning = MediaWarning(scope, text)
+        if warning not in self._warnings:
+            self._warnings.append(warning)
+
+
+def _relative(walked: Walk) -> array[int]:
+    start = walked.timestamps[0]
+    return array("q", (stamp - start for stamp in walked.timestamps))
