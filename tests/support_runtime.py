@@ -13,6 +13,7 @@ from laps_server.aggregate import Float64Array, video_logits
 from laps_server.clips import Float32Array
 from laps_server.engines.base import Engine
 from laps_server.events import Classification, ClassifyOptions, Event
+from laps_server.observe import Observer
 from laps_server.part import Segment
 from laps_server.repository import discover
 from laps_server.results import LogitsSink
@@ -76,13 +77,17 @@ async def started(runtime: Runtime) -> AsyncGenerator[Runtime, None]:
 
 
 def fake_runtime(repository: Path, engine: Engine, *, max_queued_views: int = 64, decode_workers: int = 2) -> Runtime:
-    """The first model of ``repository`` with another engine behind it."""
+    """A runtime of that model alone."""
     return Runtime(
         ServedModels([fake_model(repository, engine, max_queued_views=max_queued_views)], default_model=None),
         DecodePool(decode_workers),
     )
 
 
-def fake_model(repository: Path, engine: Engine, *, max_queued_views: int = 64) -> ServedModel:
+def fake_model(
+    repository: Path, engine: Engine, *, max_queued_views: int = 64, observer: Observer | None = None
+) -> ServedModel:
+    """The first model of ``repository`` with another engine behind it."""
     files = discover(repository, versions="latest")[0]
-    return ServedModel(files, Scheduler(engine, batch_sizes=(1, 2, 4, 8), max_queued_views=max_queued_views))
+    scheduler = Scheduler(engine, batch_sizes=(1, 2, 4, 8), max_queued_views=max_queued_views, observer=observer)
+    return ServedModel(files, scheduler)

@@ -381,6 +381,18 @@ def assert_same_as_straight(
     return extraction
 
 
+def assert_one_segment_is_the_video(path: Path, *, views: int, frames: int, stride: int) -> None:
+    """A window that holds the whole video gives what no window gives."""
+    whole = extract(path, views=f"{views}x1", frames=frames, stride=stride)
+    ((segment,), _) = cut(path, "1h", extract_options(views=f"{views}x1", frames=frames, stride=stride))
+    assert segment.frames == whole.frames
+    assert segment.info == whole.info
+    assert sorted(segment.told) == sorted(whole.warnings)
+    np.testing.assert_array_equal(segment.clip_frames, whole.clip_frames)
+    for ours, theirs in zip(segment.pixels, whole.pixels, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
 def assert_segments_same_as_straight(
     path: Path, length: str, *, views: int = 3, frames: int = 4, stride: int = 4
 ) -> tuple[list[Sampled], tuple[str, ...]]:

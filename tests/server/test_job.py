@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 import time
+from collections.abc import Generator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +18,7 @@ from laps_server.engines.fake import FakeEngine
 from laps_server.errors import (
     BadParameter,
     DeadlineExceeded,
+    InternalError,
     ModelCorrupt,
     ModelNotFound,
     NotReady,
@@ -23,11 +27,18 @@ from laps_server.errors import (
     VersionNotFound,
 )
 from laps_server.events import Classification, ClassifyOptions, Decoded, Partial
-from laps_server.runtime import build_runtime
+from laps_server.observe import Batched, Failed, PartDecoded, Queued, Ran, Received, RequestClock, Stage
+from laps_server.part import Part
+from laps_server.runtime import Runtime, build_runtime
+from laps_server.served_models import ServedModels
 from laps_server.settings import Settings
+from laps_server.video import decode_pool
+from laps_server.video.decode_pool import DecodePool
+from laps_server.video.extract import extract_parts
 from support_clips import BLUE, GREEN, RED, write_colour_video
 from support_models import colour_graph, write_model
-from support_runtime import Logits, classify, events_of, fake_runtime, opened, started
+from support_runtime import Logits, classify, events_of, fake_model, fake_runtime, opened, started
+from support_video import encode, extract
 
 
 @pytest.fixture
@@ -118,6 +129,51 @@ async def test_events_tell_the_video_then_each_view_then_the_answer(settings: Se
     np.testing.assert_allclose(
         [item.score for item in second.predictions], [item.score for item in answer.predictions], rtol=1e-6
     )
+
+
+def hold_behind_the_first_part(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """Decoders go on behind a video's first Part when the event is set."""
+    go_on = threading.Event()
+    original = extract_parts
+
+    def held(*args: Any, **kwargs: Any) -> Generator[Part, None, None]:
+        parts = original(*args, **kwargs)
+        yield next(parts)
+        assert go_on.wait(10), "the first views waited for the last ones"
+        yield from parts
+
+    monkeypatch.setattr(decode_pool, "extract_parts", held)
+    return go_on
+
+
+async def test_a_video_that_turns_out_otherwise_begins_once_more(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Damage behind the first clip: views of clips that were chosen by the index are void, and told again."""
+    path = encode(tmp_path / "hole.mp4", "libx264", count=500, options={"g": "25", "keyint_min": "25", "bf": "0"})
+    data = bytearray(path.read_bytes())
+    start = data.index(b"mdat") + len(data) * 4 // 10
+    data[start : start + len(data) // 5] = b"\xff" * (len(data) // 5)
+    path.write_bytes(data)
+    sampled = extract(path, views="8x1", frames=4, stride=2).frames
+    engine = FakeEngine(clip_shape=(4, 32, 32, 3), classes=4)
+    ran = hold_behind_the_first_part(monkeypatch)
+    events = []
+    async with started(fake_runtime(repository, engine)) as runtime:
+        with opened(path) as descriptor:
+            async for event in events_of(runtime, descriptor, ClassifyOptions(views=ViewGrid(8, 1))):
+                events.append(event)
+                if isinstance(event, Partial):
+                    ran.set()
+    decoded, *partials, answer = events
+    assert isinstance(decoded, Decoded)
+    assert isinstance(answer, Classification)
+    done = [event.views_done for event in partials if isinstance(event, Partial)]
+    assert done[-8:] == list(range(1, 9))
+    assert len(done) > 8, "nothing began once more"
+    assert answer.views_used == 8
+    assert any("timestamps are unusable" in warning for warning in answer.warnings)
+    assert [frame.index for frame in answer.sampled] == [frame.index for frame in sampled]
 
 
 async def test_leaving_the_events_early_empties_the_queue(repository: Path, green: Path) -> None:
@@ -235,3 +291,60 @@ async def test_decoding_leaves_no_descriptor_behind(settings: Settings, green: P
             with pytest.raises(UnsupportedContainer):
                 await classify(runtime, tmp_path / "noise.mp4")
         assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
+
+
+async def test_stages_are_told_with_their_times_and_the_answer_has_them(repository: Path, green: Path) -> None:
+    told: list[Stage] = []
+
+    class Notes:
+        def observe(self, stage: Stage) -> None:
+            told.append(stage)
+
+    engine = FakeEngine(clip_shape=(4, 32, 32, 3), classes=4)
+    notes = Notes()
+    served = ServedModels([fake_model(repository, engine, observer=notes)], default_model=None)
+    async with started(Runtime(served, DecodePool(1), observer=notes)) as runtime:
+        with runtime.job(ClassifyOptions(views=ViewGrid(2, 1)), RequestClock("one")) as job, opened(green) as file:
+            job.received(123)
+            answer = await job.classify(file)
+        names = [type(stage).__name__ for stage in told]
+        assert names[:2] == ["Received", "PartDecoded"]
+        assert names[-1] == "Answered"
+        assert set(names) == {"Received", "PartDecoded", "Batched", "Queued", "Ran", "Answered"}
+        assert {stage.request_id for stage in told if isinstance(stage, Received | PartDecoded | Queued)} == {"one"}
+        assert {rid for stage in told if isinstance(stage, Batched | Ran) for rid in stage.request_ids} == {"one"}
+        decoded_s = sum(stage.seconds for stage in told if isinstance(stage, PartDecoded))
+        assert answer.times.decode_s == pytest.approx(decoded_s)
+        ran_s = sum(stage.seconds for stage in told if isinstance(stage, Batched | Ran))
+        assert answer.times.infer_s == pytest.approx(ran_s)
+        assert answer.times.upload_s == next(stage.seconds for stage in told if isinstance(stage, Received))
+        told.clear()
+        engine.failure = RuntimeError("no memory")
+        with pytest.raises(InternalError):
+            await classify(runtime, green)
+        assert [stage.code for stage in told if isinstance(stage, Failed)] == ["internal"]
+        told.clear()
+        engine.failure = None
+        engine.running.clear()
+        engine.gate.clear()
+        task = asyncio.create_task(classify(runtime, green))
+        await engine.running.wait()
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        engine.gate.set()
+        assert [stage.code for stage in told if isinstance(stage, Failed)] == ["client_closed"]
+
+
+async def test_the_first_views_run_while_later_ones_are_decoded(
+    repository: Path, green: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The decoder is held behind the first Part until its views are answered: it cannot have been waited for."""
+    engine = FakeEngine(clip_shape=(4, 32, 32, 3), classes=4)
+    ran = hold_behind_the_first_part(monkeypatch)
+    async with started(fake_runtime(repository, engine)) as runtime:
+        with opened(green) as descriptor:
+            async for event in events_of(runtime, descriptor, ClassifyOptions(views=ViewGrid(5, 1))):
+                if isinstance(event, Partial):
+                    ran.set()
+    assert isinstance(event, Classification)
+    assert event.views_used == 5

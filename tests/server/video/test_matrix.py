@@ -8,7 +8,7 @@ from pathlib import Path
 import av
 import pytest
 
-from support_video import assert_same_as_straight, encode, ffmpeg
+from support_video import assert_one_segment_is_the_video, assert_same_as_straight, encode, ffmpeg
 
 COUNT = 150
 # Shares of the frames that are decoded for the views of this test.
@@ -117,6 +117,8 @@ def test_a_cell_gives_the_frames_of_a_straight_decode(
     extraction = assert_same_as_straight(path, views=4, frames=3, stride=3)
     assert all(frame.index is not None for frame in extraction.frames)
     assert sum(decoded) <= cell.share * COUNT
+    assert_one_segment_is_the_video(path, views=4, frames=3, stride=3)
+    assert_one_segment_is_the_video(path, views=3, frames=8, stride=16)
 
 
 @pytest.mark.parametrize("name", ["theora.ogv", "theora.mkv"])

@@ -112,7 +112,7 @@ def test_a_segment_as_long_as_the_video_is_the_video(name: str, tmp_path: Path) 
     assert segment.segment.end_s == whole.info.duration_s
 
 
-@pytest.mark.parametrize("name", ["parts.mp4", "parts.mkv", "parts.ts"])
+@pytest.mark.parametrize("name", ["parts.mp4", "parts.mov", "parts.mkv", "parts.ts", "parts.avi", "parts.flv"])
 def test_a_segment_is_sampled_as_a_file_cut_from_the_video_without_loss(name: str, tmp_path: Path) -> None:
     options = {**X264, "g": "50", "keyint_min": "50", "bf": "0"}
     path = encode(tmp_path / name, "libx264", count=250, options=options)
