@@ -147,3 +147,25 @@ def test_the_serving_environment_holds_no_torch() -> None:
     code = "import importlib.util as u, laps_server.api.app; print(u.find_spec('torch'), u.find_spec('laps_export'))"
     done = subprocess.run([python, "-c", code], check=True, capture_output=True, text=True)
     assert done.stdout.strip() == "None None"
+
+
+def test_nothing_below_the_job_asks_whether_segments_were_wanted() -> None:
+    """One road: whole videos and segmented ones differ in the window's length, and in what the job tells of them."""
+    folder = SOURCES["laps_server"]
+    readers = {
+        str(file.relative_to(folder))
+        for file in folder.rglob("*.py")
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.Attribute)
+        and node.attr == "segments"
+        and isinstance(node.value, ast.Name | ast.Attribute)
+        and (node.value.id if isinstance(node.value, ast.Name) else node.value.attr) in {"options", "_options", "query"}
+    }
+    assert readers == {"job.py", "api/answers.py", "api/routes.py"}
+
+
+def test_stages_are_timed_in_one_place() -> None:
+    """Deadlines and rates ask the same clock; what waits for Triton has timers of its own."""
+    folder = SOURCES["laps_server"]
+    readers = importers(folder, "time")
+    assert {name for name in readers if not name.startswith("engines/triton/")} == {"observe.py", "serve.py"}

@@ -174,8 +174,6 @@ class ServedModels:
                 f"top_k {options.top_k} is out of range",
                 hint=f"model {model.name!r} takes 1 to {classes}",
             )
-        if options.segments is not None and options.explain:
-            raise BadParameter("explain is not given for segments", hint="explain one segment's file")
         return model, options.views or model.files.manifest.grid
 
     @contextmanager
