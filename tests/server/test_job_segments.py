@@ -311,9 +311,10 @@ async def test_a_pool_that_closes_tells_a_video_between_segments(
 # What is refused ------------------------------------------------------------------------------------
 
 
-def test_explain_is_for_whole_videos() -> None:
-    with pytest.raises(BadParameter) as refused:
-        in_segments("1s", explain=True)
+async def test_explain_is_for_whole_videos(repository: Path, engine: FakeEngine) -> None:
+    async with started(fake_runtime(repository, engine)) as runtime:
+        with pytest.raises(BadParameter) as refused, runtime.job(in_segments("1s", explain=True)):
+            pass
     assert refused.value.hint == "explain one segment's file"
 
 

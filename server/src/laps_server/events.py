@@ -14,7 +14,6 @@ from laps_server.clips import (
     VideoInfo,
     ViewGrid,
 )
-from laps_server.errors import BadParameter
 from laps_server.observe import StageTimes
 
 DEFAULT_TOP_K = 5
@@ -38,10 +37,6 @@ class ClassifyOptions:
     explain: bool = False
     deadline: float | None = None
     segments: SegmentLength | None = None
-
-    def __post_init__(self) -> None:
-        if self.segments is not None and self.explain:
-            raise BadParameter("explain is not given for segments", hint="explain one segment's file")
 
 
 @dataclass(frozen=True, slots=True)

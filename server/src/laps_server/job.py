@@ -26,7 +26,7 @@ from functools import partial
 
 from laps_server.clips import ViewGrid
 from laps_server.deadline import HINT_SEGMENTS, HINT_WORK, within
-from laps_server.errors import ClientClosed, InternalError, LapsError
+from laps_server.errors import BadParameter, ClientClosed, InternalError, LapsError
 from laps_server.events import Classification, ClassifyOptions, Decoded, Event, Partial, SegmentDone
 from laps_server.observe import Answered, Failed, Observer, PartDecoded, Received, RequestClock, Stage, now
 from laps_server.part import MediaWarning, Part
@@ -36,6 +36,16 @@ from laps_server.served_models import ServedModel
 from laps_server.video.decode_pool import DecodePool
 from laps_server.video.extract import SHARE, WHOLE_VIDEO_S, ExtractOptions, Thumbnails
 from laps_server.video.preprocess import assemble_clip
+
+
+def check_options(options: ClassifyOptions) -> None:
+    """Refuse options that do not go together, whatever the model.
+
+    Raises:
+        BadParameter: saying what would.
+    """
+    if options.segments is not None and options.explain:
+        raise BadParameter("explain is not given for segments", hint="explain one segment's file")
 
 
 @dataclass(frozen=True, slots=True)

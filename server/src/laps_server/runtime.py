@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager
 from laps_server.engines.registry import ENGINES, RegisteredEngine, format_of
 from laps_server.errors import NoModels, ShuttingDown
 from laps_server.events import ClassifyOptions
-from laps_server.job import Job
+from laps_server.job import Job, check_options
 from laps_server.observe import NoObserver, Observer, RequestClock
 from laps_server.repository import ModelFiles, discover
 from laps_server.scheduler import Scheduler
@@ -88,6 +88,7 @@ class Runtime:
             BadParameter, ModelNotFound, VersionNotFound: the options are wrong.
         """
         with self.served.lease(options) as (model, grid):
+            check_options(options)
             yield Job(model, grid, options, clock or RequestClock(), self.decode_pool, self._observer)
 
     async def close(self) -> None:
