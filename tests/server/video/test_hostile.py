@@ -130,7 +130,7 @@ def test_a_codec_that_is_not_listed_is_named_with_what_would_help(
         ("ntsc.dv", ("-s", "720x480", "-r", "30000/1001", "-pix_fmt", "yuv411p"), "dv (raw DV)", True),
         ("a.mxf", ("-c:v", "mpeg2video"), "mxf (MXF)", False),
         ("a.rm", ("-c:v", "rv20", "-s", "176x144"), "rm (RealMedia)", False),
-        ("a.ivf", ("-c:v", "libvpx"), "ivf (IVF)", False),
+        ("a.ivf", ("-c:v", "libvpx", "-threads", "1"), "ivf (IVF)", False),
         ("a.y4m", (), "yuv4mpegpipe (YUV4MPEG2)", False),
         ("a.wtv", ("-c:v", "mpeg2video"), "wtv (Windows recorded TV)", False),
     ],

@@ -262,7 +262,20 @@ def test_theora_gives_the_frames_of_a_straight_decode(name: str, tmp_path: Path,
 def test_vp8_packets_that_show_nothing_are_no_frames(tmp_path: Path, decoded: list[int]) -> None:
     source = encode(tmp_path / "source.mp4", "libx264", count=COUNT, options={"crf": "10"})
     path, notes = tmp_path / "hidden.webm", tmp_path / "notes"
-    encoder = ["-c:v", "libvpx", "-b:v", "100k", "-auto-alt-ref", "1", "-lag-in-frames", "16", "-g", "40"]
+    encoder = [
+        "-c:v",
+        "libvpx",
+        "-threads",
+        "1",
+        "-b:v",
+        "100k",
+        "-auto-alt-ref",
+        "1",
+        "-lag-in-frames",
+        "16",
+        "-g",
+        "40",
+    ]
     ffmpeg("-i", source, *encoder, "-pass", "1", "-passlogfile", notes, "-f", "null", "-")
     ffmpeg("-i", source, *encoder, "-pass", "2", "-passlogfile", notes, path)
     with av.open(str(path)) as file:
