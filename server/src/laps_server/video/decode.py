@@ -19,6 +19,7 @@ from typing import Self
 
 import av
 import av.container
+import av.index
 import av.packet
 import av.video
 import av.video.codeccontext
@@ -40,12 +41,15 @@ from laps_server.errors import (
 )
 from laps_server.video.asf import is_protected
 from laps_server.video.codecs import ACCEPTED, refused_codec, refused_container
+from laps_server.video.index import Index, on_a_line
 from laps_server.video.integrity import is_cut_short
 from laps_server.video.limits import MediaLimits
 from laps_server.video.orientation import AS_DECODED, Orientation, nearest_turn
+from laps_server.video.payload import HEAD_BYTES, Shows, shows_of
 from laps_server.video.source import DescriptorReader, container_by_signature
 
 INDEX_END_ENTRIES = 1024
+INDEX_SAMPLES = 64
 DISPLAY_MATRIX = struct.Struct("=9i")
 HALF_TURN = 180  # degrees; beyond it an angle is FFmpeg's word for none
 NO_DECODER = "none"  # a list without a decoder's name on it: an empty one would let all in
@@ -255,7 +259,7 @@ class VideoFile:
 
     def packets(self) -> Iterator[Packet]:
         """The stream's packets from the current position to the end of the file, or to damage."""
-        hidden_possible = self.codec == "vp8"
+        shows = shows_of(self.codec, bytes(self._stream.codec_context.extradata or b""))
         source = self._container.demux(self._stream)
         while True:
             if self._should_stop():
@@ -274,9 +278,8 @@ class VideoFile:
                 # A picture from half a packet is no picture; only MPEG streams mark whole packets as well.
                 if self.container not in ("mpegts", "mpegps"):
                     continue
-            # A VP8 header says whether its frame is for display; other codecs pack hidden frames with shown ones.
-            hidden = hidden_possible and not bytes(memoryview(raw)[:1])[0] & 0x10
-            yield Packet(raw.pts, raw.dts, raw.is_keyframe, not (hidden or raw.is_discard), raw)
+            shown = not raw.is_discard and (shows is None or _shows(raw, shows))
+            yield Packet(raw.pts, raw.dts, raw.is_keyframe, shown, raw)
 
     def decode(self, packet: Packet | None) -> list[Picture]:
         """Feed a packet, or None to drain; the pictures that come out, in presentation order."""
@@ -287,7 +290,8 @@ class VideoFile:
         try:
             frames = self._stream.codec_context.decode(None if packet is None else packet.payload)
         except (av.FFmpegError, ValueError, MemoryError) as exc:
-            self.decode_errors += 1
+            if packet is None or packet.shown:  # decoders take a message without a picture for damage
+                self.decode_errors += 1
             # Decoders answer damage with "invalid data", but a size beyond max_pixels with "invalid argument".
             self._refused_size |= isinstance(exc, av.ArgumentError)
             return []
@@ -329,20 +333,37 @@ class VideoFile:
     # The container's own index -----------------------------------------------------------------------
 
     @property
+    def index(self) -> Index | None:
+        """The container's index as far as it is known so far; None where it has none."""
+        entries = self._stream.index_entries
+        length = len(entries)
+        if not length:
+            return None
+        return Index(
+            length=length,
+            hides=self._hides_entries(entries, length),
+            first=entries[0].timestamp,
+            last=entries[length - 1].timestamp,
+        )
+
+    @staticmethod
+    def _hides_entries(entries: av.index.IndexEntries, length: int) -> bool:
+        """Whether an edit list hides some, or some are empty.
+
+        Each costs a little to ask: of a steady film only the ends are asked.
+        """
+        ends = chain(range(min(length, INDEX_END_ENTRIES)), range(max(0, length - INDEX_END_ENTRIES), length))
+        if any(entries[position].is_discard or not entries[position].size for position in ends):
+            return True
+        some = range(0, length, max(1, length // INDEX_SAMPLES))
+        if on_a_line([(position, entries[position].timestamp) for position in some]):
+            return False
+        return any(entry.is_discard or not entry.size for entry in entries)
+
+    @property
     def index_length(self) -> int:
         """Entries of the container's index that are known so far."""
         return len(self._stream.index_entries)
-
-    @property
-    def index_is_complete(self) -> bool:
-        """Whether the index holds every declared frame, so that a position in it is a count of frames.
-
-        Edit lists drop entries or mark them as not shown; marks lie at the ends, where a cut leaves them.
-        """
-        entries = self._stream.index_entries
-        length = len(entries)
-        ends = chain(range(min(length, INDEX_END_ENTRIES)), range(max(0, length - INDEX_END_ENTRIES), length))
-        return length == self._stream.frames and not any(entries[position].is_discard for position in ends)
 
     def index_position(self, timestamp: int) -> int | None:
         """Position in the index of the last key entry at or before ``timestamp``."""
@@ -352,6 +373,12 @@ class VideoFile:
     def index_timestamp(self, position: int) -> int:
         """Timestamp of an entry of the index (decoding time in MP4, presentation time in Matroska)."""
         return self._stream.index_entries[position].timestamp
+
+
+def _shows(raw: av.packet.Packet[av.video.stream.VideoStream], shows: Shows) -> bool:
+    """Whether a packet holds a picture for display; a whole copy of it is made only where its head does not tell."""
+    view = memoryview(raw)
+    return shows(bytes(view[:HEAD_BYTES])) or (len(view) > HEAD_BYTES and shows(bytes(view)))
 
 
 def _open_container(

@@ -172,6 +172,11 @@ def is_steady(timestamps: Sequence[int], tolerance_ticks: float = ROUNDING_TICKS
     return bool(np.abs(times - even).max() <= tolerance_ticks)
 
 
+def steady_numbers(count: int, sampling: Sampling) -> IntArray:
+    """``[V_t, T]`` frame numbers in a stream of ``count`` frames at a steady rate, by the model's rule."""
+    return numbers_in_order(count, sampling) if sampling.rule == "uniform_in_order" else clip_numbers(count, sampling)
+
+
 def clips_of(timestamps: Sequence[int], count: int | None, duration: int | None, sampling: Sampling) -> IntArray:
     """``[V_t, T]`` frame numbers by the model's rule.
 
