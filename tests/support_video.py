@@ -159,13 +159,15 @@ class Straight:
         span = frames * stride
         total = len(self.pictures)
         known = self.declared > 0 and self.duration is not None and self.duration > 0
-        count = self.declared if known else total
+        count, duration = total, self.duration
+        if self.declared != total and total > 1:  # shown frames count, whatever the header says
+            duration = round(Fraction(self.times[-1] * total, total - 1))
         result = []
         for view in range(views):
             start = max(count - span, 0) * view / views
-            if known and self.duration is not None:
-                low = int(start * self.duration / count)
-                high = int((start + span - 1) * self.duration / count)
+            if known and duration is not None:
+                low = int(start * duration / count)
+                high = int((start + span - 1) * duration / count)
                 inside = [i for i, time in enumerate(self.times) if low <= time <= high]
                 later = [i for i, time in enumerate(self.times) if time > high]
                 window = inside + later[:1] or [total - 1]

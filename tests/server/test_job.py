@@ -150,7 +150,7 @@ async def test_a_video_that_turns_out_otherwise_begins_once_more(
     repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Damage behind the first clip: views of clips that were chosen by the index are void, and told again."""
-    path = encode(tmp_path / "hole.mp4", "libx264", count=500, options={"g": "25", "keyint_min": "25", "bf": "0"})
+    path = encode(tmp_path / "hole.mp4", "mpeg4", count=500, options={"g": "25", "b": "400k"})
     data = bytearray(path.read_bytes())
     start = data.index(b"mdat") + len(data) * 4 // 10
     data[start : start + len(data) // 5] = b"\xff" * (len(data) // 5)
@@ -172,7 +172,7 @@ async def test_a_video_that_turns_out_otherwise_begins_once_more(
     assert done[-8:] == list(range(1, 9))
     assert len(done) > 8, "nothing began once more"
     assert answer.views_used == 8
-    assert any("timestamps are unusable" in warning for warning in answer.warnings)
+    assert any("could not be decoded" in warning for warning in answer.warnings)
     assert [frame.index for frame in answer.sampled] == [frame.index for frame in sampled]
 
 

@@ -135,8 +135,8 @@ def test_a_segment_of_a_counted_stream_is_sampled_by_windows_of_time() -> None:
 def test_a_segment_in_order_is_sampled_by_its_frames_whatever_the_headers_say() -> None:
     sampling = Sampling(4, 3, 2, "uniform_in_order")
     times = [number * 33 for number in range(100)]
-    for count, duration in ((None, None), (100, 3300)):
-        clips = segment_clips(times, range(40, 80), count=count, duration=duration, sampling=sampling)
+    for by_time in (False, True):
+        clips = segment_clips(times, range(40, 80), by_time=by_time, sampling=sampling)
         np.testing.assert_array_equal(clips, 40 + numbers_in_order(40, sampling))
 
 

@@ -221,7 +221,7 @@ class Sampler:
         count = max(1, min(len(times) if times else guess or self._count or 1, limit))
         sure = False  # whether it was counted
         while True:
-            self._note_clock(made_up=times is None)
+            self._note_clock(made_up=times is None or self._done > 0)
             times = counted_times(self._video, self._opening, count) if times is None else times[:count]
             segments = self._split(times)
             if not segments:
@@ -235,7 +235,8 @@ class Sampler:
             self._begin_anew(drop_all)
 
     def _note_clock(self, *, made_up: bool) -> None:
-        if made_up:
+        """Tell, once, that frames have no times of their own, or go on by another clock than those before."""
+        if made_up and not any("timestamps are unusable" in warning.text for warning in self._warnings):
             since = f" from {float(self._next_index * self._window_s):g} s on" if self._done else ""
             self._warn(f"timestamps are unusable{since}: frames were counted while decoding the whole video")
 
