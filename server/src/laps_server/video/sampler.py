@@ -29,6 +29,7 @@ from laps_server.part import MediaWarning, Segment
 from laps_server.video.clock import counted_times, disagreement, found_facts, reached_s, read_opening, sampled_frame
 from laps_server.video.decode import Picture, VideoFile
 from laps_server.video.grid import Grid
+from laps_server.video.index import Index
 from laps_server.video.limits import MediaLimits
 from laps_server.video.plan import Plan, WholeClips
 from laps_server.video.sampling import Sampling, Window, clip_positions, steady_numbers, time_windows, window_members
@@ -102,42 +103,36 @@ class Sampler:
         video, duration_s = self._video, self._video.duration_s
         if duration_s is None or duration_s > self._window_s:
             raise Untrusted("more than one window, or nobody knows")
-        index, count, duration = video.index, self._count, self._duration
-        confirmed = (
-            video.container == "mp4"
-            and index is not None
-            and count is not None
-            and duration is not None
-            and index.agrees(count=count, duration=duration)
-        )
-        route = SeekRoute(video, first_pts, numbered=confirmed and self._opening.starts_whole)
-        if confirmed and self._sampling.rule == "laps_uniform" and count and duration:
-            plan = self._windows_plan(route, first_pts, count, duration)
-            end = route.ended_at
-            if (
-                end is not None
-                and index is not None
-                and index.last - index.first - (end - first_pts) > MAX_HELD * index.step
-            ):
-                raise Untrusted("the file ends before its index does")
-        elif confirmed and index is not None and count and index.step:
-            # The index has times of decoding: how the frames lie behind the first one is what counts.
+        index = self._confirmed_index()
+        route = SeekRoute(video, first_pts, numbered=index is not None and self._opening.starts_whole)
+        if index is not None and self._sampling.rule == "laps_uniform":
+            plan, count = self._windows_plan(route, first_pts, index), index.length
+        elif index is not None:
+            # Its times are those of decoding: only how far apart frames lie is taken from it.
             grid = Grid(first_pts, 1 / (index.step * video.time_base), video.time_base)
-            plan = self._grid_plan(route, grid, count)
+            plan, count = self._grid_plan(route, grid, index.length), index.length
         elif video.container in ("mp4", "matroska") and self._is_long(duration_s):
-            grid, count = self._grid_of(route, first_pts, duration_s)
+            grid, count = self._grid_of_rate(route, first_pts, duration_s)
             plan = self._grid_plan(route, grid, count)
         else:
             raise Untrusted("no index to go by")
         segment = Segment(index=0, start_s=0.0, end_s=self.info.duration_s or duration_s, frames=range(count))
         yield from self._fetched(self._sweep(route, keep), plan, plan.keys, segment, left=1)
 
+    def _confirmed_index(self) -> Index | None:
+        """The index where the header's count and duration are what it says; None where one of them says otherwise."""
+        index = self._video.index if self._video.container == "mp4" else None
+        if index is None or self._count is None or self._duration is None or not index.step:
+            return None
+        return index if index.agrees(count=self._count, duration=self._duration) else None
+
     def _is_long(self, duration_s: float) -> bool:
         """Whether counting all packets costs more than seeking."""
         return duration_s > WALK_SECONDS or self._video.size_bytes > WALK_BYTES
 
-    def _windows_plan(self, route: SeekRoute, first_pts: int, count: int, duration: int) -> Plan:
+    def _windows_plan(self, route: SeekRoute, first_pts: int, index: Index) -> Plan:
         """Timestamps are read around the window of each clip alone."""
+        count, duration = index.length, self._duration or 0
         numbers: dict[int, int] = {}
         rows = []
         for window in time_windows(count, duration, self._sampling):
@@ -150,10 +145,13 @@ class Sampler:
             rows.append(np.asarray(near.timestamps, dtype=np.int64)[picked])
             if near.first_number is not None:
                 numbers.update({near.timestamps[i]: near.first_number + int(i) for i in picked})
+        end = route.ended_at
+        if end is not None and index.last - index.first - (end - first_pts) > MAX_HELD * index.step:
+            raise Untrusted("the file ends before its index does")
         self._note_length(count)
         return Plan.of(np.stack(rows), lambda key: self._frame(numbers.get(key), key - first_pts))
 
-    def _grid_of(self, route: SeekRoute, first_pts: int, duration_s: float) -> tuple[Grid, int]:
+    def _grid_of_rate(self, route: SeekRoute, first_pts: int, duration_s: float) -> tuple[Grid, int]:
         """The grid of a steady rate on which all frames lie, and their count by the last one's place on it."""
         rate = self._video.rate
         if rate is None:
