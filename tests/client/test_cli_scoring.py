@@ -18,6 +18,7 @@ from laps_client.cli.scoring import Claim, Scored, Share, against, claims, repor
 from laps_client.parsing import from_json
 from laps_client.results import ModelInfo
 
+FIELD = Path(__file__).parents[1] / "data" / "field"
 LABELS = ("air drumming", "arm wrestling", "bee keeping", "Boiling Water", "a,b", "7", "x y", "x_y")
 Z = 1.959963984540054
 
@@ -202,6 +203,16 @@ def test_a_list_that_is_wrong_says_where(tmp_path: Path, text: str, said: str) -
     with pytest.raises(Stop, match=said) as caught:
         read_list(path, Labels(LABELS), root=None)
     assert caught.value.status == USAGE
+
+
+def test_a_list_from_powershell_is_read_or_called_by_its_encoding() -> None:
+    path = FIELD / "list_utf16.txt"
+    told, entries = "", []
+    try:
+        entries = read_list(path, Labels(LABELS), root=None)
+    except Stop as stop:
+        told = f"{stop} {stop.hint}"
+    assert "UTF-16" in told or entries == [Entry("pan_right_5_frames.mp4", str(FIELD / "pan_right_5_frames.mp4"), 2)]
 
 
 def test_a_list_that_is_not_there_is_told(tmp_path: Path) -> None:
