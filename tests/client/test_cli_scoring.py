@@ -154,6 +154,32 @@ def test_a_list_is_read_however_it_is_written(tmp_path: Path, text: str) -> None
     ]
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("ends", ["\n", "\r\n", "\r"], ids=["lf", "crlf", "cr"])
+def test_a_list_is_read_as_windows_writes_it(tmp_path: Path, encoding: str, ends: str) -> None:
+    path = tmp_path / "list.txt"
+    mark = "\ufeff" if encoding != "utf-8-sig" else ""
+    path.write_bytes(f"{mark}path label{ends}pan_\u00fc.mp4 2{ends}b c.mp4 0{ends}".encode(encoding))
+    assert read_list(path, Labels(LABELS), root=None) == [
+        Entry("pan_\u00fc.mp4", str(tmp_path / "pan_\u00fc.mp4"), 2),
+        Entry("b c.mp4", str(tmp_path / "b c.mp4"), 0),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [("a.mp4 2\r\n".encode("utf-16-le"), "NUL characters, as UTF-16 without"), (b"\xff\xfea", "truncated data")],
+    ids=["no mark", "half a character"],
+)
+def test_a_list_that_is_no_text_is_told_to_be_saved_as_utf_8(tmp_path: Path, content: bytes, said: str) -> None:
+    path = tmp_path / "list.txt"
+    path.write_bytes(content)
+    with pytest.raises(Stop, match=rf"list\.txt is no text: .*{said}") as caught:
+        read_list(path, Labels(LABELS), root=None)
+    assert caught.value.status == USAGE
+    assert caught.value.hint == "save it as UTF-8"
+
+
 @pytest.mark.parametrize(
     ("text", "names"),
     [

@@ -102,6 +102,26 @@ def test_a_backbone_is_exported_with_a_random_head_only_if_asked(
     assert json.loads((repository / "b" / "1" / "laps.json").read_text())["untrained"] is True
 
 
+@pytest.mark.usefixtures("small_variant")
+def test_a_whole_model_under_the_key_of_backbones_is_exported_with_its_head(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, seven: Path
+) -> None:
+    whole = tmp_path / "whole.pth"
+    torch.save({"model": registry.build("small", classes=7).state_dict(), "epoch": 3}, whole)
+    assert _run(monkeypatch, "convert", whole, tmp_path / "ours.safetensors", "--variant", "small") == 0
+    told = "whole.pth: took what is under 'model' for a trained model with a head of 7 classes\n"
+    assert told in capsys.readouterr().err
+    repository = tmp_path / "models"
+    options = ["--variant", "small", "--labels", seven, "--name", "w", "--repository", repository]
+    assert _run(monkeypatch, "onnx", "--checkpoint", whole, *options) == 0
+    captured = capsys.readouterr()
+    assert told in captured.err
+    assert "dropped" not in captured.err
+    manifest = json.loads((repository / "w" / "1" / "laps.json").read_text())
+    assert manifest["untrained"] is False
+    assert manifest["provenance"]["checkpoint"]["format"] == "authors"
+
+
 @pytest.mark.parametrize(
     ("args", "exit_code", "message"),
     [

@@ -145,11 +145,12 @@ def convert(
     if output.exists() and not force:
         raise RepositoryError(f"{output} is there already", code="file_exists", hint="--force replaces it")
     read = read_checkpoint(checkpoint)
+    read = read.with_own_head(classes=read.own_classes)
     if not read.has_head:
         raise CheckpointError(f"{checkpoint.name} has no head", code="no_head", hint="only whole models are converted")
-    head = read.state["head.weight"]
-    model = registry.build(variant, classes=head.shape[0] if head.dim() else None)
+    model = registry.build(variant, classes=read.own_classes)
     load_weights(model, read)
+    _tell(read)
     notes = {"epoch": read.epoch, "best_acc1": read.best_acc1, "converted_from": read.sha256}
     try:
         save_checkpoint(output, model, variant=variant, notes=notes)
@@ -318,9 +319,9 @@ def _fill(model: Laps, read: Checkpoint | None, *, random_weights: bool, seed: i
             )
         randomise(model, seed=seed)
     if read is not None:
+        read = read if random_weights else read.with_own_head(classes=model.config.classes)
         load_weights(model, read, keep_head=random_weights)
-        if read.dropped:
-            typer.echo(f"{read.path.name}: dropped {', '.join(read.dropped)} (pretrained backbone)", err=True)
+        _tell(read)
     return Origin(
         checkpoint=read,
         untrained=random_weights,
@@ -328,6 +329,14 @@ def _fill(model: Laps, read: Checkpoint | None, *, random_weights: bool, seed: i
         metrics=read.notes.get("metrics", {}) if read else {},
         recipe=read.notes.get("recipe", {}) if read else {},
     )
+
+
+def _tell(read: Checkpoint) -> None:
+    """Say on the error stream what of a file was not taken as it is."""
+    if read.head:
+        typer.echo(f"{read.path.name}: dropped {', '.join(read.head)} (pretrained backbone)", err=True)
+    for remark in read.remarks:
+        typer.echo(f"{read.path.name}: {remark}", err=True)
 
 
 def _levels(config: LapsConfig) -> str:

@@ -221,6 +221,54 @@ def test_a_body_that_is_no_video_is_told(
     assert post(client, video)["predictions"], "the next good request succeeds"
 
 
+@pytest.mark.parametrize("lines", ["all", "headers", "headers of nothing else"])
+def test_a_multipart_body_of_bare_line_feeds_is_told_what_its_lines_end_with(
+    client: httpx.Client, video: Path, lines: str
+) -> None:
+    content = video.read_bytes() if lines != "headers of nothing else" else b"\0" * 9000
+    body = multipart(("file", "a.mp4", b"VIDEO")).replace(b"\r\n", b"\n").replace(b"VIDEO", content)
+    if lines != "all":
+        body = body.replace(b"--b\n", b"--b\r\n", 1)
+    headers = {"content-type": "multipart/form-data; boundary=b"}
+    error = error_of(client.post("/classify", content=body, headers=headers), 400, "bad_multipart")
+    assert "CR and LF" in error["hint"]
+
+
+def test_a_closing_boundary_after_a_bare_line_feed_is_told_too(client: httpx.Client) -> None:
+    body = multipart(("file", "a.mp4", b"x")).replace(b"x\r\n--b--", b"x\n--b--")
+    headers = {"content-type": "multipart/form-data; boundary=b"}
+    error = error_of(client.post("/classify", content=body, headers=headers), 422, "file_missing")
+    assert "CR LF" in error["hint"]
+
+
+def test_a_body_that_is_no_multipart_is_not_told_of_its_lines(client: httpx.Client) -> None:
+    headers = {"content-type": "multipart/form-data; boundary=b"}
+    error = error_of(client.post("/classify", content=b"a video\n" * 9, headers=headers), 400, "bad_multipart")
+    assert "CR" not in error["hint"]
+
+
+def encoded(content: bytes, encoding: str) -> bytes:
+    body = multipart(("file", "a.mp4", b"VIDEO"))
+    header = f"\r\nContent-Transfer-Encoding: {encoding}\r\n\r\n".encode()
+    return body.replace(b"\r\n\r\n", header, 1).replace(b"VIDEO", content)
+
+
+@pytest.mark.parametrize("encoding", ["base64", "BASE64", "quoted-printable"])
+def test_a_part_in_a_transfer_encoding_is_refused(client: httpx.Client, video: Path, encoding: str) -> None:
+    body = encoded(base64.encodebytes(video.read_bytes()).replace(b"\n", b"\r\n"), encoding)
+    headers = {"content-type": "multipart/form-data; boundary=b"}
+    error = error_of(client.post("/classify", content=body, headers=headers), 400, "bad_multipart")
+    assert encoding.lower() in error["message"]
+    assert "as they are" in error["hint"]
+
+
+@pytest.mark.parametrize("encoding", ["binary", "8bit", "7bit", " Binary "])
+def test_a_transfer_encoding_that_changes_no_byte_is_read(client: httpx.Client, video: Path, encoding: str) -> None:
+    headers = {"content-type": "multipart/form-data; boundary=b"}
+    response = client.post("/classify", content=encoded(video.read_bytes(), encoding), headers=headers)
+    assert response.status_code == 200, response.text
+
+
 def test_an_upload_over_the_limit_is_refused_by_its_declared_size(client: httpx.Client) -> None:
     error = error_of(client.post("/classify", content=b"\0" * (2 * MAX_UPLOAD_BYTES)), 413, "too_large")
     assert str(MAX_UPLOAD_BYTES) in error["message"]
