@@ -8,7 +8,7 @@ import av
 import pytest
 
 from laps_server.video.payload import shows_of
-from support_video import encode, ffmpeg
+from support_video import encode
 
 X264 = {"preset": "veryfast", "g": "20", "bf": "3"}
 VP9_HIDDEN = {"g": "30", "b": "400k", "auto-alt-ref": "1", "lag-in-frames": "12", "cpu-used": "5"}
@@ -49,13 +49,32 @@ def test_of_an_ordinary_stream_every_packet_shows_a_picture(
     assert shown == pictures == COUNT
 
 
-@pytest.mark.parametrize("name", ["vp9.mkv", "vp9.mp4"])
-def test_vp9_frames_that_are_only_referred_to_show_nothing(name: str, tmp_path: Path) -> None:
-    packed = encode(tmp_path / "packed.webm", "libvpx-vp9", count=COUNT, options=VP9_HIDDEN)
-    path = tmp_path / name
-    ffmpeg("-i", packed, "-c", "copy", "-bsf:v", "vp9_superframe_split", "-fflags", "-autobsf", path)
-    packets, shown, pictures = counted(path)
-    assert packets > shown == pictures == COUNT
+@pytest.mark.parametrize(
+    ("codec", "head", "shown"),
+    [
+        ("vp8", 0x10, True),
+        ("vp8", 0x00, False),
+        ("vp9", 0b1000_0010, True),  # profile 0, show_frame
+        ("vp9", 0b1000_0100, False),
+        ("vp9", 0b1000_1000, True),  # show_existing_frame
+        ("vp9", 0b1011_0001, True),  # profile 3 has a bit more before them
+        ("vp9", 0b1011_0010, False),
+    ],
+)
+def test_frames_that_are_only_referred_to_show_nothing(codec: str, head: int, shown: bool) -> None:
+    shows = shows_of(codec, b"")
+    assert shows is not None
+    assert shows(bytes([head, 0, 0, 0])) == shown
+
+
+def test_av1_frames_are_told_by_their_headers() -> None:
+    shows = shows_of("av1", b"")
+    assert shows is not None
+    temporal_delimiter = bytes([0x12, 0x00])
+    assert not shows(temporal_delimiter)
+    assert shows(temporal_delimiter + bytes([0x32, 0x02, 0x10, 0x00]))  # a frame, show_frame
+    assert not shows(temporal_delimiter + bytes([0x32, 0x02, 0x00, 0x00]))
+    assert shows(temporal_delimiter + bytes([0x1A, 0x01, 0x80]))  # a frame header, show_existing_frame
 
 
 LENGTH_OF_FOUR = b"\x01\x64\x00\x1f\xff\xe1"
