@@ -26,6 +26,7 @@ from av.video.stream import VideoStream
 
 from laps_server.clips import CropBox, IntArray, SampledFrame, SegmentLength, VideoInfo, ViewGrid
 from laps_server.part import Part, Segment
+from laps_server.video.codecs import CodecSet
 from laps_server.video.extract import WHOLE_VIDEO_S, ExtractOptions, Thumbnails, extract_parts
 from laps_server.video.limits import MediaLimits
 from laps_server.video.preprocess import assemble_clip, view_boxes
@@ -293,11 +294,13 @@ def extract(
     side: int = HEIGHT,
     limits: MediaLimits | None = None,
     threads: int = 1,
+    codecs: CodecSet = "standard",
     thumbnails: Thumbnails = "none",
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Sampled:
     """Run the server's extraction on a file; by default at native size, so that pixels can be compared."""
     options = extract_options(views=views, frames=frames, stride=stride, side=side, thumbnails=thumbnails)
+    limits = limits or MediaLimits(codecs=codecs)
     (only,) = _extract(path, options, limits=limits, threads=threads, should_stop=should_stop)
     return replace(only, warnings=only.told)  # of a whole video nobody asks whether the segment or the video is meant
 
@@ -362,12 +365,18 @@ def sampled_numbers(sampled: Sampled) -> list[list[int]]:
 
 
 def assert_same_as_straight(
-    path: Path, *, views: int = 5, frames: int = 4, stride: int = 4, shows_numbers: bool = True
+    path: Path,
+    *,
+    views: int = 5,
+    frames: int = 4,
+    stride: int = 4,
+    shows_numbers: bool = True,
+    codecs: CodecSet = "standard",
 ) -> Sampled:
     """Extract and compare with a straight decode: numbers, indices, times and every pixel."""
     reference = straight(path)
     side = min(reference.pictures[0].shape[:2])
-    extraction = extract(path, views=f"{views}x1", frames=frames, stride=stride, side=side)
+    extraction = extract(path, views=f"{views}x1", frames=frames, stride=stride, side=side, codecs=codecs)
     expected = reference.clips(frames, stride, views)
     batch = extraction
     if shows_numbers:
@@ -381,10 +390,13 @@ def assert_same_as_straight(
     return extraction
 
 
-def assert_one_segment_is_the_video(path: Path, *, views: int, frames: int, stride: int) -> None:
+def assert_one_segment_is_the_video(
+    path: Path, *, views: int, frames: int, stride: int, codecs: CodecSet = "standard"
+) -> None:
     """A window that holds the whole video gives what no window gives."""
-    whole = extract(path, views=f"{views}x1", frames=frames, stride=stride)
-    ((segment,), _) = cut(path, "1h", extract_options(views=f"{views}x1", frames=frames, stride=stride))
+    options = extract_options(views=f"{views}x1", frames=frames, stride=stride)
+    whole = extract(path, views=f"{views}x1", frames=frames, stride=stride, codecs=codecs)
+    ((segment,), _) = cut(path, "1h", options, limits=MediaLimits(codecs=codecs))
     assert segment.frames == whole.frames
     assert segment.info == whole.info
     assert sorted(segment.told) == sorted(whole.warnings)

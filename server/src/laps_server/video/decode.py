@@ -2,7 +2,8 @@
 
 A client's file is hostile until shown otherwise. Containers, protocols and codecs are white lists, the pixel
 limit is set in both places that FFmpeg reads it from, the thread count is explicit, and a file name never
-gets here. Every foreign exception leaves this module as one of ours.
+gets here. Every foreign exception leaves this module as one of ours. It is longer than others, since whatever touches
+``av`` is here.
 """
 
 from __future__ import annotations
@@ -35,36 +36,20 @@ from laps_server.errors import (
     ResolutionTooLarge,
     TooManyStreams,
     UnsupportedCodec,
-    UnsupportedContainer,
     VideoCorrupt,
 )
+from laps_server.video.asf import is_protected
+from laps_server.video.codecs import ACCEPTED, refused_codec, refused_container
 from laps_server.video.integrity import is_cut_short
 from laps_server.video.limits import MediaLimits
 from laps_server.video.orientation import AS_DECODED, Orientation, nearest_turn
-from laps_server.video.source import DescriptorReader, begins_like_a_video
+from laps_server.video.source import DescriptorReader, container_by_signature
 
-# FFmpeg's demuxer name -> what we call the container.
-CONTAINERS = {
-    "mov,mp4,m4a,3gp,3g2,mj2": "mp4",
-    "matroska,webm": "matroska",
-    "avi": "avi",
-    "flv": "flv",
-    "mpegts": "mpegts",
-    "mpeg": "mpegps",
-    "ogg": "ogg",
-    "gif": "gif",
-}
-FORMAT_WHITELIST = "mov,matroska,avi,flv,mpegts,mpeg,ogg,gif"
-# Decoder names, not codec names: AV1 is decoded by libdav1d.
-DECODERS = frozenset(
-    {"h264", "hevc", "vp8", "vp9", "libdav1d", "mpeg4", "mpeg2video", "mpeg1video", "mjpeg", "theora", "gif"}
-)
 INDEX_END_ENTRIES = 1024
 DISPLAY_MATRIX = struct.Struct("=9i")
 HALF_TURN = 180  # degrees; beyond it an angle is FFmpeg's word for none
+NO_DECODER = "none"  # a list without a decoder's name on it: an empty one would let all in
 READ_BUFFER_BYTES = 128 * 1024
-_HINT_CONTAINERS = "send MP4, MOV, MKV, WebM, AVI, MPEG-TS, MPEG-PS, FLV, Ogg or GIF"
-_HINT_CODECS = "send H.264, HEVC, VP8, VP9, AV1, MPEG-1, MPEG-2, MPEG-4, MJPEG, Theora or GIF video"
 
 
 @dataclass(slots=True)
@@ -140,6 +125,7 @@ class VideoFile:
     def __init__(self, descriptor: int, *, limits: MediaLimits, threads: int, should_stop: Callable[[], bool]) -> None:
         self._reader = DescriptorReader(descriptor)
         self._limits = limits
+        self._accepted = ACCEPTED[limits.codecs]
         self._threads = threads
         self._should_stop = should_stop
         self.decode_errors = 0
@@ -177,7 +163,10 @@ class VideoFile:
                 stream.discard = av.stream.Discard.all
         context = self._stream.codec_context
         # Options given to open reach FFmpeg's probing only, not this decoder.
-        context.options = {"max_pixels": str(self._limits.max_pixels), "codec_whitelist": ",".join(sorted(DECODERS))}
+        context.options = {
+            "max_pixels": str(self._limits.max_pixels),
+            "codec_whitelist": self._accepted.codec_whitelist,
+        }
         context.thread_count = self._threads
         context.thread_type = "SLICE"
         self.time_base: Fraction = self._stream.time_base or Fraction(1, av.time_base)
@@ -187,7 +176,7 @@ class VideoFile:
     @property
     def container(self) -> str:
         """Our name of the container."""
-        return CONTAINERS[self._container.format.name]
+        return self._accepted.containers[self._container.format.name]
 
     @property
     def codec(self) -> str:
@@ -294,7 +283,7 @@ class VideoFile:
         if self._should_stop():
             raise ClientClosed("the request was abandoned while its video was decoded")
         if packet is not None and packet.payload.has_sidedata("encryption_info"):
-            raise VideoCorrupt("the video is encrypted", hint="send it without copy protection")
+            raise _encrypted()
         try:
             frames = self._stream.codec_context.decode(None if packet is None else packet.payload)
         except (av.FFmpegError, ValueError, MemoryError) as exc:
@@ -311,7 +300,19 @@ class VideoFile:
         """Why not one picture came out."""
         if self._refused_size:
             return ResolutionTooLarge("the pictures are too large", hint=f"at most {self._limits.max_pixels} pixels")
+        width, height = self._size_from_header()
+        if width * height > self._limits.max_pixels:
+            return _too_large(width, height, self._limits)
         return VideoCorrupt("not one frame of the video could be decoded", hint="was the whole file sent?")
+
+    def _size_from_header(self) -> tuple[int, int]:
+        """Declared width and height: where a decoder refuses a size, already in probing, FFmpeg forgets it."""
+        self._reader.seek(0)
+        with suppress(MediaError), _open_container(self._reader, self._limits, decoders=NO_DECODER) as container:
+            for stream in container.streams.video:
+                if stream.index == self._stream.index:
+                    return stream.codec_context.width, stream.codec_context.height
+        return 0, 0
 
     def forget(self) -> None:
         """Drop the decoder's state before feeding it from another place."""
@@ -353,11 +354,15 @@ class VideoFile:
         return self._stream.index_entries[position].timestamp
 
 
-def _open_container(reader: DescriptorReader, limits: MediaLimits) -> av.container.InputContainer:
+def _open_container(
+    reader: DescriptorReader, limits: MediaLimits, *, decoders: str | None = None
+) -> av.container.InputContainer:
+    """Open what is let in; ``decoders`` are those that may look into the packets, if not all of them."""
+    accepted = ACCEPTED[limits.codecs]
     options = {
         "protocol_whitelist": "",
-        "format_whitelist": FORMAT_WHITELIST,
-        "codec_whitelist": ",".join(sorted(DECODERS)),
+        "format_whitelist": accepted.format_whitelist,
+        "codec_whitelist": decoders or accepted.codec_whitelist,
         "max_pixels": str(limits.max_pixels),
         # One more than allowed, so that too many can be told from just enough.
         "max_streams": str(limits.max_streams + 1),
@@ -367,12 +372,17 @@ def _open_container(reader: DescriptorReader, limits: MediaLimits) -> av.contain
     try:
         container = av.open(reader, mode="r", options=options, metadata_errors="replace", buffer_size=READ_BUFFER_BYTES)
     except (av.FFmpegError, OSError, ValueError, RuntimeError, MemoryError) as exc:
-        if begins_like_a_video(reader):
+        found = container_by_signature(reader)
+        if found in accepted.containers.values():
             raise VideoCorrupt("the video's headers are damaged or missing", hint="was the whole file sent?") from exc
-        raise UnsupportedContainer("this is not a video that can be opened", hint=_HINT_CONTAINERS) from exc
-    if container.format.name not in CONTAINERS:
+        raise refused_container(found, limits.codecs) from exc
+    if container.format.name not in accepted.containers:
+        name = container.format.name
         container.close()
-        raise UnsupportedContainer("this is not a video that can be opened", hint=_HINT_CONTAINERS)
+        raise refused_container(name, limits.codecs)
+    if accepted.containers[container.format.name] == "asf" and is_protected(reader.read_at):
+        container.close()
+        raise _encrypted()
     return container
 
 
@@ -383,9 +393,9 @@ def _choose_stream(container: av.container.InputContainer, limits: MediaLimits) 
     films = [s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
     if not films:
         raise NoVideoStream("the file has no video stream", hint="sound and cover art alone cannot be classified")
-    usable = [stream for stream in films if _decoder_name(stream) in DECODERS]
+    usable = [stream for stream in films if _decoder_name(stream) in ACCEPTED[limits.codecs].decoders]
     if not usable:
-        raise UnsupportedCodec("no video stream has a codec that can be decoded", hint=_HINT_CODECS)
+        raise _refusal(films[0], limits)
     chosen = usable[0]
     width, height = chosen.codec_context.width, chosen.codec_context.height
     if width * height > limits.max_pixels:
@@ -396,6 +406,19 @@ def _choose_stream(container: av.container.InputContainer, limits: MediaLimits) 
 def _decoder_name(stream: av.video.stream.VideoStream) -> str | None:
     context: av.video.codeccontext.VideoCodecContext | None = stream.codec_context  # None without a decoder
     return None if context is None else context.codec.name
+
+
+def _refusal(stream: av.video.stream.VideoStream, limits: MediaLimits) -> MediaError:
+    if _decoder_name(stream) is None:
+        return UnsupportedCodec(
+            "no decoder knows the codec of the video stream", hint="convert it to H.264 with what wrote it"
+        )
+    codec = stream.codec_context.codec
+    return refused_codec(codec.canonical_name, codec.name, codec.long_name, limits.codecs)
+
+
+def _encrypted() -> VideoCorrupt:
+    return VideoCorrupt("the video is encrypted", hint="send it without copy protection")
 
 
 def _too_large(width: int, height: int, limits: MediaLimits) -> ResolutionTooLarge:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from laps_server.video.asf import declared_size
+
 Read = Callable[[int, int], bytes]  # (offset, size) -> bytes
 
 _TAIL_BYTES = 128 * 1024  # an Ogg page and an MPEG packet have at most 64 KiB
@@ -15,11 +17,13 @@ _TS_PACKET_BYTES = 188
 _OGG_END_OF_STREAM = 0x04
 _PES_STREAM_IDS = range(0xBD, 0xF0)
 _PES_HEADER_BYTES = 6
+_DV_FRAME_BYTES = {False: 120_000, True: 144_000}  # at 60 and at 50 fields a second; better kinds take multiples
 
 
 def is_cut_short(container: str, size: int, read: Read) -> bool:
     """Whether a file of ``size`` bytes lacks its end; False where its container cannot tell."""
-    check = {"avi": _avi, "mpegts": _mpegts, "mpegps": _mpegps, "ogg": _ogg, "gif": _gif}.get(container)
+    checks = {"avi": _avi, "mpegts": _mpegts, "mpegps": _mpegps, "ogg": _ogg, "gif": _gif, "asf": _asf, "dv": _dv}
+    check = checks.get(container)
     return check is not None and check(size, read)
 
 
@@ -58,3 +62,14 @@ def _gif(size: int, read: Read) -> bool:
     """A trailer ends the file; some writers pad it with zeros."""
     start = max(0, size - _TAIL_BYTES)
     return not read(start, size - start).rstrip(b"\x00").endswith(b"\x3b")
+
+
+def _asf(size: int, read: Read) -> bool:
+    """The header says how long the file is; where that is wrong FFmpeg takes no duration from it either."""
+    return (declared_size(read) or 0) > size
+
+
+def _dv(size: int, read: Read) -> bool:
+    """Frames of one size follow each other; the fourth byte says how many there are in a second."""
+    is_50 = bool(read(3, 1)[0] & 0x80)
+    return size % _DV_FRAME_BYTES[is_50] != 0
