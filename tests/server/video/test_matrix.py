@@ -141,6 +141,8 @@ CELLS = [
     Cell("h263.3gp", "h263", MICROSOFT, size=QCIF),
     Cell("h263_sub_qcif.3gp", "h263", MICROSOFT, size=(128, 96)),
     Cell("h263.mov", "h263", MICROSOFT, size=QCIF),
+    Cell("h263.mkv", "h263", MICROSOFT, size=QCIF, through=".3gp", share=STRAIGHT),  # every packet is marked as key
+    Cell("h263.avi", "h263", MICROSOFT, size=QCIF, share=STRAIGHT),  # likewise
     Cell("prores.mov", "prores_ks", pix_fmt="yuv422p10le", share=INTRA),
     Cell("prores_4444.mov", "prores_ks", {"profile": "4444"}, pix_fmt="yuva444p10le", share=INTRA),
     Cell("prores.mkv", "prores_ks", pix_fmt="yuv422p10le", share=INTRA),
