@@ -259,6 +259,15 @@ async def test_a_file_that_is_no_video_is_told_and_the_next_one_works(
         assert (await classify(runtime, green)).predictions[0].label == "green"
 
 
+async def test_the_setting_of_codecs_decides_what_is_decoded(settings: Settings, tmp_path: Path) -> None:
+    path = encode(tmp_path / "old.wmv", "wmv2", count=20)
+    async with started(build_runtime(settings)) as runtime:
+        with pytest.raises(UnsupportedContainer, match="asf"):
+            await classify(runtime, path)
+    async with started(build_runtime(settings.model_copy(update={"codecs": "wide"}))) as runtime:
+        assert (await classify(runtime, path)).video.codec == "wmv2"
+
+
 async def test_nothing_is_taken_before_start_or_after_drain(settings: Settings, green: Path) -> None:
     runtime = build_runtime(settings)
     assert runtime.not_ready_reason == "models are loading"
