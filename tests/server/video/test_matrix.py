@@ -19,6 +19,7 @@ from support_video import (
     extract,
     ffmpeg,
 )
+from support_wmv9 import write_wmv9
 
 COUNT = 150
 # Shares of the frames that are decoded for the views of this test.
@@ -151,7 +152,8 @@ CELLS = [
     Cell("ffv1_one_state.mkv", "ffv1", {"level": "1", "coder": "1", "context": "1", "g": "20"}),
     Cell("ffv1.avi", "ffv1", {"g": "20"}),
 ]
-# Taken where the setting is wide. FFmpeg cannot write WMV 9, VC-1, Microsoft's MPEG-4 v1 or Intel's H.263.
+# Taken where the setting is wide. FFmpeg cannot write WMV 9, which is below, nor VC-1, Microsoft's MPEG-4 v1 and
+# Intel's H.263, which are not tested.
 WIDE_CELLS = [
     Cell("wmv1.asf", "wmv1", MICROSOFT),
     Cell("wmv2.wmv", "wmv2", MICROSOFT),
@@ -232,6 +234,19 @@ def test_the_standard_set_refuses_a_cell_of_the_wide_one_and_names_it(cell: Cell
     assert refusal.value.message.startswith(what)
     assert "ffmpeg -i" in str(refusal.value.hint)
     assert "LAPS_CODECS=wide" in str(refusal.value.hint)
+
+
+@pytest.mark.parametrize("name", ["wmv9.wmv", "wmv9.avi", "wmv9.mkv", "wmv9.mov"])
+def test_wmv9_gives_the_frames_of_a_straight_decode(name: str, tmp_path: Path, decoded: list[int]) -> None:
+    path = write_wmv9(tmp_path / name, count=COUNT, key_every=12)
+    extraction = assert_same_as_straight(path, views=4, frames=3, stride=3, codecs="wide")
+    assert all(frame.index is not None for frame in extraction.frames)
+    assert sum(decoded) <= SEEKS * COUNT
+    assert extraction.info.codec == "wmv3"
+    with pytest.raises((UnsupportedCodec, UnsupportedContainer)) as refusal:
+        extract(path)
+    if not name.endswith(".wmv"):
+        assert refusal.value.message == "codec wmv3 (Windows Media Video 9) is not on the list"
 
 
 @pytest.mark.parametrize("name", ["theora.ogv", "theora.mkv"])

@@ -344,7 +344,7 @@ def test_a_clean_aperture_is_not_applied(tmp_path: Path) -> None:
     add_to_sample_entry(path, struct.pack(">I4s8i", 40, b"clap", WIDTH - 16, 1, HEIGHT - 8, 1, 0, 1, 0, 1))
     extraction = assert_same_as_straight(path)
     assert (extraction.info.width, extraction.info.height) == (WIDTH, HEIGHT)
-    assert extraction.batch.pixels[0].shape == (HEIGHT, WIDTH, 3)
+    assert extraction.pixels[0].shape == (HEIGHT, WIDTH, 3)
 
 
 def lie_about(box: bytes, offset: int, value: int) -> Callable[[Path], None]:
