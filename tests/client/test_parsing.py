@@ -30,6 +30,7 @@ BODY: dict[str, Any] = {
         "frame_count": None,
         "rotation": 0,
         "sample_aspect_ratio": None,
+        "stream_index": 1,
     },
     "timings_ms": {"upload": 1.0, "decode": 2.0, "queue": 3.0, "infer": 4.0, "total": 10.0},
     "warnings": ["w"],
@@ -49,7 +50,7 @@ BODY: dict[str, Any] = {
     ],
     "timeline": {"labels": ["a"], "start_s": [0.0], "end_s": [2.0], "scores": [[0.5]]},
 }
-NEWER = {"segments", "timeline"}  # what an older server does not answer
+NEWER = {"segments", "timeline", "stream_index"}  # what an older server does not answer
 
 
 def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
@@ -103,9 +104,12 @@ def test_an_extra_key_beside_any_other_is_left_out(path: tuple[Any, ...]) -> Non
 
 
 def test_what_an_older_server_does_not_answer_is_none() -> None:
-    result = from_json(Classification, {key: value for key, value in BODY.items() if key not in NEWER})
-    assert (result.segments, result.timeline) == (None, None)
-    assert result.to_dict() == BODY | dict.fromkeys(NEWER)
+    body = {key: value for key, value in BODY.items() if key not in NEWER}
+    body["video"] = {key: value for key, value in BODY["video"].items() if key not in NEWER}
+    result = from_json(Classification, body)
+    assert (result.segments, result.timeline, result.video.stream_index) == (None, None, None)
+    unsaid = {"segments": None, "timeline": None, "video": BODY["video"] | {"stream_index": None}}
+    assert result.to_dict() == BODY | unsaid
 
 
 @pytest.mark.parametrize("path", [path for path in PLACES if not {path[-1]} & NEWER])

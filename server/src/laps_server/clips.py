@@ -93,6 +93,7 @@ class VideoInfo:
     ``width`` and ``height`` are coded pixels, before ``rotation`` (degrees clockwise that the picture is
     turned for display, one of 0, 90, 180, 270). ``fps``, ``duration_s`` and ``frame_count`` are None where the
     container does not say or says something absurd. ``sample_aspect_ratio`` is reported, never applied.
+    ``stream_index`` counts all streams of the file, sound among them.
     """
 
     container: str
@@ -104,6 +105,7 @@ class VideoInfo:
     frame_count: int | None
     rotation: int
     sample_aspect_ratio: str | None
+    stream_index: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,6 +88,7 @@ def test_the_answer_has_every_documented_part(client: httpx.Client, video: Path)
         "frame_count": 20,
         "rotation": 0,
         "sample_aspect_ratio": body["video"]["sample_aspect_ratio"],
+        "stream_index": 0,
     }
     assert "mp4" in body["video"]["container"]
     assert set(body["timings_ms"]) == {"upload", "decode", "queue", "infer", "total"}

@@ -128,7 +128,10 @@ class Views:
 
 @dataclass(frozen=True, slots=True)
 class VideoInfo:
-    """What the file says of its video stream; ``rotation`` is applied, ``sample_aspect_ratio`` is not."""
+    """What the file says of its video stream; ``rotation`` is applied, ``sample_aspect_ratio`` is not.
+
+    ``stream_index`` is None from servers that do not say it.
+    """
 
     container: str
     codec: str
@@ -139,6 +142,7 @@ class VideoInfo:
     frame_count: int | None
     rotation: int
     sample_aspect_ratio: str | None
+    stream_index: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -167,6 +167,7 @@ def _video(video: VideoInfo) -> schemas.VideoBody:
         frame_count=video.frame_count,
         rotation=video.rotation,
         sample_aspect_ratio=video.sample_aspect_ratio,
+        stream_index=video.stream_index,
     )
 
 

@@ -97,6 +97,7 @@ class VideoBody(BaseModel):
     frame_count: int | None = Field(description="As the file's header says; null where it does not.")
     rotation: int = Field(description="Degrees clockwise that the picture is turned for display; applied.")
     sample_aspect_ratio: str | None = Field(description="Reported, not applied.")
+    stream_index: int = Field(description="Which of the file's streams it is, sound counted too, from 0.")
 
 
 class TimingsBody(BaseModel):

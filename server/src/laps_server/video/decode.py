@@ -9,7 +9,7 @@ gets here. Every foreign exception leaves this module as one of ours. It is long
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
@@ -47,13 +47,21 @@ from laps_server.video.limits import MediaLimits
 from laps_server.video.orientation import AS_DECODED, Orientation, nearest_turn
 from laps_server.video.payload import HEAD_BYTES, Shows, shows_of
 from laps_server.video.source import DescriptorReader, container_by_signature
+from laps_server.video.streams import Candidate, Choice, choose, packets_by_index, possible_films
 
 INDEX_END_ENTRIES = 1024
 INDEX_SAMPLES = 64
 DISPLAY_MATRIX = struct.Struct("=9i")
 HALF_TURN = 180  # degrees; beyond it an angle is FFmpeg's word for none
 NO_DECODER = "none"  # a list without a decoder's name on it: an empty one would let all in
+THUMBNAIL = (
+    av.stream.Disposition.attached_pic | av.stream.Disposition.timed_thumbnails | av.stream.Disposition.still_image
+)
 READ_BUFFER_BYTES = 128 * 1024
+# To see which of several streams have packets: so many of each are enough, and no more than this is read.
+ENOUGH_PACKETS = 32
+CENSUS_PACKETS = 8192
+CENSUS_BYTES = 32 * 1024 * 1024
 
 
 @dataclass(slots=True)
@@ -135,6 +143,7 @@ class VideoFile:
         self.decode_errors = 0
         self.damaged = False
         self._refused_size = False
+        self._choice: Choice | None = None  # made once: a file is opened anew at each rewind
         self._open()
 
     def __enter__(self) -> Self:
@@ -158,7 +167,9 @@ class VideoFile:
     def _open(self) -> None:
         self._container = _open_container(self._reader, self._limits)
         try:
-            self._stream = _choose_stream(self._container, self._limits)
+            if self._choice is None:
+                self._choice = self._choose()
+            self._stream = _video_stream(self._container, self._choice.index)
         except BaseException:
             self._container.close()
             raise
@@ -174,6 +185,47 @@ class VideoFile:
         context.thread_count = self._threads
         context.thread_type = "SLICE"
         self.time_base: Fraction = self._stream.time_base or Fraction(1, av.time_base)
+
+    def _choose(self) -> Choice:
+        """Find the film among the streams; packets are read only where there are several and no index tells of them.
+
+        Raises:
+            MediaError: there is none, or none that may be decoded.
+        """
+        films = possible_films(_candidates(self._container, self._limits))
+        if not films:
+            raise NoVideoStream("the file has no video stream", hint="sound and cover art alone cannot be classified")
+        choice = Choice(films[0].index)
+        if len(films) > 1:
+            packets = packets_by_index(films)
+            if packets is None:
+                packets = self._census([film.index for film in films])
+            choice = choose(films, packets, self._accepted.decoders)
+        film = next(film for film in films if film.index == choice.index)
+        if film.decoder not in self._accepted.decoders:
+            raise _refusal(_video_stream(self._container, film.index), self._limits)
+        if film.pixels > self._limits.max_pixels:
+            raise _too_large(film.width, film.height, self._limits)
+        return choice
+
+    def _census(self, indices: list[int]) -> Mapping[int, int]:
+        """How many packets each of some streams has, as far as is looked; afterwards the file is open as before."""
+        counts = dict.fromkeys(indices, 0)
+        for stream in self._container.streams:
+            if stream.index not in counts:
+                stream.discard = av.stream.Discard.all
+        with suppress(av.FFmpegError, OSError, ValueError):  # what is damaged will be told when the film is read
+            for packet in self._container.demux([self._container.streams[index] for index in indices]):
+                self._stop_if_abandoned()
+                counts[packet.stream.index] += packet.size > 0
+                if min(counts.values()) >= ENOUGH_PACKETS or sum(counts.values()) >= CENSUS_PACKETS:
+                    break
+                if self._reader.tell() >= CENSUS_BYTES:
+                    break
+        self._container.close()
+        self._reader.seek(0)
+        self._container = _open_container(self._reader, self._limits)
+        return counts
 
     # What the container says -------------------------------------------------------------------------
 
@@ -243,12 +295,15 @@ class VideoFile:
             frame_count=self.frames_from_header,
             rotation=first.orientation.clockwise,
             sample_aspect_ratio=f"{aspect.numerator}:{aspect.denominator}" if aspect else None,
+            stream_index=self._stream.index,
         )
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """Damage met so far."""
+        """The choice of the stream, and damage met so far."""
         notes = []
+        if self._choice is not None and self._choice.warning is not None:
+            notes.append(self._choice.warning)
         if self.decode_errors:
             notes.append("some packets could not be decoded")
         if self.damaged or is_cut_short(self.container, self.size_bytes, self._reader.read_at):
@@ -262,8 +317,7 @@ class VideoFile:
         shows = shows_of(self.codec, bytes(self._stream.codec_context.extradata or b""))
         source = self._container.demux(self._stream)
         while True:
-            if self._should_stop():
-                raise ClientClosed("the request was abandoned while its video was read")
+            self._stop_if_abandoned()
             try:
                 raw = next(source, None)
             except (av.FFmpegError, OSError, ValueError):
@@ -281,10 +335,13 @@ class VideoFile:
             shown = not raw.is_discard and (shows is None or _shows(raw, shows))
             yield Packet(raw.pts, raw.dts, raw.is_keyframe, shown, raw)
 
+    def _stop_if_abandoned(self) -> None:
+        if self._should_stop():
+            raise ClientClosed("the request was abandoned while its video was read")
+
     def decode(self, packet: Packet | None) -> list[Picture]:
         """Feed a packet, or None to drain; the pictures that come out, in presentation order."""
-        if self._should_stop():
-            raise ClientClosed("the request was abandoned while its video was decoded")
+        self._stop_if_abandoned()
         if packet is not None and packet.payload.has_sidedata("encryption_info"):
             raise _encrypted()
         try:
@@ -413,21 +470,33 @@ def _open_container(
     return container
 
 
-def _choose_stream(container: av.container.InputContainer, limits: MediaLimits) -> av.video.stream.VideoStream:
-    """The first real video stream with a codec of ours."""
+def _candidates(container: av.container.InputContainer, limits: MediaLimits) -> list[Candidate]:
+    """The video streams as the container declares them."""
     if len(container.streams) > limits.max_streams:
         raise TooManyStreams(f"the file has more than {limits.max_streams} streams")
-    films = [s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
-    if not films:
-        raise NoVideoStream("the file has no video stream", hint="sound and cover art alone cannot be classified")
-    usable = [stream for stream in films if _decoder_name(stream) in ACCEPTED[limits.codecs].decoders]
-    if not usable:
-        raise _refusal(films[0], limits)
-    chosen = usable[0]
-    width, height = chosen.codec_context.width, chosen.codec_context.height
-    if width * height > limits.max_pixels:
-        raise _too_large(width, height, limits)
-    return chosen
+    return [_candidate(stream) for stream in container.streams.video]
+
+
+def _candidate(stream: av.video.stream.VideoStream) -> Candidate:
+    decoder = _decoder_name(stream)
+    return Candidate(
+        index=stream.index,
+        width=stream.codec_context.width if decoder is not None else 0,
+        height=stream.codec_context.height if decoder is not None else 0,
+        decoder=decoder,
+        is_default=bool(stream.disposition & av.stream.Disposition.default),
+        is_thumbnail=bool(stream.disposition & THUMBNAIL),
+        frames=stream.frames,
+        entries=len(stream.index_entries),
+    )
+
+
+def _video_stream(container: av.container.InputContainer, index: int) -> av.video.stream.VideoStream:
+    """Stream ``index`` of a file that was opened before."""
+    for stream in container.streams.video:
+        if stream.index == index:
+            return stream
+    raise VideoCorrupt("the file opens otherwise than before")
 
 
 def _decoder_name(stream: av.video.stream.VideoStream) -> str | None:
