@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,9 @@ from laps_server.errors import BadParameter
 UInt8Array = npt.NDArray[np.uint8]
 Float32Array = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.intp]
+
+# By which clips are placed in a video's time; laps_server/video/sampling.py has the arithmetic.
+SamplingRule = Literal["laps_uniform", "uniform_in_order"]
 
 MAX_TEMPORAL_VIEWS = 64
 SPATIAL_VIEWS = (1, 3)

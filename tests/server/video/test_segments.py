@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from laps_server.clips import SegmentLength
 from laps_server.errors import BadParameter
 from laps_server.part import Segment
-from laps_server.video.sampling import Sampling, clip_numbers, clips_of
+from laps_server.video.sampling import Sampling, clip_numbers, clips_of, numbers_in_order
 from laps_server.video.segments import count_windows, segment_clips, shortest_length_s, split
 
 MILLISECOND = Fraction(1, 1000)
@@ -130,6 +130,14 @@ def test_a_segment_of_a_counted_stream_is_sampled_by_windows_of_time() -> None:
     clips = segment_clips(times, range(250, 500), count=1000, duration=512_000, sampling=sampling)
     np.testing.assert_array_equal(clips, 250 + clips_of(times[:250], 250, 250 * 512, sampling))
     assert (clips != segment_clips(times, range(250, 500), count=None, duration=None, sampling=sampling)).any()
+
+
+def test_a_segment_in_order_is_sampled_by_its_frames_whatever_the_headers_say() -> None:
+    sampling = Sampling(4, 3, 2, "uniform_in_order")
+    times = [number * 33 for number in range(100)]
+    for count, duration in ((None, None), (100, 3300)):
+        clips = segment_clips(times, range(40, 80), count=count, duration=duration, sampling=sampling)
+        np.testing.assert_array_equal(clips, 40 + numbers_in_order(40, sampling))
 
 
 @pytest.mark.parametrize(("count", "duration"), [(None, None), (120, 120 * 700)])
