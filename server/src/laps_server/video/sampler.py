@@ -102,6 +102,8 @@ class Sampler:
 
     def _by_index(self, first_pts: int, keep: Keep) -> Iterator[WholeClips]:
         duration_s = self._video.duration_s
+        if self._sampling.rule != "laps_uniform":
+            raise Untrusted("a rule that needs every frame's time")
         if duration_s is None or duration_s > self._window_s:
             raise Untrusted("more than one window, or nobody knows")
         if self._video.container == "mp4" and self._count is not None and self._duration is not None:
@@ -136,8 +138,9 @@ class Sampler:
                 numbers.update({near.timestamps[i]: near.first_number + int(i) for i in picked})
             if near.ended:
                 self._note_end(near.timestamps[-1] - first_pts)
-        self._note_length(count)
-        return Plan.of(np.stack(rows), lambda key: self._frame(numbers.get(key), key - first_pts))
+        plan = Plan.of(np.stack(rows), lambda key: self._frame(numbers.get(key), key - first_pts))
+        self._note_clips(plan, count)
+        return plan
 
     def _grid_plan(self, route: SeekRoute, first_pts: int, duration_s: float) -> tuple[Plan, int]:
         """Frames are numbered by a steady rate; also their count."""
@@ -162,9 +165,10 @@ class Sampler:
             if not grid.is_regular(near) or offsets.min() < 0 or offsets.max() >= len(near):
                 raise Untrusted("frames do not come at a steady rate")
             keys[view] = np.asarray(near, dtype=np.int64)[offsets]
-        self._note_length(count)
+        plan = Plan.of(keys, lambda key: self._frame(grid.number(key), key - first_pts))
+        self._note_clips(plan, count)
         self._note_end(tail[-1] - first_pts)
-        return Plan.of(keys, lambda key: self._frame(grid.number(key), key - first_pts)), count
+        return plan, count
 
     # By all packets ----------------------------------------------------------------------------------
 
@@ -175,7 +179,7 @@ class Sampler:
         for place, segment in enumerate(segments):
             plan = self._plan(segment, times)
             stamps = [walked.timestamps[number] for number in plan.keys]
-            self._note_length(len(segment.frames))
+            self._note_clips(plan, len(segment.frames))
             self._note_end(times[-1])
             if walked.cut_short:
                 self._warn(f"only the first {self._limits.max_packets} packets were looked at")
@@ -226,7 +230,7 @@ class Sampler:
                 keep(number, picture)
             found = number + 1
             if found == waiting[0].frames.stop and len(waiting) > 1:
-                self._note_length(len(waiting[0].frames))
+                self._note_clips(plan, len(waiting[0].frames))
                 yield from self._grouped(plan, waiting[0], left=len(waiting))
                 waiting.popleft()
                 plan = self._plan(waiting[0], times)
@@ -234,7 +238,7 @@ class Sampler:
             if found == limit:
                 break
         if found == len(times):
-            self._note_length(len(waiting[0].frames))
+            self._note_clips(plan, len(waiting[0].frames))
             self._note_end(times[-1])
             if found == limit:
                 self._warn(f"only the first {limit} frames were looked at")
@@ -305,10 +309,14 @@ class Sampler:
     def _frame(self, index: int | None, time: int) -> SampledFrame:
         return sampled_frame(self._video, index, time)
 
-    def _note_length(self, count: int) -> None:
-        length = self._sampling.clip_length
+    def _note_clips(self, plan: Plan, count: int) -> None:
+        """Warn where the clips of a segment of ``count`` frames are not what they are of a long and steady film."""
+        length, in_order = self._sampling.clip_length, self._sampling.rule == "uniform_in_order"
         if count < length:
-            self._warn(f"is short: {count} frames for clips of {length}, so frames repeat", "segment")
+            effect = "each clip spans all of it and motion looks slower" if in_order else "frames repeat"
+            self._warn(f"is short: {count} frames for clips of {length}, so {effect}", "segment")
+        elif plan.runs_back:
+            self._warn("has clips in which time runs back: its frames come at uneven times", "segment")
 
     def _note_end(self, last: int) -> None:
         """Warn where the last frame, at ``last`` after the first, ends long before the declared end."""
