@@ -24,7 +24,7 @@ import pytest
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from laps_server.clips import CropBox, IntArray, SampledFrame, SegmentLength, VideoInfo, ViewGrid
+from laps_server.clips import CropBox, IntArray, SampledFrame, SamplingRule, SegmentLength, VideoInfo, ViewGrid
 from laps_server.part import Part, Segment
 from laps_server.video.codecs import CodecSet
 from laps_server.video.extract import WHOLE_VIDEO_S, ExtractOptions, Thumbnails, extract_parts
@@ -299,9 +299,12 @@ def extract(
     codecs: CodecSet = "standard",
     thumbnails: Thumbnails = "none",
     should_stop: Callable[[], bool] = lambda: False,
+    sampling: SamplingRule = "laps_uniform",
 ) -> Sampled:
     """Run the server's extraction on a file; by default at native size, so that pixels can be compared."""
-    options = extract_options(views=views, frames=frames, stride=stride, side=side, thumbnails=thumbnails)
+    options = extract_options(
+        views=views, frames=frames, stride=stride, side=side, thumbnails=thumbnails, sampling=sampling
+    )
     limits = limits or MediaLimits(codecs=codecs)
     (only,) = _extract(path, options, limits=limits, threads=threads, should_stop=should_stop)
     return replace(only, warnings=only.told)  # of a whole video nobody asks whether the segment or the video is meant
@@ -346,6 +349,7 @@ def extract_options(
     side: int = HEIGHT,
     thumbnails: Thumbnails = "none",
     window_s: Fraction = WHOLE_VIDEO_S,
+    sampling: SamplingRule = "laps_uniform",
 ) -> ExtractOptions:
     """What a model of small clips wants of a video."""
     return ExtractOptions(
@@ -357,6 +361,7 @@ def extract_options(
         crop_width=side,
         thumbnails=thumbnails,
         window_s=window_s,
+        sampling=sampling,
     )
 
 

@@ -39,7 +39,7 @@ from laps_export.errors import (
 )
 from laps_export.inspect import check_entry
 from laps_export.labels import load_labels, shipped_label_sets
-from laps_export.manifest import Origin, Serving
+from laps_export.manifest import Origin, SamplingRule, Serving
 from laps_export.tensorrt import PlanOptions, Precision, write_plan
 from laps_export.train.command import photographs, train
 from laps_export.triton import TensorRtPrecision
@@ -178,13 +178,17 @@ def onnx(
     default_views: Annotated[str, typer.Option(help="Temporal x spatial views of a video.")] = "5x3",
     stride: Annotated[int, typer.Option(help="Frames of the video between two sampled frames.")] = 8,
     temperature: Annotated[float, typer.Option(help="Divides the logits before the softmax.")] = 1.0,
+    sampling: Annotated[
+        SamplingRule,
+        typer.Option(help="How clips are placed in a video's time: the authors' rule, or never back in it."),
+    ] = "laps_uniform",
     tensorrt_accelerator: Annotated[
         TensorRtPrecision | None,
         typer.Option(help="Let Triton's ONNX Runtime use TensorRT, in this precision.", show_default=False),
     ] = None,
 ) -> None:
     """Write one version of a model_repository entry, after the parity gate."""
-    serving = Serving(default_views=default_views, stride=stride, temperature=temperature)
+    serving = Serving(default_views=default_views, stride=stride, temperature=temperature, sampling=sampling)
     label_set = load_labels(labels)
     if checkpoint is None and not random_weights:
         raise CheckpointError("no weights given", code="no_weights", hint="--checkpoint FILE, or --random-weights")

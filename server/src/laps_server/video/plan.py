@@ -32,6 +32,18 @@ class Plan:
             clips=positions.reshape(clip_keys.shape).astype(np.intp),
         )
 
+    @property
+    def runs_back(self) -> bool:
+        """Whether a later place of some clip shows an earlier frame.
+
+        ::
+
+            places of a clip   0  1  2  3  4          0  1  2  3  4
+            frames             3  7 11 15 19          3  7 11  5  9
+                               in order               runs back
+        """
+        return bool((np.diff(self.clips, axis=1) < 0).any())
+
     def groups(self) -> Iterator[tuple[range, range]]:
         """Consecutive clips that are worth handing over together, and the positions of the keys to be fetched first.
 

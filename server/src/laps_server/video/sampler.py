@@ -148,8 +148,9 @@ class Sampler:
         end = route.ended_at
         if end is not None and index.last - index.first - (end - first_pts) > MAX_HELD * index.step:
             raise Untrusted("the file ends before its index does")
-        self._note_length(count)
-        return Plan.of(np.stack(rows), lambda key: self._frame(numbers.get(key), key - first_pts))
+        plan = Plan.of(np.stack(rows), lambda key: self._frame(numbers.get(key), key - first_pts))
+        self._note_clips(plan, count)
+        return plan
 
     def _grid_of_rate(self, route: SeekRoute, first_pts: int, duration_s: float) -> tuple[Grid, int]:
         """The grid of a steady rate on which all frames lie, and their count by the last one's place on it."""
@@ -181,8 +182,9 @@ class Sampler:
             if not grid.is_regular(near) or offsets.min() < 0 or offsets.max() >= len(near):
                 raise Untrusted("frames do not come at a steady rate")
             keys[view] = np.asarray(near, dtype=np.int64)[offsets]
-        self._note_length(count)
-        return Plan.of(keys, lambda key: self._frame(grid.number(key), key - grid.origin))
+        plan = Plan.of(keys, lambda key: self._frame(grid.number(key), key - grid.origin))
+        self._note_clips(plan, count)
+        return plan
 
     # By all packets ----------------------------------------------------------------------------------
 
@@ -197,7 +199,7 @@ class Sampler:
         for place, segment in enumerate(segments):
             plan = self._plan(segment, times)
             stamps = [walked.timestamps[number] for number in plan.keys]
-            self._note_length(len(segment.frames))
+            self._note_clips(plan, len(segment.frames))
             sweep.allow(self._limits.max_frames + segment.frames.start)
             yield from self._fetched(sweep, plan, stamps, segment, left=len(segments) - place)
 
@@ -262,7 +264,7 @@ class Sampler:
             if number in wanted and not missing:
                 keep(number, picture)
             if counted.found == waiting[0].frames.stop and len(waiting) > 1 and not missing:
-                self._note_length(len(waiting[0].frames))
+                self._note_clips(plan, len(waiting[0].frames))
                 yield from self._grouped(plan, waiting[0], left=len(waiting))
                 waiting.popleft()
                 plan = self._plan(waiting[0], times)
@@ -270,7 +272,7 @@ class Sampler:
             if counted.found == limit:
                 break
         if counted.found == len(times) and not missing:
-            self._note_length(len(waiting[0].frames))
+            self._note_clips(plan, len(waiting[0].frames))
             if counted.found == limit:
                 self._warn(f"only the first {limit} frames were looked at")
             else:
@@ -335,10 +337,14 @@ class Sampler:
     def _frame(self, index: int | None, time: int) -> SampledFrame:
         return sampled_frame(self._video, index, time)
 
-    def _note_length(self, count: int) -> None:
-        length = self._sampling.clip_length
+    def _note_clips(self, plan: Plan, count: int) -> None:
+        """Warn where the clips of a segment of ``count`` frames are not what they are of a long and steady film."""
+        length, in_order = self._sampling.clip_length, self._sampling.rule == "uniform_in_order"
         if count < length:
-            self._warn(f"is short: {count} frames for clips of {length}, so frames repeat", "segment")
+            effect = "each clip spans all of it and motion looks slower" if in_order else "frames repeat"
+            self._warn(f"is short: {count} frames for clips of {length}, so {effect}", "segment")
+        elif plan.runs_back:
+            self._warn("has clips in which time runs back: its frames come at uneven times", "segment")
 
     def _found(self, *, last: int, count: int) -> None:
         """All ``count`` frames were found, the last one at ``last`` after the first: that is what the video is."""
