@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 from itertools import chain
 from types import TracebackType
 from typing import Self
@@ -42,7 +43,7 @@ from laps_server.errors import (
 from laps_server.video.asf import is_protected
 from laps_server.video.codecs import ACCEPTED, refused_codec, refused_container
 from laps_server.video.index import Index, on_a_line
-from laps_server.video.integrity import is_cut_short
+from laps_server.video.integrity import goes_on, is_cut_short
 from laps_server.video.limits import MediaLimits
 from laps_server.video.orientation import AS_DECODED, Orientation, nearest_turn
 from laps_server.video.payload import HEAD_BYTES, Shows, shows_of
@@ -306,9 +307,18 @@ class VideoFile:
             notes.append(self._choice.warning)
         if self.decode_errors:
             notes.append("some packets could not be decoded")
-        if self.damaged or is_cut_short(self.container, self.size_bytes, self._reader.read_at):
+        if self.damaged or self._is_cut_short:
             notes.append("the file is damaged or was cut off")
         return tuple(notes)
+
+    @cached_property
+    def _breaks_off(self) -> bool:
+        """Whether there is more of the video where reading failed first; bytes behind its end are no damage."""
+        return goes_on(self.container, self._reader.tell(), self.size_bytes, self._reader.read_at)
+
+    @cached_property
+    def _is_cut_short(self) -> bool:
+        return is_cut_short(self.container, self.size_bytes, self._reader.read_at)
 
     # Packets and pictures ----------------------------------------------------------------------------
 
@@ -321,7 +331,7 @@ class VideoFile:
             try:
                 raw = next(source, None)
             except (av.FFmpegError, OSError, ValueError):
-                self.damaged = True
+                self.damaged |= self._breaks_off
                 return
             if raw is None or raw.size == 0:
                 if raw is None or raw.pts is None:
