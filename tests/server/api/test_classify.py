@@ -27,6 +27,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def server(folder: Path) -> Iterator[ServerProcess]:
     write_model(folder / "models", "colours")
     write_model(folder / "models", "untrained", untrained=True)
+    write_model(folder / "models", "ordered", schema_version=2, sampling="uniform_in_order")
     env = {"LAPS_MAX_UPLOAD_BYTES": str(MAX_UPLOAD_BYTES), "LAPS_UPLOAD_IDLE_TIMEOUT_S": "1"}
     with running_server(folder / "models", env=env) as server:
         yield server
@@ -77,7 +78,7 @@ def test_the_answer_has_every_documented_part(client: httpx.Client, video: Path)
     assert frames["labels"] == [item["label"] for item in body["predictions"]]
     assert len(frames["index"]) == len(frames["time_s"]) == len(frames["scores"])
     assert frames["time_s"] == sorted(frames["time_s"])
-    assert body["views"] == {"temporal": 2, "spatial": 3, "used": 6}
+    assert body["views"] == {"temporal": 2, "spatial": 3, "used": 6, "sampling": "laps_uniform"}
     assert body["video"] | {"container": ""} == {
         "container": "",
         "codec": "mpeg4",
@@ -105,12 +106,33 @@ def test_raw_body_and_multipart_give_the_same_answer(client: httpx.Client, video
 
 def test_query_options_are_obeyed(client: httpx.Client, video: Path) -> None:
     body = post(client, video, views="1x1", top_k=1, frames=False, thumbnails=True, explain=True, model="untrained")
-    assert body["views"] == {"temporal": 1, "spatial": 1, "used": 1}
+    assert body["views"] == {"temporal": 1, "spatial": 1, "used": 1, "sampling": "laps_uniform"}
     assert len(body["predictions"]) == 1
     assert body["frames"] is None
     assert all(base64.b64decode(item["jpeg"]).startswith(b"\xff\xd8") for item in body["thumbnails"])
     assert [frame["index"] for frame in body["explain"][0]["frames"]] == [0, 2, 4, 7]
     assert any("untrained" in warning for warning in body["warnings"])
+
+
+def test_the_manifests_rule_of_sampling_is_followed_and_told(client: httpx.Client, video: Path) -> None:
+    starts = {"colours": 6, "ordered": 12}  # of the second of two clips, in a video of 20 frames
+    for model, start in starts.items():
+        body = post(client, video, views="2x1", explain=True, model=model)
+        assert body["views"]["sampling"] == {"colours": "laps_uniform", "ordered": "uniform_in_order"}[model]
+        first, second = ([frame["index"] for frame in view["frames"]] for view in body["explain"])
+        assert (first, second) == ([0, 2, 4, 7], [start, start + 2, start + 4, start + 7])
+
+
+def test_segments_follow_the_rule_and_tell_it(client: httpx.Client, video: Path) -> None:
+    body = post(client, video, views="2x1", segments="1.5s", model="ordered")
+    assert [segment["views"]["sampling"] for segment in body["segments"]] == ["uniform_in_order"] * 2
+    long, short = body["segments"]
+    assert long["frames"]["index"] == [0, 2, 4, 7, 9, 11, 14]
+    assert short["frames"]["index"] == [15, 16, 17, 19]
+    assert (long["warnings"], body["warnings"]) == ([], [])
+    assert short["warnings"] == [
+        "the segment is short: 5 frames for clips of 8, so each clip spans all of it and motion looks slower"
+    ]
 
 
 def test_a_request_id_is_echoed_and_a_dangerous_one_replaced(client: httpx.Client, video: Path) -> None:
@@ -124,7 +146,7 @@ def test_a_request_id_is_echoed_and_a_dangerous_one_replaced(client: httpx.Clien
 @pytest.mark.parametrize(
     ("query", "status", "code", "said"),
     [
-        ({"model": "missing"}, 404, "model_not_found", "colours, untrained"),
+        ({"model": "missing"}, 404, "model_not_found", "colours, ordered, untrained"),
         ({"version": 9}, 404, "version_not_found", "1"),
         ({"views": "5"}, 422, "bad_parameter", "5x3"),
         ({"views": "5x2"}, 422, "bad_parameter", "3 crops"),
@@ -341,6 +363,7 @@ def test_models_lists_names_versions_and_limits(client: httpx.Client) -> None:
     body = client.get("/models").json()
     assert [(item["name"], item["versions"], item["default"]) for item in body["models"]] == [
         ("colours", [1], True),
+        ("ordered", [1], False),
         ("untrained", [1], False),
     ]
     assert body["limits"]["max_upload_bytes"] == MAX_UPLOAD_BYTES

@@ -251,7 +251,7 @@ def test_segments_come_one_by_one_and_again_in_the_result(server: ServerProcess,
     assert [event.data for event in segments] == result.data["segments"]
     for number, event in enumerate(segments):
         assert event.data["index"] == number
-        assert event.data["views"] == {"temporal": 2, "spatial": 1, "used": 2}
+        assert event.data["views"] == {"temporal": 2, "spatial": 1, "used": 2, "sampling": "laps_uniform"}
         assert event.data["frames"]["labels"] == [item["label"] for item in event.data["predictions"]]
         assert all(number <= time_s < number + 1 for time_s in event.data["frames"]["time_s"])
         assert event.data["thumbnails"] is None
@@ -262,7 +262,7 @@ def test_segments_come_one_by_one_and_again_in_the_result(server: ServerProcess,
     by_label = {item["label"]: item["score"] for item in segments[0].data["predictions"]}
     assert timeline["scores"][0][timeline["labels"].index("red")] == pytest.approx(by_label["red"])
     assert [len(row) for row in timeline["scores"]] == [2, 2, 2]
-    assert result.data["views"] == {"temporal": 2, "spatial": 1, "used": 6}
+    assert result.data["views"] == {"temporal": 2, "spatial": 1, "used": 6, "sampling": "laps_uniform"}
     for name in ("frames", "thumbnails", "explain"):
         assert result.data[name] is None
 

@@ -119,11 +119,15 @@ def _column(scores: tuple[tuple[float, ...], ...], labels: tuple[str, ...], labe
 
 @dataclass(frozen=True, slots=True)
 class Views:
-    """Clips along time, crops of each, and how many of their product were used."""
+    """Clips along time, crops of each, and how many of their product were used.
+
+    ``sampling`` names the rule by which clips are placed in time; None where the server does not tell it.
+    """
 
     temporal: int
     spatial: int
     used: int
+    sampling: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
