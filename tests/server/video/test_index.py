@@ -6,7 +6,7 @@ import pytest
 
 from laps_server.video.index import Index, lasts, on_a_line
 
-STEADY = Index(length=100, hides=False, first=0, last=99 * 512)
+STEADY = Index(length=100, counts_frames=True, first=0, last=99 * 512)
 
 
 def test_a_header_that_says_what_the_index_does_is_believed() -> None:
@@ -20,8 +20,8 @@ def test_a_header_that_says_what_the_index_does_is_believed() -> None:
         (STEADY, 18, 100 * 512),
         (STEADY, 100, 100 * 512 // 30),
         (STEADY, 100, 300 * 512),
-        (Index(length=100, hides=True, first=0, last=99 * 512), 100, 100 * 512),
-        (Index(length=50, hides=False, first=0, last=49 * 512), 100, 100 * 512),
+        (Index(length=100, counts_frames=False, first=0, last=99 * 512), 100, 100 * 512),
+        (Index(length=50, counts_frames=True, first=0, last=49 * 512), 100, 100 * 512),
     ],
     ids=["fewer frames declared", "shorter declared", "longer declared", "hidden entries", "half an index"],
 )

@@ -408,24 +408,23 @@ class VideoFile:
             return None
         return Index(
             length=length,
-            hides=self._hides_entries(entries, length),
+            counts_frames=self._counts_frames(entries, length),
             first=entries[0].timestamp,
             last=entries[length - 1].timestamp,
         )
 
     @staticmethod
-    def _hides_entries(entries: av.index.IndexEntries, length: int) -> bool:
-        """Whether an edit list hides some, or some are empty.
+    def _counts_frames(entries: av.index.IndexEntries, length: int) -> bool:
+        """Whether each entry looks like a frame: none at the ends is hidden or empty, and times rise evenly.
 
-        Each costs a little to ask: of a steady film only the ends are asked.
+        Each entry costs a little to ask, so in between only some are. Entries that hold no frame bend the line of
+        times, as an uneven rate does: then it takes all packets to tell.
         """
         ends = chain(range(min(length, INDEX_END_ENTRIES)), range(max(0, length - INDEX_END_ENTRIES), length))
         if any(entries[position].is_discard or not entries[position].size for position in ends):
-            return True
-        some = range(0, length, max(1, length // INDEX_SAMPLES))
-        if on_a_line([(position, entries[position].timestamp) for position in some]):
             return False
-        return any(entry.is_discard or not entry.size for entry in entries)
+        some = range(0, length, max(1, length // INDEX_SAMPLES))
+        return on_a_line([(position, entries[position].timestamp) for position in some])
 
     @property
     def index_length(self) -> int:

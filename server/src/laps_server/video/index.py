@@ -2,7 +2,7 @@
 
 An index says where packets lie. It may be incomplete (fragments that were not read yet), hold entries that an edit list
 hides, or count samples in which there is no picture. So its numbers stand where the header's count, its length and the
-time that its last entry reaches agree, and no entry is hidden::
+time that its last entry reaches agree, and its entries lie evenly, none of them hidden::
 
     entries   |0 1 2 3 . . . . . . . . . . . n-1|        n = declared count
     time       first                        last         last - first + one step = declared duration
@@ -19,10 +19,10 @@ LAST_FRAME_SHARE = Fraction(1, 100)  # of the duration, by which the last frame 
 
 @dataclass(frozen=True, slots=True)
 class Index:
-    """Entries of an index: their number, whether some of them are not shown, the times of the first and the last."""
+    """Entries of an index: how many, whether each looks like a frame, and the times of the first and the last."""
 
     length: int
-    hides: bool
+    counts_frames: bool
     first: int
     last: int
 
@@ -33,7 +33,7 @@ class Index:
 
     def agrees(self, *, count: int, duration: int) -> bool:
         """Whether a header's frame count and duration are what the index says."""
-        return not self.hides and self.length == count and lasts(self.last - self.first, count, duration)
+        return self.counts_frames and self.length == count and lasts(self.last - self.first, count, duration)
 
 
 def lasts(last: int, count: int, duration: int) -> bool:
@@ -45,7 +45,9 @@ def lasts(last: int, count: int, duration: int) -> bool:
 
 
 def on_a_line(samples: Sequence[tuple[int, int]]) -> bool:
-    """Whether times rise evenly with positions, to less than half a step: entries that are hidden would bend the line.
+    """Whether times rise evenly with positions, to less than half a step.
+
+    Entries that are no frames bend the line.
 
     Args:
         samples: (position, time), in order of position.
