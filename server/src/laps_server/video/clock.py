@@ -85,9 +85,9 @@ def sampled_frame(video: VideoFile, index: int | None, time: int) -> SampledFram
     return SampledFrame(index=index, pts=time, time_s=float(time * video.time_base))
 
 
-def declared(video: VideoFile) -> int | None:
+def declared(video: VideoFile, info: VideoInfo) -> int | None:
     """How long the video is by its header, in time base units; None where that says nothing of the video alone."""
-    return None if video.duration_s is None else round(video.duration_s / video.time_base)
+    return None if info.duration_s is None else round(info.duration_s / video.time_base)
 
 
 def reached_s(video: VideoFile, last: int) -> float:
@@ -101,7 +101,7 @@ def end_of(last: int, count: int) -> Fraction:
 
 
 def found_facts(video: VideoFile, info: VideoInfo, *, last: int, count: int) -> VideoInfo:
-    """``info`` with what was found: ``count`` frames, the last shown at ``last``.
+    """``info``, as declared, with what was found: ``count`` frames, the last shown at ``last``.
 
     Rate and duration stay as declared where they are about what was found.
     """
@@ -112,15 +112,15 @@ def found_facts(video: VideoFile, info: VideoInfo, *, last: int, count: int) -> 
     if rate is None or abs(rate - found_rate) > RATE_SHARE * found_rate:
         rate = found_rate
     duration_s = info.duration_s
-    ticks = declared(video)
+    ticks = declared(video, info)
     if duration_s is None or ticks is None or not lasts(last, count, ticks):
         duration_s = float(end_of(last, count) * video.time_base)
     return replace(info, frame_count=count, fps=rate, duration_s=duration_s)
 
 
-def disagreement(video: VideoFile, *, last: int, count: int) -> str | None:
+def disagreement(video: VideoFile, info: VideoInfo, *, last: int, count: int) -> str | None:
     """What to tell where the video is much shorter or longer than declared: ``count`` frames, the last at ``last``."""
-    ticks = declared(video)
+    ticks = declared(video, info)
     if ticks is None:
         return None
     declared_s = float(ticks * video.time_base)
