@@ -124,3 +124,22 @@ def test_a_long_film_beside_sound_is_still_searched_by_its_index(
     found = extract(path, views="2x1")
     assert found.warnings == ()
     assert found.info.duration_s == pytest.approx(COUNT / RATE, abs=0.07)
+
+
+def test_a_pause_before_a_trimmed_film_is_not_missing_at_its_end(tmp_path: Path) -> None:
+    """An edit list of an empty edit and a trim: FFmpeg's duration counts both."""
+    film = encode(tmp_path / "film.mp4", "mpeg4", count=COUNT, options={"g": "25"})
+    data = film.read_bytes()
+    at = data.index(b"elst") - 4
+    start = data[at + 20 : at + 28]  # media time and rate of the only edit
+    edits = [(2000).to_bytes(4) + b"\xff" * 4 + b"\x00\x01\x00\x00", (1000).to_bytes(4) + start]
+    patched = b"elst" + bytes(4) + (2).to_bytes(4) + b"".join(edits)
+    grown = len(patched) + 4 - int.from_bytes(data[at : at + 4])
+    data = data[:at] + (len(patched) + 4).to_bytes(4) + patched + data[at + int.from_bytes(data[at : at + 4]) :]
+    for box in (b"moov", b"trak", b"edts"):  # the index lies behind the pictures, so no place in it changes
+        place = data.index(box) - 4
+        data = data[:place] + (int.from_bytes(data[place : place + 4]) + grown).to_bytes(4) + data[place + 4 :]
+    film.write_bytes(data)
+    found = extract(film)
+    assert found.warnings == ()
+    assert found.info.duration_s == pytest.approx(1, abs=0.07)

@@ -118,16 +118,18 @@ def found_facts(video: VideoFile, info: VideoInfo, *, last: int, count: int) -> 
     return replace(info, frame_count=count, fps=rate, duration_s=duration_s)
 
 
-def disagreement(video: VideoFile, info: VideoInfo, *, last: int, count: int) -> str | None:
+def disagreement(video: VideoFile, opening: Opening, *, last: int, count: int) -> str | None:
     """What to tell where the video is much shorter or longer than declared: ``count`` frames, the last at ``last``."""
-    ticks = declared(video, info)
+    ticks = declared(video, opening.info)
     if ticks is None:
         return None
     declared_s = float(ticks * video.time_base)
     found_s = float(end_of(last, count) * video.time_base)
     if count == 1 and video.rate is not None:
         found_s += float(1 / video.rate)
-    if declared_s - found_s > ENDS_EARLY_S + ENDS_EARLY_SHARE * declared_s:
+    # In MP4 the time before the first picture, an empty edit, is a part of some declared durations and not of others.
+    late_s = float(max(0, opening.first_pts or 0) * video.time_base) if video.container == "mp4" else 0.0
+    if declared_s - found_s - late_s > ENDS_EARLY_S + ENDS_EARLY_SHARE * declared_s:
         return f"the video ends at {found_s:.1f} s of the {declared_s:.1f} s that its header declares"
     if found_s - declared_s > ENDS_EARLY_S + ENDS_EARLY_SHARE * found_s:
         return f"the video goes on until {found_s:.1f} s, beyond the {declared_s:.1f} s that its header declares"
