@@ -85,9 +85,9 @@ def sampled_frame(video: VideoFile, index: int | None, time: int) -> SampledFram
     return SampledFrame(index=index, pts=time, time_s=float(time * video.time_base))
 
 
-def declared(video: VideoFile) -> int | None:
+def declared(video: VideoFile, info: VideoInfo) -> int | None:
     """How long the video is by its header, in time base units; None where that says nothing of the video alone."""
-    return None if video.duration_s is None else round(video.duration_s / video.time_base)
+    return None if info.duration_s is None else round(info.duration_s / video.time_base)
 
 
 def reached_s(video: VideoFile, last: int) -> float:
@@ -101,7 +101,7 @@ def end_of(last: int, count: int) -> Fraction:
 
 
 def found_facts(video: VideoFile, info: VideoInfo, *, last: int, count: int) -> VideoInfo:
-    """``info`` with what was found: ``count`` frames, the last shown at ``last``.
+    """``info``, as declared, with what was found: ``count`` frames, the last shown at ``last``.
 
     Rate and duration stay as declared where they are about what was found.
     """
@@ -112,22 +112,24 @@ def found_facts(video: VideoFile, info: VideoInfo, *, last: int, count: int) -> 
     if rate is None or abs(rate - found_rate) > RATE_SHARE * found_rate:
         rate = found_rate
     duration_s = info.duration_s
-    ticks = declared(video)
+    ticks = declared(video, info)
     if duration_s is None or ticks is None or not lasts(last, count, ticks):
         duration_s = float(end_of(last, count) * video.time_base)
     return replace(info, frame_count=count, fps=rate, duration_s=duration_s)
 
 
-def disagreement(video: VideoFile, *, last: int, count: int) -> str | None:
+def disagreement(video: VideoFile, opening: Opening, *, last: int, count: int) -> str | None:
     """What to tell where the video is much shorter or longer than declared: ``count`` frames, the last at ``last``."""
-    ticks = declared(video)
+    ticks = declared(video, opening.info)
     if ticks is None:
         return None
     declared_s = float(ticks * video.time_base)
     found_s = float(end_of(last, count) * video.time_base)
     if count == 1 and video.rate is not None:
         found_s += float(1 / video.rate)
-    if declared_s - found_s > ENDS_EARLY_S + ENDS_EARLY_SHARE * declared_s:
+    # In MP4 the time before the first picture, an empty edit, is a part of some declared durations and not of others.
+    late_s = float(max(0, opening.first_pts or 0) * video.time_base) if video.container == "mp4" else 0.0
+    if declared_s - found_s - late_s > ENDS_EARLY_S + ENDS_EARLY_SHARE * declared_s:
         return f"the video ends at {found_s:.1f} s of the {declared_s:.1f} s that its header declares"
     if found_s - declared_s > ENDS_EARLY_S + ENDS_EARLY_SHARE * found_s:
         return f"the video goes on until {found_s:.1f} s, beyond the {declared_s:.1f} s that its header declares"

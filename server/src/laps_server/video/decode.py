@@ -55,6 +55,8 @@ INDEX_SAMPLES = 64
 DISPLAY_MATRIX = struct.Struct("=9i")
 HALF_TURN = 180  # degrees; beyond it an angle is FFmpeg's word for none
 NO_DECODER = "none"  # a list without a decoder's name on it: an empty one would let all in
+MEASURED = ("mpegts", "mpegps")  # containers that declare no duration
+FROM_ZERO = ("matroska", "flv")  # those whose duration counts from time zero, not from their first packet
 THUMBNAIL = (
     av.stream.Disposition.attached_pic | av.stream.Disposition.timed_thumbnails | av.stream.Disposition.still_image
 )
@@ -255,18 +257,51 @@ class VideoFile:
 
     @property
     def duration_from_header(self) -> int | None:
-        """The stream's duration in time base units, None where it is not given."""
+        """The video stream's own duration in time base units, None where no header gives it.
+
+        Of MPEG streams it is measured by FFmpeg, from what is there. Where nothing is known of one stream, FFmpeg fills
+        in what it knows of the file, which may be how long the sound is.
+        """
         duration = self._stream.duration
-        return duration if duration is not None and duration > 0 else None
+        if duration is None or duration <= 0 or self.container in MEASURED:
+            return None
+        if not self._stream.frames and not self._is_alone and self._container.duration is not None:
+            whole = round(Fraction(self._container.duration, av.time_base) / self.time_base)
+            if abs(duration - whole) <= 1:
+                return None
+        return duration
 
     @property
     def duration_s(self) -> float | None:
-        """Seconds, of the stream where it says so, else of the container."""
+        """Seconds that the video lasts at most: of the stream where it says so, else of the container."""
         if self.duration_from_header is not None:
             return float(self.duration_from_header * self.time_base)
         if self._container.duration is not None and self._container.duration > 0:
             return self._container.duration / av.time_base
         return None
+
+    def declared_s(self, first_pts: int | None) -> float | None:
+        """Seconds from the first picture to the end that is declared for the video; None where none is.
+
+        The container's duration is the video's where there is no other stream; Matroska and FLV count it from time 0.
+        """
+        whole_s = self.duration_s
+        if self.duration_from_header is not None or whole_s is None:
+            return whole_s
+        if self.container in MEASURED or not self._is_alone:
+            return None
+        first_s = float((first_pts or 0) * self.time_base)
+        origin_s = 0.0 if self.container in FROM_ZERO else (self._container.start_time or 0) / av.time_base
+        late_s = first_s - origin_s
+        return whole_s - late_s if 0 < late_s < whole_s else whole_s
+
+    @property
+    def _is_alone(self) -> bool:
+        """Whether nothing beside the video could be what lasts as long as the file; a cover lasts no time."""
+        return all(
+            stream.index == self._stream.index or stream.disposition & av.stream.Disposition.attached_pic
+            for stream in self._container.streams
+        )
 
     @property
     def frames_from_header(self) -> int | None:
@@ -292,7 +327,7 @@ class VideoFile:
             width=width,
             height=height,
             fps=None if self.rate is None else float(self.rate),
-            duration_s=self.duration_s,
+            duration_s=self.declared_s(first.pts),
             frame_count=self.frames_from_header,
             rotation=first.orientation.clockwise,
             sample_aspect_ratio=f"{aspect.numerator}:{aspect.denominator}" if aspect else None,

@@ -348,7 +348,7 @@ class Sampler:
 
     def _found(self, *, last: int, count: int) -> None:
         """All ``count`` frames were found, the last one at ``last`` after the first: that is what the video is."""
-        text = disagreement(self._video, last=last, count=count)
+        text = disagreement(self._video, self._opening, last=last, count=count)
         if text is not None:
             self._warn(text)
         self.info = found_facts(self._video, self._opening.info, last=last, count=count)
