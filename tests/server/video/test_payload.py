@@ -67,6 +67,14 @@ def test_frames_that_are_only_referred_to_show_nothing(codec: str, head: int, sh
     assert shows(bytes([head, 0, 0, 0])) == shown
 
 
+@pytest.mark.parametrize("codec", ["mpeg1video", "mpeg2video"])
+def test_the_end_of_a_sequence_shows_nothing(codec: str) -> None:
+    shows = shows_of(codec, b"")
+    assert shows is not None
+    assert not shows(b"\x00\x00\x01\xb7")
+    assert shows(b"\x00\x00\x01\xb3\x06\x00\x00\x01\x00\x00\x0f")
+
+
 def test_av1_frames_are_told_by_their_headers() -> None:
     shows = shows_of("av1", b"")
     assert shows is not None
@@ -106,7 +114,7 @@ def test_hevc_messages_show_nothing_and_slices_do() -> None:
     assert shows(delimited(b"\x46\x01\x50", b"\x26\x01\xaf"))
 
 
-@pytest.mark.parametrize("codec", ["h264", "hevc", "vp8", "vp9", "av1"])
+@pytest.mark.parametrize("codec", ["h264", "hevc", "mpeg2video", "vp8", "vp9", "av1"])
 @pytest.mark.parametrize("data", [b"\x00", b"\xff", bytes(64), b"\xff" * 64, bytes(range(256))])
 def test_whatever_the_bytes_are_there_is_an_answer(codec: str, data: bytes) -> None:
     shows = shows_of(codec, b"\x01" * 30)

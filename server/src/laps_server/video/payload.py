@@ -1,12 +1,12 @@
 """Whether a packet holds a picture that is shown, from its first bytes: no decoder is asked.
 
-Containers count samples and not pictures. A sample may be a delimiter or a message alone (H.264, HEVC), or a frame that
-is only there to be referred to (VP8, VP9, AV1)::
+Containers count samples and not pictures. A sample may be a delimiter or a message alone (H.264, HEVC), the end of a
+sequence (MPEG-1, MPEG-2), or a frame that is only there to be referred to (VP8, VP9, AV1)::
 
     H.264  [AUD][SEI]            nothing       VP9  [show_frame 0]              nothing
            [AUD][slice ...]      a picture          [show_frame 0][show 1]      a picture, packed as one superframe
 
-What the bitstreams' specifications say: H.264 table 7-1, HEVC table 7-1, RFC 6386 section 9.1 for VP8, VP9 section 6.2
+What the bitstreams' specifications say: H.264 table 7-1, HEVC table 7-1, MPEG-2 table 6-1, RFC 6386 section 9.1 for VP8, VP9 section 6.2
 and annex B, AV1 sections 5.3 and 5.9. Of other codecs every packet counts.
 """
 
@@ -18,6 +18,7 @@ Shows = Callable[[bytes], bool]
 
 HEAD_BYTES = 4096  # a picture begins within so many bytes of its packet; only what does not is looked at whole
 _START_CODE = b"\x00\x00\x01"
+_MPEG_PICTURE = _START_CODE + b"\x00"
 _H264_SLICES = range(1, 6)
 _HEVC_SLICES = range(32)
 _AVCC_LENGTH_BYTE, _HVCC_LENGTH_BYTE = 4, 21
@@ -33,6 +34,8 @@ def shows_of(codec: str, extradata: bytes) -> Shows | None:
     """
     if codec in ("h264", "hevc"):
         return _nal_units_of(codec, extradata)
+    if codec in ("mpeg1video", "mpeg2video"):
+        return lambda data: _MPEG_PICTURE in data
     return {"vp8": _vp8_shows, "vp9": _vp9_shows, "av1": _av1_shows}.get(codec)
 
 

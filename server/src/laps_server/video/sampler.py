@@ -104,7 +104,7 @@ class Sampler:
         if duration_s is None or duration_s > self._window_s:
             raise Untrusted("more than one window, or nobody knows")
         index = self._confirmed_index()
-        route = SeekRoute(video, first_pts, numbered=index is not None and self._opening.starts_whole)
+        route = SeekRoute(video, first_pts, numbered=index is not None)
         if index is not None and self._sampling.rule == "laps_uniform":
             plan, count = self._windows_plan(route, first_pts, index), index.length
         elif index is not None:
@@ -121,7 +121,7 @@ class Sampler:
 
     def _confirmed_index(self) -> Index | None:
         """The index where the header's count and duration are what it says; None where one of them says otherwise."""
-        index = self._video.index if self._video.container == "mp4" else None
+        index = self._video.index if self._video.container == "mp4" and self._opening.starts_whole else None
         if index is None or self._count is None or self._duration is None or not index.step:
             return None
         return index if index.agrees(count=self._count, duration=self._duration) else None
