@@ -48,6 +48,44 @@ def colour_graph(*, frames: int, size: int, classes: int, per_frame: bool = True
     return model
 
 
+def number_graph(*, frames: int, size: int) -> onnx.ModelProto:
+    """A graph whose logit k is positive where a numbered picture (``support_video.numbered``, 3:2) shows bit k.
+
+    A square crop from the middle of such a picture holds the two columns inside whole, and a third of those outside.
+    """
+    columns = (
+        slice(0, size // 12),
+        slice(size // 4, size // 2),
+        slice(size // 2, 3 * size // 4),
+        slice(-(size // 12), None),
+    )
+    weight = np.zeros((size, size, 3, 12), np.float32)
+    for bit in range(12):
+        row, column = divmod(bit, 4)
+        block = weight[row * size // 3 + size // 12 : (row + 1) * size // 3 - size // 12, columns[column], :, bit]
+        block[...] = 1 / (16 * block.size)
+    nodes = [
+        helper.make_node("Cast", ["clips"], ["float"], to=TensorProto.FLOAT),
+        helper.make_node("Sub", ["float", "grey"], ["light"]),
+        helper.make_node("Reshape", ["light", "rows"], ["pixels"]),
+        helper.make_node("MatMul", ["pixels", "weight"], ["frame_logits"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "number",
+        [helper.make_tensor_value_info("clips", TensorProto.UINT8, ["B", frames, size, size, 3])],
+        [helper.make_tensor_value_info("frame_logits", TensorProto.FLOAT, ["B", frames, 12])],
+        [
+            numpy_helper.from_array(weight.reshape(-1, 12), "weight"),
+            numpy_helper.from_array(np.array(128, np.float32), "grey"),
+            numpy_helper.from_array(np.array([0, frames, size * size * 3], np.int64), "rows"),
+        ],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    onnx.checker.check_model(model)
+    return model
+
+
 def slow_graph(*, frames: int, size: int, classes: int, rounds: int = 12) -> onnx.ModelProto:
     """The colour graph behind matrix products that take about a second a clip and add nothing."""
     side = 1536

@@ -19,6 +19,8 @@ import httpx
 import uvicorn
 from fastapi import FastAPI
 
+from laps_server.serve import HTTP
+
 _LISTENING = re.compile(r"listening on (http://[0-9.]+:[0-9]+)")
 _START_TIMEOUT_S = 120
 
@@ -106,7 +108,8 @@ def served(app: FastAPI, *, send_buffer: int | None = None) -> Iterator[str]:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         if send_buffer is not None:
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)
-        server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=5))
+        config = uvicorn.Config(app, http=HTTP, log_config=None, access_log=False, timeout_graceful_shutdown=5)
+        server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()
         url = f"http://127.0.0.1:{listening.getsockname()[1]}"

@@ -24,8 +24,9 @@ import pytest
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from laps_server.clips import CropBox, IntArray, SampledFrame, SegmentLength, VideoInfo, ViewGrid
+from laps_server.clips import CropBox, IntArray, SampledFrame, SamplingRule, SegmentLength, VideoInfo, ViewGrid
 from laps_server.part import Part, Segment
+from laps_server.video.codecs import CodecSet
 from laps_server.video.extract import WHOLE_VIDEO_S, ExtractOptions, Thumbnails, extract_parts
 from laps_server.video.limits import MediaLimits
 from laps_server.video.preprocess import assemble_clip, view_boxes
@@ -158,13 +159,15 @@ class Straight:
         span = frames * stride
         total = len(self.pictures)
         known = self.declared > 0 and self.duration is not None and self.duration > 0
-        count = self.declared if known else total
+        count, duration = total, self.duration
+        if self.declared != total and total > 1:  # shown frames count, whatever the header says
+            duration = round(Fraction(self.times[-1] * total, total - 1))
         result = []
         for view in range(views):
             start = max(count - span, 0) * view / views
-            if known and self.duration is not None:
-                low = int(start * self.duration / count)
-                high = int((start + span - 1) * self.duration / count)
+            if known and duration is not None:
+                low = int(start * duration / count)
+                high = int((start + span - 1) * duration / count)
                 inside = [i for i, time in enumerate(self.times) if low <= time <= high]
                 later = [i for i, time in enumerate(self.times) if time > high]
                 window = inside + later[:1] or [total - 1]
@@ -293,11 +296,16 @@ def extract(
     side: int = HEIGHT,
     limits: MediaLimits | None = None,
     threads: int = 1,
+    codecs: CodecSet = "standard",
     thumbnails: Thumbnails = "none",
     should_stop: Callable[[], bool] = lambda: False,
+    sampling: SamplingRule = "laps_uniform",
 ) -> Sampled:
     """Run the server's extraction on a file; by default at native size, so that pixels can be compared."""
-    options = extract_options(views=views, frames=frames, stride=stride, side=side, thumbnails=thumbnails)
+    options = extract_options(
+        views=views, frames=frames, stride=stride, side=side, thumbnails=thumbnails, sampling=sampling
+    )
+    limits = limits or MediaLimits(codecs=codecs)
     (only,) = _extract(path, options, limits=limits, threads=threads, should_stop=should_stop)
     return replace(only, warnings=only.told)  # of a whole video nobody asks whether the segment or the video is meant
 
@@ -341,6 +349,7 @@ def extract_options(
     side: int = HEIGHT,
     thumbnails: Thumbnails = "none",
     window_s: Fraction = WHOLE_VIDEO_S,
+    sampling: SamplingRule = "laps_uniform",
 ) -> ExtractOptions:
     """What a model of small clips wants of a video."""
     return ExtractOptions(
@@ -352,6 +361,7 @@ def extract_options(
         crop_width=side,
         thumbnails=thumbnails,
         window_s=window_s,
+        sampling=sampling,
     )
 
 
@@ -362,12 +372,18 @@ def sampled_numbers(sampled: Sampled) -> list[list[int]]:
 
 
 def assert_same_as_straight(
-    path: Path, *, views: int = 5, frames: int = 4, stride: int = 4, shows_numbers: bool = True
+    path: Path,
+    *,
+    views: int = 5,
+    frames: int = 4,
+    stride: int = 4,
+    shows_numbers: bool = True,
+    codecs: CodecSet = "standard",
 ) -> Sampled:
     """Extract and compare with a straight decode: numbers, indices, times and every pixel."""
     reference = straight(path)
     side = min(reference.pictures[0].shape[:2])
-    extraction = extract(path, views=f"{views}x1", frames=frames, stride=stride, side=side)
+    extraction = extract(path, views=f"{views}x1", frames=frames, stride=stride, side=side, codecs=codecs)
     expected = reference.clips(frames, stride, views)
     batch = extraction
     if shows_numbers:
@@ -381,10 +397,13 @@ def assert_same_as_straight(
     return extraction
 
 
-def assert_one_segment_is_the_video(path: Path, *, views: int, frames: int, stride: int) -> None:
+def assert_one_segment_is_the_video(
+    path: Path, *, views: int, frames: int, stride: int, codecs: CodecSet = "standard"
+) -> None:
     """A window that holds the whole video gives what no window gives."""
-    whole = extract(path, views=f"{views}x1", frames=frames, stride=stride)
-    ((segment,), _) = cut(path, "1h", extract_options(views=f"{views}x1", frames=frames, stride=stride))
+    options = extract_options(views=f"{views}x1", frames=frames, stride=stride)
+    whole = extract(path, views=f"{views}x1", frames=frames, stride=stride, codecs=codecs)
+    ((segment,), _) = cut(path, "1h", options, limits=MediaLimits(codecs=codecs))
     assert segment.frames == whole.frames
     assert segment.info == whole.info
     assert sorted(segment.told) == sorted(whole.warnings)

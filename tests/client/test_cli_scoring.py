@@ -18,6 +18,7 @@ from laps_client.cli.scoring import Claim, Scored, Share, against, claims, repor
 from laps_client.parsing import from_json
 from laps_client.results import ModelInfo
 
+FIELD = Path(__file__).parents[1] / "data" / "field"
 LABELS = ("air drumming", "arm wrestling", "bee keeping", "Boiling Water", "a,b", "7", "x y", "x_y")
 Z = 1.959963984540054
 
@@ -153,6 +154,32 @@ def test_a_list_is_read_however_it_is_written(tmp_path: Path, text: str) -> None
     ]
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("ends", ["\n", "\r\n", "\r"], ids=["lf", "crlf", "cr"])
+def test_a_list_is_read_as_windows_writes_it(tmp_path: Path, encoding: str, ends: str) -> None:
+    path = tmp_path / "list.txt"
+    mark = "\ufeff" if encoding != "utf-8-sig" else ""
+    path.write_bytes(f"{mark}path label{ends}pan_\u00fc.mp4 2{ends}b c.mp4 0{ends}".encode(encoding))
+    assert read_list(path, Labels(LABELS), root=None) == [
+        Entry("pan_\u00fc.mp4", str(tmp_path / "pan_\u00fc.mp4"), 2),
+        Entry("b c.mp4", str(tmp_path / "b c.mp4"), 0),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [("a.mp4 2\r\n".encode("utf-16-le"), "NUL characters, as UTF-16 without"), (b"\xff\xfea", "truncated data")],
+    ids=["no mark", "half a character"],
+)
+def test_a_list_that_is_no_text_is_told_to_be_saved_as_utf_8(tmp_path: Path, content: bytes, said: str) -> None:
+    path = tmp_path / "list.txt"
+    path.write_bytes(content)
+    with pytest.raises(Stop, match=rf"list\.txt is no text: .*{said}") as caught:
+        read_list(path, Labels(LABELS), root=None)
+    assert caught.value.status == USAGE
+    assert caught.value.hint == "save it as UTF-8"
+
+
 @pytest.mark.parametrize(
     ("text", "names"),
     [
@@ -202,6 +229,16 @@ def test_a_list_that_is_wrong_says_where(tmp_path: Path, text: str, said: str) -
     with pytest.raises(Stop, match=said) as caught:
         read_list(path, Labels(LABELS), root=None)
     assert caught.value.status == USAGE
+
+
+def test_a_list_from_powershell_is_read_or_called_by_its_encoding() -> None:
+    path = FIELD / "list_utf16.txt"
+    told, entries = "", []
+    try:
+        entries = read_list(path, Labels(LABELS), root=None)
+    except Stop as stop:
+        told = f"{stop} {stop.hint}"
+    assert "UTF-16" in told or entries == [Entry("pan_right_5_frames.mp4", str(FIELD / "pan_right_5_frames.mp4"), 2)]
 
 
 def test_a_list_that_is_not_there_is_told(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ BODY: dict[str, Any] = {
     "model": {"name": "m", "version": 1},
     "predictions": [{"label": "a", "index": 1, "score": 0.75}, {"label": "b", "index": 0, "score": 0.25}],
     "frames": {"index": [0, None], "time_s": [0, 0.5], "labels": ["a", "b"], "scores": [[1, 0], [0.5, 0.5]]},
-    "views": {"temporal": 1, "spatial": 1, "used": 1},
+    "views": {"temporal": 1, "spatial": 1, "used": 1, "sampling": "uniform_in_order"},
     "video": {
         "container": "mp4",
         "codec": "h264",
@@ -30,6 +30,7 @@ BODY: dict[str, Any] = {
         "frame_count": None,
         "rotation": 0,
         "sample_aspect_ratio": None,
+        "stream_index": 1,
     },
     "timings_ms": {"upload": 1.0, "decode": 2.0, "queue": 3.0, "infer": 4.0, "total": 10.0},
     "warnings": ["w"],
@@ -42,14 +43,14 @@ BODY: dict[str, Any] = {
             "end_s": 2.0,
             "predictions": [{"label": "a", "index": 1, "score": 0.5}],
             "frames": None,
-            "views": {"temporal": 1, "spatial": 1, "used": 1},
+            "views": {"temporal": 1, "spatial": 1, "used": 1, "sampling": "uniform_in_order"},
             "thumbnails": None,
             "warnings": [],
         }
     ],
     "timeline": {"labels": ["a"], "start_s": [0.0], "end_s": [2.0], "scores": [[0.5]]},
 }
-NEWER = {"segments", "timeline"}  # what an older server does not answer
+NEWER = {"segments", "timeline", "stream_index", "sampling"}  # what an older server does not answer
 
 
 def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
@@ -103,9 +104,19 @@ def test_an_extra_key_beside_any_other_is_left_out(path: tuple[Any, ...]) -> Non
 
 
 def test_what_an_older_server_does_not_answer_is_none() -> None:
-    result = from_json(Classification, {key: value for key, value in BODY.items() if key not in NEWER})
+    older = {key: value for key, value in BODY.items() if key not in NEWER}
+    for part in ("video", "views"):
+        older[part] = {key: value for key, value in BODY[part].items() if key not in NEWER}
+    result = from_json(Classification, older)
     assert (result.segments, result.timeline) == (None, None)
-    assert result.to_dict() == BODY | dict.fromkeys(NEWER)
+    assert (result.video.stream_index, result.views.sampling) == (None, None)
+    unsaid = {
+        "segments": None,
+        "timeline": None,
+        "video": BODY["video"] | {"stream_index": None},
+        "views": BODY["views"] | {"sampling": None},
+    }
+    assert result.to_dict() == BODY | unsaid
 
 
 @pytest.mark.parametrize("path", [path for path in PLACES if not {path[-1]} & NEWER])
@@ -116,7 +127,11 @@ def test_a_missing_key_is_named(path: tuple[Any, ...]) -> None:
 
 @pytest.mark.parametrize("path", PLACES, ids=PATH_IDS)
 def test_a_value_of_another_type_is_named(path: tuple[Any, ...]) -> None:
-    wrong = "text" if not isinstance(BODY.get(path[-1]), str) and path[-1] not in ("label", "name", "jpeg") else 3
+    wrong = (
+        "text"
+        if not isinstance(BODY.get(path[-1]), str) and path[-1] not in ("label", "name", "jpeg", "sampling")
+        else 3
+    )
     if path in {("video", "container"), ("video", "codec"), ("video", "sample_aspect_ratio")}:
         wrong = 3
     with pytest.raises(Mismatch, match=str(path[-1])):

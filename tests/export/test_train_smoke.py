@@ -96,6 +96,7 @@ def test_the_recipe_goes_from_photographs_to_an_entry(tmp_path: Path, monkeypatc
     assert manifest["labels"]["name"] == "camera-motion"
     assert manifest["temperature"] == pytest.approx(trained.temperature, abs=1e-3)
     assert manifest["inputs"][0]["stride"] == 4
+    assert manifest["sampling"] == "uniform_in_order"
     provenance = manifest["provenance"]
     assert provenance["recipe"]["seed"] == 0
     assert provenance["recipe"]["loop"]["steps"] == 2

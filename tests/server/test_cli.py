@@ -78,7 +78,7 @@ def test_jsonl_has_a_line_for_every_file_and_the_failed_one_says_why(repository:
     assert answers["broken"]["error"]["code"] == "unsupported_container"
     for name in ("red", "green", "blue"):
         assert answers[name]["predictions"][0]["label"] == name
-        assert answers[name]["views"] == {"temporal": 1, "spatial": 1, "used": 1}
+        assert answers[name]["views"] == {"temporal": 1, "spatial": 1, "used": 1, "sampling": "laps_uniform"}
         assert len(answers[name]["frames"]["scores"]) == len(answers[name]["frames"]["time_s"])
 
 

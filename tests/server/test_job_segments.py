@@ -169,7 +169,8 @@ async def test_pictures_of_two_segments_are_alive_and_never_of_three(
         answer = await classify(runtime, film, in_segments("1s"))
     assert answer.segments is not None
     assert [len(segment.sampled) for segment in answer.segments] == [8] * 6
-    assert max(map(len, alive)) == 2
+    most = max(map(len, alive))
+    assert most == 2 if kind is SlowEngine else most <= 2
 
 
 async def test_one_segment_of_views_waits_at_most(repository: Path, engine: FakeEngine, film: Path) -> None:

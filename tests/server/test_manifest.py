@@ -27,9 +27,27 @@ def test_a_whole_manifest_is_read(document: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
+    ("schema_version", "sampling"), [(1, "laps_uniform"), (2, "laps_uniform"), (2, "uniform_in_order")]
+)
+def test_a_rule_of_sampling_is_read_by_its_name(document: dict[str, Any], schema_version: int, sampling: str) -> None:
+    document |= {"schema_version": schema_version, "sampling": sampling}
+    manifest = parse_manifest(json.dumps(document).encode(), where="m/1/laps.json")
+    assert (manifest.schema_version, manifest.sampling) == (schema_version, sampling)
+
+
+def test_a_manifest_of_a_newer_exporter_is_refused_with_the_versions_that_are_read(document: dict[str, Any]) -> None:
+    document |= {"schema_version": 3, "of_a_newer_exporter": True}
+    with pytest.raises(ManifestInvalid, match="schema_version") as caught:
+        parse(document)
+    assert "reads schema_version 1 and 2" in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize(
     ("path", "value", "said"),
     [
-        ("schema_version", 2, "schema_version"),
+        ("schema_version", 3, "schema_version: Input should be 1 or 2"),
+        ("sampling", "uniform", "sampling: Input should be 'laps_uniform' or 'uniform_in_order'"),
+        ("sampling", "uniform_in_order", "sampling uniform_in_order needs schema_version 2"),
         ("surprise", 1, "surprise"),
         ("temperature", 0.0, "temperature 0.0 must be 0.001 to 1000"),
         ("temperature", 1e-320, "must be 0.001 to 1000"),

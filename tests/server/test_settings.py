@@ -16,6 +16,7 @@ from laps_server.settings import Settings
         ("MAX_QUEUED_VIEWS", "100"),
         ("UPLOAD_DIR", "/no/such/folder"),
         ("PORT", "70000"),
+        ("CODECS", "all"),
     ],
 )
 def test_a_setting_that_would_break_every_request_is_refused_at_start(
@@ -24,6 +25,12 @@ def test_a_setting_that_would_break_every_request_is_refused_at_start(
     monkeypatch.setenv(f"LAPS_{name}", value)
     with pytest.raises(ValidationError):
         Settings()
+
+
+@pytest.mark.parametrize(("value", "codecs"), [("", "standard"), ("standard", "standard"), ("wide", "wide")])
+def test_the_environment_chooses_the_codecs(monkeypatch: pytest.MonkeyPatch, value: str, codecs: str) -> None:
+    monkeypatch.setenv("LAPS_CODECS", value)
+    assert Settings().codecs == codecs
 
 
 def test_batch_sizes_are_powers_of_two_up_to_the_limit() -> None:

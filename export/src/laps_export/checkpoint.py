@@ -4,9 +4,11 @@
     pretrained    torch.save with the key `model`: a backbone whose head belongs to other classes
     ours          safetensors with the model's configuration in its metadata
 
-Pickles are read with `weights_only=True` and nothing else: a file that needs more is refused. A file may be hostile
-without running code, so nothing in it may claim more memory than the file has bytes, and values are looked at
-only after names, shapes and types are known to be the model's.
+The first two are read under the names that other training code gives them as well (`naming`), and a model that
+was trained whole may be under `model` too: its names cannot tell, so whoever asks for it with its head means that.
+
+A file may be hostile without running code (`unpickle` sees to that), so nothing in it may claim more memory than the
+file has bytes, and values are looked at only after names, shapes and types are known to be the model's.
 """
 
 from __future__ import annotations
@@ -14,11 +16,8 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import pickle
-import re
-import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -28,12 +27,13 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from laps_export.bounds import is_plain, kind_of, read_object, unpacks_to_more
+from laps_export.bounds import is_plain, kind_of, read_object
 from laps_export.config import LapsConfig
 from laps_export.errors import CheckpointError, ConfigError
+from laps_export.naming import own_names
+from laps_export.unpickle import WHAT_IS_READ, not_a_checkpoint, unpickle
 from laps_export.visformer import Laps
 
-AUTHORS_PREFIX = "module.base_model."
 HEAD_KEYS = ("head.weight", "head.bias")
 FORMAT_NAME = "laps-export"
 FORMAT_VERSION = "1"
@@ -42,15 +42,17 @@ _FLOATS = {torch.float16, torch.bfloat16, torch.float32, torch.float64}
 _INTEGERS = {torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64}
 _MAX_EXACT_INT = 2**53  # beyond it JSON readers differ
 
+_KEYS = ("state_dict", "model", "state_dict_ema")  # under which weights are, the first that a file has
+_MAX_NAMED_KEYS = 5
+
 _HINTS = {
     "missing_key": "give the --variant that the file was trained as; a part of a checkpoint is no model",
-    "no_prefix": "a plain state_dict is wrapped with torch.save({'state_dict': {'module.base_model.' + k: v"
+    "plain": "a plain state_dict is wrapped with torch.save({'state_dict': {'module.base_model.' + k: v"
     " for k, v in state_dict.items()}}, file)",
     "unexpected_key": "give the --variant that the file was trained as, and a file of this family",
     "wrong_shape": "give the --variant that the file was trained as",
     "wrong_type": "weights are plain, dense tensors of floating-point numbers, as torch.save writes state_dict()",
     "not_finite": "training diverged, or the file is damaged: take an earlier checkpoint",
-    "not_a_checkpoint": "the authors' training files, their pretrained backbones and our own safetensors are read",
 }
 
 
@@ -71,7 +73,9 @@ class Checkpoint:
         sha256: its hash, for provenance.
         source: which form it has.
         state: unprefixed names to tensors; without a head if `source` is pretrained.
+        head: what a pretrained file has as its head, which is no part of `state`.
         dropped: names that were in the file and are left out on purpose.
+        remarks: what was done to its names, each as the end of a sentence that begins with the file's name.
         epoch: the training epoch, where the file says it.
         best_acc1: the best validation top-1 in percent, where the file says it.
         variant: the model's name, in our own form.
@@ -83,7 +87,9 @@ class Checkpoint:
     sha256: str
     source: Source
     state: Mapping[str, Tensor]
+    head: Mapping[str, Tensor] = field(default_factory=dict)
     dropped: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
     epoch: int | None = None
     best_acc1: float | None = None
     variant: str | None = None
@@ -94,6 +100,25 @@ class Checkpoint:
     def has_head(self) -> bool:
         """False for a backbone."""
         return all(key in self.state for key in HEAD_KEYS)
+
+    @property
+    def own_classes(self) -> int | None:
+        """Of the head in the file, be it part of `state` or not; None where it has none."""
+        weight = {**self.state, **self.head}.get("head.weight")
+        return weight.shape[0] if weight is not None and weight.dim() else None
+
+    def with_own_head(self, *, classes: int | None) -> Checkpoint:
+        """A pretrained file as a whole trained model, if its head has so many classes; any other as it is."""
+        if self.source is not Source.PRETRAINED or classes is None or self.own_classes != classes:
+            return self
+        return replace(
+            self,
+            source=Source.AUTHORS,
+            state={**self.state, **self.head},
+            head={},
+            dropped=tuple(key for key in self.dropped if key not in self.head),
+            remarks=(*self.remarks, f"took what is under 'model' for a trained model with a head of {classes} classes"),
+        )
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
@@ -135,11 +160,7 @@ def load_weights(model: Laps, checkpoint: Checkpoint, *, keep_head: bool = False
         _check_config(checkpoint.config, model.config, name)
     if not checkpoint.has_head and checkpoint.source is Source.PRETRAINED:
         if not keep_head:
-            raise CheckpointError(
-                f"{name} is a backbone without a head",
-                code="no_head",
-                hint="train it on your classes first; --random-weights beside it gives it a random head",
-            )
+            raise _no_head(checkpoint, model.config.classes)
         state.update({key: wanted[key] for key in HEAD_KEYS})
     _check_class_count(state, model.config.classes, name)
     _report("missing_key", "lacks", [key for key in wanted if key not in state], name)
@@ -176,43 +197,37 @@ def save_checkpoint(path: Path, model: Laps, *, variant: str, notes: Mapping[str
 
 
 def _read_torch(path: Path, sha256: str) -> Checkpoint:
-    _check_members(path)
-    data = _unpickle(path)
-    if not isinstance(data, Mapping) or not ({"state_dict", "model"} & set(data)):
+    data = unpickle(path)
+    key = next((key for key in _KEYS if key in data), None) if isinstance(data, Mapping) else None
+    if not isinstance(data, Mapping) or key is None:
         raise CheckpointError(
-            f"{path.name} holds no weights: neither 'state_dict' nor 'model' is in it",
+            f"{path.name} holds no weights: neither 'state_dict' nor 'model' is in it{_held(data)}",
             code="not_a_checkpoint",
-            hint=f"{_HINTS['not_a_checkpoint']}; {_HINTS['no_prefix']}",
+            hint=f"{WHAT_IS_READ}; {_HINTS['plain']}",
         )
-    if "state_dict" in data:
-        state = _tensors(data["state_dict"], path)
-        foreign = [key for key in state if not key.startswith(AUTHORS_PREFIX)]
-        _report("unexpected_key", f"has, without the prefix {AUTHORS_PREFIX!r},", foreign, path.name)
-        return Checkpoint(
-            path=path,
-            sha256=sha256,
-            source=Source.AUTHORS,
-            state={key.removeprefix(AUTHORS_PREFIX): value for key, value in state.items()},
-            epoch=_epoch(data.get("epoch")),
-            best_acc1=_best_acc1(data.get("best_acc1"), path.name),
-        )
-    state = _tensors(data["model"], path)
-    dropped = tuple(key for key in state if key.startswith("head."))
-    backbone = {key: value for key, value in state.items() if key not in dropped}
-    return Checkpoint(path=path, sha256=sha256, source=Source.PRETRAINED, state=backbone, dropped=dropped)
+    own = own_names(_tensors(data[key], path), key=key, file=path.name)
+    state, head = dict(own.state), {}
+    if key == "model":
+        head = {name: state.pop(name) for name in own.state if name.startswith("head.")}
+    averaged = ("read its state_dict_ema, the average of the weights",) if key == "state_dict_ema" else ()
+    return Checkpoint(
+        path=path,
+        sha256=sha256,
+        source=Source.PRETRAINED if key == "model" else Source.AUTHORS,
+        state=state,
+        head=head,
+        dropped=(*head, *own.dropped),
+        remarks=(*averaged, *own.remarks),
+        epoch=_epoch(data.get("epoch")),
+        best_acc1=_best_acc1(data.get("best_acc1"), path.name),
+    )
 
 
-def _check_members(path: Path) -> None:
-    try:
-        inflated = unpacks_to_more(path)
-    except (zipfile.BadZipFile, NotImplementedError, OSError, ValueError) as exc:
-        raise _not_a_checkpoint(path) from exc
-    if inflated:
-        raise CheckpointError(
-            f"{path.name} holds members that unpack to more than the file",
-            code="checkpoint_refused",
-            hint="torch.save compresses nothing: load the file where you trust it and save it again",
-        )
+def _held(data: object) -> str:
+    """Which keys a file has instead, so that its owner sees where the weights are."""
+    keys = [key for key in data if isinstance(key, str)] if isinstance(data, Mapping) else []
+    some = ", ".join(repr(key) for key in keys[:_MAX_NAMED_KEYS])
+    return f", but {some}{' and more' if len(keys) > _MAX_NAMED_KEYS else ''}" if keys else ""
 
 
 def _epoch(value: object) -> int | None:
@@ -240,47 +255,13 @@ def _best_acc1(value: object, name: str) -> float | None:
     )
 
 
-def _unpickle(path: Path) -> object:
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as exc:
-        # torch says which class or function it refused; a file that is no pickle at all ends here too.
-        refused = "global" in str(exc).lower() and (zipfile.is_zipfile(path) or _is_pickle(path))
-        if not refused:
-            raise _not_a_checkpoint(path) from exc
-        raise CheckpointError(
-            f"{path.name} holds more than tensors and was refused: {_refused(exc)}",
-            code="checkpoint_refused",
-            hint="where you trust it, save torch.save({'state_dict': ckpt['state_dict']}, ...) from it",
-        ) from exc
-    except Exception as exc:  # a damaged file surfaces as any of a dozen types, depending on the byte
-        raise _not_a_checkpoint(path) from exc
-
-
-def _not_a_checkpoint(path: Path) -> CheckpointError:
-    size = path.stat().st_size
-    what = "is empty" if size == 0 else f"({size} bytes) is neither a torch file nor safetensors, or not all of one"
-    return CheckpointError(f"{path.name} {what}", code="not_a_checkpoint", hint=_HINTS["not_a_checkpoint"])
-
-
-def _refused(exc: Exception) -> str:
-    """What torch would not load; the rest of its message advises to load it all the same."""
-    found = re.search(r"GLOBAL ([\w.]+)", str(exc))
-    return f"it names {found[1]}" if found else "it would run code"
-
-
-def _is_pickle(path: Path) -> bool:
-    with path.open("rb") as file:
-        return file.read(1) == pickle.PROTO
-
-
 def _read_safetensors(path: Path, sha256: str) -> Checkpoint:
     try:
         with safe_open(path, framework="pt") as file:
             metadata: dict[str, str] = file.metadata() or {}
             state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a mapping
     except Exception as exc:  # SafetensorError, and whatever torch says to a type it does not know
-        raise _not_a_checkpoint(path) from exc
+        raise not_a_checkpoint(path) from exc
     if metadata.get("format") != FORMAT_NAME or metadata.get("format_version") != FORMAT_VERSION:
         raise CheckpointError(
             f"{path.name} is safetensors without our configuration in its metadata",
@@ -318,7 +299,7 @@ def _tensors(state: object, path: Path) -> dict[str, Tensor]:
     name = path.name
     if not isinstance(state, Mapping) or not state:
         raise CheckpointError(
-            f"{name} holds no weights where they should be", code="not_a_checkpoint", hint=_HINTS["not_a_checkpoint"]
+            f"{name} holds no weights where they should be", code="not_a_checkpoint", hint=WHAT_IS_READ
         )
     wrong = [
         f"{key} ({kind_of(value)})"
@@ -349,6 +330,20 @@ def _check_class_count(state: Mapping[str, Tensor], classes: int, name: str) -> 
     for key in HEAD_KEYS:
         if key in state and state[key].dim() and state[key].shape[0] != classes:
             raise _class_count(state[key].shape[0], classes, name)
+
+
+def _no_head(checkpoint: Checkpoint, classes: int) -> CheckpointError:
+    name, found = checkpoint.path.name, checkpoint.own_classes
+    if found is None:
+        message = f"{name} is a backbone without a head"
+        hint = "train it on your classes first; --random-weights beside it gives it a random head"
+    else:
+        message = f"the head in {name} has {found} classes, the label set {classes}"
+        hint = (
+            f"give a label set of {found} labels, in the order it was trained with, if it was trained whole;"
+            " if it is a pretrained backbone, --random-weights beside it replaces its head by a random one"
+        )
+    return CheckpointError(message, code="no_head", hint=hint)
 
 
 def _class_count(found: int, wanted: int, name: str) -> CheckpointError:

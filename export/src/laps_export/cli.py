@@ -39,7 +39,7 @@ from laps_export.errors import (
 )
 from laps_export.inspect import check_entry
 from laps_export.labels import load_labels, shipped_label_sets
-from laps_export.manifest import Origin, Serving
+from laps_export.manifest import Origin, SamplingRule, Serving
 from laps_export.tensorrt import PlanOptions, Precision, write_plan
 from laps_export.train.command import photographs, train
 from laps_export.triton import TensorRtPrecision
@@ -145,11 +145,12 @@ def convert(
     if output.exists() and not force:
         raise RepositoryError(f"{output} is there already", code="file_exists", hint="--force replaces it")
     read = read_checkpoint(checkpoint)
+    read = read.with_own_head(classes=read.own_classes)
     if not read.has_head:
         raise CheckpointError(f"{checkpoint.name} has no head", code="no_head", hint="only whole models are converted")
-    head = read.state["head.weight"]
-    model = registry.build(variant, classes=head.shape[0] if head.dim() else None)
+    model = registry.build(variant, classes=read.own_classes)
     load_weights(model, read)
+    _tell(read)
     notes = {"epoch": read.epoch, "best_acc1": read.best_acc1, "converted_from": read.sha256}
     try:
         save_checkpoint(output, model, variant=variant, notes=notes)
@@ -177,13 +178,17 @@ def onnx(
     default_views: Annotated[str, typer.Option(help="Temporal x spatial views of a video.")] = "5x3",
     stride: Annotated[int, typer.Option(help="Frames of the video between two sampled frames.")] = 8,
     temperature: Annotated[float, typer.Option(help="Divides the logits before the softmax.")] = 1.0,
+    sampling: Annotated[
+        SamplingRule,
+        typer.Option(help="How clips are placed in a video's time: the authors' rule, or never back in it."),
+    ] = "laps_uniform",
     tensorrt_accelerator: Annotated[
         TensorRtPrecision | None,
         typer.Option(help="Let Triton's ONNX Runtime use TensorRT, in this precision.", show_default=False),
     ] = None,
 ) -> None:
     """Write one version of a model_repository entry, after the parity gate."""
-    serving = Serving(default_views=default_views, stride=stride, temperature=temperature)
+    serving = Serving(default_views=default_views, stride=stride, temperature=temperature, sampling=sampling)
     label_set = load_labels(labels)
     if checkpoint is None and not random_weights:
         raise CheckpointError("no weights given", code="no_weights", hint="--checkpoint FILE, or --random-weights")
@@ -318,9 +323,9 @@ def _fill(model: Laps, read: Checkpoint | None, *, random_weights: bool, seed: i
             )
         randomise(model, seed=seed)
     if read is not None:
+        read = read if random_weights else read.with_own_head(classes=model.config.classes)
         load_weights(model, read, keep_head=random_weights)
-        if read.dropped:
-            typer.echo(f"{read.path.name}: dropped {', '.join(read.dropped)} (pretrained backbone)", err=True)
+        _tell(read)
     return Origin(
         checkpoint=read,
         untrained=random_weights,
@@ -328,6 +333,14 @@ def _fill(model: Laps, read: Checkpoint | None, *, random_weights: bool, seed: i
         metrics=read.notes.get("metrics", {}) if read else {},
         recipe=read.notes.get("recipe", {}) if read else {},
     )
+
+
+def _tell(read: Checkpoint) -> None:
+    """Say on the error stream what of a file was not taken as it is."""
+    if read.head:
+        typer.echo(f"{read.path.name}: dropped {', '.join(read.head)} (pretrained backbone)", err=True)
+    for remark in read.remarks:
+        typer.echo(f"{read.path.name}: {remark}", err=True)
 
 
 def _levels(config: LapsConfig) -> str:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
-from typing import Any
+from typing import Any, Literal, get_args
 
 from laps_export import __version__
 from laps_export.checkpoint import Checkpoint
@@ -21,8 +21,9 @@ from laps_export.verify import Parity
 
 FILE_NAME = "laps.json"
 GRAPH_NAME = "model.onnx"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
+SamplingRule = Literal["laps_uniform", "uniform_in_order"]
 MAX_TEMPORAL_VIEWS = 64
 SPATIAL_VIEWS = (1, 3)
 MAX_STRIDE = 1024
@@ -42,11 +43,14 @@ class Serving:
         default_views: temporal x spatial views of a video where a request says nothing.
         stride: frames of the video from one sampled frame to the next.
         temperature: logits are divided by it before the softmax.
+        sampling: rule by which clips are placed in a video's time; a trained model wants the one that it was trained
+            and scored with.
     """
 
     default_views: str = "5x3"
     stride: int = 8
     temperature: float = 1.0
+    sampling: SamplingRule = "laps_uniform"
 
     def __post_init__(self) -> None:
         """Raise `ConfigError` for values no server can follow."""
@@ -63,6 +67,12 @@ class Serving:
                 f"temperature {self.temperature}",
                 code="invalid_temperature",
                 hint=f"a number from {MIN_TEMPERATURE:g} to {MAX_TEMPERATURE:g}",
+            )
+        if self.sampling not in get_args(SamplingRule):
+            raise ConfigError(
+                f"sampling {self.sampling!r}",
+                code="invalid_sampling",
+                hint=f"one of {', '.join(get_args(SamplingRule))}",
             )
 
 
@@ -121,7 +131,7 @@ def build_manifest(
                 "stride": serving.stride,
             }
         ],
-        "sampling": "laps_uniform",
+        "sampling": serving.sampling,
         "preprocess": {
             "short_side": size,
             "crop_height": size,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,9 @@ from laps_server.errors import BadParameter
 UInt8Array = npt.NDArray[np.uint8]
 Float32Array = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.intp]
+
+# By which clips are placed in a video's time; laps_server/video/sampling.py has the arithmetic.
+SamplingRule = Literal["laps_uniform", "uniform_in_order"]
 
 MAX_TEMPORAL_VIEWS = 64
 SPATIAL_VIEWS = (1, 3)
@@ -89,6 +93,7 @@ class VideoInfo:
     ``width`` and ``height`` are coded pixels, before ``rotation`` (degrees clockwise that the picture is
     turned for display, one of 0, 90, 180, 270). ``fps``, ``duration_s`` and ``frame_count`` are None where the
     container does not say or says something absurd. ``sample_aspect_ratio`` is reported, never applied.
+    ``stream_index`` counts all streams of the file, sound among them.
     """
 
     container: str
@@ -100,6 +105,7 @@ class VideoInfo:
     frame_count: int | None
     rotation: int
     sample_aspect_ratio: str | None
+    stream_index: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from laps_server.clips import (
     Float32Array,
     FrameScores,
     SampledFrame,
+    SamplingRule,
     ScoredLabel,
     SegmentLength,
     VideoInfo,
@@ -71,6 +72,7 @@ class SegmentAnswer:
     frames: FrameScores | None
     grid: ViewGrid
     views_used: int
+    sampling: SamplingRule
     warnings: tuple[str, ...]
     sampled: tuple[SampledFrame, ...]
     thumbnails: tuple[Thumbnail, ...]
@@ -132,6 +134,7 @@ class Classification:
     frames: FrameScores | None
     grid: ViewGrid
     views_used: int
+    sampling: SamplingRule
     video: VideoInfo
     times: StageTimes
     warnings: tuple[str, ...]

@@ -132,7 +132,8 @@ class Job:
 
     def extract_options(self) -> ExtractOptions:
         """What the model and the request want of the video."""
-        clip, preprocess = self.model.files.manifest.clip, self.model.files.manifest.preprocess
+        manifest = self.model.files.manifest
+        clip, preprocess = manifest.clip, manifest.preprocess
         segments = self.options.segments
         # One picture stands for a segment: one for each frame of a long video would be more than anybody can be sent.
         thumbnails: Thumbnails = "all" if segments is None else "middle"
@@ -145,6 +146,7 @@ class Job:
             crop_width=preprocess.crop_width,
             thumbnails=thumbnails if self.options.thumbnails else "none",
             window_s=WHOLE_VIDEO_S if segments is None else segments.seconds,
+            sampling=manifest.sampling,
         )
 
     def warnings(self, found: Iterable[MediaWarning]) -> tuple[str, ...]:

@@ -12,10 +12,10 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from laps_server.clips import ViewGrid
+from laps_server.clips import SamplingRule, ViewGrid
 from laps_server.errors import LapsError, ManifestInvalid
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSIONS = (1, 2)  # in 1, sampling is laps_uniform alone
 FILE_NAME = "laps.json"
 LABELS_FILE_NAME = "labels.txt"
 
@@ -123,13 +123,13 @@ class Plan(_Strict):
 class Manifest(_Strict):
     """A whole manifest; see docs/manifest.md for every key."""
 
-    schema_version: Literal[1]
+    schema_version: Literal[1, 2]
     name: str
     family: str
     variant: str
     output: Output
     inputs: tuple[ClipInput, ...]
-    sampling: Literal["laps_uniform"]
+    sampling: SamplingRule
     preprocess: Preprocess
     activation: Literal["softmax", "sigmoid"]
     temperature: float
@@ -143,6 +143,8 @@ class Manifest(_Strict):
     plan: Plan | None = None
 
     def __post_init__(self) -> None:
+        if self.schema_version == 1 and self.sampling != "laps_uniform":
+            raise ValueError(f"sampling {self.sampling} needs schema_version 2")
         if not _MIN_TEMPERATURE <= self.temperature <= _MAX_TEMPERATURE:
             raise ValueError(f"temperature {self.temperature} must be {_MIN_TEMPERATURE} to {_MAX_TEMPERATURE}")
         if not isinstance(self.provenance.get("metrics", {}), dict):
@@ -216,10 +218,11 @@ def parse_manifest(text: bytes, *, where: str) -> Manifest:
     try:
         return _ADAPTER.validate_json(text)
     except ValidationError as exc:
+        known = " and ".join(map(str, SCHEMA_VERSIONS))
         first, *rest = exc.errors(include_url=False, include_input=False)
         key = ".".join(str(part) for part in first["loc"]) or "the document"
         more = f" (and {len(rest)} more)" if rest else ""
         raise ManifestInvalid(
             f"{where}: {key}: {first['msg']}{more}",
-            hint=f"this server reads schema_version {SCHEMA_VERSION}; export again with a matching laps-export",
+            hint=f"this server reads schema_version {known}; export again with a matching laps-export",
         ) from exc

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,7 @@ from laps_server.observe import RequestClock
 from laps_server.runtime import Runtime, build_runtime
 from laps_server.settings import Settings
 
-_SUFFIXES = "3gp avi flv gif m2ts m4v mkv mov mp4 mpeg mpg mts ogg ogv ts vob webm"
+_SUFFIXES = "3g2 3gp asf avi dv f4v flv gif m2ts m4v mkv mov mp4 mpeg mpg mts ogg ogv ts vob webm wmv"
 VIDEO_SUFFIXES = frozenset(f".{name}" for name in _SUFFIXES.split())
 
 
@@ -36,15 +36,17 @@ class FileResult:
 def find_videos(paths: Iterable[Path]) -> list[Path]:
     """Files as given, whatever their name; folders searched recursively for names that videos have.
 
+    Folders are searched as `laps` does, in the order of their names: hidden files are left out, among them macOS's
+    ``._clip.mp4``, which holds no video. So are hidden folders, pipes and devices; links to folders are not followed.
+    A link to nothing is found, to be told as a file that cannot be read.
+
     Raises:
         BadParameter: a path that is not there, or nothing found at all.
     """
     found: list[Path] = []
     for path in paths:
         if path.is_dir():
-            found += sorted(
-                child for child in path.rglob("*") if child.suffix.lower() in VIDEO_SUFFIXES and child.is_file()
-            )
+            found += _in_folder(path)
         elif path.is_file():
             found.append(path)
         else:
@@ -53,6 +55,16 @@ def find_videos(paths: Iterable[Path]) -> list[Path]:
     if not found:
         raise BadParameter("no video found", hint=f"folders are searched for {' '.join(sorted(VIDEO_SUFFIXES))}")
     return found
+
+
+def _in_folder(folder: Path) -> Iterator[Path]:
+    for parent, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(names):
+            path = Path(parent, name)
+            is_video = not name.startswith(".") and path.suffix.lower() in VIDEO_SUFFIXES
+            if is_video and (path.is_file() or not path.exists()):
+                yield path
 
 
 @asynccontextmanager

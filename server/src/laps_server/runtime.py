@@ -134,7 +134,9 @@ def build_runtime(settings: Settings, *, observer: Observer | None = None) -> Ru
             DecodePool(
                 settings.decode_workers,
                 threads=settings.decode_threads,
-                limits=MediaLimits(max_pixels=settings.max_pixels, max_segments=settings.max_segments),
+                limits=MediaLimits(
+                    max_pixels=settings.max_pixels, max_segments=settings.max_segments, codecs=settings.codecs
+                ),
             ),
             observer=observer,
             resources=resources,

@@ -12,6 +12,7 @@ import signal
 import socket
 import time
 from types import FrameType
+from typing import Literal
 
 import uvicorn
 
@@ -23,6 +24,8 @@ from laps_server.settings import Settings
 
 _LOG = logging.getLogger(__name__)
 EXIT_MODEL_FAILED = 1
+# uvicorn's side of httptools sends chunks to HTTP/1.0 clients too, which do not know them; h11's ends by closing.
+HTTP: Literal["h11"] = "h11"
 
 _ECHO_S = 0.5  # make, shells and supervisors signal a group, so one stop can arrive twice
 _BACKLOG = 2048
@@ -83,6 +86,7 @@ def serve(settings: Settings) -> int:
     app = create_app(runtime, settings)
     config = uvicorn.Config(
         app,
+        http=HTTP,
         backlog=_BACKLOG,
         log_config=None,  # the command line has set logging up
         access_log=False,  # RequestMiddleware logs with the request id

@@ -17,6 +17,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from laps_server.clips import MAX_VIEWS
 from laps_server.engines.registry import ENGINES
 from laps_server.repository import DEFAULT_ROOT
+from laps_server.video.codecs import CodecSet
 
 
 def available_cores() -> int:
@@ -102,6 +103,11 @@ class Settings(BaseSettings):
 
     decode_workers: int = Field(2, ge=1, le=128, description="Videos decoded at the same time.")
     decode_threads: int = Field(1, ge=1, le=16, description="Threads of each decoder.")
+    codecs: CodecSet = Field(
+        "standard",
+        description="Which videos are decoded: wide adds old and professional kinds to the standard ones, as WMV, DV "
+        "and DNxHD.",
+    )
     max_pixels: int = Field(
         33_177_600,
         ge=64,

@@ -27,6 +27,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def server(folder: Path) -> Iterator[ServerProcess]:
     write_model(folder / "models", "colours")
     write_model(folder / "models", "untrained", untrained=True)
+    write_model(folder / "models", "ordered", schema_version=2, sampling="uniform_in_order")
     env = {"LAPS_MAX_UPLOAD_BYTES": str(MAX_UPLOAD_BYTES), "LAPS_UPLOAD_IDLE_TIMEOUT_S": "1"}
     with running_server(folder / "models", env=env) as server:
         yield server
@@ -77,7 +78,7 @@ def test_the_answer_has_every_documented_part(client: httpx.Client, video: Path)
     assert frames["labels"] == [item["label"] for item in body["predictions"]]
     assert len(frames["index"]) == len(frames["time_s"]) == len(frames["scores"])
     assert frames["time_s"] == sorted(frames["time_s"])
-    assert body["views"] == {"temporal": 2, "spatial": 3, "used": 6}
+    assert body["views"] == {"temporal": 2, "spatial": 3, "used": 6, "sampling": "laps_uniform"}
     assert body["video"] | {"container": ""} == {
         "container": "",
         "codec": "mpeg4",
@@ -88,6 +89,7 @@ def test_the_answer_has_every_documented_part(client: httpx.Client, video: Path)
         "frame_count": 20,
         "rotation": 0,
         "sample_aspect_ratio": body["video"]["sample_aspect_ratio"],
+        "stream_index": 0,
     }
     assert "mp4" in body["video"]["container"]
     assert set(body["timings_ms"]) == {"upload", "decode", "queue", "infer", "total"}
@@ -104,12 +106,33 @@ def test_raw_body_and_multipart_give_the_same_answer(client: httpx.Client, video
 
 def test_query_options_are_obeyed(client: httpx.Client, video: Path) -> None:
     body = post(client, video, views="1x1", top_k=1, frames=False, thumbnails=True, explain=True, model="untrained")
-    assert body["views"] == {"temporal": 1, "spatial": 1, "used": 1}
+    assert body["views"] == {"temporal": 1, "spatial": 1, "used": 1, "sampling": "laps_uniform"}
     assert len(body["predictions"]) == 1
     assert body["frames"] is None
     assert all(base64.b64decode(item["jpeg"]).startswith(b"\xff\xd8") for item in body["thumbnails"])
     assert [frame["index"] for frame in body["explain"][0]["frames"]] == [0, 2, 4, 7]
     assert any("untrained" in warning for warning in body["warnings"])
+
+
+def test_the_manifests_rule_of_sampling_is_followed_and_told(client: httpx.Client, video: Path) -> None:
+    starts = {"colours": 6, "ordered": 12}  # of the second of two clips, in a video of 20 frames
+    for model, start in starts.items():
+        body = post(client, video, views="2x1", explain=True, model=model)
+        assert body["views"]["sampling"] == {"colours": "laps_uniform", "ordered": "uniform_in_order"}[model]
+        first, second = ([frame["index"] for frame in view["frames"]] for view in body["explain"])
+        assert (first, second) == ([0, 2, 4, 7], [start, start + 2, start + 4, start + 7])
+
+
+def test_segments_follow_the_rule_and_tell_it(client: httpx.Client, video: Path) -> None:
+    body = post(client, video, views="2x1", segments="1.5s", model="ordered")
+    assert [segment["views"]["sampling"] for segment in body["segments"]] == ["uniform_in_order"] * 2
+    long, short = body["segments"]
+    assert long["frames"]["index"] == [0, 2, 4, 7, 9, 11, 14]
+    assert short["frames"]["index"] == [15, 16, 17, 19]
+    assert (long["warnings"], body["warnings"]) == ([], [])
+    assert short["warnings"] == [
+        "the segment is short: 5 frames for clips of 8, so each clip spans all of it and motion looks slower"
+    ]
 
 
 def test_a_request_id_is_echoed_and_a_dangerous_one_replaced(client: httpx.Client, video: Path) -> None:
@@ -123,7 +146,7 @@ def test_a_request_id_is_echoed_and_a_dangerous_one_replaced(client: httpx.Clien
 @pytest.mark.parametrize(
     ("query", "status", "code", "said"),
     [
-        ({"model": "missing"}, 404, "model_not_found", "colours, untrained"),
+        ({"model": "missing"}, 404, "model_not_found", "colours, ordered, untrained"),
         ({"version": 9}, 404, "version_not_found", "1"),
         ({"views": "5"}, 422, "bad_parameter", "5x3"),
         ({"views": "5x2"}, 422, "bad_parameter", "3 crops"),
@@ -221,6 +244,54 @@ def test_a_body_that_is_no_video_is_told(
     assert post(client, video)["predictions"], "the next good request succeeds"
 
 
+@pytest.mark.parametrize("lines", ["all", "headers", "headers of nothing else"])
+def test_a_multipart_body_of_bare_line_feeds_is_told_what_its_lines_end_with(
+    client: httpx.Client, video: Path, lines: str
+) -> None:
+    content = video.read_bytes() if lines != "headers of nothing else" else b"\0" * 9000
+    body = multipart(("file", "a.mp4", b"VIDEO")).replace(b"\r\n", b"\n").replace(b"VIDEO", content)
+    if lines != "all":
+        body = body.replace(b"--b\n", b"--b\r\n", 1)
+    headers = {"content-type": "multipart/form-data; boundary=b"}
+    error = error_of(client.post("/classify", content=body, headers=headers), 400, "bad_multipart")
+    assert "CR and LF" in error["hint"]
+
+
+def test_a_closing_boundary_after_a_bare_line_feed_is_told_too(client: httpx.Client) -> None:
+    body = multipart(("file", "a.mp4", b"x")).replace(b"x\r\n--b--", b"x\n--b--")
+    headers = {"content-type": "multipart/form-data; boundary=b"}
+    error = error_of(client.post("/classify", content=body, headers=headers), 422, "file_missing")
+    assert "CR LF" in error["hint"]
+
+
+def test_a_body_that_is_no_multipart_is_not_told_of_its_lines(client: httpx.Client) -> None:
+    headers = {"content-type": "multipart/form-data; boundary=b"}
+    error = error_of(client.post("/classify", content=b"a video\n" * 9, headers=headers), 400, "bad_multipart")
+    assert "CR" not in error["hint"]
+
+
+def encoded(content: bytes, encoding: str) -> bytes:
+    body = multipart(("file", "a.mp4", b"VIDEO"))
+    header = f"\r\nContent-Transfer-Encoding: {encoding}\r\n\r\n".encode()
+    return body.replace(b"\r\n\r\n", header, 1).replace(b"VIDEO", content)
+
+
+@pytest.mark.parametrize("encoding", ["base64", "BASE64", "quoted-printable"])
+def test_a_part_in_a_transfer_encoding_is_refused(client: httpx.Client, video: Path, encoding: str) -> None:
+    body = encoded(base64.encodebytes(video.read_bytes()).replace(b"\n", b"\r\n"), encoding)
+    headers = {"content-type": "multipart/form-data; boundary=b"}
+    error = error_of(client.post("/classify", content=body, headers=headers), 400, "bad_multipart")
+    assert encoding.lower() in error["message"]
+    assert "as they are" in error["hint"]
+
+
+@pytest.mark.parametrize("encoding", ["binary", "8bit", "7bit", " Binary "])
+def test_a_transfer_encoding_that_changes_no_byte_is_read(client: httpx.Client, video: Path, encoding: str) -> None:
+    headers = {"content-type": "multipart/form-data; boundary=b"}
+    response = client.post("/classify", content=encoded(video.read_bytes(), encoding), headers=headers)
+    assert response.status_code == 200, response.text
+
+
 def test_an_upload_over_the_limit_is_refused_by_its_declared_size(client: httpx.Client) -> None:
     error = error_of(client.post("/classify", content=b"\0" * (2 * MAX_UPLOAD_BYTES)), 413, "too_large")
     assert str(MAX_UPLOAD_BYTES) in error["message"]
@@ -292,6 +363,7 @@ def test_models_lists_names_versions_and_limits(client: httpx.Client) -> None:
     body = client.get("/models").json()
     assert [(item["name"], item["versions"], item["default"]) for item in body["models"]] == [
         ("colours", [1], True),
+        ("ordered", [1], False),
         ("untrained", [1], False),
     ]
     assert body["limits"]["max_upload_bytes"] == MAX_UPLOAD_BYTES

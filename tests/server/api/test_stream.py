@@ -26,7 +26,7 @@ from laps_server.engines.fake import FakeEngine
 from laps_server.scheduler import Scheduler
 from laps_server.settings import Settings
 from support_clips import BLUE, GREEN, RED, write_colour_video
-from support_events import ACCEPT, Sent, events_of, streamed
+from support_events import ACCEPT, Sent, events_of, parse, streamed
 from support_events import HEARTBEAT as SILENCE
 from support_models import slow_graph, write_model
 from support_runtime import fake_runtime
@@ -251,7 +251,7 @@ def test_segments_come_one_by_one_and_again_in_the_result(server: ServerProcess,
     assert [event.data for event in segments] == result.data["segments"]
     for number, event in enumerate(segments):
         assert event.data["index"] == number
-        assert event.data["views"] == {"temporal": 2, "spatial": 1, "used": 2}
+        assert event.data["views"] == {"temporal": 2, "spatial": 1, "used": 2, "sampling": "laps_uniform"}
         assert event.data["frames"]["labels"] == [item["label"] for item in event.data["predictions"]]
         assert all(number <= time_s < number + 1 for time_s in event.data["frames"]["time_s"])
         assert event.data["thumbnails"] is None
@@ -262,7 +262,7 @@ def test_segments_come_one_by_one_and_again_in_the_result(server: ServerProcess,
     by_label = {item["label"]: item["score"] for item in segments[0].data["predictions"]}
     assert timeline["scores"][0][timeline["labels"].index("red")] == pytest.approx(by_label["red"])
     assert [len(row) for row in timeline["scores"]] == [2, 2, 2]
-    assert result.data["views"] == {"temporal": 2, "spatial": 1, "used": 6}
+    assert result.data["views"] == {"temporal": 2, "spatial": 1, "used": 6, "sampling": "laps_uniform"}
     for name in ("frames", "thumbnails", "explain"):
         assert result.data[name] is None
 
@@ -317,6 +317,34 @@ def test_too_many_segments_name_the_shortest_length(server: ServerProcess, folde
     assert (error.name, error.data["status"]) == ("error", 422)
     assert error.data["error"]["hint"] == refused.json()["error"]["hint"]
     assert httpx.get(f"{server.url}/models").json()["limits"]["max_segments"] == 5
+
+
+@pytest.mark.parametrize("version", ["1.0", "1.1"])
+@pytest.mark.parametrize("connection", ["keep-alive", "close"])
+def test_a_client_of_http_1_0_gets_events_without_chunks_until_the_connection_ends(
+    server: ServerProcess, video: Path, version: str, connection: str
+) -> None:
+    content = video.read_bytes()
+    host, port = server.url.removeprefix("http://").split(":")
+    request = (
+        f"POST /classify HTTP/{version}\r\nHost: laps\r\nAccept: text/event-stream\r\nContent-Type: video/mp4\r\n"
+        f"Connection: {connection}\r\nContent-Length: {len(content)}\r\n\r\n"
+    )
+    with socket.create_connection((host, int(port)), timeout=30) as peer:
+        peer.sendall(request.encode() + content)
+        answer = b""
+        chunked = version == "1.1"
+        while received := peer.recv(65536):  # for 1.0 this ends as the server closes, asked to or not
+            answer += received
+            if chunked and answer.endswith(b"\r\n0\r\n\r\n"):
+                break
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert (b"transfer-encoding: chunked" in head.lower()) is chunked
+    assert (b"connection: close" in head.lower()) is (not chunked or connection == "close")
+    if not chunked:
+        names = [event.name for event in parse(body.decode().splitlines())]
+        assert names[0] == "accepted"
+        assert names[-1] == "result"
 
 
 # Errors --------------------------------------------------------------------------------------------

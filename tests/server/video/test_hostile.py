@@ -11,8 +11,10 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
+from fractions import Fraction
 from pathlib import Path
 from unittest.mock import Mock
+from uuid import UUID
 
 import av
 import numpy as np
@@ -29,11 +31,13 @@ from laps_server.errors import (
     VideoCorrupt,
 )
 from laps_server.video import decode, sampler
+from laps_server.video.codecs import ACCEPTED, Accepted, CodecSet
 from laps_server.video.limits import MediaLimits
 from laps_server.video.timeline import Untrusted
 from support_video import encode, extract, ffmpeg, patch_bytes
 
 X264 = {"preset": "veryfast", "g": "20", "bf": "3"}
+NTSC = Fraction(30_000, 1001)
 FAST_START = {"movflags": "faststart"}
 
 
@@ -96,20 +100,72 @@ def test_cover_art_is_no_video(name: str, codec: str, good: Path, tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    ("name", "codec"), [("a.mov", "prores"), ("a.mkv", "ffv1"), ("a.flv", "flv"), ("b.mov", "png")]
+    ("name", "codec", "codecs", "words"),
+    [
+        ("a.mov", "qtrle", "standard", "codec qtrle (QuickTime Animation (RLE) video) is not on the list"),
+        ("a.mkv", "png", "wide", "codec png (PNG (Portable Network Graphics) image) is not on the list"),
+        ("a.flv", "flashsv", "wide", "codec flashsv (Flash Screen Video v1) is not on the list"),
+        ("a.avi", "cinepak", "wide", "codec cinepak (Cinepak) is not on the list"),
+        ("a.flv", "flv", "standard", "codec flv1 (FLV / Sorenson Spark / Sorenson H.263 (Flash Video)) is not on"),
+        ("a.avi", "wmv2", "standard", "codec wmv2 (Windows Media Video 8) is not on the list"),
+    ],
 )
-def test_codecs_that_are_not_listed(name: str, codec: str, good: Path, tmp_path: Path) -> None:
+def test_a_codec_that_is_not_listed_is_named_with_what_would_help(
+    name: str, codec: str, codecs: CodecSet, words: str, good: Path, tmp_path: Path
+) -> None:
     path = tmp_path / name
     ffmpeg("-i", good, "-c:v", codec, "-t", "1", path)
-    with pytest.raises(UnsupportedCodec):
-        extract(path)
+    with pytest.raises(UnsupportedCodec) as refusal:
+        extract(path, codecs=codecs)
+    assert refusal.value.message.startswith(words)
+    assert "ffmpeg -i IN -c:v libx264 OUT.mp4" in str(refusal.value.hint)
+    assert ("LAPS_CODECS=wide" in str(refusal.value.hint)) == (codec in ("flv", "wmv2"))
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "found", "wide_helps"),
+    [
+        ("a.wmv", ("-c:v", "wmv2"), "asf (Windows Media)", True),
+        ("pal.dv", ("-s", "720x576", "-pix_fmt", "yuv420p"), "dv (raw DV)", True),
+        ("ntsc.dv", ("-s", "720x480", "-r", "30000/1001", "-pix_fmt", "yuv411p"), "dv (raw DV)", True),
+        ("a.mxf", ("-c:v", "mpeg2video"), "mxf (MXF)", False),
+        ("a.rm", ("-c:v", "rv20", "-s", "176x144"), "rm (RealMedia)", False),
+        ("a.ivf", ("-c:v", "libvpx", "-threads", "1"), "ivf (IVF)", False),
+        ("a.y4m", (), "yuv4mpegpipe (YUV4MPEG2)", False),
+        ("a.wtv", ("-c:v", "mpeg2video"), "wtv (Windows recorded TV)", False),
+    ],
+)
+def test_a_container_that_is_not_listed_is_named_without_opening_it(
+    name: str, arguments: tuple[str, ...], found: str, wide_helps: bool, good: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / name
+    ffmpeg("-i", good, "-t", "1", *arguments, path)
+    renamed = path.rename(tmp_path / "renamed.mp4")
+    with pytest.raises(UnsupportedContainer) as refusal:
+        extract(renamed)
+    assert isinstance(refusal.value.__cause__, av.FFmpegError)  # before its demuxer saw the file, not after
+    assert refusal.value.message == f"container {found} is not on the list"
+    assert "ffmpeg -i IN" in str(refusal.value.hint)
+    assert ("LAPS_CODECS=wide" in str(refusal.value.hint)) == wide_helps
+    if wide_helps:
+        assert extract(renamed, codecs="wide").info.container == found.split(maxsplit=1)[0]
+
+
+@pytest.mark.parametrize(("codecs", "last"), [("standard", "Ogg or GIF"), ("wide", "Windows Media or raw DV")])
+def test_what_is_no_video_is_told_the_containers_of_the_setting(codecs: CodecSet, last: str, tmp_path: Path) -> None:
+    path = tmp_path / "text.mp4"
+    path.write_bytes(b"not a video at all\n" * 1000)
+    with pytest.raises(UnsupportedContainer) as refusal:
+        extract(path, codecs=codecs)
+    assert str(refusal.value.hint).startswith("send MP4, MOV, 3GP, MKV, WebM, AVI")
+    assert str(refusal.value.hint).endswith(last)
 
 
 def test_a_codec_that_nobody_knows(good: Path, tmp_path: Path) -> None:
     path = tmp_path / "unknown.mp4"
     shutil.copy(good, path)
     patch_bytes(path, b"avc1", b"zzzz", occurrence=1)  # the first is a brand
-    with pytest.raises(UnsupportedCodec):
+    with pytest.raises(UnsupportedCodec, match="no decoder knows"):
         extract(path)
 
 
@@ -122,6 +178,38 @@ def test_an_encrypted_video_is_corrupt(good: Path, tmp_path: Path) -> None:
     )
     with pytest.raises(VideoCorrupt):
         extract(path)
+
+
+ASF_HEADER = UUID("75b22630-668e-11cf-a6d9-00aa0062ce6c")
+CONTENT_ENCRYPTION = UUID("2211b3fb-bd23-11d2-b4b7-00a0c955fc6e")
+ADVANCED_CONTENT_ENCRYPTION = UUID("43058533-6981-49e6-9b74-ad12cb86d58c")
+HEADER_EXTENSION = UUID("5fbf03b5-a92e-11cf-8ee3-00c00c205365")
+SCRIPT_COMMAND = UUID("1efb1a30-0b62-11d0-a39b-00a0c90348f6")
+
+
+def asf_object(name: UUID, content: bytes) -> bytes:
+    return name.bytes_le + struct.pack("<Q", 24 + len(content)) + content
+
+
+def add_to_asf_header(path: Path, addition: bytes) -> None:
+    """Put an object in front of the others in an ASF file's header."""
+    data = path.read_bytes()
+    length, count = struct.unpack_from("<QI", data, 16)
+    path.write_bytes(
+        data[:16] + struct.pack("<QI", length + len(addition), count + 1) + data[28:30] + addition + data[30:]
+    )
+
+
+@pytest.mark.parametrize("name", [CONTENT_ENCRYPTION, ADVANCED_CONTENT_ENCRYPTION], ids=["header", "extension"])
+def test_a_protected_windows_media_file_is_corrupt(name: UUID, tmp_path: Path) -> None:
+    path = encode(tmp_path / "locked.wmv", "wmv2", count=50)
+    assert extract(path, codecs="wide").info.codec == "wmv2"
+    addition = asf_object(name, bytes(16))
+    if name == ADVANCED_CONTENT_ENCRYPTION:
+        addition = asf_object(HEADER_EXTENSION, bytes(18) + struct.pack("<I", len(addition)) + addition)
+    add_to_asf_header(path, addition)
+    with pytest.raises(VideoCorrupt, match="encrypted"):
+        extract(path, codecs="wide")
 
 
 @pytest.mark.parametrize("count", [17, 40])
@@ -146,7 +234,15 @@ WAYS_TO_WRITE = [
     ("cut.mpg", "mpeg2video", "vob"),
     ("cut.flv", "libx264", None),
     ("cut.gif", "gif", None),
+    ("cut_divx3.avi", "msmpeg4", None),
+    ("cut_ffv1.mkv", "ffv1", None),
+    ("cut.wmv", "wmv2", None),
 ]
+
+
+def set_for(name: str) -> CodecSet:
+    """The setting that takes a file of such a name."""
+    return "wide" if name.endswith((".wmv", ".dv")) else "standard"
 
 
 @pytest.mark.parametrize(("name", "codec", "muxer"), WAYS_TO_WRITE, ids=[way[0] for way in WAYS_TO_WRITE])
@@ -162,15 +258,28 @@ def test_a_file_cut_at_sixty_percent_gives_its_frames_and_a_warning(
         muxer_options=FAST_START if name.endswith(("mp4", "mov")) else None,
         pix_fmt={"gif": "rgb8", "mjpeg": "yuvj420p"}.get(codec, "yuv420p"),
     )
-    assert extract(path).warnings == ()
+    assert extract(path, codecs=set_for(name)).warnings == ()
     with path.open("r+b") as file:
         file.truncate(path.stat().st_size * 6 // 10)
-    extraction = extract(path)
+    extraction = extract(path, codecs=set_for(name))
     assert not any("timestamps" in warning for warning in extraction.warnings)
     assert any("cut off" in warning or "declares" in warning for warning in extraction.warnings)
     indices = [frame.index for frame in extraction.frames]
     assert indices[0] == 0
     assert 30 < (indices[-1] or 0) < 120
+
+
+@pytest.mark.parametrize(("size", "rate", "pix_fmt"), [((720, 576), 25, "yuv420p"), ((720, 480), NTSC, "yuv411p")])
+def test_raw_dv_shows_a_cut_inside_a_frame(
+    size: tuple[int, int], rate: int | Fraction, pix_fmt: str, tmp_path: Path
+) -> None:
+    path = encode(tmp_path / "cut.dv", "dvvideo", count=10, size=size, rate=rate, pix_fmt=pix_fmt)
+    assert not any("cut off" in warning for warning in extract(path, codecs="wide").warnings)
+    with path.open("r+b") as file:
+        file.truncate(path.stat().st_size - 50_000)
+    extraction = extract(path, codecs="wide")
+    assert any("cut off" in warning for warning in extraction.warnings)
+    assert {frame.index for frame in extraction.frames} <= set(range(9))
 
 
 def test_an_mp4_whose_index_was_cut_off_is_corrupt(tmp_path: Path) -> None:
@@ -191,14 +300,14 @@ def test_a_file_cut_inside_its_first_frame_is_corrupt(good: Path, tmp_path: Path
 
 @pytest.mark.parametrize("seed", range(8))
 def test_scattered_damage_gives_an_answer_or_a_media_error(seed: int, tmp_path: Path) -> None:
-    for name, codec, muxer in WAYS_TO_WRITE[:1] + WAYS_TO_WRITE[2:8]:
+    for name, codec, muxer in WAYS_TO_WRITE[:1] + WAYS_TO_WRITE[2:8] + WAYS_TO_WRITE[9:]:
         path = encode(tmp_path / name, codec, count=60, options={"g": "20", "b": "400k"}, muxer=muxer)
         data = bytearray(path.read_bytes())
         for step in range(1 + seed * 3):
             data[(seed * 7919 + step * 104_729) % len(data)] ^= 0xFF
         path.write_bytes(data)
         with suppress(MediaError):
-            assert extract(path).frames
+            assert extract(path, codecs=set_for(name)).frames
 
 
 # Giants ------------------------------------------------------------------------------------------------
@@ -211,10 +320,11 @@ import os
 from laps_server.video.extract import extract_parts
 from laps_server.video.limits import MediaLimits
 from support_video import extract_options, peak_kib
-file, options = os.open(sys.argv[2], os.O_RDONLY), extract_options(**json.loads(sys.argv[3]))
+options = json.loads(sys.argv[3])
+file, limits = os.open(sys.argv[2], os.O_RDONLY), MediaLimits(codecs=options.pop("codecs", "standard"))
 before = peak_kib()
 try:
-    for part in extract_parts(file, options, limits=MediaLimits()):
+    for part in extract_parts(file, extract_options(**options), limits=limits):
         del part
     code = "ok"
 except LapsError as error:
@@ -260,6 +370,9 @@ def huge_gif(path: Path, side: int) -> None:
         ("bomb.avi", "mjpeg"),
         ("bomb.mov", "mjpeg"),
         ("bomb.webm", "libvpx"),
+        ("bomb.mkv", "ffv1"),
+        ("bomb_prores.mov", "prores_ks"),
+        ("bomb.wmv", "wmv2"),
     ],
 )
 def test_giant_pictures_are_refused_before_they_take_memory(name: str, codec: str | None, tmp_path: Path) -> None:
@@ -267,16 +380,32 @@ def test_giant_pictures_are_refused_before_they_take_memory(name: str, codec: st
     if codec is None:
         huge_gif(path, 16_000)
     else:
-        side = 6000 if codec == "libvpx" else 8192
-        options = ["-preset", "ultrafast"] if codec == "libx264" else ["-cpu-used", "8", "-deadline", "realtime"]
+        side = 6000 if codec in ("libvpx", "ffv1", "prores_ks") else 8192
+        options = {
+            "libx264": ["-preset", "ultrafast"],
+            "libvpx": ["-cpu-used", "8", "-deadline", "realtime"],
+        }
         ffmpeg(
             *("-f", "lavfi", "-i", f"color=s={side}x{side}:r=10", "-frames:v", "1", "-c:v", codec),
-            *(options if codec != "mjpeg" else []),
+            *options.get(codec, []),
             path,
         )
-    code, grown_mib = measure(path)
+    code, grown_mib = measure(path, codecs="wide")
     assert code == "resolution_too_large"
     assert grown_mib < 60
+
+
+@pytest.mark.parametrize(
+    ("name", "codec"), [("raw.avi", "rawvideo"), ("raw.mkv", "rawvideo"), ("packed.avi", "huffyuv")]
+)
+def test_giant_pictures_that_are_hardly_packed_cost_what_their_file_does(name: str, codec: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    ffmpeg(
+        *("-f", "lavfi", "-i", "color=s=6000x6000:r=10", "-frames:v", "1"), "-pix_fmt", "yuv422p", "-c:v", codec, path
+    )
+    code, grown_mib = measure(path, codecs="wide")
+    assert code == "resolution_too_large"
+    assert grown_mib < 60 + 2 * path.stat().st_size // 2**20
 
 
 def strip(path: Path, width: int) -> Path:
@@ -363,7 +492,7 @@ def test_a_duration_beyond_all_time_is_damage(tmp_path: Path, monkeypatch: pytes
     path = encode(tmp_path / "joined.ts", "libx264", count=40, options=X264)
     path.write_bytes(path.read_bytes() * 2)  # the clock goes back, so that frames are counted
     monkeypatch.setattr(decode.VideoFile, "frames_from_header", 1)
-    monkeypatch.setattr(decode.VideoFile, "duration_from_header", 2**62)
+    monkeypatch.setattr(decode.VideoFile, "duration_from_header", 2**63 - 1)
     with pytest.raises(VideoCorrupt, match="beyond all time"):
         extract(path)
 
@@ -406,6 +535,8 @@ REFERENCES = {
     ),
     "asx": '<asx version="3.0"><entry><ref href="rtsp://127.0.0.1:{port}/x"/><ref href="{url}/x"/></entry></asx>',
     "rtsp": "[Reference]\nRef1=rtsp://127.0.0.1:{port}/x\n",
+    "asf": "ASF {url}/x.asf\n",
+    "nsc": "[Address]\nName=x\nMulticast Adapter=\nIP Address=127.0.0.1\nIP Port={port}\nUnicast URL={url}/x.asf\n",
 }
 
 
@@ -426,17 +557,47 @@ def listener() -> Iterator[tuple[int, list[bytes]]]:
         thread.join()
 
 
-@pytest.mark.parametrize("suffix", [".mp4", ".m3u8", ".txt"])
+@pytest.mark.parametrize("codecs", ["standard", "wide"])
+@pytest.mark.parametrize("suffix", [".mp4", ".m3u8", ".txt", ".asx", ".wmv"])
 @pytest.mark.parametrize("kind", sorted(REFERENCES))
 def test_playlists_are_no_container_and_open_nothing(
-    kind: str, suffix: str, good: Path, tmp_path: Path, listener: tuple[int, list[bytes]]
+    kind: str, suffix: str, codecs: CodecSet, good: Path, tmp_path: Path, listener: tuple[int, list[bytes]]
 ) -> None:
     port, heard = listener
     shutil.copy(good, tmp_path / "sentinel.mp4")
     path = tmp_path / f"reference{suffix}"
     path.write_text(REFERENCES[kind].format(url=f"http://127.0.0.1:{port}", file="sentinel.mp4", port=port))
     with pytest.raises(UnsupportedContainer):
+        extract(path, codecs=codecs)
+    assert heard == []
+
+
+@pytest.mark.parametrize("kind", sorted(REFERENCES))
+def test_playlists_behind_a_windows_media_signature_open_nothing(
+    kind: str, tmp_path: Path, listener: tuple[int, list[bytes]]
+) -> None:
+    port, heard = listener
+    text = REFERENCES[kind].format(url=f"http://127.0.0.1:{port}", file="sentinel.mp4", port=port)
+    path = tmp_path / "reference.wmv"
+    path.write_bytes(ASF_HEADER.bytes_le + text.encode() + bytes(4096))
+    with pytest.raises(UnsupportedContainer, match="asf"):
         extract(path)
+    with pytest.raises(VideoCorrupt):
+        extract(path, codecs="wide")
+    assert heard == []
+
+
+def test_an_address_that_a_windows_media_file_says_to_open_is_not(
+    tmp_path: Path, listener: tuple[int, list[bytes]]
+) -> None:
+    """A script command tells a player to open a page at the first frame; the video is decoded all the same."""
+    port, heard = listener
+    kind, url = "URL".encode("utf-16-le"), f"http://127.0.0.1:{port}/x".encode("utf-16-le")
+    command = struct.pack("<IHH", 0, 0, len(url) // 2) + url
+    path = encode(tmp_path / "script.wmv", "wmv2", count=50)
+    kinds = struct.pack("<HHH", 1, 1, len(kind) // 2) + kind
+    add_to_asf_header(path, asf_object(SCRIPT_COMMAND, bytes(16) + kinds + command))
+    assert extract(path, codecs="wide").warnings == ()
     assert heard == []
 
 
@@ -444,8 +605,9 @@ def test_no_file_is_opened_even_where_a_playlist_is_read(
     good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The protocol list holds by itself: here the format list lets a playlist in."""
-    monkeypatch.setattr(decode, "FORMAT_WHITELIST", "concat,mov")
-    monkeypatch.setattr(decode, "CONTAINERS", {**decode.CONTAINERS, "concat": "concat"})
+    accepted = ACCEPTED["standard"]
+    open_to_lists = Accepted({**accepted.containers, "concat": "concat"}, accepted.decoders)
+    monkeypatch.setitem(ACCEPTED, "standard", open_to_lists)
     monkeypatch.chdir(tmp_path)
     shutil.copy(good, "sentinel.mp4")
     path = tmp_path / "list.mp4"
@@ -468,8 +630,9 @@ def test_playlists_make_no_system_call_for_a_socket_or_a_file(good: Path, tmp_pa
         "from support_video import extract\n"
         "refused = 0\n"
         "for name in sys.argv[1:]:\n"
-        "    try:\n        extract(Path(name))\n"
-        "    except UnsupportedContainer:\n        refused += 1\n"
+        "    for codecs in ('standard', 'wide'):\n"
+        "        try:\n            extract(Path(name), codecs=codecs)\n"
+        "        except UnsupportedContainer:\n            refused += 1\n"
         "print(refused)\n"
     )
     log = tmp_path / "calls"
@@ -479,7 +642,7 @@ def test_playlists_make_no_system_call_for_a_socket_or_a_file(good: Path, tmp_pa
     )
     if not log.exists() or "ptrace" in run.stderr:
         pytest.skip("strace may not trace here")
-    assert run.stdout.strip() == str(len(paths)), run.stderr
+    assert run.stdout.strip() == str(2 * len(paths)), run.stderr
     calls = log.read_text().splitlines()
     assert any(Path(paths[0]).name in call for call in calls)
     assert [call for call in calls if "sentinel" in call or "AF_INET" in call or "connect(" in call] == []

@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import av
 import pytest
 
-from support_video import assert_one_segment_is_the_video, assert_same_as_straight, encode, ffmpeg
+from laps_server.errors import UnsupportedCodec, UnsupportedContainer
+from laps_server.video.codecs import CodecSet
+from support_video import (
+    HEIGHT,
+    WIDTH,
+    assert_one_segment_is_the_video,
+    assert_same_as_straight,
+    encode,
+    extract,
+    ffmpeg,
+)
+from support_wmv9 import write_wmv9
 
 COUNT = 150
 # Shares of the frames that are decoded for the views of this test.
 SEEKS = 0.5  # key frames every 12 to 20 frames, three of four windows away from the start
 ONE_KEY_FRAME = 0.8  # from the start to the last frame wanted
+INTRA = 0.25  # every frame is a key frame: those wanted, and the first picture
 STRAIGHT = 1.05  # once from end to end, and the first picture before
 STEPS_BACK = 2.0  # entering is tried, found wrong and given up
 QUIET_HEVC = "log-level=none:keyint=20:min-keyint=20:scenecut=0:pools=1:frame-threads=1"
@@ -26,6 +38,10 @@ MPEG = {"g": "12", "bf": "2", "b": "800k"}
 VP8 = {"g": "20", "b": "400k", "deadline": "realtime", "cpu-used": "8"}
 VP9 = {"g": "20", "b": "400k", "deadline": "realtime", "cpu-used": "8"}
 VP9_HIDDEN = {"g": "30", "b": "400k", "auto-alt-ref": "1", "lag-in-frames": "12", "cpu-used": "5"}
+MICROSOFT = {"g": "12", "b": "800k"}
+DNXHR = {"profile": "dnxhr_hq"}
+QCIF = (176, 144)
+PAL = (720, 576)
 AV1 = {"preset": "12", "g": "20", "svtav1-params": "lp=1"}
 
 
@@ -40,6 +56,27 @@ class Cell:
     muxer_options: dict[str, str] = field(default_factory=dict)
     share: float = SEEKS
     pix_fmt: str = "yuv420p"
+    size: tuple[int, int] = (WIDTH, HEIGHT)
+    count: int = COUNT
+    through: str | None = None  # a container that PyAV writes, where only ffmpeg writes this one: packets are copied
+
+    def write(self, folder: Path) -> Path:
+        """The video as a file in ``folder``."""
+        path = folder / self.name
+        written = path if self.through is None else path.with_suffix(self.through)
+        encode(
+            written,
+            self.codec,
+            count=self.count,
+            options=self.options,
+            muxer=self.muxer,
+            muxer_options=self.muxer_options,
+            pix_fmt=self.pix_fmt,
+            size=self.size,
+        )
+        if self.through is not None:
+            ffmpeg("-i", written, "-c", "copy", path)
+        return path
 
 
 CELLS = [
@@ -97,7 +134,79 @@ CELLS = [
     Cell("vp9.flv", "libvpx-vp9", VP9),
     Cell("vp8.ogg", "libvpx", VP8),
     Cell("gif.gif", "gif", pix_fmt="rgb8", share=ONE_KEY_FRAME),
+    Cell("divx3.avi", "msmpeg4", MICROSOFT),
+    Cell("divx3.mkv", "msmpeg4", MICROSOFT),
+    Cell("divx3.mov", "msmpeg4", MICROSOFT),
+    Cell("msmpeg4v2.avi", "msmpeg4v2", MICROSOFT),
+    Cell("msmpeg4v2.mkv", "msmpeg4v2", MICROSOFT, through=".avi"),
+    Cell("h263.3gp", "h263", MICROSOFT, size=QCIF),
+    Cell("h263_sub_qcif.3gp", "h263", MICROSOFT, size=(128, 96)),
+    Cell("h263.mov", "h263", MICROSOFT, size=QCIF),
+    Cell("h263.mkv", "h263", MICROSOFT, size=QCIF, through=".3gp", share=STRAIGHT),  # every packet is marked as key
+    Cell("h263.avi", "h263", MICROSOFT, size=QCIF, share=STRAIGHT),  # likewise
+    Cell("prores.mov", "prores_ks", pix_fmt="yuv422p10le", share=INTRA),
+    Cell("prores_4444.mov", "prores_ks", {"profile": "4444"}, pix_fmt="yuva444p10le", share=INTRA),
+    Cell("prores.mkv", "prores_ks", pix_fmt="yuv422p10le", share=INTRA),
+    Cell("ffv1.mkv", "ffv1", {"level": "3", "slices": "4", "slicecrc": "1"}),
+    Cell("ffv1_10_bit.mkv", "ffv1", {"level": "3", "g": "1"}, pix_fmt="yuv422p10le", share=INTRA),
+    Cell("ffv1_one_state.mkv", "ffv1", {"level": "1", "coder": "1", "context": "1", "g": "20"}),
+    Cell("ffv1.avi", "ffv1", {"g": "20"}),
 ]
+# Taken where the setting is wide. FFmpeg cannot write WMV 9, which is below, nor VC-1, Microsoft's MPEG-4 v1 and
+# Intel's H.263, which are not tested.
+WIDE_CELLS = [
+    Cell("wmv1.asf", "wmv1", MICROSOFT),
+    Cell("wmv2.wmv", "wmv2", MICROSOFT),
+    Cell("divx3.asf", "msmpeg4", MICROSOFT),
+    Cell("mpeg4.asf", "mpeg4", {**MPEG, "bf": "0"}),
+    Cell("h264.asf", "libx264", {**X264, "bf": "0"}),
+    Cell("mjpeg.asf", "mjpeg", pix_fmt="yuvj420p", share=INTRA),
+    Cell("wmv1.avi", "wmv1", MICROSOFT),
+    Cell("wmv2.avi", "wmv2", MICROSOFT),
+    Cell("wmv2.mkv", "wmv2", MICROSOFT, through=".avi"),
+    Cell("dnxhd.mov", "dnxhd", DNXHR, pix_fmt="yuv422p", size=(256, 128), share=INTRA),
+    Cell("dnxhd.mkv", "dnxhd", DNXHR, pix_fmt="yuv422p", size=(256, 128), share=INTRA, through=".mov"),
+    Cell("dv.dv", "dvvideo", size=PAL, count=60, share=INTRA),
+    Cell("dv.avi", "dvvideo", size=PAL, count=60, share=INTRA),
+    Cell("dv.mov", "dvvideo", size=PAL, count=60, share=INTRA),
+    Cell("dv.mkv", "dvvideo", size=PAL, count=60, share=INTRA, through=".avi"),
+    Cell("huffyuv.avi", "huffyuv", pix_fmt="yuv422p", share=INTRA),
+    Cell("huffyuv_rgb.avi", "huffyuv", pix_fmt="rgb24", share=INTRA),
+    Cell("huffyuv.mkv", "huffyuv", pix_fmt="yuv422p", share=INTRA, through=".avi"),
+    Cell("ffvhuff.avi", "ffvhuff", {"context": "1"}, share=INTRA),
+    Cell("ffvhuff.mkv", "ffvhuff", share=INTRA, through=".avi"),
+    Cell("raw.avi", "rawvideo", share=INTRA),
+    Cell("raw_bottom_up.avi", "rawvideo", pix_fmt="bgr24", share=INTRA),
+    Cell("raw.mov", "rawvideo", pix_fmt="uyvy422", share=INTRA),
+    Cell("raw.mkv", "rawvideo", share=INTRA),
+    Cell("v210.mov", "v210", pix_fmt="yuv422p10le", share=INTRA),
+    Cell("v210.avi", "v210", pix_fmt="yuv422p10le", share=INTRA),
+    Cell("v210.mkv", "v210", pix_fmt="yuv422p10le", share=INTRA, through=".avi"),
+    Cell("sorenson.flv", "flv", MICROSOFT),
+    Cell("sorenson.avi", "flv", MICROSOFT),
+    Cell("sorenson.mkv", "flv", MICROSOFT, through=".avi"),
+]
+# Codecs as an answer names them, where FFmpeg's encoder has another name.
+NAMES = {
+    "libx264": "h264",
+    "libx265": "hevc",
+    "libvpx": "vp8",
+    "libvpx-vp9": "vp9",
+    "libsvtav1": "av1",
+    "msmpeg4": "msmpeg4v3",
+    "prores_ks": "prores",
+    "flv": "flv1",
+}
+
+
+def assert_a_cell_is_right(cell: Cell, folder: Path, decoded: list[int], codecs: CodecSet) -> None:
+    path = cell.write(folder)
+    extraction = assert_same_as_straight(path, views=4, frames=3, stride=3, codecs=codecs)
+    assert all(frame.index is not None for frame in extraction.frames)
+    assert sum(decoded) <= cell.share * cell.count
+    assert extraction.info.codec == NAMES.get(cell.codec, cell.codec)
+    assert_one_segment_is_the_video(path, views=4, frames=3, stride=3, codecs=codecs)
+    assert_one_segment_is_the_video(path, views=3, frames=8, stride=16, codecs=codecs)
 
 
 @pytest.mark.parametrize("cell", CELLS, ids=lambda cell: cell.name)
@@ -105,20 +214,39 @@ def test_a_cell_gives_the_frames_of_a_straight_decode(
     cell: Cell, tmp_path: Path, decoded: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SVT_LOG", "-1")
-    path = encode(
-        tmp_path / cell.name,
-        cell.codec,
-        count=COUNT,
-        options=cell.options,
-        muxer=cell.muxer,
-        muxer_options=cell.muxer_options,
-        pix_fmt=cell.pix_fmt,
-    )
-    extraction = assert_same_as_straight(path, views=4, frames=3, stride=3)
+    assert_a_cell_is_right(cell, tmp_path, decoded, "standard")
+
+
+@pytest.mark.parametrize("cell", WIDE_CELLS, ids=lambda cell: cell.name)
+def test_a_cell_of_the_wide_set_gives_the_frames_of_a_straight_decode(
+    cell: Cell, tmp_path: Path, decoded: list[int]
+) -> None:
+    assert_a_cell_is_right(cell, tmp_path, decoded, "wide")
+
+
+@pytest.mark.parametrize("cell", WIDE_CELLS, ids=lambda cell: cell.name)
+def test_the_standard_set_refuses_a_cell_of_the_wide_one_and_names_it(cell: Cell, tmp_path: Path) -> None:
+    path = replace(cell, count=3).write(tmp_path)
+    with pytest.raises((UnsupportedCodec, UnsupportedContainer)) as refusal:
+        extract(path)
+    found = {".asf": "asf", ".wmv": "asf", ".dv": "dv"}.get(path.suffix)
+    what = f"container {found} (" if found else f"codec {NAMES.get(cell.codec, cell.codec)} ("
+    assert refusal.value.message.startswith(what)
+    assert "ffmpeg -i" in str(refusal.value.hint)
+    assert "LAPS_CODECS=wide" in str(refusal.value.hint)
+
+
+@pytest.mark.parametrize("name", ["wmv9.wmv", "wmv9.avi", "wmv9.mkv", "wmv9.mov"])
+def test_wmv9_gives_the_frames_of_a_straight_decode(name: str, tmp_path: Path, decoded: list[int]) -> None:
+    path = write_wmv9(tmp_path / name, count=COUNT, key_every=12)
+    extraction = assert_same_as_straight(path, views=4, frames=3, stride=3, codecs="wide")
     assert all(frame.index is not None for frame in extraction.frames)
-    assert sum(decoded) <= cell.share * COUNT
-    assert_one_segment_is_the_video(path, views=4, frames=3, stride=3)
-    assert_one_segment_is_the_video(path, views=3, frames=8, stride=16)
+    assert sum(decoded) <= SEEKS * COUNT
+    assert extraction.info.codec == "wmv3"
+    with pytest.raises((UnsupportedCodec, UnsupportedContainer)) as refusal:
+        extract(path)
+    if not name.endswith(".wmv"):
+        assert refusal.value.message == "codec wmv3 (Windows Media Video 9) is not on the list"
 
 
 @pytest.mark.parametrize("name", ["theora.ogv", "theora.mkv"])
@@ -134,7 +262,20 @@ def test_theora_gives_the_frames_of_a_straight_decode(name: str, tmp_path: Path,
 def test_vp8_packets_that_show_nothing_are_no_frames(tmp_path: Path, decoded: list[int]) -> None:
     source = encode(tmp_path / "source.mp4", "libx264", count=COUNT, options={"crf": "10"})
     path, notes = tmp_path / "hidden.webm", tmp_path / "notes"
-    encoder = ["-c:v", "libvpx", "-b:v", "100k", "-auto-alt-ref", "1", "-lag-in-frames", "16", "-g", "40"]
+    encoder = [
+        "-c:v",
+        "libvpx",
+        "-threads",
+        "1",
+        "-b:v",
+        "100k",
+        "-auto-alt-ref",
+        "1",
+        "-lag-in-frames",
+        "16",
+        "-g",
+        "40",
+    ]
     ffmpeg("-i", source, *encoder, "-pass", "1", "-passlogfile", notes, "-f", "null", "-")
     ffmpeg("-i", source, *encoder, "-pass", "2", "-passlogfile", notes, path)
     with av.open(str(path)) as file:

@@ -101,7 +101,7 @@ def part_of(*pictures: UInt8Array, grid: str = "2x3", crop: int = 8) -> Part:
         segment=Segment(0, 0.0, 1.0, range(len(pictures))),
         ordinal=0,
         segments_total=1,
-        video=VideoInfo("mp4", "h264", 8, 8, 10.0, 1.0, len(pictures), 0, None),
+        video=VideoInfo("mp4", "h264", 8, 8, 10.0, 1.0, len(pictures), 0, None, 0),
         clips=range(2),
         places=tuple(range(len(pictures))),
         offsets=offsets,

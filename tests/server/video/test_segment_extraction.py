@@ -175,7 +175,7 @@ def test_short_segments_repeat_their_frames_and_say_so(tmp_path: Path) -> None:
 def test_frames_are_counted_where_pictures_come_without_their_times(tmp_path: Path, decoded: list[int]) -> None:
     path = encode(tmp_path / "b_frames.avi", "libx264", count=COUNT, options=X264)
     segments, warnings = assert_segments_same_as_straight(path, "1s")
-    assert any("timestamps are unusable" in text for text in warnings)
+    assert warnings == (), "packets tell when so many pictures are shown"
     assert sum(decoded) <= 1.3 * COUNT, "it was decoded more than once"
     assert segments[-1].segment.end_s == pytest.approx(6.4, abs=0.05)
 
@@ -211,7 +211,7 @@ def test_a_wrong_guess_of_the_number_of_frames_is_put_right(
         numbers = [[shown[place] - first for place in clip] for clip in segment.clip_frames]
         assert numbers == alone.clips(4, 4, 3)
     assert segments[-1].total == len(segments)
-    assert len(warnings) == 1
+    assert len(warnings) == (lie > 1), "what was handed out by a made-up clock is told"
 
 
 def spoil(path: Path, *, start: float, stop: float, fill: bytes = b"\xff") -> None:

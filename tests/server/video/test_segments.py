@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from laps_server.clips import SegmentLength
 from laps_server.errors import BadParameter
 from laps_server.part import Segment
-from laps_server.video.sampling import Sampling, clip_numbers, clips_of
+from laps_server.video.sampling import Sampling, clip_numbers, clips_of, numbers_in_order
 from laps_server.video.segments import count_windows, segment_clips, shortest_length_s, split
 
 MILLISECOND = Fraction(1, 1000)
@@ -120,26 +120,24 @@ def test_the_shortest_length_is_the_shortest(last_ms: int, limit: int) -> None:
 def test_a_segment_of_an_uncounted_stream_is_sampled_by_its_frames() -> None:
     sampling = Sampling(4, 3, 2)
     times = [number * 33 for number in range(100)]
-    clips = segment_clips(times, range(40, 80), count=None, duration=None, sampling=sampling)
+    clips = segment_clips(times, range(40, 80), by_time=False, sampling=sampling)
     np.testing.assert_array_equal(clips, 40 + clip_numbers(40, sampling))
 
 
 def test_a_segment_of_a_counted_stream_is_sampled_by_windows_of_time() -> None:
     sampling = Sampling(8, 8, 5)
     times = [number * 512 for number in range(1000)]
-    clips = segment_clips(times, range(250, 500), count=1000, duration=512_000, sampling=sampling)
+    clips = segment_clips(times, range(250, 500), by_time=True, sampling=sampling)
     np.testing.assert_array_equal(clips, 250 + clips_of(times[:250], 250, 250 * 512, sampling))
-    assert (clips != segment_clips(times, range(250, 500), count=None, duration=None, sampling=sampling)).any()
+    assert (clips != segment_clips(times, range(250, 500), by_time=False, sampling=sampling)).any()
 
 
-@pytest.mark.parametrize(("count", "duration"), [(None, None), (120, 120 * 700)])
-def test_a_segment_that_holds_every_frame_is_sampled_as_the_headers_say(
-    count: int | None, duration: int | None
-) -> None:
-    sampling = Sampling(4, 3, 2)
-    times = [number * 512 for number in range(100)]
-    clips = segment_clips(times, range(100), count=count, duration=duration, sampling=sampling)
-    np.testing.assert_array_equal(clips, clips_of(times, count, duration, sampling))
+def test_a_segment_in_order_is_sampled_by_its_frames_whatever_the_headers_say() -> None:
+    sampling = Sampling(4, 3, 2, "uniform_in_order")
+    times = [number * 33 for number in range(100)]
+    for by_time in (False, True):
+        clips = segment_clips(times, range(40, 80), by_time=by_time, sampling=sampling)
+        np.testing.assert_array_equal(clips, 40 + numbers_in_order(40, sampling))
 
 
 @pytest.mark.parametrize("by_time", [True, False])
@@ -148,8 +146,7 @@ def test_a_segment_uses_its_own_frames_alone(by_time: bool, gaps: list[int], dat
     times = times_of(gaps)
     start = data.draw(st.integers(0, len(times) - 1))
     stop = data.draw(st.integers(start + 1, len(times)))
-    count, duration = (len(times), times[-1] + 40) if by_time else (None, None)
-    clips = segment_clips(times, range(start, stop), count=count, duration=duration, sampling=Sampling(4, 5, 3))
+    clips = segment_clips(times, range(start, stop), by_time=by_time, sampling=Sampling(4, 5, 3))
     assert clips.shape == (3, 4)
     assert clips.min() >= start
     assert clips.max() < stop

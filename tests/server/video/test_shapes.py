@@ -327,6 +327,26 @@ def test_an_aspect_ratio_is_reported_and_not_applied(tmp_path: Path) -> None:
     assert extraction.info.sample_aspect_ratio == "64:51"
 
 
+def add_to_sample_entry(path: Path, box: bytes) -> None:
+    """Put a box at the end of the sample entry of an MP4 whose tables lie behind its pictures."""
+    data = bytearray(path.read_bytes())
+    start = 0
+    for name in (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd", b"avc1"):
+        start = data.index(name, start) - 4
+        (size,) = struct.unpack_from(">I", data, start)
+        struct.pack_into(">I", data, start, size + len(box))
+    data[start + size : start + size] = box
+    path.write_bytes(data)
+
+
+def test_a_clean_aperture_is_not_applied(tmp_path: Path) -> None:
+    path = encode(tmp_path / "aperture.mp4", "libx264", count=COUNT, options=X264)
+    add_to_sample_entry(path, struct.pack(">I4s8i", 40, b"clap", WIDTH - 16, 1, HEIGHT - 8, 1, 0, 1, 0, 1))
+    extraction = assert_same_as_straight(path)
+    assert (extraction.info.width, extraction.info.height) == (WIDTH, HEIGHT)
+    assert extraction.pixels[0].shape == (HEIGHT, WIDTH, 3)
+
+
 def lie_about(box: bytes, offset: int, value: int) -> Callable[[Path], None]:
     """Overwrite a 32-bit field of an MP4 box, ``offset`` bytes behind the box's name."""
 

@@ -119,16 +119,23 @@ def _column(scores: tuple[tuple[float, ...], ...], labels: tuple[str, ...], labe
 
 @dataclass(frozen=True, slots=True)
 class Views:
-    """Clips along time, crops of each, and how many of their product were used."""
+    """Clips along time, crops of each, and how many of their product were used.
+
+    ``sampling`` names the rule by which clips are placed in time; None where the server does not tell it.
+    """
 
     temporal: int
     spatial: int
     used: int
+    sampling: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class VideoInfo:
-    """What the file says of its video stream; ``rotation`` is applied, ``sample_aspect_ratio`` is not."""
+    """What the file says of its video stream; ``rotation`` is applied, ``sample_aspect_ratio`` is not.
+
+    ``stream_index`` is None from servers that do not say it.
+    """
 
     container: str
     codec: str
@@ -139,6 +146,7 @@ class VideoInfo:
     frame_count: int | None
     rotation: int
     sample_aspect_ratio: str | None
+    stream_index: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ camera        a path to homographies
 scene         background and independent objects, rendered through the homographies
 degrade       exposure, noise, blur, bars, overlays
 codec         real video compression
+crop          a video's frame to a square, as the server does it
 symmetry      flips and reversals that turn one motion into another
 clips         all of it together, by seed
 """

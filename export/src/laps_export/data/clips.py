@@ -6,12 +6,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path as FilePath
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from laps_export.data.camera import Lens, focal_for
 from laps_export.data.codec import compress, draw_codec
+from laps_export.data.crop import resize_and_crop
 from laps_export.data.degrade import Degrader
 from laps_export.data.labels import CameraMotion
 from laps_export.data.motion import Story, draw_story
@@ -220,7 +220,7 @@ class ClipMaker:
         rate = min(max((len(moments) - 1) / max(timing.span_s, 0.05), 5.0), 60.0)
         frames = compress(frames, codec, rate=rate, quality=float(rng.random()))
         taken = frames[np.searchsorted(moments, timing.times_s)]
-        return np.stack([_resize_and_crop(frame, self.settings.size, side) for frame in taken]), codec.name
+        return np.stack([resize_and_crop(frame, self.settings.size, side) for frame in taken]), codec.name
 
 
 def _lens(rng: np.random.Generator, size: int, aspect: float, side: int, focal: float) -> Lens:
@@ -237,16 +237,6 @@ def _lens(rng: np.random.Generator, size: int, aspect: float, side: int, focal: 
         centre_y=size / 2 + (shift if aspect < 1 else 0.0),
         stretch=stretch,
     )
-
-
-def _resize_and_crop(frame: Picture, size: int, side: int) -> Picture:
-    """The server's way from a video's frame to a square: bilinear without antialiasing, then a crop."""
-    height, width = frame.shape[:2]
-    scale = size / min(height, width)
-    new = (max(size, int(width * scale)), max(size, int(height * scale)))
-    frame = np.asarray(cv2.resize(frame, new, interpolation=cv2.INTER_LINEAR_EXACT), dtype=np.uint8)
-    x, y = ((length - size + 1) // 2 if side == 0 else (0 if side < 0 else length - size) for length in new)
-    return frame[y : y + size, x : x + size]
 
 
 def _clip_label(labels: NDArray[np.int64], motion: CameraMotion) -> CameraMotion:

@@ -1,7 +1,8 @@
-"""Which moments of a video one clip shows, as the server's sampling picks them.
+"""Which moments of a video one clip shows, as the server's rule `laps_uniform` picks them.
 
 T positions from 0 to stride * T - 1 inclusive, truncated to whole frames: their distances are not all equal,
-and a video shorter than the clip starts again. Models must have seen both.
+and a video shorter than the clip starts again. Models must have seen both. By `uniform_in_order`, which this
+recipe's models are served with, only clips of short videos differ: none starts again.
 """
 
 from __future__ import annotations

@@ -199,7 +199,13 @@ def export(
                 metrics=checkpoint.notes.get("metrics", {}),
                 recipe=checkpoint.notes.get("recipe", {}),
             ),
-            serving=Serving(default_views=default_views, stride=stride, temperature=round(trained.temperature, 4)),
+            # A clip that wraps runs motion backwards, which is another label.
+            serving=Serving(
+                default_views=default_views,
+                stride=stride,
+                temperature=round(trained.temperature, 4),
+                sampling="uniform_in_order",
+            ),
             version=version,
             force=force,
         ),

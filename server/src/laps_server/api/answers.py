@@ -13,7 +13,6 @@ from laps_server.clips import (
     FrameScores,
     ScoredLabel,
     VideoInfo,
-    ViewGrid,
 )
 from laps_server.events import (
     Classification,
@@ -39,7 +38,7 @@ def classify_response(answer: Classification, *, request_id: str, total_s: float
         model=schemas.ModelRef(name=answer.model, version=answer.version),
         predictions=_predictions(answer.predictions),
         frames=_frames(answer.frames) if answer.frames is not None else None,
-        views=_views(answer.grid, answer.views_used),
+        views=_views(answer),
         video=_video(answer.video),
         timings_ms=schemas.TimingsBody(
             upload=round(answer.times.upload_s * _MS, 1),
@@ -152,8 +151,13 @@ def _predictions(ranking: Iterable[ScoredLabel]) -> list[schemas.PredictionBody]
     return [schemas.PredictionBody(label=item.label, index=item.index, score=item.score) for item in ranking]
 
 
-def _views(grid: ViewGrid, used: int) -> schemas.ViewsBody:
-    return schemas.ViewsBody(temporal=grid.temporal, spatial=grid.spatial, used=used)
+def _views(answer: Classification | SegmentAnswer) -> schemas.ViewsBody:
+    return schemas.ViewsBody(
+        temporal=answer.grid.temporal,
+        spatial=answer.grid.spatial,
+        used=answer.views_used,
+        sampling=answer.sampling,
+    )
 
 
 def _video(video: VideoInfo) -> schemas.VideoBody:
@@ -167,6 +171,7 @@ def _video(video: VideoInfo) -> schemas.VideoBody:
         frame_count=video.frame_count,
         rotation=video.rotation,
         sample_aspect_ratio=video.sample_aspect_ratio,
+        stream_index=video.stream_index,
     )
 
 
@@ -178,7 +183,7 @@ def _segment(segment: SegmentAnswer) -> dict[str, Any]:
         "end_s": segment.end_s,
         "predictions": _predictions(segment.predictions),
         "frames": _frames(segment.frames) if segment.frames is not None else None,
-        "views": _views(segment.grid, segment.views_used),
+        "views": _views(segment),
         "thumbnails": _thumbnails(segment.thumbnails),
         "warnings": list(segment.warnings),
     }

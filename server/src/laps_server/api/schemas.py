@@ -6,6 +6,10 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from laps_server.clips import SamplingRule
+
+_SAMPLING = "Rule by which clips are placed in time: `laps_uniform` or `uniform_in_order` (docs/protocol.md)."
+
 
 class ErrorBody(BaseModel):
     """What went wrong."""
@@ -83,6 +87,7 @@ class ViewsBody(BaseModel):
     temporal: int = Field(description="Clips along time.")
     spatial: int = Field(description="Crops of each clip.")
     used: int = Field(description="Views that the scores are the mean of.")
+    sampling: SamplingRule = Field(description=_SAMPLING)
 
 
 class VideoBody(BaseModel):
@@ -97,6 +102,7 @@ class VideoBody(BaseModel):
     frame_count: int | None = Field(description="As the file's header says; null where it does not.")
     rotation: int = Field(description="Degrees clockwise that the picture is turned for display; applied.")
     sample_aspect_ratio: str | None = Field(description="Reported, not applied.")
+    stream_index: int = Field(description="Which of the file's streams it is, sound counted too, from 0.")
 
 
 class TimingsBody(BaseModel):
@@ -279,7 +285,7 @@ class InputBody(BaseModel):
     height: int = Field(description="Of a crop, in pixels.")
     width: int = Field(description="Of a crop, in pixels.")
     short_side: int = Field(description="Length that the short side of a frame is resized to, in pixels.")
-    sampling: str = Field(description="Rule by which clips are taken from the video.")
+    sampling: SamplingRule = Field(description=_SAMPLING)
     interpolation: str = Field(description="Of the resize.")
 
 

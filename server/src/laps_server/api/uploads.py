@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import re
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -41,6 +42,11 @@ _MAX_HEADERS = 16
 _MAX_HEADER_BYTES = 8192
 _MIB = 1 << 20
 _HINT_BODY = f"send the video as the body, or as multipart field {FIELD!r}"
+_HINT_LINES = (
+    "its lines end with CR and LF, not with LF alone: let the HTTP library write it, or send the video as the body"
+)
+_BARE_LF = re.compile(rb"(?<!\r)\n")
+_SAME_BYTES = (b"", b"7bit", b"8bit", b"binary")  # transfer encodings that leave a part's bytes as they are
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +179,12 @@ class _Parts:
                 f"form field {name!r} is not read",
                 hint=f"options go into the query string, as in /classify?{name}=…",
             )
+        encoding = self._headers.get(b"content-transfer-encoding", b"").strip().lower()
+        if encoding not in _SAME_BYTES:
+            raise BadMultipart(
+                f"transfer encoding {encoding[:40].decode('utf-8', 'replace')!r} of field {FIELD!r} is not decoded",
+                hint="send the bytes of the video as they are, without Content-Transfer-Encoding",
+            )
         self.files += 1
         if self.files > 1:
             raise TooManyFiles("the request holds more than one file", hint="send one request for each file")
@@ -193,6 +205,7 @@ async def _receive_multipart(request: Request, store: _Store, boundary: bytes | 
     if not boundary:
         raise BadMultipart("multipart without a boundary", hint="let the HTTP library set Content-Type")
     parts = _Parts(store)
+    head = b""  # of the body, to say what is wrong with it
     try:
         parser = MultipartParser(
             boundary,
@@ -210,14 +223,25 @@ async def _receive_multipart(request: Request, store: _Store, boundary: bytes | 
             max_header_size=_MAX_HEADER_BYTES,
         )
         async for chunk in _body(request, limits):
+            head += chunk[: _MAX_HEADER_BYTES - len(head)]
             parser.write(chunk)
             await store.flush_if_due()
         parser.finalize()
     except FormParserError as exc:
-        raise BadMultipart(f"the multipart body cannot be parsed: {exc}") from exc
+        hint = _HINT_LINES if _has_bare_lf(head, boundary) else _HINT_BODY
+        raise BadMultipart(f"the multipart body cannot be parsed: {exc}", hint=hint) from exc
     if not parts.ended or not parts.files:
         what = "has no file" if parts.ended else "ends before its closing boundary"
-        raise FileMissing(f"the multipart body {what}", hint=f"send the video whole, in field {FIELD!r}")
+        hint = f"send the video whole, in field {FIELD!r}"
+        if not parts.ended:
+            hint += ", and CR LF before and after the boundary"
+        raise FileMissing(f"the multipart body {what}", hint=hint)
+
+
+def _has_bare_lf(head: bytes, boundary: bytes) -> bool:
+    """Whether the first boundary, or a line of the headers behind it, ends with LF alone."""
+    lines, _, _ = head.lstrip(b"\r\n").partition(b"\r\n\r\n")
+    return lines.startswith(b"--" + boundary) and _BARE_LF.search(lines) is not None
 
 
 async def _body(request: Request, limits: UploadLimits) -> AsyncIterator[bytes]:

@@ -6,17 +6,20 @@ Time counts from the first picture that decodes, in stream time base units.
 from __future__ import annotations
 
 from array import array
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from fractions import Fraction
 
 from laps_server.clips import SampledFrame, VideoInfo
 from laps_server.errors import VideoCorrupt
 from laps_server.video.decode import Picture, VideoFile
+from laps_server.video.index import lasts
 from laps_server.video.timeline import END_OF_TIME
 
 DEFAULT_FPS = 25
 # A stream may end this much before its declared end without being called cut.
 ENDS_EARLY_S = 0.5
 ENDS_EARLY_SHARE = 0.05
+RATE_SHARE = 0.01  # by which a declared rate may differ from the one that was found
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +70,9 @@ def _first_picture(video: VideoFile) -> tuple[Picture, bool]:
 
 
 def counted_times(video: VideoFile, opening: Opening, count: int) -> array[int]:
-    """Times of ``count`` frames that were counted while decoding: even steps, as the headers tell them."""
+    """Times of ``count`` frames of which nothing tells when they are shown: even steps over the declared duration."""
     if opening.frames_from_header is not None and opening.duration_from_header is not None:
-        step = opening.duration_from_header / opening.frames_from_header
+        step = opening.duration_from_header / count
     else:
         step = float(1 / ((video.rate or DEFAULT_FPS) * video.time_base))
     if step * count > END_OF_TIME:
@@ -82,27 +85,52 @@ def sampled_frame(video: VideoFile, index: int | None, time: int) -> SampledFram
     return SampledFrame(index=index, pts=time, time_s=float(time * video.time_base))
 
 
+def declared(video: VideoFile, info: VideoInfo) -> int | None:
+    """How long the video is by its header, in time base units; None where that says nothing of the video alone."""
+    return None if info.duration_s is None else round(info.duration_s / video.time_base)
+
+
 def reached_s(video: VideoFile, last: int) -> float:
     """Seconds at which the last frame, shown at ``last``, ends; at which it begins where there is no frame rate."""
     return float(last * video.time_base + (1 / video.rate if video.rate is not None else 0))
 
 
-def ends_early(video: VideoFile, last: int) -> bool:
-    """Whether the last frame, shown at ``last``, ends long before the declared end."""
-    declared, reached = video.duration_s, reached_s(video, last)
-    return declared is not None and declared - reached > ENDS_EARLY_S + ENDS_EARLY_SHARE * declared
+def end_of(last: int, count: int) -> Fraction:
+    """When ``count`` frames end, the last of them shown at ``last``, if it lasts as long as the others."""
+    return Fraction(last * count, count - 1) if count > 1 else Fraction(last)
 
 
-def end_s(video: VideoFile, last: int) -> float:
-    """Seconds at which the video ends: as declared, unless its last frame, shown at ``last``, says otherwise."""
-    declared = video.duration_s
-    if declared is None or declared <= last * video.time_base or ends_early(video, last):
-        return reached_s(video, last)
-    return declared
+def found_facts(video: VideoFile, info: VideoInfo, *, last: int, count: int) -> VideoInfo:
+    """``info``, as declared, with what was found: ``count`` frames, the last shown at ``last``.
+
+    Rate and duration stay as declared where they are about what was found.
+    """
+    if count < 2 or last <= 0:
+        return replace(info, frame_count=count)
+    found_rate = (count - 1) / (last * float(video.time_base))
+    rate = info.fps
+    if rate is None or abs(rate - found_rate) > RATE_SHARE * found_rate:
+        rate = found_rate
+    duration_s = info.duration_s
+    ticks = declared(video, info)
+    if duration_s is None or ticks is None or not lasts(last, count, ticks):
+        duration_s = float(end_of(last, count) * video.time_base)
+    return replace(info, frame_count=count, fps=rate, duration_s=duration_s)
 
 
-def end_warning(video: VideoFile, last: int) -> str | None:
-    """What to tell where the last frame, shown at ``last``, ends long before the declared end."""
-    if not ends_early(video, last):
+def disagreement(video: VideoFile, opening: Opening, *, last: int, count: int) -> str | None:
+    """What to tell where the video is much shorter or longer than declared: ``count`` frames, the last at ``last``."""
+    ticks = declared(video, opening.info)
+    if ticks is None:
         return None
-    return f"the video ends at {reached_s(video, last):.1f} s of the {video.duration_s:.1f} s that its header declares"
+    declared_s = float(ticks * video.time_base)
+    found_s = float(end_of(last, count) * video.time_base)
+    if count == 1 and video.rate is not None:
+        found_s += float(1 / video.rate)
+    # In MP4 the time before the first picture, an empty edit, is a part of some declared durations and not of others.
+    late_s = float(max(0, opening.first_pts or 0) * video.time_base) if video.container == "mp4" else 0.0
+    if declared_s - found_s - late_s > ENDS_EARLY_S + ENDS_EARLY_SHARE * declared_s:
+        return f"the video ends at {found_s:.1f} s of the {declared_s:.1f} s that its header declares"
+    if found_s - declared_s > ENDS_EARLY_S + ENDS_EARLY_SHARE * found_s:
+        return f"the video goes on until {found_s:.1f} s, beyond the {declared_s:.1f} s that its header declares"
+    return None

@@ -2,22 +2,25 @@
 
 A client's file is hostile until shown otherwise. Containers, protocols and codecs are white lists, the pixel
 limit is set in both places that FFmpeg reads it from, the thread count is explicit, and a file name never
-gets here. Every foreign exception leaves this module as one of ours.
+gets here. Every foreign exception leaves this module as one of ours. It is longer than others, since whatever touches
+``av`` is here.
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 from itertools import chain
 from types import TracebackType
 from typing import Self
 
 import av
 import av.container
+import av.index
 import av.packet
 import av.video
 import av.video.codeccontext
@@ -35,36 +38,33 @@ from laps_server.errors import (
     ResolutionTooLarge,
     TooManyStreams,
     UnsupportedCodec,
-    UnsupportedContainer,
     VideoCorrupt,
 )
-from laps_server.video.integrity import is_cut_short
+from laps_server.video.asf import is_protected
+from laps_server.video.codecs import ACCEPTED, refused_codec, refused_container
+from laps_server.video.index import Index, on_a_line
+from laps_server.video.integrity import goes_on, is_cut_short
 from laps_server.video.limits import MediaLimits
 from laps_server.video.orientation import AS_DECODED, Orientation, nearest_turn
-from laps_server.video.source import DescriptorReader, begins_like_a_video
+from laps_server.video.payload import HEAD_BYTES, Shows, shows_of
+from laps_server.video.source import DescriptorReader, container_by_signature
+from laps_server.video.streams import Candidate, Choice, choose, packets_by_index, possible_films
 
-# FFmpeg's demuxer name -> what we call the container.
-CONTAINERS = {
-    "mov,mp4,m4a,3gp,3g2,mj2": "mp4",
-    "matroska,webm": "matroska",
-    "avi": "avi",
-    "flv": "flv",
-    "mpegts": "mpegts",
-    "mpeg": "mpegps",
-    "ogg": "ogg",
-    "gif": "gif",
-}
-FORMAT_WHITELIST = "mov,matroska,avi,flv,mpegts,mpeg,ogg,gif"
-# Decoder names, not codec names: AV1 is decoded by libdav1d.
-DECODERS = frozenset(
-    {"h264", "hevc", "vp8", "vp9", "libdav1d", "mpeg4", "mpeg2video", "mpeg1video", "mjpeg", "theora", "gif"}
-)
 INDEX_END_ENTRIES = 1024
+INDEX_SAMPLES = 64
 DISPLAY_MATRIX = struct.Struct("=9i")
 HALF_TURN = 180  # degrees; beyond it an angle is FFmpeg's word for none
+NO_DECODER = "none"  # a list without a decoder's name on it: an empty one would let all in
+MEASURED = ("mpegts", "mpegps")  # containers that declare no duration
+FROM_ZERO = ("matroska", "flv")  # those whose duration counts from time zero, not from their first packet
+THUMBNAIL = (
+    av.stream.Disposition.attached_pic | av.stream.Disposition.timed_thumbnails | av.stream.Disposition.still_image
+)
 READ_BUFFER_BYTES = 128 * 1024
-_HINT_CONTAINERS = "send MP4, MOV, MKV, WebM, AVI, MPEG-TS, MPEG-PS, FLV, Ogg or GIF"
-_HINT_CODECS = "send H.264, HEVC, VP8, VP9, AV1, MPEG-1, MPEG-2, MPEG-4, MJPEG, Theora or GIF video"
+# To see which of several streams have packets: so many of each are enough, and no more than this is read.
+ENOUGH_PACKETS = 32
+CENSUS_PACKETS = 8192
+CENSUS_BYTES = 32 * 1024 * 1024
 
 
 @dataclass(slots=True)
@@ -140,11 +140,13 @@ class VideoFile:
     def __init__(self, descriptor: int, *, limits: MediaLimits, threads: int, should_stop: Callable[[], bool]) -> None:
         self._reader = DescriptorReader(descriptor)
         self._limits = limits
+        self._accepted = ACCEPTED[limits.codecs]
         self._threads = threads
         self._should_stop = should_stop
         self.decode_errors = 0
         self.damaged = False
         self._refused_size = False
+        self._choice: Choice | None = None  # made once: a file is opened anew at each rewind
         self._open()
 
     def __enter__(self) -> Self:
@@ -168,7 +170,9 @@ class VideoFile:
     def _open(self) -> None:
         self._container = _open_container(self._reader, self._limits)
         try:
-            self._stream = _choose_stream(self._container, self._limits)
+            if self._choice is None:
+                self._choice = self._choose()
+            self._stream = _video_stream(self._container, self._choice.index)
         except BaseException:
             self._container.close()
             raise
@@ -177,17 +181,61 @@ class VideoFile:
                 stream.discard = av.stream.Discard.all
         context = self._stream.codec_context
         # Options given to open reach FFmpeg's probing only, not this decoder.
-        context.options = {"max_pixels": str(self._limits.max_pixels), "codec_whitelist": ",".join(sorted(DECODERS))}
+        context.options = {
+            "max_pixels": str(self._limits.max_pixels),
+            "codec_whitelist": self._accepted.codec_whitelist,
+        }
         context.thread_count = self._threads
         context.thread_type = "SLICE"
         self.time_base: Fraction = self._stream.time_base or Fraction(1, av.time_base)
+
+    def _choose(self) -> Choice:
+        """Find the film among the streams; packets are read only where there are several and no index tells of them.
+
+        Raises:
+            MediaError: there is none, or none that may be decoded.
+        """
+        films = possible_films(_candidates(self._container, self._limits))
+        if not films:
+            raise NoVideoStream("the file has no video stream", hint="sound and cover art alone cannot be classified")
+        choice = Choice(films[0].index)
+        if len(films) > 1:
+            packets = packets_by_index(films)
+            if packets is None:
+                packets = self._census([film.index for film in films])
+            choice = choose(films, packets, self._accepted.decoders)
+        film = next(film for film in films if film.index == choice.index)
+        if film.decoder not in self._accepted.decoders:
+            raise _refusal(_video_stream(self._container, film.index), self._limits)
+        if film.pixels > self._limits.max_pixels:
+            raise _too_large(film.width, film.height, self._limits)
+        return choice
+
+    def _census(self, indices: list[int]) -> Mapping[int, int]:
+        """How many packets each of some streams has, as far as is looked; afterwards the file is open as before."""
+        counts = dict.fromkeys(indices, 0)
+        for stream in self._container.streams:
+            if stream.index not in counts:
+                stream.discard = av.stream.Discard.all
+        with suppress(av.FFmpegError, OSError, ValueError):  # what is damaged will be told when the film is read
+            for packet in self._container.demux([self._container.streams[index] for index in indices]):
+                self._stop_if_abandoned()
+                counts[packet.stream.index] += packet.size > 0
+                if min(counts.values()) >= ENOUGH_PACKETS or sum(counts.values()) >= CENSUS_PACKETS:
+                    break
+                if self._reader.tell() >= CENSUS_BYTES:
+                    break
+        self._container.close()
+        self._reader.seek(0)
+        self._container = _open_container(self._reader, self._limits)
+        return counts
 
     # What the container says -------------------------------------------------------------------------
 
     @property
     def container(self) -> str:
         """Our name of the container."""
-        return CONTAINERS[self._container.format.name]
+        return self._accepted.containers[self._container.format.name]
 
     @property
     def codec(self) -> str:
@@ -209,18 +257,51 @@ class VideoFile:
 
     @property
     def duration_from_header(self) -> int | None:
-        """The stream's duration in time base units, None where it is not given."""
+        """The video stream's own duration in time base units, None where no header gives it.
+
+        Of MPEG streams it is measured by FFmpeg, from what is there. Where nothing is known of one stream, FFmpeg fills
+        in what it knows of the file, which may be how long the sound is.
+        """
         duration = self._stream.duration
-        return duration if duration is not None and duration > 0 else None
+        if duration is None or duration <= 0 or self.container in MEASURED:
+            return None
+        if not self._stream.frames and not self._is_alone and self._container.duration is not None:
+            whole = round(Fraction(self._container.duration, av.time_base) / self.time_base)
+            if abs(duration - whole) <= 1:
+                return None
+        return duration
 
     @property
     def duration_s(self) -> float | None:
-        """Seconds, of the stream where it says so, else of the container."""
+        """Seconds that the video lasts at most: of the stream where it says so, else of the container."""
         if self.duration_from_header is not None:
             return float(self.duration_from_header * self.time_base)
         if self._container.duration is not None and self._container.duration > 0:
             return self._container.duration / av.time_base
         return None
+
+    def declared_s(self, first_pts: int | None) -> float | None:
+        """Seconds from the first picture to the end that is declared for the video; None where none is.
+
+        The container's duration is the video's where there is no other stream; Matroska and FLV count it from time 0.
+        """
+        whole_s = self.duration_s
+        if self.duration_from_header is not None or whole_s is None:
+            return whole_s
+        if self.container in MEASURED or not self._is_alone:
+            return None
+        first_s = float((first_pts or 0) * self.time_base)
+        origin_s = 0.0 if self.container in FROM_ZERO else (self._container.start_time or 0) / av.time_base
+        late_s = first_s - origin_s
+        return whole_s - late_s if 0 < late_s < whole_s else whole_s
+
+    @property
+    def _is_alone(self) -> bool:
+        """Whether nothing beside the video could be what lasts as long as the file; a cover lasts no time."""
+        return all(
+            stream.index == self._stream.index or stream.disposition & av.stream.Disposition.attached_pic
+            for stream in self._container.streams
+        )
 
     @property
     def frames_from_header(self) -> int | None:
@@ -246,35 +327,46 @@ class VideoFile:
             width=width,
             height=height,
             fps=None if self.rate is None else float(self.rate),
-            duration_s=self.duration_s,
+            duration_s=self.declared_s(first.pts),
             frame_count=self.frames_from_header,
             rotation=first.orientation.clockwise,
             sample_aspect_ratio=f"{aspect.numerator}:{aspect.denominator}" if aspect else None,
+            stream_index=self._stream.index,
         )
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """Damage met so far."""
+        """The choice of the stream, and damage met so far."""
         notes = []
+        if self._choice is not None and self._choice.warning is not None:
+            notes.append(self._choice.warning)
         if self.decode_errors:
             notes.append("some packets could not be decoded")
-        if self.damaged or is_cut_short(self.container, self.size_bytes, self._reader.read_at):
+        if self.damaged or self._is_cut_short:
             notes.append("the file is damaged or was cut off")
         return tuple(notes)
+
+    @cached_property
+    def _breaks_off(self) -> bool:
+        """Whether there is more of the video where reading failed first; bytes behind its end are no damage."""
+        return goes_on(self.container, self._reader.tell(), self.size_bytes, self._reader.read_at)
+
+    @cached_property
+    def _is_cut_short(self) -> bool:
+        return is_cut_short(self.container, self.size_bytes, self._reader.read_at)
 
     # Packets and pictures ----------------------------------------------------------------------------
 
     def packets(self) -> Iterator[Packet]:
         """The stream's packets from the current position to the end of the file, or to damage."""
-        hidden_possible = self.codec == "vp8"
+        shows = shows_of(self.codec, bytes(self._stream.codec_context.extradata or b""))
         source = self._container.demux(self._stream)
         while True:
-            if self._should_stop():
-                raise ClientClosed("the request was abandoned while its video was read")
+            self._stop_if_abandoned()
             try:
                 raw = next(source, None)
             except (av.FFmpegError, OSError, ValueError):
-                self.damaged = True
+                self.damaged |= self._breaks_off
                 return
             if raw is None or raw.size == 0:
                 if raw is None or raw.pts is None:
@@ -285,20 +377,23 @@ class VideoFile:
                 # A picture from half a packet is no picture; only MPEG streams mark whole packets as well.
                 if self.container not in ("mpegts", "mpegps"):
                     continue
-            # A VP8 header says whether its frame is for display; other codecs pack hidden frames with shown ones.
-            hidden = hidden_possible and not bytes(memoryview(raw)[:1])[0] & 0x10
-            yield Packet(raw.pts, raw.dts, raw.is_keyframe, not (hidden or raw.is_discard), raw)
+            shown = not raw.is_discard and (shows is None or _shows(raw, shows))
+            yield Packet(raw.pts, raw.dts, raw.is_keyframe, shown, raw)
+
+    def _stop_if_abandoned(self) -> None:
+        if self._should_stop():
+            raise ClientClosed("the request was abandoned while its video was read")
 
     def decode(self, packet: Packet | None) -> list[Picture]:
         """Feed a packet, or None to drain; the pictures that come out, in presentation order."""
-        if self._should_stop():
-            raise ClientClosed("the request was abandoned while its video was decoded")
+        self._stop_if_abandoned()
         if packet is not None and packet.payload.has_sidedata("encryption_info"):
-            raise VideoCorrupt("the video is encrypted", hint="send it without copy protection")
+            raise _encrypted()
         try:
             frames = self._stream.codec_context.decode(None if packet is None else packet.payload)
         except (av.FFmpegError, ValueError, MemoryError) as exc:
-            self.decode_errors += 1
+            if packet is None or packet.shown:  # decoders take a message without a picture for damage
+                self.decode_errors += 1
             # Decoders answer damage with "invalid data", but a size beyond max_pixels with "invalid argument".
             self._refused_size |= isinstance(exc, av.ArgumentError)
             return []
@@ -311,7 +406,19 @@ class VideoFile:
         """Why not one picture came out."""
         if self._refused_size:
             return ResolutionTooLarge("the pictures are too large", hint=f"at most {self._limits.max_pixels} pixels")
+        width, height = self._size_from_header()
+        if width * height > self._limits.max_pixels:
+            return _too_large(width, height, self._limits)
         return VideoCorrupt("not one frame of the video could be decoded", hint="was the whole file sent?")
+
+    def _size_from_header(self) -> tuple[int, int]:
+        """Declared width and height: where a decoder refuses a size, already in probing, FFmpeg forgets it."""
+        self._reader.seek(0)
+        with suppress(MediaError), _open_container(self._reader, self._limits, decoders=NO_DECODER) as container:
+            for stream in container.streams.video:
+                if stream.index == self._stream.index:
+                    return stream.codec_context.width, stream.codec_context.height
+        return 0, 0
 
     def forget(self) -> None:
         """Drop the decoder's state before feeding it from another place."""
@@ -328,20 +435,36 @@ class VideoFile:
     # The container's own index -----------------------------------------------------------------------
 
     @property
+    def index(self) -> Index | None:
+        """The container's index as far as it is known so far; None where it has none."""
+        entries = self._stream.index_entries
+        length = len(entries)
+        if not length:
+            return None
+        return Index(
+            length=length,
+            counts_frames=self._counts_frames(entries, length),
+            first=entries[0].timestamp,
+            last=entries[length - 1].timestamp,
+        )
+
+    @staticmethod
+    def _counts_frames(entries: av.index.IndexEntries, length: int) -> bool:
+        """Whether each entry looks like a frame: none at the ends is hidden or empty, and times rise evenly.
+
+        Each entry costs a little to ask, so in between only some are. Entries that hold no frame bend the line of
+        times, as an uneven rate does: then it takes all packets to tell.
+        """
+        ends = chain(range(min(length, INDEX_END_ENTRIES)), range(max(0, length - INDEX_END_ENTRIES), length))
+        if any(entries[position].is_discard or not entries[position].size for position in ends):
+            return False
+        some = range(0, length, max(1, length // INDEX_SAMPLES))
+        return on_a_line([(position, entries[position].timestamp) for position in some])
+
+    @property
     def index_length(self) -> int:
         """Entries of the container's index that are known so far."""
         return len(self._stream.index_entries)
-
-    @property
-    def index_is_complete(self) -> bool:
-        """Whether the index holds every declared frame, so that a position in it is a count of frames.
-
-        Edit lists drop entries or mark them as not shown; marks lie at the ends, where a cut leaves them.
-        """
-        entries = self._stream.index_entries
-        length = len(entries)
-        ends = chain(range(min(length, INDEX_END_ENTRIES)), range(max(0, length - INDEX_END_ENTRIES), length))
-        return length == self._stream.frames and not any(entries[position].is_discard for position in ends)
 
     def index_position(self, timestamp: int) -> int | None:
         """Position in the index of the last key entry at or before ``timestamp``."""
@@ -353,11 +476,21 @@ class VideoFile:
         return self._stream.index_entries[position].timestamp
 
 
-def _open_container(reader: DescriptorReader, limits: MediaLimits) -> av.container.InputContainer:
+def _shows(raw: av.packet.Packet[av.video.stream.VideoStream], shows: Shows) -> bool:
+    """Whether a packet holds a picture for display; a whole copy of it is made only where its head does not tell."""
+    view = memoryview(raw)
+    return shows(bytes(view[:HEAD_BYTES])) or (len(view) > HEAD_BYTES and shows(bytes(view)))
+
+
+def _open_container(
+    reader: DescriptorReader, limits: MediaLimits, *, decoders: str | None = None
+) -> av.container.InputContainer:
+    """Open what is let in; ``decoders`` are those that may look into the packets, if not all of them."""
+    accepted = ACCEPTED[limits.codecs]
     options = {
         "protocol_whitelist": "",
-        "format_whitelist": FORMAT_WHITELIST,
-        "codec_whitelist": ",".join(sorted(DECODERS)),
+        "format_whitelist": accepted.format_whitelist,
+        "codec_whitelist": decoders or accepted.codec_whitelist,
         "max_pixels": str(limits.max_pixels),
         # One more than allowed, so that too many can be told from just enough.
         "max_streams": str(limits.max_streams + 1),
@@ -367,35 +500,65 @@ def _open_container(reader: DescriptorReader, limits: MediaLimits) -> av.contain
     try:
         container = av.open(reader, mode="r", options=options, metadata_errors="replace", buffer_size=READ_BUFFER_BYTES)
     except (av.FFmpegError, OSError, ValueError, RuntimeError, MemoryError) as exc:
-        if begins_like_a_video(reader):
+        found = container_by_signature(reader)
+        if found in accepted.containers.values():
             raise VideoCorrupt("the video's headers are damaged or missing", hint="was the whole file sent?") from exc
-        raise UnsupportedContainer("this is not a video that can be opened", hint=_HINT_CONTAINERS) from exc
-    if container.format.name not in CONTAINERS:
+        raise refused_container(found, limits.codecs) from exc
+    if container.format.name not in accepted.containers:
+        name = container.format.name
         container.close()
-        raise UnsupportedContainer("this is not a video that can be opened", hint=_HINT_CONTAINERS)
+        raise refused_container(name, limits.codecs)
+    if accepted.containers[container.format.name] == "asf" and is_protected(reader.read_at):
+        container.close()
+        raise _encrypted()
     return container
 
 
-def _choose_stream(container: av.container.InputContainer, limits: MediaLimits) -> av.video.stream.VideoStream:
-    """The first real video stream with a codec of ours."""
+def _candidates(container: av.container.InputContainer, limits: MediaLimits) -> list[Candidate]:
+    """The video streams as the container declares them."""
     if len(container.streams) > limits.max_streams:
         raise TooManyStreams(f"the file has more than {limits.max_streams} streams")
-    films = [s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
-    if not films:
-        raise NoVideoStream("the file has no video stream", hint="sound and cover art alone cannot be classified")
-    usable = [stream for stream in films if _decoder_name(stream) in DECODERS]
-    if not usable:
-        raise UnsupportedCodec("no video stream has a codec that can be decoded", hint=_HINT_CODECS)
-    chosen = usable[0]
-    width, height = chosen.codec_context.width, chosen.codec_context.height
-    if width * height > limits.max_pixels:
-        raise _too_large(width, height, limits)
-    return chosen
+    return [_candidate(stream) for stream in container.streams.video]
+
+
+def _candidate(stream: av.video.stream.VideoStream) -> Candidate:
+    decoder = _decoder_name(stream)
+    return Candidate(
+        index=stream.index,
+        width=stream.codec_context.width if decoder is not None else 0,
+        height=stream.codec_context.height if decoder is not None else 0,
+        decoder=decoder,
+        is_default=bool(stream.disposition & av.stream.Disposition.default),
+        is_thumbnail=bool(stream.disposition & THUMBNAIL),
+        frames=stream.frames,
+        entries=len(stream.index_entries),
+    )
+
+
+def _video_stream(container: av.container.InputContainer, index: int) -> av.video.stream.VideoStream:
+    """Stream ``index`` of a file that was opened before."""
+    for stream in container.streams.video:
+        if stream.index == index:
+            return stream
+    raise VideoCorrupt("the file opens otherwise than before")
 
 
 def _decoder_name(stream: av.video.stream.VideoStream) -> str | None:
     context: av.video.codeccontext.VideoCodecContext | None = stream.codec_context  # None without a decoder
     return None if context is None else context.codec.name
+
+
+def _refusal(stream: av.video.stream.VideoStream, limits: MediaLimits) -> MediaError:
+    if _decoder_name(stream) is None:
+        return UnsupportedCodec(
+            "no decoder knows the codec of the video stream", hint="convert it to H.264 with what wrote it"
+        )
+    codec = stream.codec_context.codec
+    return refused_codec(codec.canonical_name, codec.name, codec.long_name, limits.codecs)
+
+
+def _encrypted() -> VideoCorrupt:
+    return VideoCorrupt("the video is encrypted", hint="send it without copy protection")
 
 
 def _too_large(width: int, height: int, limits: MediaLimits) -> ResolutionTooLarge:

@@ -17,7 +17,7 @@ from typing import Literal
 
 import numpy as np
 
-from laps_server.clips import UInt8Array, VideoInfo, ViewGrid
+from laps_server.clips import SamplingRule, UInt8Array, VideoInfo, ViewGrid
 from laps_server.errors import ResolutionTooLarge, VideoCorrupt
 from laps_server.part import MediaWarning, Part, joined
 from laps_server.video.decode import Picture, VideoFile
@@ -47,6 +47,7 @@ class ExtractOptions:
         crop_height, crop_width: size of every crop, at most ``short_side``.
         thumbnails: of which sampled frames of a segment a small JPEG is made.
         window_s: length of the segments that the video is cut into.
+        sampling: by which rule clips are placed in a segment's time.
     """
 
     grid: ViewGrid
@@ -57,6 +58,7 @@ class ExtractOptions:
     crop_width: int
     thumbnails: Thumbnails = "none"
     window_s: Fraction = WHOLE_VIDEO_S
+    sampling: SamplingRule = "laps_uniform"
 
     def __post_init__(self) -> None:
         if min(self.frames, self.stride, self.crop_height, self.crop_width) < 1:
@@ -97,7 +99,7 @@ def extract_parts(
     """
     kept = _Kept(options, limits)
     with _impossible_numbers(), VideoFile(file, limits=limits, threads=threads, should_stop=should_stop) as video:
-        sampling = Sampling(options.frames, options.stride, options.grid.temporal)
+        sampling = Sampling(options.frames, options.stride, options.grid.temporal, options.sampling)
         sampler = Sampler(video, sampling, options.window_s, limits)
         for clips in sampler.run(kept.keep, kept.drop_all):
             # Not by way of a name: it would hold the pictures while the next ones are decoded.

@@ -1,8 +1,10 @@
-"""What one video may cost, whatever its metadata claims."""
+"""What one video may be and cost, whatever its metadata claims."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+
+from laps_server.video.codecs import CodecSet
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +22,7 @@ class MediaLimits:
         probe_bytes: bytes read to recognise container and streams.
         probe_us: microseconds of media read to recognise the streams.
         max_fps: frame rates above this are taken for damage, not for a rate.
+        codecs: which containers and codecs are let in.
     """
 
     max_pixels: int = 33_177_600
@@ -32,3 +35,4 @@ class MediaLimits:
     probe_bytes: int = 5_000_000
     probe_us: int = 5_000_000
     max_fps: int = 1000
+    codecs: CodecSet = "standard"

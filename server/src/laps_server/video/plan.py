@@ -10,7 +10,7 @@ import numpy as np
 from laps_server.clips import IntArray, SampledFrame
 from laps_server.part import MediaWarning, Segment
 
-MAX_GROUP_CLIPS = 4
+GROUP_CLIPS = 4  # behind the first: as many as fill a batch of an engine on a CPU at one crop a clip
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,14 +32,26 @@ class Plan:
             clips=positions.reshape(clip_keys.shape).astype(np.intp),
         )
 
+    @property
+    def runs_back(self) -> bool:
+        """Whether a later place of some clip shows an earlier frame.
+
+        ::
+
+            places of a clip   0  1  2  3  4          0  1  2  3  4
+            frames             3  7 11 15 19          3  7 11  5  9
+                               in order               runs back
+        """
+        return bool((np.diff(self.clips, axis=1) < 0).any())
+
     def groups(self) -> Iterator[tuple[range, range]]:
         """Consecutive clips that are worth handing over together, and the positions of the keys to be fetched first.
 
-        The first clip goes alone, so that its views can run while the others are decoded; then come two, then four at
-        a time. Clips that are whole by then go along::
+        The first clip goes alone, so that its views can run while the others are decoded; then come four at a time.
+        Clips that are whole by then go along::
 
-            last frame of clip   7  15  23  31  31  31
-            groups              [0][1   2][3   4   5]
+            last frame of clip   7  15  23  31  39  39  47
+            groups              [0][1   2   3   4   5] [6]
         """
         reach = np.maximum.accumulate(self.clips.max(axis=1))  # [V_t]
         start, fetched, size = 0, 0, 1
@@ -49,7 +61,7 @@ class Plan:
                 stop += 1
             reached = int(reach[stop - 1]) + 1
             yield range(start, stop), range(fetched, reached)
-            start, fetched, size = stop, reached, min(2 * size, MAX_GROUP_CLIPS)
+            start, fetched, size = stop, reached, GROUP_CLIPS
 
 
 @dataclass(frozen=True, slots=True)

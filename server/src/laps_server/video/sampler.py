@@ -26,15 +26,16 @@ import numpy as np
 from laps_server.clips import SampledFrame
 from laps_server.errors import BadParameter
 from laps_server.part import MediaWarning, Segment
-from laps_server.video.clock import counted_times, end_s, end_warning, read_opening, sampled_frame
+from laps_server.video.clock import counted_times, disagreement, found_facts, reached_s, read_opening, sampled_frame
 from laps_server.video.decode import Picture, VideoFile
 from laps_server.video.grid import Grid
+from laps_server.video.index import Index
 from laps_server.video.limits import MediaLimits
 from laps_server.video.plan import Plan, WholeClips
-from laps_server.video.sampling import Sampling, Window, clip_numbers, clip_positions, time_windows, window_members
+from laps_server.video.sampling import Sampling, Window, clip_positions, steady_numbers, time_windows, window_members
 from laps_server.video.seek import SeekRoute
 from laps_server.video.segments import count_windows, segment_clips, shortest_length_s, split
-from laps_server.video.straight import counted, decode_counting
+from laps_server.video.straight import MAX_HELD, Count, count_pictures
 from laps_server.video.sweep import Route, Sweep, WalkedRoute
 from laps_server.video.timeline import END_OF_TIME, Untrusted, Walk, walk
 
@@ -73,25 +74,23 @@ class Sampler:
         Raises:
             BadParameter: the video has more windows of this length than the limit.
         """
-        walked: Walk | None = None
-        guess: int | None = None
         first_pts = self._opening.first_pts
         if first_pts is not None:
             with suppress(Untrusted):
                 yield from self._by_index(first_pts, keep)
                 return
             self._begin_anew(drop_all)
-            try:
-                walked = walk(self._video, first_pts, self._limits)
-                guess = len(walked.timestamps)
-                yield from self._by_walk(walked, keep)
-                return
-            except Untrusted as reason:
-                guess = reason.packets or guess
-            self._begin_anew(drop_all)
-        since = f" from {float(self._next_index * self._window_s):g} s on" if self._done else ""
-        self._warn(f"timestamps are unusable{since}: frames were counted while decoding the whole video")
-        yield from self._by_counting(guess, walked, keep, drop_all)
+        guess: int | None = None
+        times: array[int] | None = None
+        try:
+            walked = walk(self._video, first_pts, self._limits)
+            times = _relative(walked)
+            yield from self._by_walk(walked, keep)
+            return
+        except Untrusted as reason:
+            guess, times = reason.packets, times or reason.times
+        self._begin_anew(drop_all)
+        yield from self._by_counting(guess, times, keep, drop_all)
 
     def _begin_anew(self, drop_all: Callable[[], None]) -> None:
         """What was fetched and noted for segments still to come is of no use."""
@@ -101,27 +100,39 @@ class Sampler:
     # By the container's index ------------------------------------------------------------------------
 
     def _by_index(self, first_pts: int, keep: Keep) -> Iterator[WholeClips]:
-        duration_s = self._video.duration_s
+        video, duration_s = self._video, self._video.duration_s
         if duration_s is None or duration_s > self._window_s:
             raise Untrusted("more than one window, or nobody knows")
-        if self._video.container == "mp4" and self._count is not None and self._duration is not None:
-            numbered = self._opening.starts_whole and self._video.index_is_complete
-            route = SeekRoute(self._video, first_pts, numbered=numbered)
-            plan, count = self._windows_plan(route, first_pts, self._count, self._duration), self._count
-        elif self._video.container in ("mp4", "matroska") and self._is_long(duration_s):
-            route = SeekRoute(self._video, first_pts, numbered=False)
-            plan, count = self._grid_plan(route, first_pts, duration_s)
+        index = self._confirmed_index()
+        route = SeekRoute(video, first_pts, numbered=index is not None)
+        if index is not None and self._sampling.rule == "laps_uniform":
+            plan, count = self._windows_plan(route, first_pts, index), index.length
+        elif index is not None:
+            # Its times are those of decoding: only how far apart frames lie is taken from it.
+            grid = Grid(first_pts, 1 / (index.step * video.time_base), video.time_base)
+            plan, count = self._grid_plan(route, grid, index.length), index.length
+        elif video.container in ("mp4", "matroska") and self._is_long(duration_s):
+            grid, count = self._grid_of_rate(route, first_pts, duration_s)
+            plan = self._grid_plan(route, grid, count)
         else:
             raise Untrusted("no index to go by")
-        segment = Segment(index=0, start_s=0.0, end_s=duration_s, frames=range(count))
+        segment = Segment(index=0, start_s=0.0, end_s=self.info.duration_s or duration_s, frames=range(count))
         yield from self._fetched(self._sweep(route, keep), plan, plan.keys, segment, left=1)
+
+    def _confirmed_index(self) -> Index | None:
+        """The index where the header's count and duration are what it says; None where one of them says otherwise."""
+        index = self._video.index if self._video.container == "mp4" and self._opening.starts_whole else None
+        if index is None or self._count is None or self._duration is None or not index.step:
+            return None
+        return index if index.agrees(count=self._count, duration=self._duration) else None
 
     def _is_long(self, duration_s: float) -> bool:
         """Whether counting all packets costs more than seeking."""
         return duration_s > WALK_SECONDS or self._video.size_bytes > WALK_BYTES
 
-    def _windows_plan(self, route: SeekRoute, first_pts: int, count: int, duration: int) -> Plan:
+    def _windows_plan(self, route: SeekRoute, first_pts: int, index: Index) -> Plan:
         """Timestamps are read around the window of each clip alone."""
+        count, duration = index.length, self._duration or 0
         numbers: dict[int, int] = {}
         rows = []
         for window in time_windows(count, duration, self._sampling):
@@ -134,13 +145,15 @@ class Sampler:
             rows.append(np.asarray(near.timestamps, dtype=np.int64)[picked])
             if near.first_number is not None:
                 numbers.update({near.timestamps[i]: near.first_number + int(i) for i in picked})
-            if near.ended:
-                self._note_end(near.timestamps[-1] - first_pts)
-        self._note_length(count)
-        return Plan.of(np.stack(rows), lambda key: self._frame(numbers.get(key), key - first_pts))
+        end = route.ended_at
+        if end is not None and index.last - index.first - (end - first_pts) > MAX_HELD * index.step:
+            raise Untrusted("the file ends before its index does")
+        plan = Plan.of(np.stack(rows), lambda key: self._frame(numbers.get(key), key - first_pts))
+        self._note_clips(plan, count)
+        return plan
 
-    def _grid_plan(self, route: SeekRoute, first_pts: int, duration_s: float) -> tuple[Plan, int]:
-        """Frames are numbered by a steady rate; also their count."""
+    def _grid_of_rate(self, route: SeekRoute, first_pts: int, duration_s: float) -> tuple[Grid, int]:
+        """The grid of a steady rate on which all frames lie, and their count by the last one's place on it."""
         rate = self._video.rate
         if rate is None:
             raise Untrusted("no rate to number frames by")
@@ -154,7 +167,14 @@ class Sampler:
         if not (grid.is_regular(tail) and grid.holds(stamps)):
             raise Untrusted("frames do not come at a steady rate")
         count = grid.number(tail[-1]) + 1
-        clips = clip_numbers(count, self._sampling)  # [V_t, T]
+        self._found(last=tail[-1] - first_pts, count=count)
+        return grid, count
+
+    def _grid_plan(self, route: SeekRoute, grid: Grid, count: int) -> Plan:
+        """Frames are numbered by their places on a grid; timestamps are read around each clip alone."""
+        if not grid.is_usable:
+            raise Untrusted("frames are too close to each other to be told apart")
+        clips = steady_numbers(count, self._sampling)  # [V_t, T]
         keys = np.empty(clips.shape, dtype=np.int64)
         for view, numbers in enumerate(clips):
             near = route.around(*grid.span(int(numbers.min()), int(numbers.max()))).timestamps
@@ -162,47 +182,63 @@ class Sampler:
             if not grid.is_regular(near) or offsets.min() < 0 or offsets.max() >= len(near):
                 raise Untrusted("frames do not come at a steady rate")
             keys[view] = np.asarray(near, dtype=np.int64)[offsets]
-        self._note_length(count)
-        self._note_end(tail[-1] - first_pts)
-        return Plan.of(keys, lambda key: self._frame(grid.number(key), key - first_pts)), count
+        plan = Plan.of(keys, lambda key: self._frame(grid.number(key), key - grid.origin))
+        self._note_clips(plan, count)
+        return plan
 
     # By all packets ----------------------------------------------------------------------------------
 
     def _by_walk(self, walked: Walk, keep: Keep) -> Iterator[WholeClips]:
         times = _relative(walked)
+        if walked.cut_short:
+            self._warn(f"only the first {self._limits.max_packets} packets were looked at")
+        else:
+            self._found(last=times[-1], count=len(times))
         segments = self._split(times)
         sweep = self._sweep(WalkedRoute(self._video, walked), lambda pts, picture: keep(walked.number_of(pts), picture))
         for place, segment in enumerate(segments):
             plan = self._plan(segment, times)
             stamps = [walked.timestamps[number] for number in plan.keys]
-            self._note_length(len(segment.frames))
-            self._note_end(times[-1])
-            if walked.cut_short:
-                self._warn(f"only the first {self._limits.max_packets} packets were looked at")
+            self._note_clips(plan, len(segment.frames))
             sweep.allow(self._limits.max_frames + segment.frames.start)
             yield from self._fetched(sweep, plan, stamps, segment, left=len(segments) - place)
 
     # By all pictures ---------------------------------------------------------------------------------
 
     def _by_counting(
-        self, guess: int | None, walked: Walk | None, keep: Keep, drop_all: Callable[[], None]
+        self, guess: int | None, times: array[int] | None, keep: Keep, drop_all: Callable[[], None]
     ) -> Iterator[WholeClips]:
-        """Count frames by decoding them all; a wrong guess of their number costs another pass."""
+        """Count frames by decoding them all.
+
+        Args:
+            guess: how many there may be; a wrong guess costs another pass.
+            times: when so many frames are shown, as far as packets tell.
+        """
         limit = self._countable()
-        count = guess or self._count or decode_counting(self._video, (), keep, max_frames=limit)
-        count = max(1, min(count, limit))
+        if times is None and (guess or self._count) is None:
+            counted = count_pictures(self._video, max_frames=limit)
+            guess, times = counted.found, counted.own_times
+        count = max(1, min(len(times) if times else guess or self._count or 1, limit))
+        sure = False  # whether it was counted
         while True:
-            times = self._times(count, walked)
+            self._note_clock(made_up=times is None or self._done > 0)
+            times = counted_times(self._video, self._opening, count) if times is None else times[:count]
             segments = self._split(times)
             if not segments:
                 return
-            found = yield from self._counted_pass(segments, times, keep, limit)
-            if found == 0 and self._done == 0:
+            counted = yield from self._counted_pass(segments, times, keep, limit, sure=sure)
+            if counted.found == 0 and self._done == 0:
                 raise self._video.explain_nothing()
-            if found in (0, count):
+            if counted.found in (0, count):
                 return
-            count = found
-            drop_all()
+            count, times, sure = counted.found, counted.own_times, True
+            self._begin_anew(drop_all)
+
+    def _note_clock(self, *, made_up: bool) -> None:
+        """Tell, once, that frames have no times of their own, or go on by another clock than those before."""
+        if made_up and not any("timestamps are unusable" in warning.text for warning in self._warnings):
+            since = f" from {float(self._next_index * self._window_s):g} s on" if self._done else ""
+            self._warn(f"timestamps are unusable{since}: frames were counted while decoding the whole video")
 
     def _countable(self) -> int:
         """The most frames that are counted: those of a segment have a limit of their own."""
@@ -211,41 +247,38 @@ class Sampler:
         return limits.max_packets if frames_of_a_window <= limits.max_frames else limits.max_frames
 
     def _counted_pass(
-        self, segments: tuple[Segment, ...], times: array[int], keep: Keep, limit: int
-    ) -> Generator[WholeClips, None, int]:
+        self, segments: tuple[Segment, ...], times: array[int], keep: Keep, limit: int, *, sure: bool
+    ) -> Generator[WholeClips, None, Count]:
         """Decode the whole video and yield the segments, the last only if there are as many frames as ``times``.
 
-        Returns the number of frames found.
+        Unless one is ``sure`` of ``times``, frames are counted and no more as soon as packets turn out not to be
+        pictures.
         """
         waiting = deque(segments)
         plan = self._plan(waiting[0], times)
         wanted = frozenset(plan.keys)
-        found = 0
-        for number, picture in counted(self._video):
-            if number in wanted:
+        counted = Count(self._video)
+        missing = False
+        for number, picture in counted.pictures():
+            missing = missing or (not sure and counted.pictures_are_missing)
+            if number in wanted and not missing:
                 keep(number, picture)
-            found = number + 1
-            if found == waiting[0].frames.stop and len(waiting) > 1:
-                self._note_length(len(waiting[0].frames))
+            if counted.found == waiting[0].frames.stop and len(waiting) > 1 and not missing:
+                self._note_clips(plan, len(waiting[0].frames))
                 yield from self._grouped(plan, waiting[0], left=len(waiting))
                 waiting.popleft()
                 plan = self._plan(waiting[0], times)
                 wanted = frozenset(plan.keys)
-            if found == limit:
+            if counted.found == limit:
                 break
-        if found == len(times):
-            self._note_length(len(waiting[0].frames))
-            self._note_end(times[-1])
-            if found == limit:
+        if counted.found == len(times) and not missing:
+            self._note_clips(plan, len(waiting[0].frames))
+            if counted.found == limit:
                 self._warn(f"only the first {limit} frames were looked at")
+            else:
+                self._found(last=times[-1], count=len(times))
             yield from self._grouped(plan, waiting[0], left=1)
-        return found
-
-    def _times(self, count: int, walked: Walk | None) -> array[int]:
-        """When ``count`` counted frames are shown; segments handed out by the walk's clock are gone on with by it."""
-        if walked is not None and self._done and count <= len(walked.timestamps):
-            return _relative(walked)[:count]
-        return counted_times(self._video, self._opening, count)
+        return counted
 
     # Segments and their clips ------------------------------------------------------------------------
 
@@ -262,14 +295,13 @@ class Sampler:
             times,
             length_s=window_s,
             time_base=time_base,
-            end_s=end_s(self._video, times[-1]),
+            end_s=self.info.duration_s or reached_s(self._video, times[-1]),
             first=self._next_index,
         )
 
     def _plan(self, segment: Segment, times: array[int]) -> Plan:
-        clips = segment_clips(
-            times, segment.frames, count=self._count, duration=self._duration, sampling=self._sampling
-        )
+        by_time = self._count is not None and self._duration is not None
+        clips = segment_clips(times, segment.frames, by_time=by_time, sampling=self._sampling)
         return Plan.of(clips, lambda number: self._frame(number, times[number]))
 
     def _sweep(self, route: Route, keep: Keep) -> Sweep:
@@ -305,16 +337,21 @@ class Sampler:
     def _frame(self, index: int | None, time: int) -> SampledFrame:
         return sampled_frame(self._video, index, time)
 
-    def _note_length(self, count: int) -> None:
-        length = self._sampling.clip_length
+    def _note_clips(self, plan: Plan, count: int) -> None:
+        """Warn where the clips of a segment of ``count`` frames are not what they are of a long and steady film."""
+        length, in_order = self._sampling.clip_length, self._sampling.rule == "uniform_in_order"
         if count < length:
-            self._warn(f"is short: {count} frames for clips of {length}, so frames repeat", "segment")
+            effect = "each clip spans all of it and motion looks slower" if in_order else "frames repeat"
+            self._warn(f"is short: {count} frames for clips of {length}, so {effect}", "segment")
+        elif plan.runs_back:
+            self._warn("has clips in which time runs back: its frames come at uneven times", "segment")
 
-    def _note_end(self, last: int) -> None:
-        """Warn where the last frame, at ``last`` after the first, ends long before the declared end."""
-        text = end_warning(self._video, last)
+    def _found(self, *, last: int, count: int) -> None:
+        """All ``count`` frames were found, the last one at ``last`` after the first: that is what the video is."""
+        text = disagreement(self._video, self._opening, last=last, count=count)
         if text is not None:
             self._warn(text)
+        self.info = found_facts(self._video, self._opening.info, last=last, count=count)
 
     def _warn(self, text: str, scope: Literal["video", "segment"] = "video") -> None:
         warning = MediaWarning(scope, text)

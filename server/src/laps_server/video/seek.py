@@ -14,7 +14,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, pairwise
 
 from laps_server.video.decode import Packet, VideoFile
 from laps_server.video.sweep import Entry
@@ -31,12 +31,10 @@ class Neighbourhood:
     Attributes:
         timestamps: increasing presentation times, none missing in between.
         first_number: frame number of the first of them, None where the container's index does not tell.
-        ended: whether the file ended before a frame after the asked time came.
     """
 
     timestamps: list[int]
     first_number: int | None
-    ended: bool
 
 
 class SeekRoute:
@@ -50,6 +48,7 @@ class SeekRoute:
         self._second = max(1, int(1 / video.time_base))
         self._delay = 0  # the most that a packet was seen to be shown after its decoding
         self._last_key = 0  # index timestamp of the key packet read last
+        self.ended_at: int | None = None  # the last frame's time, where reading around a window met the file's end
 
     def enter(self, pts: int, back: int | None) -> Entry:
         """See :class:`laps_server.video.sweep.Route`."""
@@ -91,6 +90,8 @@ class SeekRoute:
         for packet in entry.packets:
             if not times and self._numbered and packet.dts is not None:
                 position = self._video.index_position(packet.dts)
+            if self._numbered and not packet.shown:
+                raise Untrusted("an entry of the index without a picture")
             if packet.shown:
                 if packet.pts is None:
                     raise Untrusted("a packet without a presentation time")
@@ -104,7 +105,11 @@ class SeekRoute:
         times.sort()
         leading = bisect_left(times, entry.start_pts)
         kept = [time for time in times[leading:] if after is None or time <= after]
-        return Neighbourhood(kept, None if position is None else position + leading, ended)
+        if any(time == following for time, following in pairwise(kept)):
+            raise Untrusted("presentation times repeat")
+        if ended and kept:
+            self.ended_at = kept[-1]
+        return Neighbourhood(kept, None if position is None else position + leading)
 
     def _start(self) -> Entry:
         self._video.rewind()

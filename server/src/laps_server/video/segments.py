@@ -60,22 +60,16 @@ def split(
     return tuple(segments)
 
 
-def segment_clips(
-    timestamps: Sequence[int], frames: range, *, count: int | None, duration: int | None, sampling: Sampling
-) -> IntArray:
+def segment_clips(timestamps: Sequence[int], frames: range, *, by_time: bool, sampling: Sampling) -> IntArray:
     """``[V_t, T]`` numbers of the frames that the clips of one segment use.
 
-    ``timestamps`` are those of the whole video, ``count`` and ``duration`` what its headers declare, or None. A segment
-    that holds every frame is the video, and sampled by them; another one has a count and a duration of its own where
-    the video has both.
+    ``timestamps`` are those of the whole video. ``by_time`` says that its headers declare frame count and duration, so
+    that clips are taken from windows of time; count and duration of a segment follow from its frames.
     """
-    if len(frames) == len(timestamps):
-        return clips_of(timestamps, count, duration, sampling)
     origin = timestamps[frames.start]
     own = [time - origin for time in timestamps[frames.start : frames.stop]]
-    by_time = count is not None and duration is not None
-    clips = clips_of(own, len(own) if by_time else None, _even_duration(own) if by_time else None, sampling)
-    return frames.start + clips
+    count, duration = (len(own), _even_duration(own)) if by_time else (None, None)
+    return frames.start + clips_of(own, count, duration, sampling)
 
 
 def _even_duration(timestamps: Sequence[int]) -> int:

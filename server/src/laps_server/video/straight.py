@@ -6,41 +6,68 @@ the last frame wanted.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterator
+from array import array
+from collections.abc import Iterator
 
 from laps_server.video.decode import Picture, VideoFile
 
-
-def counted(video: VideoFile) -> Iterator[tuple[int, Picture]]:
-    """Decode ``video`` from its start to its end; yield each picture with its number in output order."""
-    video.rewind()
-    number = 0
-    packets = video.packets()
-    draining = False
-    while not draining:
-        packet = next(packets, None)
-        draining = packet is None
-        for picture in video.decode(packet):
-            yield number, picture
-            number += 1
+MAX_HELD = 20  # pictures that a decoder holds back, by the codecs' own limits
 
 
-def decode_counting(
-    video: VideoFile,
-    wanted: Container[int],
-    keep: Callable[[int, Picture], None],
-    *,
-    max_frames: int,
-) -> int:
-    """Decode ``video`` from its start; hand the frames with a wanted number to ``keep``.
+class Count:
+    """One pass over a video.
 
-    Stops at the end or at ``max_frames``. Returns the number of frames decoded.
+    Attributes:
+        found: pictures that came out so far.
+        fed: packets that went in, those that show nothing left out.
     """
-    found = 0
-    for number, picture in counted(video):
-        if number in wanted:
-            keep(number, picture)
-        found = number + 1
-        if found >= max_frames:
+
+    def __init__(self, video: VideoFile) -> None:
+        self._video = video
+        self._stamps = array("q")
+        self._rising = True
+        self.found = 0
+        self.fed = 0
+
+    @property
+    def pictures_are_missing(self) -> bool:
+        """Whether more packets went in than a decoder holds back: not every one of them is a picture."""
+        return self.fed - self.found > MAX_HELD
+
+    @property
+    def own_times(self) -> array[int] | None:
+        """When the pictures so far are shown, from the first, as they say themselves; None where that is no order."""
+        if not self._rising or not self._stamps:
+            return None
+        return array("q", (stamp - self._stamps[0] for stamp in self._stamps))
+
+    def pictures(self) -> Iterator[tuple[int, Picture]]:
+        """Each picture with its number in output order."""
+        self._video.rewind()
+        packets = self._video.packets()
+        draining = False
+        while not draining:
+            packet = next(packets, None)
+            draining = packet is None
+            if packet is not None and packet.shown:
+                self.fed += 1
+            for picture in self._video.decode(packet):
+                self._note(picture.pts)
+                number = self.found
+                self.found += 1
+                yield number, picture
+
+    def _note(self, stamp: int | None) -> None:
+        if stamp is None or (self._stamps and stamp < self._stamps[-1]):
+            self._rising = False
+        if self._rising and stamp is not None:
+            self._stamps.append(stamp)
+
+
+def count_pictures(video: VideoFile, *, max_frames: int) -> Count:
+    """Decode ``video`` from its start to its end, or up to ``max_frames``, and keep none of its pictures."""
+    count = Count(video)
+    for _ in count.pictures():
+        if count.found >= max_frames:
             break
-    return found
+    return count

@@ -9,7 +9,9 @@ frame that they follow in the file, are ignored because they may refer to frames
     checked                K  b  b  P  P
 
 A difference means that decoding cannot begin there: the sweep enters one key frame earlier, then four, then at
-the start of the file. Where even that differs, the timestamps are wrong and :class:`Untrusted` is raised.
+the start of the file. Where even that differs, the timestamps are wrong and :class:`Untrusted` is raised. Where the
+start was the only way, key frame marks say nothing (H.263 in AVI marks every packet): from there on nothing is jumped
+over, so that the file is decoded once and not once for every frame wanted.
 """
 
 from __future__ import annotations
@@ -98,6 +100,7 @@ class Sweep:
         self._keep = keep
         self._decoded = 0
         self._allowed = max_packets
+        self._jumps = True
         self._pictures: Iterator[Picture] = iter(())  # what comes from the place that decoding has reached
 
     def allow(self, max_packets: int) -> None:
@@ -111,7 +114,7 @@ class Sweep:
         of the decoder.
         """
         for pts in wanted:
-            if self._route.is_key_ahead(pts):  # a jump pays
+            if self._jumps and self._route.is_key_ahead(pts):  # a jump pays
                 self._pictures = iter(())
             if not self._take(pts):
                 self._enter_for(pts)
@@ -121,6 +124,7 @@ class Sweep:
             entry = self._route.enter(pts, back)
             self._pictures = self._checked(entry)
             if self._take(pts):
+                self._jumps = back is not None
                 return
             if entry.is_start_of_file:
                 break

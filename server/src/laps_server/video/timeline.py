@@ -11,6 +11,7 @@ from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from laps_server.video.decode import VideoFile
 from laps_server.video.limits import MediaLimits
@@ -21,12 +22,14 @@ END_OF_TIME = 2**62  # in time base units; differences of two timestamps up to h
 class Untrusted(Exception):
     """The file's timestamps and its pictures disagree; only counting decoded frames is safe.
 
-    ``packets`` is the number of shown packets where all were counted: a guess of the number of frames.
+    ``packets`` is the number of shown packets where all were counted: a guess of the number of frames. ``times`` are
+    when so many frames are shown, from the first, as far as packets tell.
     """
 
-    def __init__(self, reason: str, *, packets: int | None = None) -> None:
+    def __init__(self, reason: str, *, packets: int | None = None, times: array[int] | None = None) -> None:
         super().__init__(reason)
         self.packets = packets
+        self.times = times
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,16 +58,23 @@ class Walk:
         return position if position >= 0 else None
 
 
-def walk(video: VideoFile, first_pts: int, limits: MediaLimits) -> Walk:
-    """Read all packets of ``video``; raises :class:`Untrusted` where their timestamps tell no order."""
+def walk(video: VideoFile, first_pts: int | None, limits: MediaLimits) -> Walk:
+    """Read all packets of ``video``, whose first picture is shown at ``first_pts`` if it has a time.
+
+    Raises:
+        Untrusted: the packets' timestamps tell no order, or the first picture has none.
+    """
     video.rewind()
     times, key_times, key_packets = array("q"), array("q"), array("q")
+    decoding_times = array("q")
     shown = 0
     trouble: str | None = None
     cut_short = False
     for position, packet in enumerate(video.packets()):
         if packet.shown:
             shown += 1
+            if packet.dts is not None:
+                decoding_times.append(packet.dts)
             if packet.pts is None:
                 trouble = "a packet without a presentation time"
             else:
@@ -78,11 +88,23 @@ def walk(video: VideoFile, first_pts: int, limits: MediaLimits) -> Walk:
             cut_short = True
             break
     ordered = np.sort(np.frombuffer(times, dtype=np.int64))
+    if trouble is not None or first_pts is None:
+        # Frames come out in the order of their times, and no two at once go in: the one in place i is shown in place i.
+        in_step = len(decoding_times) == shown > 0 and (np.diff(np.frombuffer(decoding_times, np.int64)) >= 0).all()
+        raise Untrusted(
+            trouble or "the first picture has no time",
+            packets=shown,
+            times=_from_the_first(np.frombuffer(decoding_times, np.int64)) if in_step else None,
+        )
     ordered = ordered[ordered >= first_pts]
     if not len(ordered) or ordered[0] != first_pts or (np.diff(ordered) == 0).any():
-        trouble = trouble or "presentation times repeat or begin elsewhere"
-    elif int(ordered[-1]) - first_pts > END_OF_TIME:
-        trouble = trouble or "presentation times span more than all time"
-    if trouble is not None:
-        raise Untrusted(trouble, packets=shown)
+        raise Untrusted("times repeat or begin elsewhere", packets=shown, times=_from_the_first(ordered))
+    if int(ordered[-1]) - first_pts > END_OF_TIME:
+        raise Untrusted("presentation times span more than all time", packets=shown)
     return Walk(array("q", ordered.tobytes()), key_times, key_packets, cut_short)
+
+
+def _from_the_first(ordered: npt.NDArray[np.int64]) -> array[int] | None:
+    if not len(ordered) or int(ordered[-1]) - int(ordered[0]) > END_OF_TIME:
+        return None
+    return array("q", (ordered - ordered[0]).tobytes())

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from laps_client.cli.exits import wrong_use
 
-_SUFFIXES = "3gp avi flv gif m2ts m4v mkv mov mp4 mpeg mpg mts ogg ogv ts vob webm"
+_SUFFIXES = "3g2 3gp asf avi dv f4v flv gif m2ts m4v mkv mov mp4 mpeg mpg mts ogg ogv ts vob webm wmv"
 VIDEO_SUFFIXES = frozenset(f".{name}" for name in _SUFFIXES.split())
 
 

@@ -1,7 +1,11 @@
-"""Lists of videos and their labels: ``path,label`` as CSV, or ``path index`` as the Kinetics lists are."""
+"""Lists of videos and their labels: ``path,label`` as CSV, or ``path index`` as the Kinetics lists are.
+
+They are UTF-8, or UTF-16 with its byte order mark, which the ``>`` of Windows PowerShell 5.1 writes.
+"""
 
 from __future__ import annotations
 
+import codecs
 import csv
 import os
 import re
@@ -59,12 +63,14 @@ def read_list(path: Path, labels: Labels, *, root: Path | None) -> list[Entry]:
         root: None for the list's folder.
 
     Raises:
-        Stop: it cannot be read, a line has no path and label, or a path comes twice with two labels.
+        Stop: it cannot be read or is no text, a line has no path and label, or a path comes twice with two labels.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig", errors="surrogateescape")
+        text = _text(path.read_bytes())
     except OSError as exc:
         raise wrong_use(f"{path}: {exc.strerror}") from exc
+    except UnicodeError as exc:
+        raise wrong_use(f"{path} is no text: {exc}", "save it as UTF-8") from exc
     folder = path.parent if root is None else root
     entries: dict[str, Entry] = {}
     for number, name, label_text in _rows(text, labels):
@@ -77,6 +83,21 @@ def read_list(path: Path, labels: Labels, *, root: Path | None) -> list[Entry]:
     if not entries:
         raise wrong_use(f"{path} lists nothing", "write a path and a label a line, as: clip.mp4,archery")
     return list(entries.values())
+
+
+def _text(content: bytes) -> str:
+    """What a list says, with ``\\n`` at the end of its lines.
+
+    Raises:
+        UnicodeError: it is neither UTF-8 nor, by its byte order mark, UTF-16.
+    """
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        text = content.decode("utf-16")
+    else:
+        text = content.decode("utf-8-sig", errors="surrogateescape")  # file names need not be UTF-8
+    if "\0" in text:
+        raise UnicodeError("it holds NUL characters, as UTF-16 without a byte order mark does")
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def _rows(text: str, labels: Labels) -> Iterator[tuple[int, str, str]]:

@@ -12,9 +12,9 @@
  * @typedef {{index: number, start_s: number, end_s: number, predictions: Prediction[],
  *   thumbnails: Thumbnail[]|null, warnings: string[]}} Segment
  * @typedef {{request_id: string, model: {name: string, version: number}, predictions: Prediction[],
- *   frames: Frames|null, views: {temporal: number, spatial: number, used: number}, video: VideoFacts,
- *   timings_ms: Timings, warnings: string[], thumbnails: Thumbnail[]|null, segments: Segment[]|null,
- *   timeline: Timeline|null}} Answer
+ *   frames: Frames|null, views: {temporal: number, spatial: number, used: number, sampling: string},
+ *   video: VideoFacts, timings_ms: Timings, warnings: string[], thumbnails: Thumbnail[]|null,
+ *   segments: Segment[]|null, timeline: Timeline|null}} Answer
  * @typedef {{name: string, default: boolean, label_count: number, default_views: string,
  *   untrained: boolean}} Model
  * @typedef {{max_upload_bytes: number, max_temporal_views: number, spatial_views: number[]}} Limits
