@@ -6,8 +6,8 @@ sequence (MPEG-1, MPEG-2), or a frame that is only there to be referred to (VP8,
     H.264  [AUD][SEI]            nothing       VP9  [show_frame 0]              nothing
            [AUD][slice ...]      a picture          [show_frame 0][show 1]      a picture, packed as one superframe
 
-What the bitstreams' specifications say: H.264 table 7-1, HEVC table 7-1, MPEG-2 table 6-1, RFC 6386 section 9.1 for VP8, VP9 section 6.2
-and annex B, AV1 sections 5.3 and 5.9. Of other codecs every packet counts.
+What the bitstreams' specifications say: H.264 table 7-1, HEVC table 7-1, MPEG-2 table 6-1, RFC 6386 section 9.1 for
+VP8, VP9 section 6.2 and annex B, AV1 sections 5.3 and 5.9. Of other codecs every packet counts.
 """
 
 from __future__ import annotations
