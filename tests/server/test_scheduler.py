@@ -468,6 +468,22 @@ async def test_observers_are_told_of_queue_and_batches(engine: FakeEngine) -> No
     await scheduler.close()
     assert [type(stage) for stage in own.stages] == [Batched, Queued, Queued, Queued, Ran]
     (ran,) = [stage for stage in other.stages if isinstance(stage, Ran)]
-    assert ran.request_ids == ("a", "b", "a", "a")
+    assert ran.request_ids == ("b",)
+    (whole,) = [stage for stage in everything.stages if isinstance(stage, Ran) and len(stage.request_ids) == 4]
+    assert whole.request_ids == ("a", "b", "a", "a")
+    assert ran.seconds == pytest.approx(whole.seconds / 4)
     assert all(stage.seconds >= 0.01 for stage in own.stages if isinstance(stage, Queued))
     assert sum(isinstance(stage, Ran) for stage in everything.stages) == 2
+
+
+async def test_a_batch_that_cannot_be_put_together_fails_alone(
+    engine: FakeEngine, scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_memory(*_: object) -> None:
+        raise MemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr("laps_server.scheduler.np.empty", no_memory)
+        with pytest.raises(InternalError):
+            await asyncio.wait_for(collect(scheduler, Views(1, 2)), 5)
+    assert sorted(await collect(scheduler, Views(3, 4))) == [0, 1]

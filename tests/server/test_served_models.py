@@ -29,6 +29,9 @@ class ClosingEngine(FakeEngine):
         super().__init__(clip_shape=(4, 32, 32, 3), classes=4)
         self.closed = False
 
+    async def start(self, batch_sizes: tuple[int, ...]) -> None:
+        await asyncio.sleep(0.01)  # as loading does, so that others get in between
+
     async def close(self) -> None:
         self.closed = True
         await super().close()
@@ -134,6 +137,19 @@ async def test_a_version_that_cannot_be_loaded_leaves_what_was_served(
 async def test_what_is_served_is_not_served_twice(runtime: Runtime, repository: Path) -> None:
     with pytest.raises(InternalError, match="served already"):
         await runtime.served.add(served(repository, 1)[0])
+
+
+async def test_two_that_add_one_version_at_once_add_it_once(runtime: Runtime, repository: Path) -> None:
+    (first, _), (second, engine) = served(repository, 2), served(repository, 2)
+    done = await asyncio.gather(runtime.served.add(first), runtime.served.add(second), return_exceptions=True)
+    assert [type(result) for result in done] == [type(None), InternalError]
+    assert [model.version for model in runtime.served.versions] == [1, 2, 1]
+    assert engine.closed, "what is not served is not left open"
+
+
+async def test_what_answers_unnamed_requests_stays(runtime: Runtime) -> None:
+    with pytest.raises(InternalError, match="no model is named"):
+        await runtime.served.retire("colours", 1)
 
 
 async def test_the_last_version_stays(repository: Path) -> None:

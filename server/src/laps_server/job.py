@@ -71,6 +71,11 @@ class Job:
         """Tell that the whole upload is here."""
         self.observe(Received(self.request_id, self.clock.elapsed_s, size_bytes))
 
+    def leave(self) -> None:
+        """Tell that it was left, unless its end was told: an upload broke off, or a stream never began."""
+        if not self.clock.ended:
+            self.observe(Failed(self.request_id, self.clock.elapsed_s, ClientClosed.code))
+
     async def classify(self, file: int, *, sink: LogitsSink | None = None) -> Classification:
         """Classify the video behind an open descriptor; see :meth:`events` for the arguments and what it raises."""
         async with aclosing(self.events(file, partials=False, sink=sink)) as events:
@@ -267,6 +272,8 @@ class _Feeder:
             if part.ordinal == self._last[0]:
                 self._withdraw()
         await self.backlog.turn(part)
+        if part.begins_segment:
+            self._accumulator.check_size(part.segments_total)
         submission = self._submission or self._begin(part)
         self._accumulator.expect(part)
         self._found = part.warnings
@@ -277,7 +284,6 @@ class _Feeder:
 
     def _begin(self, part: Part) -> Submission[_Tag]:
         job = self._job
-        self._accumulator.check_size(part.segments_total)
         total = None if job.options.segments is None else part.segments_total
         views = job.grid.total * part.segments_total
         self._inbox.put_nowait(Decoded(part.video, views, total, job.warnings(part.warnings)))

@@ -5,8 +5,8 @@
     received ─► decoded … ─► queued … ─► batched … ─► ran … ─► answered | failed
                 a Part       a view      a batch      a batch
 
-Nobody else keeps a clock. :class:`RequestClock` adds a request's times up for its answer; metrics, traces and logs are
-other observers beside it.
+Nobody else keeps a clock of stages. :class:`RequestClock` adds a request's times up for its answer; metrics, traces and
+logs are other observers beside it.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Queued:
 
 @dataclass(frozen=True, slots=True)
 class Batched:
-    """A batch was put together; one request id for each of its views."""
+    """A batch was put together; one request id for each of its views. A request is told of its share alone."""
 
     request_ids: tuple[str, ...]
     seconds: float
@@ -58,7 +58,7 @@ class Batched:
 
 @dataclass(frozen=True, slots=True)
 class Ran:
-    """An engine ran a batch; one request id for each of its views."""
+    """An engine ran a batch; one request id for each of its views. A request is told of its share alone."""
 
     request_ids: tuple[str, ...]
     seconds: float
@@ -116,6 +116,7 @@ class RequestClock:
         """Starts now: the request has just arrived."""
         self.request_id = request_id
         self.arrived = now()
+        self.ended = False  # whether its end was told
         self._upload_s = 0.0
         self._decode_s = 0.0
         self._queue_s: float | None = None
@@ -132,7 +133,7 @@ class RequestClock:
         return StageTimes(self._upload_s, self._decode_s, self._queue_s or 0.0, self._infer_s)
 
     def observe(self, stage: Stage) -> None:
-        """Add up; what is of other requests alone is passed over."""
+        """Add up: what is told here is this request's own share."""
         match stage:
             case Received():
                 self._upload_s = stage.seconds
@@ -141,7 +142,6 @@ class RequestClock:
             case Queued():
                 self._queue_s = stage.seconds if self._queue_s is None else min(self._queue_s, stage.seconds)
             case Batched() | Ran():
-                own = stage.request_ids.count(self.request_id)
-                self._infer_s += stage.seconds * own / len(stage.request_ids)
+                self._infer_s += stage.seconds
             case Answered() | Failed():
-                pass
+                self.ended = True

@@ -6,6 +6,7 @@ A library: results in, as they come, and nothing is printed. The command's side 
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import aclosing, asynccontextmanager
@@ -13,12 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from laps_server.clips import MAX_VIEWS
-from laps_server.errors import BadParameter, LapsError
+from laps_server.errors import BadParameter, InternalError, LapsError
 from laps_server.events import Classification, ClassifyOptions
 from laps_server.observe import RequestClock
 from laps_server.runtime import Runtime, build_runtime
 from laps_server.settings import Settings
 
+_LOG = logging.getLogger(__name__)
 _SUFFIXES = "3g2 3gp asf avi dv f4v flv gif m2ts m4v mkv mov mp4 mpeg mpg mts ogg ogv ts vob webm wmv"
 VIDEO_SUFFIXES = frozenset(f".{name}" for name in _SUFFIXES.split())
 
@@ -132,4 +134,7 @@ async def _classify_one(runtime: Runtime, path: Path, options: ClassifyOptions) 
         error = exc
     except OSError as exc:
         error = BadParameter(f"cannot be read: {exc.strerror}")
+    except Exception as exc:  # one file's defect must not end the others
+        _LOG.error("%s failed", path, exc_info=exc)
+        error = InternalError("the server failed on this file")
     return FileResult(path, answer, error, clock.elapsed_s)

@@ -89,7 +89,11 @@ class Runtime:
         """
         with self.served.lease(options) as (model, grid):
             check_options(options)
-            yield Job(model, grid, options, clock or RequestClock(), self.decode_pool, self._observer)
+            job = Job(model, grid, options, clock or RequestClock(), self.decode_pool, self._observer)
+            try:
+                yield job
+            finally:
+                job.leave()
 
     async def close(self) -> None:
         """End everything; requests still in flight get ``ShuttingDown``."""

@@ -183,9 +183,11 @@ class Scheduler:
         """End the batches in flight and every submission, then close the engine."""
         self._closed = True
         self._changed.set()
-        if self._task is not None:
-            await self._task
-        await self._engine.close()
+        try:
+            if self._task is not None:
+                await self._task
+        finally:
+            await self._engine.close()
 
     def submit(
         self,
@@ -261,12 +263,14 @@ class Scheduler:
         if not ahead.assembling.done() or not (free or ahead.is_broken):
             return False
         self._ahead = None
-        if ahead.is_broken:  # what is left of it would be a batch of another size
+        if (failure := ahead.assembling.exception()) is not None:  # no memory, no thread: it is this batch's affair
+            _fail([taken.submission for taken in ahead.batch], failure)
+        elif ahead.is_broken:  # what is left of it would be a batch of another size
             self._put_back(ahead.batch)
         else:
-            call = asyncio.create_task(self._run_batch(ahead.batch, ahead.assembling.result()), name="batch")
-            self._running[call] = ahead.batch
-            call.add_done_callback(self._call_ended)
+            running = asyncio.create_task(self._run_batch(ahead.batch, ahead.assembling.result()), name="batch")
+            self._running[running] = ahead.batch
+            running.add_done_callback(self._batch_ended)
         return True
 
     def _take_batch(self, *, only_full: bool) -> _Batch:
@@ -290,13 +294,13 @@ class Scheduler:
                 taken.submission.waiting.appendleft((taken.view, taken.since))
 
     def _cancel(self, unwanted: Callable[[_Batch], bool]) -> None:
-        for call, batch in self._running.items():
-            if unwanted(batch) and not call.cancelling():
-                call.cancel()
+        for running, batch in self._running.items():
+            if unwanted(batch) and not running.cancelling():
+                running.cancel()
 
-    def _call_ended(self, call: asyncio.Task[None]) -> None:
-        del self._running[call]
-        if call.cancelled() and not call.cancelling():  # by the engine, which ends what it cannot go on with
+    def _batch_ended(self, running: asyncio.Task[None]) -> None:
+        del self._running[running]
+        if running.cancelled() and not running.cancelling():  # by the engine, which ends what it cannot go on with
             self._closed = True
         self._changed.set()
 
@@ -309,36 +313,39 @@ class Scheduler:
         unreadable = await asyncio.to_thread(_write_all, batch, clips)
         for submission, exc in unreadable:
             _fail([submission], exc)
-        self._tell(batch, Batched(_request_ids(batch), now() - began))
+        self._tell(batch, Batched, now() - began)
         return clips
 
     async def _run_batch(self, batch: _Batch, clips: UInt8Array) -> None:
         began = now()
         for taken in batch:
-            self._tell([taken], Queued(taken.submission.request_id, began - taken.since))
+            queued = Queued(taken.submission.request_id, began - taken.since)
+            self._observer.observe(queued)
+            taken.submission.observer.observe(queued)
         try:
             logits = await self._engine.infer(clips, deadline=_latest_deadline(batch))
             expected = (len(batch), *self._engine.info.output_shape)
             if logits.shape != expected:
                 raise InternalError(f"the engine returned logits {logits.shape}, expected {expected}")
         except BaseException as exc:
-            # Whatever a call raises fails its own submissions and never the loop; a cancellation ends them.
+            # Whatever an engine raises fails its own submissions and never the loop; a cancellation ends them.
             _fail([taken.submission for taken in batch], exc)
             if not isinstance(exc, Exception):
                 raise
             return
-        self._tell(batch, Ran(_request_ids(batch), now() - began))
+        self._tell(batch, Ran, now() - began)
         for taken, row in zip(batch, logits, strict=True):
             if np.isfinite(row).all():
                 taken.submission.deliver(taken.view, row)
             else:
                 _fail([taken.submission], InternalError("the engine returned logits that are not finite"))
 
-    def _tell(self, batch: _Batch, stage: Batched | Queued | Ran) -> None:
-        """Everybody once: the scheduler's observer, and that of each request in the batch."""
-        self._observer.observe(stage)
+    def _tell(self, batch: _Batch, stage: type[Batched] | type[Ran], seconds: float) -> None:
+        """The scheduler's observer of the batch, and that of each request in it of its own share."""
+        self._observer.observe(stage(_request_ids(batch), seconds))
         for submission in {id(taken.submission): taken.submission for taken in batch}.values():
-            submission.observer.observe(stage)
+            own = [taken for taken in batch if taken.submission is submission]
+            submission.observer.observe(stage(_request_ids(own), seconds * len(own) / len(batch)))
 
 
 def _write_all(batch: _Batch, clips: UInt8Array) -> list[tuple[Submission[Any], Exception]]:

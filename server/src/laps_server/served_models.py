@@ -108,8 +108,10 @@ class ServedModels:
 
     async def close(self) -> None:
         """End every version; requests still in flight get ``ShuttingDown``."""
-        for model in (*self._served, *self._retiring):
-            await model.scheduler.close()
+        closing = (model.scheduler.close() for model in (*self._served, *self._retiring))
+        for failure in await asyncio.gather(*closing, return_exceptions=True):
+            if isinstance(failure, BaseException):
+                raise failure
 
     async def add(self, model: ServedModel) -> None:
         """Load and warm one more version, then serve it; the highest answers where a request names none.
@@ -118,9 +120,13 @@ class ServedModels:
             ModelError: it cannot be served, and what was served before still is.
             InternalError: this version is served already.
         """
-        if any((other.name, other.version) == (model.name, model.version) for other in self._served):
-            raise InternalError(f"version {model.version} of model {model.name!r} is served already")
-        await model.scheduler.start()
+        self._check_new(model)
+        try:
+            await model.scheduler.start()
+            self._check_new(model)  # once more: another may have come meanwhile
+        except BaseException:
+            await model.scheduler.close()
+            raise
         self._served = _in_order((*self._served, model))
 
     async def retire(self, name: str, version: int) -> None:
@@ -128,11 +134,11 @@ class ServedModels:
 
         Raises:
             ModelNotFound, VersionNotFound: it is not served.
-            InternalError: nothing else is.
+            InternalError: nothing else would answer a request that names no model.
         """
         model = self.find(name, version)
-        if len(self._served) == 1:
-            raise InternalError("the last version that is served cannot be retired")
+        if len(self._served) == 1 or (name == self._default_model and len(self._versions_of(name)) == 1):
+            raise InternalError("the last version that answers where no model is named cannot be retired")
         self._served = tuple(other for other in self._served if other is not model)
         self._retiring.add(model)
         while self._leases[model]:
@@ -198,6 +204,10 @@ class ServedModels:
             if not self._leases[model]:
                 del self._leases[model]
                 self._returned.set()
+
+    def _check_new(self, model: ServedModel) -> None:
+        if any((other.name, other.version) == (model.name, model.version) for other in self._served):
+            raise InternalError(f"version {model.version} of model {model.name!r} is served already")
 
     def _versions_of(self, name: str) -> tuple[ServedModel, ...]:
         found = tuple(model for model in self._served if model.name == name)

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import av
 import pytest
 
-from laps_server.video.payload import shows_of
+from laps_server.video.payload import shows_of as shows_of_packet
 from support_video import encode
 
 X264 = {"preset": "veryfast", "g": "20", "bf": "3"}
 VP9_HIDDEN = {"g": "30", "b": "400k", "auto-alt-ref": "1", "lag-in-frames": "12", "cpu-used": "5"}
 COUNT = 60
+
+
+def shows_of(codec: str, extradata: bytes) -> Callable[[bytes], bool] | None:
+    """The test for whole packets."""
+    shows = shows_of_packet(codec, extradata)
+    return None if shows is None else lambda data: shows(data, len(data))
 
 
 def counted(path: Path) -> tuple[int, int, int]:
@@ -105,6 +112,16 @@ def test_h264_samples_of_a_delimiter_or_a_message_alone_show_nothing(join: objec
     assert not shows(together(DELIMITER))
     assert not shows(together(DELIMITER, MESSAGE))
     assert shows(together(DELIMITER, MESSAGE, SLICE))
+
+
+def test_h264_units_longer_than_their_packet_are_damaged_pictures() -> None:
+    shows = shows_of("h264", LENGTH_OF_FOUR)
+    assert shows is not None
+    assert shows(b"\xff" * 200)
+    head_of_a_long_message = (9000).to_bytes(4, "big") + MESSAGE + bytes(100)
+    whole = shows_of_packet("h264", LENGTH_OF_FOUR)
+    assert whole is not None
+    assert not whole(head_of_a_long_message, 9004)
 
 
 def test_hevc_messages_show_nothing_and_slices_do() -> None:

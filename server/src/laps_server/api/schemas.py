@@ -232,7 +232,9 @@ class SegmentEvent(SegmentBody):
     """One more segment is done; only with segments."""
 
     segments_done: int = Field(description="Segments that are done, this one among them.")
-    segments_total: int = Field(description="Segments that hold a frame, as far as is known; right in the last event.")
+    segments_total: int = Field(
+        description="Segments that hold a frame, as far as is known; fewer in a file that turns out damaged."
+    )
 
 
 class ErrorEvent(ErrorEnvelope):

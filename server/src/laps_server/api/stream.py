@@ -132,7 +132,8 @@ class EventStream(StreamingResponse):
                 _LOG.warning("the client took nothing for %g s, its stream was cut", STALLED_READER_S)
 
     async def _send_all(self, send: Send) -> None:
-        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        async with asyncio.timeout(STALLED_READER_S):
+            await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         async with aclosing(self._chunks) as chunks:
             async for chunk in chunks:
                 for start in range(0, len(chunk), PIECE_BYTES):

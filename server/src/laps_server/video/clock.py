@@ -113,7 +113,7 @@ def found_facts(video: VideoFile, info: VideoInfo, *, last: int, count: int) -> 
         rate = found_rate
     duration_s = info.duration_s
     ticks = declared(video, info)
-    if duration_s is None or ticks is None or not lasts(last, count, ticks):
+    if duration_s is None or ticks is None or ticks <= last or not lasts(last, count, ticks):
         duration_s = float(end_of(last, count) * video.time_base)
     return replace(info, frame_count=count, fps=rate, duration_s=duration_s)
 

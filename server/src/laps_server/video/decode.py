@@ -50,6 +50,8 @@ from laps_server.video.payload import HEAD_BYTES, Shows, shows_of
 from laps_server.video.source import DescriptorReader, container_by_signature
 from laps_server.video.streams import Candidate, Choice, choose, packets_by_index, possible_films
 
+# What reading on may raise; IndexError where a stream appears that was not there when the file was opened.
+READ_ERRORS = (av.FFmpegError, OSError, ValueError, IndexError)
 INDEX_END_ENTRIES = 1024
 INDEX_SAMPLES = 64
 DISPLAY_MATRIX = struct.Struct("=9i")
@@ -217,7 +219,7 @@ class VideoFile:
         for stream in self._container.streams:
             if stream.index not in counts:
                 stream.discard = av.stream.Discard.all
-        with suppress(av.FFmpegError, OSError, ValueError):  # what is damaged will be told when the film is read
+        with suppress(*READ_ERRORS):  # what is damaged will be told when the film is read
             for packet in self._container.demux([self._container.streams[index] for index in indices]):
                 self._stop_if_abandoned()
                 counts[packet.stream.index] += packet.size > 0
@@ -365,7 +367,7 @@ class VideoFile:
             self._stop_if_abandoned()
             try:
                 raw = next(source, None)
-            except (av.FFmpegError, OSError, ValueError):
+            except READ_ERRORS:
                 self.damaged |= self._breaks_off
                 return
             if raw is None or raw.size == 0:
@@ -479,7 +481,8 @@ class VideoFile:
 def _shows(raw: av.packet.Packet[av.video.stream.VideoStream], shows: Shows) -> bool:
     """Whether a packet holds a picture for display; a whole copy of it is made only where its head does not tell."""
     view = memoryview(raw)
-    return shows(bytes(view[:HEAD_BYTES])) or (len(view) > HEAD_BYTES and shows(bytes(view)))
+    size = len(view)
+    return shows(bytes(view[:HEAD_BYTES]), size) or (size > HEAD_BYTES and shows(bytes(view), size))
 
 
 def _open_container(

@@ -126,7 +126,7 @@ class DecodePool:
     def close(self) -> None:
         """Tell running videos to stop, drop the waiting ones, and end the threads."""
         self._closed.set()
-        for stop in self._running:
+        for stop in tuple(self._running):  # the loop goes on and takes some out
             stop.set()
         if self._executor is not None:
             self._executor.shutdown(wait=True, cancel_futures=True)

@@ -6,21 +6,23 @@ sequence (MPEG-1, MPEG-2), or a frame that is only there to be referred to (VP8,
     H.264  [AUD][SEI]            nothing       VP9  [show_frame 0]              nothing
            [AUD][slice ...]      a picture          [show_frame 0][show 1]      a picture, packed as one superframe
 
-What the bitstreams' specifications say: H.264 table 7-1, HEVC table 7-1, MPEG-2 table 6-1, RFC 6386 section 9.1 for VP8, VP9 section 6.2
-and annex B, AV1 sections 5.3 and 5.9. Of other codecs every packet counts.
+What the bitstreams' specifications say: H.264 table 7-1, HEVC table 7-1, MPEG-2 table 6-1, RFC 6386 section 9.1 for
+VP8, VP9 section 6.2 and annex B, AV1 sections 5.3 and 5.9. Of other codecs every packet counts.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-Shows = Callable[[bytes], bool]
+# (the packet's first bytes, how many bytes it has) -> whether it shows a picture
+Shows = Callable[[bytes, int], bool]
 
 HEAD_BYTES = 4096  # a picture begins within so many bytes of its packet; only what does not is looked at whole
 _START_CODE = b"\x00\x00\x01"
 _MPEG_PICTURE = _START_CODE + b"\x00"
 _H264_SLICES = range(1, 6)
 _HEVC_SLICES = range(32)
+_A_SLICE = 0x01  # of H.264 and of HEVC
 _AVCC_LENGTH_BYTE, _HVCC_LENGTH_BYTE = 4, 21
 _AV1_FRAME_HEADER, _AV1_FRAME = 3, 6
 
@@ -35,7 +37,7 @@ def shows_of(codec: str, extradata: bytes) -> Shows | None:
     if codec in ("h264", "hevc"):
         return _nal_units_of(codec, extradata)
     if codec in ("mpeg1video", "mpeg2video"):
-        return lambda data: _MPEG_PICTURE in data
+        return lambda data, _: _MPEG_PICTURE in data
     return {"vp8": _vp8_shows, "vp9": _vp9_shows, "av1": _av1_shows}.get(codec)
 
 
@@ -44,8 +46,8 @@ def _nal_units_of(codec: str, extradata: bytes) -> Shows:
     length_byte = _AVCC_LENGTH_BYTE if codec == "h264" else _HVCC_LENGTH_BYTE
     size = (extradata[length_byte] & 3) + 1 if framed and len(extradata) > length_byte else 0
 
-    def shows(data: bytes) -> bool:
-        heads = _framed(data, size) if size else _delimited(data)
+    def shows(data: bytes, packet_size: int) -> bool:
+        heads = _framed(data, size, packet_size) if size else _delimited(data)
         if codec == "h264":
             return any(head & 0x1F in _H264_SLICES for head in heads)
         return any(head >> 1 & 0x3F in _HEVC_SLICES for head in heads)
@@ -53,12 +55,17 @@ def _nal_units_of(codec: str, extradata: bytes) -> Shows:
     return shows
 
 
-def _framed(data: bytes, size: int) -> Iterator[int]:
-    """First bytes of units that each begin with their length in ``size`` bytes."""
+def _framed(data: bytes, size: int, packet_size: int) -> Iterator[int]:
+    """First bytes of units that each begin with their length in ``size`` bytes.
+
+    One that is longer than its packet is damage, and damage was a picture.
+    """
     place = 0
     while place + size < len(data):
         length = int.from_bytes(data[place : place + size], "big")
-        if length:
+        if place + size + length > packet_size:
+            yield _A_SLICE
+        elif length:
             yield data[place + size]
         place += size + length
 
@@ -71,19 +78,21 @@ def _delimited(data: bytes) -> Iterator[int]:
         place = data.find(_START_CODE, place + len(_START_CODE))
 
 
-def _vp8_shows(data: bytes) -> bool:
+def _vp8_shows(data: bytes, _: int) -> bool:
     return bool(data[0] & 0x10)
 
 
-def _vp9_shows(data: bytes) -> bool:
-    if data[-1] & 0xE0 == 0xC0:  # a superframe's index: one of its frames is for display
+def _vp9_shows(data: bytes, _: int) -> bool:
+    mark = data[-1]
+    index_bytes = 2 + ((mark & 7) + 1) * ((mark >> 3 & 3) + 1)
+    if mark & 0xE0 == 0xC0 and data[-index_bytes:][:1] == data[-1:]:  # of a superframe one frame is for display
         return True
     profile = (data[0] >> 5 & 1) | (data[0] >> 3 & 2)
     shown_again = 3 - (profile == 3)  # the bit of show_existing_frame, behind two bits of marker and two of profile
     return bool(data[0] >> shown_again & 1 or data[0] >> (shown_again - 2) & 1)
 
 
-def _av1_shows(data: bytes) -> bool:
+def _av1_shows(data: bytes, _: int) -> bool:
     place = 0
     while place < len(data):
         header = data[place]

@@ -62,6 +62,7 @@ class Sampler:
         self._count = self._opening.frames_from_header
         self._duration = self._opening.duration_from_header
         self._warnings: list[MediaWarning] = []
+        self._disagreement: tuple[MediaWarning, ...] = ()  # of the header with what was found
         self._done = 0  # segments that were handed out to their end
         self._next_index = 0  # windows before this one are through
         self.info = self._opening.info
@@ -82,20 +83,25 @@ class Sampler:
             self._begin_anew(drop_all)
         guess: int | None = None
         times: array[int] | None = None
+        # AVI numbers its entries in the order of decoding: packets have times there, and none of showing.
+        compare = self._video.container != "avi"
         try:
             walked = walk(self._video, first_pts, self._limits)
             times = _relative(walked)
-            yield from self._by_walk(walked, keep)
+            yield from self._by_walk(walked, times, keep)
             return
         except Untrusted as reason:
-            guess, times = reason.packets, times or reason.times
+            if times is None:
+                guess, times, compare = reason.packets, reason.times, compare and reason.shown_times
         self._begin_anew(drop_all)
-        yield from self._by_counting(guess, times, keep, drop_all)
+        yield from self._by_counting(guess, times, keep, drop_all, compare=compare)
 
     def _begin_anew(self, drop_all: Callable[[], None]) -> None:
-        """What was fetched and noted for segments still to come is of no use."""
+        """What was fetched, noted and found for segments still to come is of no use."""
         drop_all()
         self._warnings = [warning for warning in self._warnings if self._done and warning.scope == "video"]
+        self._disagreement = ()
+        self.info = self._opening.info
 
     # By the container's index ------------------------------------------------------------------------
 
@@ -107,15 +113,19 @@ class Sampler:
         route = SeekRoute(video, first_pts, numbered=index is not None)
         if index is not None and self._sampling.rule == "laps_uniform":
             plan, count = self._windows_plan(route, first_pts, index), index.length
+            last = index.last - index.first
         elif index is not None:
             # Its times are those of decoding: only how far apart frames lie is taken from it.
             grid = Grid(first_pts, 1 / (index.step * video.time_base), video.time_base)
             plan, count = self._grid_plan(route, grid, index.length), index.length
+            last = index.last - index.first
         elif video.container in ("mp4", "matroska") and self._is_long(duration_s):
-            grid, count = self._grid_of_rate(route, first_pts, duration_s)
+            grid, count, last = self._grid_of_rate(route, first_pts, duration_s)
             plan = self._grid_plan(route, grid, count)
         else:
             raise Untrusted("no index to go by")
+        if last * video.time_base >= self._window_s:
+            raise Untrusted("more than one window, whatever is declared")
         segment = Segment(index=0, start_s=0.0, end_s=self.info.duration_s or duration_s, frames=range(count))
         yield from self._fetched(self._sweep(route, keep), plan, plan.keys, segment, left=1)
 
@@ -152,8 +162,8 @@ class Sampler:
         self._note_clips(plan, count)
         return plan
 
-    def _grid_of_rate(self, route: SeekRoute, first_pts: int, duration_s: float) -> tuple[Grid, int]:
-        """The grid of a steady rate on which all frames lie, and their count by the last one's place on it."""
+    def _grid_of_rate(self, route: SeekRoute, first_pts: int, duration_s: float) -> tuple[Grid, int, int]:
+        """The grid of a steady rate on which all frames lie, their count, and when the last one is shown."""
         rate = self._video.rate
         if rate is None:
             raise Untrusted("no rate to number frames by")
@@ -167,8 +177,9 @@ class Sampler:
         if not (grid.is_regular(tail) and grid.holds(stamps)):
             raise Untrusted("frames do not come at a steady rate")
         count = grid.number(tail[-1]) + 1
-        self._found(last=tail[-1] - first_pts, count=count)
-        return grid, count
+        last = tail[-1] - first_pts
+        self._found(last=last, count=count)
+        return grid, count, last
 
     def _grid_plan(self, route: SeekRoute, grid: Grid, count: int) -> Plan:
         """Frames are numbered by their places on a grid; timestamps are read around each clip alone."""
@@ -188,8 +199,7 @@ class Sampler:
 
     # By all packets ----------------------------------------------------------------------------------
 
-    def _by_walk(self, walked: Walk, keep: Keep) -> Iterator[WholeClips]:
-        times = _relative(walked)
+    def _by_walk(self, walked: Walk, times: array[int], keep: Keep) -> Iterator[WholeClips]:
         if walked.cut_short:
             self._warn(f"only the first {self._limits.max_packets} packets were looked at")
         else:
@@ -206,36 +216,39 @@ class Sampler:
     # By all pictures ---------------------------------------------------------------------------------
 
     def _by_counting(
-        self, guess: int | None, times: array[int] | None, keep: Keep, drop_all: Callable[[], None]
+        self, guess: int | None, times: array[int] | None, keep: Keep, drop_all: Callable[[], None], *, compare: bool
     ) -> Iterator[WholeClips]:
         """Count frames by decoding them all.
 
         Args:
             guess: how many there may be; a wrong guess costs another pass.
             times: when so many frames are shown, as far as packets tell.
+            compare: whether pictures have to have those very times.
         """
         limit = self._countable()
         if times is None and (guess or self._count) is None:
-            counted = count_pictures(self._video, max_frames=limit)
+            counted = count_pictures(self._video, max_frames=limit, max_packets=self._limits.max_packets)
             guess, times = counted.found, counted.own_times
         count = max(1, min(len(times) if times else guess or self._count or 1, limit))
         sure = False  # whether it was counted
         while True:
-            self._note_clock(made_up=times is None or self._done > 0)
+            self._note_clock(made_up=times is None)
             times = counted_times(self._video, self._opening, count) if times is None else times[:count]
             segments = self._split(times)
             if not segments:
                 return
-            counted = yield from self._counted_pass(segments, times, keep, limit, sure=sure)
+            counted, complete = yield from self._counted_pass(
+                segments, times, keep, limit, sure=sure, compare=compare and not sure
+            )
             if counted.found == 0 and self._done == 0:
                 raise self._video.explain_nothing()
-            if counted.found in (0, count):
+            if complete or counted.found == 0:
                 return
             count, times, sure = counted.found, counted.own_times, True
             self._begin_anew(drop_all)
 
     def _note_clock(self, *, made_up: bool) -> None:
-        """Tell, once, that frames have no times of their own, or go on by another clock than those before."""
+        """Tell, once, that frames have no times of their own."""
         if made_up and not any("timestamps are unusable" in warning.text for warning in self._warnings):
             since = f" from {float(self._next_index * self._window_s):g} s on" if self._done else ""
             self._warn(f"timestamps are unusable{since}: frames were counted while decoding the whole video")
@@ -247,20 +260,25 @@ class Sampler:
         return limits.max_packets if frames_of_a_window <= limits.max_frames else limits.max_frames
 
     def _counted_pass(
-        self, segments: tuple[Segment, ...], times: array[int], keep: Keep, limit: int, *, sure: bool
-    ) -> Generator[WholeClips, None, Count]:
+        self, segments: tuple[Segment, ...], times: array[int], keep: Keep, limit: int, *, sure: bool, compare: bool
+    ) -> Generator[WholeClips, None, tuple[Count, bool]]:
         """Decode the whole video and yield the segments, the last only if there are as many frames as ``times``.
 
         Unless one is ``sure`` of ``times``, frames are counted and no more as soon as packets turn out not to be
-        pictures.
+        pictures, or as one is shown at another time than ``times`` tell, where those can be compared.
+
+        Returns:
+            What was counted, and whether the last segment was yielded.
         """
         waiting = deque(segments)
         plan = self._plan(waiting[0], times)
         wanted = frozenset(plan.keys)
-        counted = Count(self._video)
+        counted = Count(self._video, max_packets=self._limits.max_packets)
         missing = False
         for number, picture in counted.pictures():
             missing = missing or (not sure and counted.pictures_are_missing)
+            if compare and counted.last_time is not None and number < len(times):
+                missing = missing or counted.last_time != times[number]
             if number in wanted and not missing:
                 keep(number, picture)
             if counted.found == waiting[0].frames.stop and len(waiting) > 1 and not missing:
@@ -278,7 +296,8 @@ class Sampler:
             else:
                 self._found(last=times[-1], count=len(times))
             yield from self._grouped(plan, waiting[0], left=1)
-        return counted
+            return counted, True
+        return counted, False
 
     # Segments and their clips ------------------------------------------------------------------------
 
@@ -291,11 +310,12 @@ class Sampler:
                 f"segments of {float(window_s):g} s would be {windows} in this video, more than {limit}",
                 hint=f"use segments={f'{shortest_s:.3f}'.rstrip('0').rstrip('.')}s or longer",
             )
+        found = found_facts(self._video, self._opening.info, last=times[-1], count=len(times))
         return split(
             times,
             length_s=window_s,
             time_base=time_base,
-            end_s=self.info.duration_s or reached_s(self._video, times[-1]),
+            end_s=found.duration_s or reached_s(self._video, times[-1]),
             first=self._next_index,
         )
 
@@ -324,7 +344,7 @@ class Sampler:
 
     def _whole(self, plan: Plan, clips: range, segment: Segment, left: int) -> WholeClips:
         """``left`` counts the segments to come, this one among them."""
-        return WholeClips(segment, self._done, self._done + left, plan, clips, tuple(self._warnings))
+        return WholeClips(segment, self._done, self._done + left, plan, clips, (*self._warnings, *self._disagreement))
 
     def _close(self, segment: Segment) -> None:
         """The segment was handed out to its end: what is said from now on is about the next one, or about all."""
@@ -349,8 +369,7 @@ class Sampler:
     def _found(self, *, last: int, count: int) -> None:
         """All ``count`` frames were found, the last one at ``last`` after the first: that is what the video is."""
         text = disagreement(self._video, self._opening, last=last, count=count)
-        if text is not None:
-            self._warn(text)
+        self._disagreement = () if text is None else (MediaWarning("video", text),)
         self.info = found_facts(self._video, self._opening.info, last=last, count=count)
 
     def _warn(self, text: str, scope: Literal["video", "segment"] = "video") -> None:

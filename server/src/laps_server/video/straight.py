@@ -22,8 +22,9 @@ class Count:
         fed: packets that went in, those that show nothing left out.
     """
 
-    def __init__(self, video: VideoFile) -> None:
+    def __init__(self, video: VideoFile, *, max_packets: int) -> None:
         self._video = video
+        self._max_packets = max_packets
         self._stamps = array("q")
         self._rising = True
         self.found = 0
@@ -33,6 +34,11 @@ class Count:
     def pictures_are_missing(self) -> bool:
         """Whether more packets went in than a decoder holds back: not every one of them is a picture."""
         return self.fed - self.found > MAX_HELD
+
+    @property
+    def last_time(self) -> int | None:
+        """When the picture that came out last is shown, from the first; None where stamps are no order."""
+        return self._stamps[-1] - self._stamps[0] if self._rising and self._stamps else None
 
     @property
     def own_times(self) -> array[int] | None:
@@ -47,7 +53,7 @@ class Count:
         packets = self._video.packets()
         draining = False
         while not draining:
-            packet = next(packets, None)
+            packet = next(packets, None) if self.fed < self._max_packets else None
             draining = packet is None
             if packet is not None and packet.shown:
                 self.fed += 1
@@ -64,9 +70,9 @@ class Count:
             self._stamps.append(stamp)
 
 
-def count_pictures(video: VideoFile, *, max_frames: int) -> Count:
-    """Decode ``video`` from its start to its end, or up to ``max_frames``, and keep none of its pictures."""
-    count = Count(video)
+def count_pictures(video: VideoFile, *, max_frames: int, max_packets: int) -> Count:
+    """Decode ``video`` from its start to its end, or up to a limit, and keep none of its pictures."""
+    count = Count(video, max_packets=max_packets)
     for _ in count.pictures():
         if count.found >= max_frames:
             break

@@ -23,13 +23,22 @@ class Untrusted(Exception):
     """The file's timestamps and its pictures disagree; only counting decoded frames is safe.
 
     ``packets`` is the number of shown packets where all were counted: a guess of the number of frames. ``times`` are
-    when so many frames are shown, from the first, as far as packets tell.
+    when so many frames are shown, from the first, as far as packets tell; ``shown_times`` says that they are times of
+    showing and not of decoding, so that pictures must have the same.
     """
 
-    def __init__(self, reason: str, *, packets: int | None = None, times: array[int] | None = None) -> None:
+    def __init__(
+        self,
+        reason: str,
+        *,
+        packets: int | None = None,
+        times: array[int] | None = None,
+        shown_times: bool = False,
+    ) -> None:
         super().__init__(reason)
         self.packets = packets
         self.times = times
+        self.shown_times = shown_times
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,14 +100,20 @@ def walk(video: VideoFile, first_pts: int | None, limits: MediaLimits) -> Walk:
     if trouble is not None or first_pts is None:
         # Frames come out in the order of their times, and no two at once go in: the one in place i is shown in place i.
         in_step = len(decoding_times) == shown > 0 and (np.diff(np.frombuffer(decoding_times, np.int64)) >= 0).all()
+        stamps, shown_times = np.frombuffer(decoding_times, np.int64), False
+        if len(times) == shown and first_pts is not None:
+            stamps, shown_times = ordered[ordered >= first_pts], True
         raise Untrusted(
             trouble or "the first picture has no time",
             packets=shown,
-            times=_from_the_first(np.frombuffer(decoding_times, np.int64)) if in_step else None,
+            times=_from_the_first(stamps) if in_step else None,
+            shown_times=shown_times,
         )
     ordered = ordered[ordered >= first_pts]
     if not len(ordered) or ordered[0] != first_pts or (np.diff(ordered) == 0).any():
-        raise Untrusted("times repeat or begin elsewhere", packets=shown, times=_from_the_first(ordered))
+        raise Untrusted(
+            "times repeat or begin elsewhere", packets=shown, times=_from_the_first(ordered), shown_times=True
+        )
     if int(ordered[-1]) - first_pts > END_OF_TIME:
         raise Untrusted("presentation times span more than all time", packets=shown)
     return Walk(array("q", ordered.tobytes()), key_times, key_packets, cut_short)
