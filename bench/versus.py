@@ -3,9 +3,9 @@
     git worktree add ../before COMMIT
     python -m bench.versus ../before . --video clip.mp4 --rounds 10
 
-Both servers run at once, each on its own model_repository, and only one works at a time. For each scenario the
-processor seconds of the server's process and the seconds of a request (or to its first view's event) are printed as
-medians, and as the median of the ratios round by round. With a checkout beside itself it prints the machine's noise.
+Both servers run at once, on one model repository or each on its own, and only one works at a time. For each scenario
+the processor seconds of the server's process and the seconds of a request (or to its first view's event) are printed
+as medians, and as the median of the ratios round by round. With a checkout beside itself it prints the noise.
 """
 
 from __future__ import annotations
@@ -63,11 +63,11 @@ SCENARIOS = (
 
 
 @contextmanager
-def serving(checkout: Path) -> Iterator[Server]:
+def serving(checkout: Path, repository: Path | None) -> Iterator[Server]:
     """The checkout's own server on a free port, until the context ends."""
     environment = os.environ | {"PYTHONPATH": str(checkout / "server" / "src")}
-    repository = str(checkout / "model_repository")
-    command = [sys.executable, "-m", "laps_server", "serve", "--port", "0", "--model-repository", repository]
+    folder = str(repository or checkout / "model_repository")
+    command = [sys.executable, "-m", "laps_server", "serve", "--port", "0", "--model-repository", folder]
     process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
     url = ""
     try:
@@ -114,9 +114,11 @@ def main() -> None:
     parser.add_argument("after", type=Path)
     parser.add_argument("--video", type=Path, required=True)
     parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--model-repository", type=Path, help="for both; each checkout's own if not given")
     arguments = parser.parse_args()
     video = arguments.video.read_bytes()
-    with serving(arguments.before) as one, serving(arguments.after) as other:
+    repository = arguments.model_repository
+    with serving(arguments.before, repository) as one, serving(arguments.after, repository) as other:
         for scenario in SCENARIOS:
             pairs = [(measure(one, scenario, video), measure(other, scenario, video)) for _ in range(arguments.rounds)]
             for place, what in enumerate(("processor s", "request s")):

@@ -103,7 +103,7 @@ class Job:
             Unavailable: overload, shutdown, or a deadline that passed.
         """
         accumulator = Accumulator(self.model.files, self.grid, self.options, sink=sink)
-        feeder = _Feeder(self, file, accumulator)
+        feeder = _Feeder(self, file, accumulator, early=partials and not self._by_segments)
         with self._told():
             async with feeder.running():
                 while (news := await feeder.next()) is not None:
@@ -135,8 +135,8 @@ class Job:
     def _by_segments(self) -> bool:
         return self.options.segments is not None
 
-    def extract_options(self) -> ExtractOptions:
-        """What the model and the request want of the video."""
+    def extract_options(self, *, early: bool) -> ExtractOptions:
+        """What the model and the request want of the video; ``early`` where views are told one by one."""
         manifest = self.model.files.manifest
         clip, preprocess = manifest.clip, manifest.preprocess
         segments = self.options.segments
@@ -151,6 +151,7 @@ class Job:
             crop_width=preprocess.crop_width,
             thumbnails=thumbnails if self.options.thumbnails else "none",
             window_s=WHOLE_VIDEO_S if segments is None else segments.seconds,
+            early=early,
             sampling=manifest.sampling,
         )
 
@@ -197,10 +198,11 @@ class _Tag:
 class _Feeder:
     """Decodes a job's video and keeps the scheduler fed with its views; what comes of it is had by :meth:`next`."""
 
-    def __init__(self, job: Job, file: int, accumulator: Accumulator) -> None:
+    def __init__(self, job: Job, file: int, accumulator: Accumulator, *, early: bool) -> None:
         self._job = job
         self._file = file
         self._accumulator = accumulator
+        self._options = job.extract_options(early=early)
         self._inbox: asyncio.Queue[Decoded | ViewResult[_Tag] | Exception | None] = asyncio.Queue()
         self._submission: Submission[_Tag] | None = None
         self._attempt = 0
@@ -250,7 +252,7 @@ class _Feeder:
 
     async def _run(self) -> None:
         try:
-            async with aclosing(self._job.decode_pool.parts(self._file, self._job.extract_options())) as parts:
+            async with aclosing(self._job.decode_pool.parts(self._file, self._options)) as parts:
                 while True:
                     began = now()
                     part = await anext(parts, None)

@@ -10,7 +10,8 @@ import numpy as np
 from laps_server.clips import IntArray, SampledFrame
 from laps_server.part import MediaWarning, Segment
 
-GROUP_CLIPS = 4  # behind the first: as many as fill a batch of an engine on a CPU at one crop a clip
+GROUP_CLIPS = 8  # so that pictures of few clips are held at once
+EARLY_GROUP_CLIPS = 4  # behind a first one alone: as many as fill a batch on a CPU at one crop a clip
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,24 +45,24 @@ class Plan:
         """
         return bool((np.diff(self.clips, axis=1) < 0).any())
 
-    def groups(self) -> Iterator[tuple[range, range]]:
+    def groups(self, *, early: bool) -> Iterator[tuple[range, range]]:
         """Consecutive clips that are worth handing over together, and the positions of the keys to be fetched first.
 
-        The first clip goes alone, so that its views can run while the others are decoded; then come four at a time.
-        Clips that are whole by then go along::
+        Eight clips go at a time; ``early`` sends the first alone, so that its views can run while others are decoded,
+        and then four at a time. Clips that are whole by then go along::
 
             last frame of clip   7  15  23  31  39  39  47
-            groups              [0][1   2   3   4   5] [6]
+            early groups        [0][1   2   3   4   5] [6]
         """
         reach = np.maximum.accumulate(self.clips.max(axis=1))  # [V_t]
-        start, fetched, size = 0, 0, 1
+        start, fetched, size = 0, 0, 1 if early else GROUP_CLIPS
         while start < len(reach):
             stop = min(start + size, len(reach))
             while stop < len(reach) and reach[stop] == reach[stop - 1]:
                 stop += 1
             reached = int(reach[stop - 1]) + 1
             yield range(start, stop), range(fetched, reached)
-            start, fetched, size = stop, reached, GROUP_CLIPS
+            start, fetched, size = stop, reached, EARLY_GROUP_CLIPS if early else GROUP_CLIPS
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,10 +53,13 @@ class Sampler:
         info: the video's facts.
     """
 
-    def __init__(self, video: VideoFile, sampling: Sampling, window_s: Fraction, limits: MediaLimits) -> None:
+    def __init__(
+        self, video: VideoFile, sampling: Sampling, window_s: Fraction, limits: MediaLimits, *, early: bool
+    ) -> None:
         self._video = video
         self._sampling = sampling
         self._window_s = window_s
+        self._early = early
         self._limits = limits
         self._opening = read_opening(video)
         self._count = self._opening.frames_from_header
@@ -331,14 +334,14 @@ class Sampler:
         self, sweep: Sweep, plan: Plan, stamps: Sequence[int], segment: Segment, *, left: int
     ) -> Iterator[WholeClips]:
         """Fetch the frames of ``plan``, shown at ``stamps``, and yield clips as they become whole."""
-        for clips, missing in plan.groups():
+        for clips, missing in plan.groups(early=self._early):
             sweep.fetch(stamps[missing.start : missing.stop])
             yield self._whole(plan, clips, segment, left)
         self._close(segment)
 
     def _grouped(self, plan: Plan, segment: Segment, *, left: int) -> Iterator[WholeClips]:
         """Yield the clips of a plan whose frames were all kept."""
-        for clips, _ in plan.groups():
+        for clips, _ in plan.groups(early=self._early):
             yield self._whole(plan, clips, segment, left)
         self._close(segment)
 
