@@ -34,7 +34,10 @@ _LOG = logging.getLogger(__name__)
 # Every event: its name, the body of its data, and when it comes.
 EVENTS: dict[str, tuple[type[BaseModel], str]] = {
     "accepted": (schemas.AcceptedEvent, "first, once the upload is complete"),
-    "decoded": (schemas.DecodedEvent, "once the first clip of the video, or of its first segment, is decoded"),
+    "decoded": (
+        schemas.DecodedEvent,
+        "once the first clip of the video, or the first clips of its first segment, are decoded",
+    ),
     "partial": (schemas.PartialEvent, "after each view, not with segments"),
     "segment": (schemas.SegmentEvent, "after each segment, only with segments"),
     "result": (schemas.ClassifyResponse, "last: what the answer is as JSON"),

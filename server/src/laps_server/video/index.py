@@ -27,13 +27,18 @@ class Index:
     last: int
 
     @property
+    def span(self) -> int:
+        """Time from the first entry to the last."""
+        return self.last - self.first
+
+    @property
     def step(self) -> Fraction:
         """Time from one entry to the next, on average; 0 for one entry."""
-        return Fraction(self.last - self.first, self.length - 1) if self.length > 1 else Fraction(0)
+        return Fraction(self.span, self.length - 1) if self.length > 1 else Fraction(0)
 
     def agrees(self, *, count: int, duration: int) -> bool:
         """Whether a header's frame count and duration are what the index says."""
-        return self.counts_frames and self.length == count and lasts(self.last - self.first, count, duration)
+        return self.counts_frames and self.length == count and lasts(self.span, count, duration)
 
 
 def lasts(last: int, count: int, duration: int) -> bool:

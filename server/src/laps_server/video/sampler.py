@@ -115,13 +115,11 @@ class Sampler:
         index = self._confirmed_index()
         route = SeekRoute(video, first_pts, numbered=index is not None)
         if index is not None and self._sampling.rule == "laps_uniform":
-            plan, count = self._windows_plan(route, first_pts, index), index.length
-            last = index.last - index.first
+            plan, count, last = self._windows_plan(route, first_pts, index), index.length, index.span
         elif index is not None:
             # Its times are those of decoding: only how far apart frames lie is taken from it.
             grid = Grid(first_pts, 1 / (index.step * video.time_base), video.time_base)
-            plan, count = self._grid_plan(route, grid, index.length), index.length
-            last = index.last - index.first
+            plan, count, last = self._grid_plan(route, grid, index.length), index.length, index.span
         elif video.container in ("mp4", "matroska") and self._is_long(duration_s):
             grid, count, last = self._grid_of_rate(route, first_pts, duration_s)
             plan = self._grid_plan(route, grid, count)
@@ -159,7 +157,7 @@ class Sampler:
             if near.first_number is not None:
                 numbers.update({near.timestamps[i]: near.first_number + int(i) for i in picked})
         end = route.ended_at
-        if end is not None and index.last - index.first - (end - first_pts) > MAX_HELD * index.step:
+        if end is not None and index.span - (end - first_pts) > MAX_HELD * index.step:
             raise Untrusted("the file ends before its index does")
         plan = Plan.of(np.stack(rows), lambda key: self._frame(numbers.get(key), key - first_pts))
         self._note_clips(plan, count)
