@@ -11,6 +11,7 @@ from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 import pytest
@@ -418,3 +419,32 @@ def test_counting_is_bounded_where_packets_give_no_picture(tmp_path: Path, decod
     with suppress(MediaError):
         cut(path, "1h", extract_options(views="1x1"), limits=limits)
     assert len(decoded) < 8 * 50
+
+
+def test_a_long_film_that_goes_on_behind_its_declared_end_has_as_many_segments_as_it_has(tmp_path: Path) -> None:
+    """Its index is sought, since one window holds what is declared; the last frame tells that there are two."""
+    path = encode(tmp_path / "long.mkv", "mpeg4", count=650, rate=5, options={"g": "5"})
+    declare_duration(path, 121)
+    segments, _ = cut(path, "125s", extract_options(views="1x1", frames=2, stride=2))
+    assert [segment.segment.frames for segment in segments] == [range(625), range(625, 650)]
+
+
+def test_counted_frames_of_a_damaged_file_keep_their_own_times(tmp_path: Path) -> None:
+    """One time stands twice, so frames are counted; packets without a picture must not shift those behind them."""
+    source = encode(tmp_path / "source.mkv", "mpeg4", count=600, rate=10, options={"g": "1"})
+    path = tmp_path / "shifted.mkv"
+    with av.open(str(source)) as given, av.open(str(path), "w") as out:
+        copy = out.add_stream_from_template(given.streams.video[0])
+        for number, packet in enumerate(packet for packet in given.demux(video=0) if packet.size):
+            data = bytes(24) if 20 <= number < 35 else bytes(packet)
+            again = av.Packet(data)
+            again.stream, again.time_base = copy, Fraction(1, 10)
+            again.pts = again.dts = number - (number == 5)
+            again.is_keyframe = True
+            out.mux(again)
+    segments, _ = cut(path, "20s", extract_options(views="4x1"))
+    assert len(segments) == 3
+    for segment in segments:
+        for frame, pixels in zip(segment.frames, segment.pixels, strict=True):
+            number = read_number(pixels)
+            assert frame.time_s == pytest.approx((number - (number == 5)) / 10, abs=0.002)
