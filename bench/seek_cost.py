@@ -22,7 +22,7 @@ from pathlib import Path
 TESTS = Path(__file__).resolve().parents[1] / "tests"
 sys.path.insert(0, str(TESTS))
 
-from support_video import encode, extract, peak_kib, repeat  # noqa: E402 - the path comes first
+from support.numbered_videos import encode, extract, peak_kib, repeat  # noqa: E402 - the path comes first
 
 FPS, MINUTE_FRAMES, REPEATS = 25, 1500, 120
 MAX_RATIO, MAX_MEMORY_RATIO = 2.0, 1.2

@@ -38,8 +38,8 @@ from laps_server.engines.triton.wire import connect
 from laps_server.errors import LapsError
 from laps_server.repository import ModelFiles, read_model
 from laps_server.scheduler import Scheduler, Submission, View, ViewResult
-from support_models import LABELS, colour_graph
-from support_triton import Triton, running_triton, write_shipped_model, write_twin
+from support.model_repositories import LABELS, colour_graph
+from support.real_triton import Triton, running_triton, write_shipped_model, write_twin
 
 VIDEO_VIEWS = 15
 ACCELERATOR_S = (0.02, 0.005)  # a batch, a view

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from support_docker import MODELS, PYTHON_IMAGE, Up, free_port, run, wait_until_ready
+from support.docker_commands import MODELS, PYTHON_IMAGE, Up, free_port, run, wait_until_ready
 
 _BUILD_TIMEOUT_S = 1800
 

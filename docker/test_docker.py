@@ -15,8 +15,8 @@ from typing import Any
 import httpx
 import pytest
 
-from support_docker import MODELS, PYTHON_IMAGE, Up, free_port, inspect, run, wait_until, wait_until_ready
-from support_videos import golden_video
+from support.docker_commands import MODELS, PYTHON_IMAGE, Up, free_port, inspect, run, wait_until, wait_until_ready
+from support.golden_videos import golden_video
 
 _MB = 10**6
 STOP_GRACE_S = 75  # docker-compose.yml's

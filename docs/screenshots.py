@@ -9,8 +9,8 @@ from typing import Any
 from PIL import Image, ImageOps
 from playwright.sync_api import Browser, FloatRect, Page
 
-from support_browser import running_browser, wait_for_answer
-from support_server import running_server
+from support.browser import running_browser, wait_for_answer
+from support.live_servers import running_server
 
 ROOT = Path(__file__).parents[1]
 IMAGES = ROOT / "docs" / "images"

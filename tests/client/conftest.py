@@ -10,11 +10,11 @@ from typing import Any, TypeVar
 
 import pytest
 
-from client.support_cli import Laps
 from laps_client import AsyncLapsClient, Classification, Event, LapsClient, ModelInfo, Models, Outcome, Readiness
-from support_clips import BLUE, RED, write_colour_video
-from support_models import write_model
-from support_server import ServerProcess, running_server
+from support.laps_command import Laps
+from support.live_servers import ServerProcess, running_server
+from support.model_repositories import write_model
+from support.plain_videos import BLUE, RED, write_colour_video
 
 MAX_UPLOAD_BYTES = 400_000
 

@@ -32,7 +32,7 @@ from laps_client import (
     TooLarge,
 )
 from laps_client.parsing import from_json
-from support_server import ServerProcess
+from support.live_servers import ServerProcess
 
 
 @pytest.fixture

@@ -20,8 +20,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from client.support_cli import COMMAND, Laps, on_terminal, started
-from client.support_flaky import (
+from laps_client import __version__
+from laps_client.cli.watch import Arrivals
+from support.flaky_server import (
     Exchange,
     FlakyServer,
     answering,
@@ -32,13 +33,11 @@ from client.support_flaky import (
     flaky_server,
     forwarding,
 )
-from client.test_cli_scoring import model
-from client.test_parsing import BODY
-from laps_client import __version__
-from laps_client.cli.watch import Arrivals
-from support_clips import BLUE, GREEN, write_colour_video
-from support_models import slow_graph, write_model
-from support_server import ServerProcess, running_server
+from support.laps_command import COMMAND, Laps, on_terminal, started
+from support.live_servers import ServerProcess, running_server
+from support.model_repositories import slow_graph, write_model
+from support.plain_videos import BLUE, GREEN, write_colour_video
+from support.response_bodies import BODY, model
 
 Flaky = Callable[..., FlakyServer]
 

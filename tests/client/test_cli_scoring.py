@@ -15,8 +15,7 @@ from laps_client.cli.exits import USAGE, Stop
 from laps_client.cli.lists import Entry, Labels, read_list
 from laps_client.cli.reports import Evaluation, classes_csv, confusion_csv, report_json, report_text
 from laps_client.cli.scoring import Claim, Scored, Share, against, claims, report, wilson, worst
-from laps_client.parsing import from_json
-from laps_client.results import ModelInfo
+from support.response_bodies import model
 
 FIELD = Path(__file__).parents[1] / "data" / "field"
 LABELS = ("air drumming", "arm wrestling", "bee keeping", "Boiling Water", "a,b", "7", "x y", "x_y")
@@ -244,51 +243,6 @@ def test_a_list_from_powershell_is_read_or_called_by_its_encoding() -> None:
 def test_a_list_that_is_not_there_is_told(tmp_path: Path) -> None:
     with pytest.raises(Stop, match="No such file"):
         read_list(tmp_path / "list.csv", Labels(LABELS), root=None)
-
-
-LIMITS = {
-    "max_upload_bytes": 1,
-    "max_pixels": 1,
-    "max_temporal_views": 1,
-    "spatial_views": [1],
-    "max_requests": 1,
-    "upload_idle_timeout_ms": 1,
-    "default_deadline_ms": 1,
-    "max_deadline_ms": 1,
-}
-
-
-def model(**changes: Any) -> ModelInfo:
-    body = {
-        "name": "m",
-        "versions": [1],
-        "default": True,
-        "family": "laps",
-        "variant": "laps",
-        "labels": "set",
-        "label_count": 6,
-        "default_views": "5x3",
-        "untrained": False,
-        "version": 1,
-        "label_names": ["a", "b", "c", "d", "e", "f\x1b"],
-        "input": {
-            "frames": 8,
-            "stride": 8,
-            "height": 1,
-            "width": 1,
-            "short_side": 1,
-            "sampling": "s",
-            "interpolation": "i",
-        },
-        "output": "per_frame",
-        "activation": "softmax",
-        "temperature": 1,
-        "precisions": {},
-        "metrics": {"top1": 40.0, "top5": 0.999},
-        "provenance": {},
-        "limits": LIMITS,
-    }
-    return from_json(ModelInfo, body | changes)
 
 
 def test_the_report_says_it_all() -> None:

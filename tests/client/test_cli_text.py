@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from client.test_parsing import BODY
 from laps_client import BadVideo, Classification, FrameScores, Outcome, Prediction, Segment, Timeline, Views
 from laps_client.cli import find, scoring, text
 from laps_client.cli.blocks import block, runs
@@ -20,6 +19,7 @@ from laps_client.cli.find import find_videos, is_video_name
 from laps_client.cli.rows import CSV_COLUMNS, csv_rows, csv_text, json_row, plain_rows, tabbed
 from laps_client.cli.text import bar, clock, printable, sparkline
 from laps_client.parsing import from_json
+from support.response_bodies import BODY
 
 WHOLE = replace(from_json(Classification, BODY), segments=None, timeline=None)
 ERROR = BadVideo("no video; really", code="video_corrupt", hint="send one", request_id="r")

@@ -22,8 +22,8 @@ from laps_client.cli import exits
 from laps_client.cli.app import app
 from laps_client.cli.text import bar, sparkline
 from laps_client.foreign import MEANINGS
-from support_clips import GREEN, write_colour_video
-from support_server import ServerProcess
+from support.live_servers import ServerProcess
+from support.plain_videos import GREEN, write_colour_video
 
 ROOT = Path(__file__).parents[2]
 PAGES = {"client.md": ROOT / "docs/client.md", "README.md": ROOT / "clients/python/README.md"}

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from client.support_cli import Ran
-from support_clips import BLUE, write_colour_video
-from support_server import ServerProcess
+from support.laps_command import Ran
+from support.live_servers import ServerProcess
+from support.plain_videos import BLUE, write_colour_video
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 TEXT = b"plain text, no video " * 50

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from client.test_parsing import BODY
 from laps_client import Classification, FrameScores, Timeline
 from laps_client.parsing import from_json
 from laps_client.plots import plot
+from support.response_bodies import BODY
 
 FRAMES = FrameScores(index=(0, None, 4), time_s=(0.0, 0.2, 0.4), labels=("a", "b"), scores=((1, 0), (0.5, 0.5), (0, 1)))
 WHOLE = replace(from_json(Classification, BODY), frames=FRAMES, segments=None, timeline=None)

@@ -14,19 +14,6 @@ from typing import Any
 import pytest
 
 from client.conftest import Connect
-from client.support_flaky import (
-    Exchange,
-    FlakyServer,
-    Step,
-    answering,
-    cutting,
-    dropping_after,
-    failing,
-    flaky_server,
-    forwarding,
-)
-from client.support_stream import ACCEPTED, WHOLE, failed, telling
-from client.test_parsing import BODY
 from laps_client import (
     Accepted,
     AsyncLapsClient,
@@ -45,7 +32,20 @@ from laps_client import (
 from laps_client.interrupt import Interrupt
 from laps_client.many import in_tasks, in_threads
 from laps_client.parsing import from_json
-from support_server import ServerProcess
+from support.flaky_server import (
+    Exchange,
+    FlakyServer,
+    Step,
+    answering,
+    cutting,
+    dropping_after,
+    failing,
+    flaky_server,
+    forwarding,
+)
+from support.live_servers import ServerProcess
+from support.response_bodies import BODY
+from support.scripted_streams import ACCEPTED, WHOLE, failed, telling
 
 QUICK = RetryPolicy(attempts=3, backoff_s=0.02, max_backoff_s=0.02)
 RESULT = from_json(Classification, BODY)

@@ -12,44 +12,8 @@ import pytest
 from laps_client import BadAnswer, Classification, ModelInfo, Models
 from laps_client.answers import Reply, result_of
 from laps_client.parsing import Mismatch, from_json
+from support.response_bodies import BODY
 
-BOX = {"x": 0, "y": 1, "width": 2, "height": 3}
-BODY: dict[str, Any] = {
-    "request_id": "r",
-    "model": {"name": "m", "version": 1},
-    "predictions": [{"label": "a", "index": 1, "score": 0.75}, {"label": "b", "index": 0, "score": 0.25}],
-    "frames": {"index": [0, None], "time_s": [0, 0.5], "labels": ["a", "b"], "scores": [[1, 0], [0.5, 0.5]]},
-    "views": {"temporal": 1, "spatial": 1, "used": 1, "sampling": "uniform_in_order"},
-    "video": {
-        "container": "mp4",
-        "codec": "h264",
-        "width": 64,
-        "height": 48,
-        "fps": None,
-        "duration_s": 2,
-        "frame_count": None,
-        "rotation": 0,
-        "sample_aspect_ratio": None,
-        "stream_index": 1,
-    },
-    "timings_ms": {"upload": 1.0, "decode": 2.0, "queue": 3.0, "infer": 4.0, "total": 10.0},
-    "warnings": ["w"],
-    "thumbnails": [{"index": None, "time_s": 0.0, "jpeg": "/9g="}],
-    "explain": [{"temporal": 0, "spatial": 0, "frames": [{"index": 0, "pts": 0, "time_s": 0.0, "box": BOX}]}],
-    "segments": [
-        {
-            "index": 0,
-            "start_s": 0.0,
-            "end_s": 2.0,
-            "predictions": [{"label": "a", "index": 1, "score": 0.5}],
-            "frames": None,
-            "views": {"temporal": 1, "spatial": 1, "used": 1, "sampling": "uniform_in_order"},
-            "thumbnails": None,
-            "warnings": [],
-        }
-    ],
-    "timeline": {"labels": ["a"], "start_s": [0.0], "end_s": [2.0], "scores": [[0.5]]},
-}
 NEWER = {"segments", "timeline", "stream_index", "sampling"}  # what an older server does not answer
 
 

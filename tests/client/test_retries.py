@@ -18,7 +18,20 @@ import httpx
 import pytest
 
 from client.conftest import Connect
-from client.support_flaky import (
+from laps_client import (
+    BadAnswer,
+    BadRequest,
+    ConnectionFailed,
+    DeadlineExceeded,
+    LapsError,
+    NotFound,
+    RetryPolicy,
+    ServerError,
+    TimedOut,
+    Timeouts,
+    Unavailable,
+)
+from support.flaky_server import (
     Exchange,
     FlakyServer,
     Step,
@@ -33,20 +46,7 @@ from client.support_flaky import (
     never_reading,
     trickling,
 )
-from laps_client import (
-    BadAnswer,
-    BadRequest,
-    ConnectionFailed,
-    DeadlineExceeded,
-    LapsError,
-    NotFound,
-    RetryPolicy,
-    ServerError,
-    TimedOut,
-    Timeouts,
-    Unavailable,
-)
-from support_server import ServerProcess
+from support.live_servers import ServerProcess
 
 QUICK = RetryPolicy(attempts=3, backoff_s=0.02, max_backoff_s=0.02)
 LARGE = b"v" * 20_000_000  # more than the buffers of two sockets hold

@@ -14,30 +14,6 @@ from typing import Any
 import pytest
 
 from client.conftest import AnyClient, Connect
-from client.support_flaky import (
-    Exchange,
-    FlakyServer,
-    Step,
-    answering,
-    cutting,
-    dropping,
-    dropping_after,
-    failing,
-    flaky_server,
-    forwarding,
-)
-from client.support_stream import (
-    ACCEPTED,
-    DECODED,
-    HEARTBEAT,
-    PARTIAL,
-    RESULT,
-    WHOLE,
-    event,
-    failed,
-    telling,
-)
-from client.test_parsing import BODY
 from laps_client import (
     Accepted,
     AsyncLapsClient,
@@ -59,8 +35,32 @@ from laps_client import (
     Timeouts,
     Unavailable,
 )
-from support_models import slow_graph, write_model
-from support_server import ServerProcess, running_server
+from support.flaky_server import (
+    Exchange,
+    FlakyServer,
+    Step,
+    answering,
+    cutting,
+    dropping,
+    dropping_after,
+    failing,
+    flaky_server,
+    forwarding,
+)
+from support.live_servers import ServerProcess, running_server
+from support.model_repositories import slow_graph, write_model
+from support.response_bodies import BODY
+from support.scripted_streams import (
+    ACCEPTED,
+    DECODED,
+    HEARTBEAT,
+    PARTIAL,
+    RESULT,
+    WHOLE,
+    event,
+    failed,
+    telling,
+)
 
 QUICK = RetryPolicy(attempts=3, backoff_s=0.02, max_backoff_s=0.02)
 

@@ -12,8 +12,8 @@ from types import ModuleType
 import httpx
 import pytest
 
-from support_models import write_model
-from support_server import ServerProcess, running_server
+from support.live_servers import ServerProcess, running_server
+from support.model_repositories import write_model
 
 ROOT = Path(__file__).parents[2]
 

@@ -10,7 +10,7 @@ import pytest
 
 from laps_server.api.errors import RETRY_AFTER_S, STATUS
 from laps_server.errors import LapsError, MediaError
-from support_errors import subclasses
+from support.error_tree import subclasses
 
 ROOT = Path(__file__).parents[2]
 CLIENT = ROOT / "clients" / "python" / "src" / "laps_client"

@@ -25,7 +25,7 @@ from laps_server.clips import SamplingRule
 from laps_server.errors import LapsError
 from laps_server.manifest import SCHEMA_VERSIONS, Manifest, parse_manifest
 from laps_server.repository import discover
-from support_small_model import SMALL, build_small
+from support.small_laps import SMALL, build_small
 
 LABELS = LabelSet("seven", tuple(f"label {i}" for i in range(SMALL.classes)))
 

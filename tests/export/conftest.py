@@ -12,7 +12,7 @@ from laps_export.labels import LabelSet
 from laps_export.onnx import export_onnx
 from laps_export.registry import Variant
 from laps_export.visformer import Laps
-from support_small_model import SMALL, build_small
+from support.small_laps import SMALL, build_small
 
 
 @pytest.fixture(scope="session", autouse=True)

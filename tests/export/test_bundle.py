@@ -23,7 +23,7 @@ from laps_export.labels import LabelSet
 from laps_export.manifest import Origin, Serving
 from laps_export.verify import Gate, Parity
 from laps_export.visformer import Laps
-from support_small_model import SMALL
+from support.small_laps import SMALL
 
 SHORT = Gate(batch_sizes=(1, 2))
 

@@ -17,8 +17,8 @@ from torch import Tensor
 from laps_export.checkpoint import Source, load_weights, read_checkpoint, save_checkpoint
 from laps_export.errors import CheckpointError, ConfigError, LapsExportError
 from laps_export.visformer import Laps
-from support_golden import AUTHORS_PREFIX
-from support_small_model import SMALL
+from support.golden_weights import AUTHORS_PREFIX
+from support.small_laps import SMALL
 
 State = dict[str, Any]
 

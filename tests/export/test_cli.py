@@ -13,7 +13,7 @@ import torch
 
 from laps_export import cli, errors, registry
 from laps_export.checkpoint import read_checkpoint
-from support_golden import write_golden_checkpoint
+from support.golden_weights import write_golden_checkpoint
 
 
 @pytest.fixture(autouse=True)

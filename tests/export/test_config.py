@@ -9,7 +9,7 @@ import pytest
 from laps_export.attention import AttentionKind
 from laps_export.config import LapsConfig
 from laps_export.errors import ConfigError
-from support_small_model import SMALL
+from support.small_laps import SMALL
 
 
 @pytest.mark.parametrize(

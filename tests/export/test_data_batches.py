@@ -7,7 +7,7 @@ import torch
 
 from laps_export.data.batches import BATCHES_A_BLOCK, BatchStream, StreamSettings, loader
 from laps_export.data.clips import ClipMaker, ClipSettings
-from support_world import small_world
+from support.small_world import small_world
 
 
 def _maker() -> ClipMaker:

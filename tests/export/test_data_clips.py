@@ -16,8 +16,8 @@ from laps_export.data.pyramid import Picture
 from laps_export.data.scene import Background, Scene, render
 from laps_export.data.symmetry import Symmetry
 from laps_export.errors import DataError
-from support_flow import measure, strongest
-from support_world import small_world
+from support.optical_flow import measure, strongest
+from support.small_world import small_world
 
 SIZE = 112
 DIRECTED = [motion for motion in CameraMotion if motion not in (CameraMotion.STATIC, CameraMotion.HANDHELD_SHAKE)]

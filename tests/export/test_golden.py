@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from laps_export import registry
-from support_golden import golden_array, golden_input, golden_state_dict
+from support.golden_weights import golden_array, golden_input, golden_state_dict
 
 GOLDEN = Path(__file__).parents[1] / "data" / "frame_logits.npz"
 TOLERANCE = 1e-4

@@ -13,7 +13,7 @@ from laps_export.inspect import check_entry
 from laps_export.labels import LabelSet
 from laps_export.manifest import Origin
 from laps_export.verify import Gate
-from support_small_model import SMALL, build_small
+from support.small_laps import SMALL, build_small
 
 
 @pytest.fixture(scope="module")

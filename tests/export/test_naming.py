@@ -9,8 +9,8 @@ from torch import Tensor
 from laps_export.checkpoint import Checkpoint, Source, load_weights, read_checkpoint
 from laps_export.errors import CheckpointError
 from laps_export.visformer import Laps
-from support_golden import AUTHORS_PREFIX
-from support_small_model import SMALL
+from support.golden_weights import AUTHORS_PREFIX
+from support.small_laps import SMALL
 
 
 def _named(model: Laps, prefix: str) -> dict[str, Tensor]:

@@ -27,8 +27,8 @@ from laps_server.errors import NoModels
 from laps_server.manifest import parse_manifest
 from laps_server.runtime import build_runtime
 from laps_server.settings import Settings
-from support_builders import CAPABILITY, GPU, FakeCuda, FakeTensorrt, write_docker, write_trtexec
-from support_small_model import SMALL, build_small
+from support.small_laps import SMALL, build_small
+from support.tensorrt_builders import CAPABILITY, GPU, FakeCuda, FakeTensorrt, write_docker, write_trtexec
 
 LABELS = LabelSet("seven", tuple(f"label {i}" for i in range(SMALL.classes)))
 

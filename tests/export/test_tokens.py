@@ -17,7 +17,7 @@ from laps_export.train.initialise import initialise
 from laps_export.train.products import best_terms, wave_statistics
 from laps_export.train.tokens import PARTS, Part, cosines, first_attention, part_channels
 from laps_export.visformer import Laps
-from support_world import easy_maker
+from support.small_world import easy_maker
 
 CLASSES = len(CameraMotion)
 SHIFTING = ("laps_nano", "p_shift_nano", "plain_shift_nano")

@@ -30,7 +30,7 @@ from laps_export.train.loop import (
     precision_for,
     run,
 )
-from support_small_model import SMALL
+from support.small_laps import SMALL
 
 CPU = torch.device("cpu")
 

@@ -20,7 +20,7 @@ from laps_export.train import recipe as recipes
 from laps_export.train.initialise import initialise
 from laps_export.train.loop import LOG_NAME, EvaluationSet, LoopSettings, evaluate, new_state, run
 from laps_export.visformer import Laps
-from support_world import easy_maker, small_world
+from support.small_world import easy_maker, small_world
 
 SIZE = 64
 STEPS = 60

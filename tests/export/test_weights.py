@@ -4,7 +4,7 @@ import torch
 
 from laps_export.visformer import Laps
 from laps_export.weights import randomise
-from support_small_model import SMALL
+from support.small_laps import SMALL
 
 
 def test_a_seed_decides_every_weight() -> None:

@@ -14,9 +14,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from support_clips import BLUE, GREEN, RED, write_colour_video
-from support_models import LABELS, slow_graph, write_model
-from support_server import running_server
+from support.live_servers import running_server
+from support.model_repositories import LABELS, slow_graph, write_model
+from support.plain_videos import BLUE, GREEN, RED, write_colour_video
 
 
 def run(*arguments: str | Path, **env: str) -> subprocess.CompletedProcess[str]:

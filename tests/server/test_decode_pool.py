@@ -21,7 +21,7 @@ from laps_server.video import decode_pool
 from laps_server.video.decode_pool import DecodePool
 from laps_server.video.extract import ExtractOptions, extract_parts
 from laps_server.video.limits import MediaLimits
-from support_clips import RED, write_colour_video
+from support.plain_videos import RED, write_colour_video
 
 OPTIONS = ExtractOptions(ViewGrid(1, 1), frames=4, stride=2, short_side=32, crop_height=32, crop_width=32)
 

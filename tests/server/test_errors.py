@@ -14,7 +14,7 @@ import pytest
 
 from laps_server import errors
 from laps_server.errors import BadRequest, LapsError, ShuttingDown, TooLarge
-from support_errors import TREE
+from support.error_tree import TREE
 
 HINTS = [pytest.param({}, id="without a hint"), pytest.param({"hint": "what would be right"}, id="with a hint")]
 KINDS = pytest.mark.parametrize("kind", TREE, ids=lambda kind: kind.__name__)

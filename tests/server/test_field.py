@@ -1,6 +1,6 @@
 """Files of the kinds that people's real ones are, over real HTTP: what was sampled, not what a header says.
 
-``field_recipes`` tells how each was made; ``support_field`` what a right answer is.
+``support.field_recipes`` tells how each was made; ``support.right_answer`` what a right answer is.
 """
 
 from __future__ import annotations
@@ -16,8 +16,10 @@ from typing import Any
 import httpx
 import pytest
 
-import field_recipes
-from support_field import (
+from support import field_recipes
+from support.live_servers import running_server
+from support.model_repositories import number_graph, write_model
+from support.right_answer import (
     TIME_TOLERANCE_S,
     Clocks,
     Film,
@@ -32,8 +34,6 @@ from support_field import (
     wrong_times,
     wrong_warnings,
 )
-from support_models import number_graph, write_model
-from support_server import running_server
 
 ROOT = Path(__file__).parents[2]
 FILES = ROOT / "tests" / "data" / "field"

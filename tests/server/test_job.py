@@ -35,10 +35,10 @@ from laps_server.settings import Settings
 from laps_server.video import decode_pool
 from laps_server.video.decode_pool import DecodePool
 from laps_server.video.extract import extract_parts
-from support_clips import BLUE, GREEN, RED, write_colour_video
-from support_models import colour_graph, write_model
-from support_runtime import Logits, classify, events_of, fake_model, fake_runtime, opened, started
-from support_video import encode, extract
+from support.bare_runtime import Logits, classify, events_of, fake_model, fake_runtime, opened, started
+from support.model_repositories import colour_graph, write_model
+from support.numbered_videos import encode, extract
+from support.plain_videos import BLUE, GREEN, RED, write_colour_video
 
 
 @pytest.fixture

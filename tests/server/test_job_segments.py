@@ -23,10 +23,10 @@ from laps_server.runtime import build_runtime
 from laps_server.settings import Settings
 from laps_server.video import extract
 from laps_server.video.preprocess import needed_pixels
-from support_clips import BLUE, GREEN, RED, write_colour_video
-from support_models import write_model
-from support_runtime import Logits, classify, events_of, fake_runtime, opened, started
-from support_video import encode, ffmpeg, read_number
+from support.bare_runtime import Logits, classify, events_of, fake_runtime, opened, started
+from support.model_repositories import write_model
+from support.numbered_videos import encode, ffmpeg, read_number
+from support.plain_videos import BLUE, GREEN, RED, write_colour_video
 
 X264 = {"preset": "veryfast", "g": "25", "keyint_min": "25", "sc_threshold": "0", "bf": "0"}
 

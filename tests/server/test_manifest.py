@@ -8,7 +8,7 @@ import pytest
 
 from laps_server.errors import ManifestInvalid
 from laps_server.manifest import parse_manifest
-from support_models import write_model
+from support.model_repositories import write_model
 
 
 @pytest.fixture

@@ -11,9 +11,9 @@ from laps_server.errors import BadParameter, ModelNotFound, NoModels, Unsupporte
 from laps_server.events import ClassifyOptions
 from laps_server.offline import classify_files, find_videos
 from laps_server.settings import Settings
-from support_clips import BLUE, RED, write_colour_video
-from support_models import write_model
-from support_threads import pools_since
+from support.model_repositories import write_model
+from support.plain_videos import BLUE, RED, write_colour_video
+from support.thread_pools import pools_since
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from laps_server.part import MediaWarning, Part, joined
-from support_video import encode, extract
+from support.numbered_videos import encode, extract
 
 X264 = {"preset": "veryfast", "g": "20", "bf": "0"}
 

@@ -8,7 +8,7 @@ import pytest
 from laps_server.errors import ManifestInvalid, ModelCorrupt, NoModels
 from laps_server.repository import discover
 from laps_server.settings import Settings
-from support_models import LABELS, write_model
+from support.model_repositories import LABELS, write_model
 
 
 def test_models_and_versions_are_found_in_order(tmp_path: Path) -> None:

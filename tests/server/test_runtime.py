@@ -12,10 +12,10 @@ import pytest
 from laps_server.errors import ModelCorrupt, ModelNotFound, NoModels
 from laps_server.runtime import build_runtime
 from laps_server.settings import Settings
-from support_clips import GREEN, write_colour_video
-from support_models import colour_graph, write_model
-from support_runtime import classify, started
-from support_threads import pools_since
+from support.bare_runtime import classify, started
+from support.model_repositories import colour_graph, write_model
+from support.plain_videos import GREEN, write_colour_video
+from support.thread_pools import pools_since
 
 PLAN = b"a plan"
 

@@ -17,9 +17,9 @@ from laps_server.runtime import Runtime
 from laps_server.scheduler import Scheduler
 from laps_server.served_models import ServedModel, ServedModels
 from laps_server.video.decode_pool import DecodePool
-from support_clips import GREEN, write_colour_video
-from support_models import write_model
-from support_runtime import classify, started
+from support.bare_runtime import classify, started
+from support.model_repositories import write_model
+from support.plain_videos import GREEN, write_colour_video
 
 
 class ClosingEngine(FakeEngine):

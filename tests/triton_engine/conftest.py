@@ -13,7 +13,7 @@ from laps_server.engines.triton.engine import TritonEngine
 from laps_server.engines.triton.sharing import SharedMemory
 from laps_server.engines.triton.wire import connect
 from laps_server.repository import discover
-from support_triton import (
+from support.real_triton import (
     BATCH_SIZES,
     CALLS_AT_ONCE,
     StartedEngine,

@@ -20,9 +20,8 @@ from laps_server.engines.triton.engine import TritonEngine
 from laps_server.engines.triton.sharing import SharedMemory
 from laps_server.errors import BackendTimeout, DeadlineExceeded
 from laps_server.repository import discover
-from support_models import write_model
-from support_small_model import SMALL, build_small
-from support_triton import (
+from support.model_repositories import write_model
+from support.real_triton import (
     BATCH_SIZES,
     FRAMES,
     SIZE,
@@ -32,6 +31,7 @@ from support_triton import (
     running_triton,
     write_twin,
 )
+from support.small_laps import SMALL, build_small
 
 TOLERANCE = 1e-4
 

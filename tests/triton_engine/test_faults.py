@@ -16,10 +16,10 @@ import numpy as np
 import pytest
 
 from laps_server.errors import BackendTimeout, BackendUnavailable
-from support_clips import RED, write_colour_video
-from support_middle import Middle
-from support_server import ServerProcess, running_server
-from support_triton import FRAMES, SIZE, StartedEngine, Triton, running_triton, write_shipped_model, write_twin
+from support.dying_connections import Middle
+from support.live_servers import ServerProcess, running_server
+from support.plain_videos import RED, write_colour_video
+from support.real_triton import FRAMES, SIZE, StartedEngine, Triton, running_triton, write_shipped_model, write_twin
 
 CLIENTS = 4
 RESUME_S = 5.0

@@ -12,9 +12,9 @@ import pytest
 
 from laps_server.engines.triton.sharing import SharedMemory
 from laps_server.engines.triton.wire import connect
-from support_clips import RED, write_colour_video
-from support_server import running_server
-from support_triton import FRAMES, SIZE, StartedEngine, Triton, own_segments
+from support.live_servers import running_server
+from support.plain_videos import RED, write_colour_video
+from support.real_triton import FRAMES, SIZE, StartedEngine, Triton, own_segments
 
 
 async def regions(triton: Triton) -> set[str]:

@@ -8,8 +8,8 @@ from typing import Any
 import httpx
 import pytest
 
-from support_server import ServerProcess, running_server
-from support_triton import running_triton, write_twin
+from support.live_servers import ServerProcess, running_server
+from support.real_triton import running_triton, write_twin
 
 ROOT = Path(__file__).parents[2]
 REPOSITORY = ROOT / "model_repository"

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from laps_server.errors import BackendMismatch, BackendUnavailable
-from support_clips import RED, write_colour_video
-from support_models import colour_graph
-from support_server import running_server
-from support_triton import (
+from support.live_servers import running_server
+from support.model_repositories import colour_graph
+from support.plain_videos import RED, write_colour_video
+from support.real_triton import (
     FRAMES,
     SIZE,
     StartedEngine,

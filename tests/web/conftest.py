@@ -11,10 +11,10 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, Page
 
-from support_browser import CHROMIUM, running_browser, wait_for_answer
-from support_clips import BLUE, GREEN, RED, write_colour_video
-from support_models import LABELS, slow_graph, write_model
-from support_server import ServerProcess, running_server
+from support.browser import CHROMIUM, running_browser, wait_for_answer
+from support.live_servers import ServerProcess, running_server
+from support.model_repositories import LABELS, slow_graph, write_model
+from support.plain_videos import BLUE, GREEN, RED, write_colour_video
 
 SCREENSHOTS = Path(__file__).parents[2] / "build" / "screenshots"
 COLOURS = [RED] * 24 + [GREEN] * 24 + [BLUE] * 16  # 6.4 s at ten frames a second

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
-from support_browser import wait_until
+from support.browser import wait_until
 
 _CONTRAST = """() => {
   const numbers = (colour) => colour.match(/[0-9.]+/g).map(Number);

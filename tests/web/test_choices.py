@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from playwright.sync_api import Page, expect
 
-from support_browser import PATIENCE_MS, Axes, corners, flat, wait_for_answer, wait_until
-from support_models import LABELS
+from support.browser import PATIENCE_MS, Axes, corners, flat, wait_for_answer, wait_until
+from support.model_repositories import LABELS
 
 Ask = Callable[..., dict[str, Any]]
 

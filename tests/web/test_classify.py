@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
-from support_browser import PATIENCE_MS, Axes, corners, flat, wait_for_answer, wait_until
-from support_server import ServerProcess
+from support.browser import PATIENCE_MS, Axes, corners, flat, wait_for_answer, wait_until
+from support.live_servers import ServerProcess
 
 Ask = Callable[..., dict[str, Any]]
 

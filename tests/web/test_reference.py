@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from playwright.sync_api import Browser, expect
 
-from support_server import ServerProcess
+from support.live_servers import ServerProcess
 
 
 def test_the_reference_shows_every_route_and_asks_nobody_else(browser: Browser, server: ServerProcess) -> None:

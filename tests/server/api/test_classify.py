@@ -11,9 +11,9 @@ from typing import Any
 import httpx
 import pytest
 
-from support_clips import BLUE, GREEN, RED, write_colour_video
-from support_models import write_model
-from support_server import ServerProcess, running_server
+from support.live_servers import ServerProcess, running_server
+from support.model_repositories import write_model
+from support.plain_videos import BLUE, GREEN, RED, write_colour_video
 
 MAX_UPLOAD_BYTES = 400_000
 

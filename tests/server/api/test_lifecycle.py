@@ -15,9 +15,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from support_clips import GREEN, RED, write_colour_video
-from support_models import colour_graph, slow_graph, write_model
-from support_server import ServerProcess, running_server
+from support.live_servers import ServerProcess, running_server
+from support.model_repositories import colour_graph, slow_graph, write_model
+from support.plain_videos import GREEN, RED, write_colour_video
 
 
 @pytest.fixture

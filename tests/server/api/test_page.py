@@ -11,8 +11,8 @@ import httpx
 import pytest
 
 from laps_server.api.page import WEB
-from support_models import write_model
-from support_server import running_server
+from support.live_servers import running_server
+from support.model_repositories import write_model
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from support_models import write_model
-from support_server import running_server
+from support.live_servers import running_server
+from support.model_repositories import write_model
 
 
 @pytest.fixture(scope="module")

@@ -25,12 +25,12 @@ from laps_server.clips import Float32Array, UInt8Array
 from laps_server.engines.fake import FakeEngine
 from laps_server.scheduler import Scheduler
 from laps_server.settings import Settings
-from support_clips import BLUE, GREEN, RED, write_colour_video
-from support_events import ACCEPT, Sent, events_of, parse, streamed
-from support_events import HEARTBEAT as SILENCE
-from support_models import slow_graph, write_model
-from support_runtime import fake_runtime
-from support_server import ServerProcess, running_server, served
+from support.bare_runtime import fake_runtime
+from support.live_servers import ServerProcess, running_server, served
+from support.model_repositories import slow_graph, write_model
+from support.plain_videos import BLUE, GREEN, RED, write_colour_video
+from support.sse_reader import ACCEPT, Sent, events_of, parse, streamed
+from support.sse_reader import HEARTBEAT as SILENCE
 
 MAX_UPLOAD_BYTES = 400_000
 

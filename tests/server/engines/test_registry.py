@@ -16,7 +16,7 @@ from laps_server.errors import BadParameter
 from laps_server.repository import ModelFiles, read_model
 from laps_server.runtime import build_runtime
 from laps_server.settings import Settings
-from support_models import write_model
+from support.model_repositories import write_model
 
 ROOT = Path(__file__).parents[3]
 

@@ -31,7 +31,7 @@ from laps_server.errors import (
 )
 from laps_server.repository import read_model
 from laps_server.shared_memory import Segment
-from support_models import write_model
+from support.model_repositories import write_model
 
 GRAPH = ServedGraph(
     inputs=(Tensor("clips", "UINT8", (-1, 4, 32, 32, 3)),),

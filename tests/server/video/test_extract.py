@@ -18,7 +18,7 @@ from laps_server.video import decode
 from laps_server.video.extract import ExtractOptions, extract_parts
 from laps_server.video.limits import MediaLimits
 from laps_server.video.preprocess import crop_box, resize_short_side, thumbnail
-from support_video import HEIGHT, WIDTH, encode, extract, read_number, straight
+from support.numbered_videos import HEIGHT, WIDTH, encode, extract, read_number, straight
 
 X264 = {"preset": "veryfast", "g": "20", "bf": "3"}
 

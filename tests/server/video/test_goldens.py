@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from support_video import extract
-from support_videos import GOLDEN_VIDEOS, golden_video
+from support.golden_videos import GOLDEN_VIDEOS, golden_video
+from support.numbered_videos import extract
 
 MEAN = np.array([0.486, 0.457, 0.407], dtype=np.float32)
 STD = np.array([0.229, 0.224, 0.225], dtype=np.float32)

@@ -34,7 +34,7 @@ from laps_server.video import decode, sampler
 from laps_server.video.codecs import ACCEPTED, Accepted, CodecSet
 from laps_server.video.limits import MediaLimits
 from laps_server.video.timeline import Untrusted
-from support_video import encode, extract, ffmpeg, patch_bytes
+from support.numbered_videos import encode, extract, ffmpeg, patch_bytes
 
 X264 = {"preset": "veryfast", "g": "20", "bf": "3"}
 NTSC = Fraction(30_000, 1001)
@@ -319,7 +319,7 @@ sys.path.insert(0, sys.argv[1])
 import os
 from laps_server.video.extract import extract_parts
 from laps_server.video.limits import MediaLimits
-from support_video import extract_options, peak_kib
+from support.numbered_videos import extract_options, peak_kib
 options = json.loads(sys.argv[3])
 file, limits = os.open(sys.argv[2], os.O_RDONLY), MediaLimits(codecs=options.pop("codecs", "standard"))
 before = peak_kib()
@@ -627,7 +627,7 @@ def test_playlists_make_no_system_call_for_a_socket_or_a_file(good: Path, tmp_pa
     script = (
         f"import sys; sys.path.insert(0, {str(TESTS)!r})\n"
         "from pathlib import Path\nfrom laps_server.errors import UnsupportedContainer\n"
-        "from support_video import extract\n"
+        "from support.numbered_videos import extract\n"
         "refused = 0\n"
         "for name in sys.argv[1:]:\n"
         "    for codecs in ('standard', 'wide'):\n"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from laps_server.clips import SampledFrame, SegmentLength
-from support_video import Sampled, Straight, cut, encode, extract, extract_options, sampled_numbers, straight
+from support.numbered_videos import Sampled, Straight, cut, encode, extract, extract_options, sampled_numbers, straight
 
 X264 = {"g": "12", "bf": "2", "preset": "ultrafast"}
 MILLISECOND = Fraction(1, 1000)

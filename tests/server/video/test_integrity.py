@@ -9,7 +9,7 @@ from typing import NamedTuple
 import pytest
 
 from laps_server.video.integrity import goes_on, is_cut_short
-from support_video import encode, extract, ffmpeg
+from support.numbered_videos import encode, extract, ffmpeg
 
 COUNT = 60
 UNSEEN_SHARE = 0.03  # a cut between two packets, or within a few bytes of one, looks like an end

@@ -13,7 +13,7 @@ import pytest
 
 from laps_server.video import sampler
 from laps_server.video.decode import Packet, VideoFile
-from support_video import assert_same_as_straight, encode, extract, read_number, repeat
+from support.numbered_videos import assert_same_as_straight, encode, extract, read_number, repeat
 
 TESTS = Path(__file__).parents[2]
 X264 = {"preset": "ultrafast", "g": "50", "keyint_min": "50", "sc_threshold": "0", "bf": "2", "b_strategy": "0"}
@@ -108,7 +108,7 @@ MEASURE = """
 import json, sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
-from support_video import extract, peak_kib
+from support.numbered_videos import extract, peak_kib
 batch = extract(Path(sys.argv[2]), views="5x3", frames=8, stride=8, side=224)
 print(json.dumps([peak_kib(), batch.frames[-1].time_s]))
 """

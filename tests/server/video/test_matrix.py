@@ -10,7 +10,7 @@ import pytest
 
 from laps_server.errors import UnsupportedCodec, UnsupportedContainer
 from laps_server.video.codecs import CodecSet
-from support_video import (
+from support.numbered_videos import (
     HEIGHT,
     WIDTH,
     assert_one_segment_is_the_video,
@@ -19,7 +19,7 @@ from support_video import (
     extract,
     ffmpeg,
 )
-from support_wmv9 import write_wmv9
+from support.wmv9 import write_wmv9
 
 COUNT = 150
 # Shares of the frames that are decoded for the views of this test.

@@ -9,7 +9,7 @@ import av
 import pytest
 
 from laps_server.video.payload import shows_of as shows_of_packet
-from support_video import encode
+from support.numbered_videos import encode
 
 X264 = {"preset": "veryfast", "g": "20", "bf": "3"}
 VP9_HIDDEN = {"g": "30", "b": "400k", "auto-alt-ref": "1", "lag-in-frames": "12", "cpu-used": "5"}

@@ -20,7 +20,7 @@ from laps_server.clips import SegmentLength
 from laps_server.errors import BadParameter, ClientClosed, MediaError, ResolutionTooLarge, VideoCorrupt
 from laps_server.video.extract import extract_parts
 from laps_server.video.limits import MediaLimits
-from support_video import (
+from support.numbered_videos import (
     HEIGHT,
     WIDTH,
     assert_segments_same_as_straight,
@@ -355,7 +355,7 @@ from contextlib import suppress
 from fractions import Fraction
 from laps_server.video.extract import extract_parts
 from laps_server.video.limits import MediaLimits
-from support_video import extract_options, peak_kib
+from support.numbered_videos import extract_options, peak_kib
 options = extract_options(views="4x3", frames=8, stride=8, window_s=Fraction(10))
 descriptor = os.open(sys.argv[2], os.O_RDONLY)
 before, count = 0, 0

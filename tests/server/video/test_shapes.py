@@ -12,7 +12,7 @@ import av
 import numpy as np
 import pytest
 
-from support_video import (
+from support.numbered_videos import (
     HEIGHT,
     WIDTH,
     Picture,

@@ -13,7 +13,7 @@ import pytest
 from laps_server.errors import UnsupportedCodec
 from laps_server.video import decode
 from laps_server.video.streams import Candidate, Choice, choose, packets_by_index, possible_films
-from support_video import encode, extract, numbered, read_number
+from support.numbered_videos import encode, extract, numbered, read_number
 
 FILM = Candidate(
     index=0, width=96, height=64, decoder="h264", is_default=True, is_thumbnail=False, frames=100, entries=100

@@ -13,7 +13,7 @@ from av.audio.frame import AudioFrame
 from av.audio.stream import AudioStream
 
 from laps_server.video import sampler
-from support_video import cut, encode, extract, extract_options
+from support.numbered_videos import cut, encode, extract, extract_options
 
 COUNT, RATE = 75, 25  # three seconds
 SOUND_RATE = 16_000

@@ -6,8 +6,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from client.support_flaky import Exchange, Step
-from client.test_parsing import BODY
+from support.flaky_server import Exchange, Step
+from support.response_bodies import BODY
 
 HEARTBEAT = b": heartbeat\n\n"
 

@@ -49,7 +49,7 @@ def colour_graph(*, frames: int, size: int, classes: int, per_frame: bool = True
 
 
 def number_graph(*, frames: int, size: int) -> onnx.ModelProto:
-    """A graph whose logit k is positive where a numbered picture (``support_video.numbered``, 3:2) shows bit k.
+    """A graph whose logit k is positive where a picture of ``numbered_videos.numbered`` (3:2) shows bit k.
 
     A square crop from the middle of such a picture holds the two columns inside whole, and a third of those outside.
     """

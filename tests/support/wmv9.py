@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from support_video import Picture, ffmpeg, numbered
+from support.numbered_videos import Picture, ffmpeg, numbered
 
 WIDTH, HEIGHT = 128, 96  # the blocks that show a number are whole blocks of the codec
 RATE = 25

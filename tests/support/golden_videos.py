@@ -10,7 +10,7 @@ import pytest
 GOLDEN_VIDEOS = ("arm_wrestling", "bikes", "carphone", "short_32_frames")
 
 _IN_PACKAGE = {"bikes": "bikes.mp4", "carphone": "carphone_pristine.mp4"}
-_BESIDE_THE_PROJECT = Path(__file__).parents[2] / "shared" / "videos"
+_BESIDE_THE_PROJECT = Path(__file__).parents[3] / "shared" / "videos"
 
 
 def golden_video(name: str) -> Path:

@@ -20,7 +20,7 @@ import httpx
 import numpy as np
 from PIL import Image
 
-from support_video import read_number
+from support.numbered_videos import read_number
 
 START_TOLERANCE = 1.5  # pictures
 TIME_TOLERANCE_S = 0.002

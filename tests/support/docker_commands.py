@@ -13,7 +13,7 @@ from pathlib import Path
 
 import httpx
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PYTHON_IMAGE = os.environ.get("PYTHON_IMAGE", "python:3.11-slim-bookworm")
 MODELS = Path(os.environ.get("MODEL_REPOSITORY", ROOT / "model_repository")).resolve()
 _TIMEOUT_S = 120

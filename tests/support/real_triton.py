@@ -25,15 +25,15 @@ from laps_export.onnx import TensorContract
 from laps_export.triton import render_config
 from laps_server.engines.triton.engine import TritonEngine
 from laps_server.shared_memory import PREFIX
-from support_models import LABELS, write_model
+from support.model_repositories import LABELS, write_model
 
 FRAMES, SIZE = 4, 32
 BATCH_SIZES = (1, 2, 4)
 CALLS_AT_ONCE = 8
-ENVIRONMENT = Path(__file__).parents[1] / ".venv-triton"
+ENVIRONMENT = Path(__file__).parents[2] / ".venv-triton"
 REQUIRED = "LAPS_TESTS_NEED_TRITON"
 SHARED_MEMORY = Path("/dev/shm")
-_TWIN = Path(__file__).with_name("support_twin.py")
+_TWIN = Path(__file__).with_name("triton_twin.py")
 _START_TIMEOUT_S = 60
 _FACTS = """\
 import sys, sysconfig

@@ -1,7 +1,7 @@
 """How the files of ``tests/data/field`` were made: small ones, of the kinds that people's real files are.
 
-Every picture says its number, or is a texture that a camera moves over. ``python -m field_recipes FOLDER`` makes all
-of them again, from nothing but these lines and Debian's ffmpeg.
+Every picture says its number, or is a texture that a camera moves over. In tests/,
+``python -m support.field_recipes FOLDER`` makes all of them again, from nothing but these lines and Debian's ffmpeg.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from support_boxes import STBL, set_media_duration, set_payload, time_to_sample
-from support_video import DARK, LIGHT, Picture, encode, ffmpeg, numbered, read_number
+from support.mp4_boxes import STBL, set_media_duration, set_payload, time_to_sample
+from support.numbered_videos import DARK, LIGHT, Picture, encode, ffmpeg, numbered, read_number
 
 SIZE = (192, 128)
 SMALL = (48, 32)

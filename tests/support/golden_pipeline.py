@@ -14,7 +14,7 @@ DECIDED_GAP = 0.02  # a smaller gap between two labels does not say which is fir
 
 Logits = npt.NDArray[np.floating]
 
-_FILE = Path(__file__).parent / "data" / "pipeline.npz"
+_FILE = Path(__file__).parents[1] / "data" / "pipeline.npz"
 
 
 def reference(video: str, grid: str, what: str) -> npt.NDArray[np.float32]:

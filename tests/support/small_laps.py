@@ -5,7 +5,7 @@ from __future__ import annotations
 from laps_export.attention import AttentionKind
 from laps_export.config import LapsConfig
 from laps_export.visformer import Laps
-from support_golden import golden_state_dict
+from support.golden_weights import golden_state_dict
 
 SMALL = LapsConfig(
     attention=AttentionKind.LAPS,
