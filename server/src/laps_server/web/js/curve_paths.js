@@ -1,20 +1,20 @@
 /** Paths through scores. Coordinates are pixels. */
 
-/** @typedef {{x: number, y: number}} Place */
+/** @typedef {{x: number, y: number}} Point */
 
 /**
- * A smooth path through all places that never leaves the range of two neighbours: between two sampled frames a curve
- * must not show a score that neither has (monotone cubic interpolation, Fritsch and Carlson 1980).
+ * A smooth path through all points. Between two points it stays between their heights: between two sampled frames the
+ * curve must not show a score beyond both (monotone cubic interpolation, Fritsch and Carlson 1980).
  *
- * @param {Place[]} places in order of x
+ * @param {Point[]} points in order of x
  */
-export function smoothPath(places) {
-  if (!places.length) return '';
-  const slopes = tangents(places);
-  let path = `M${at(places[0])}`;
-  for (let i = 1; i < places.length; i += 1) {
-    const from = places[i - 1];
-    const to = places[i];
+export function smoothPath(points) {
+  if (!points.length) return '';
+  const slopes = tangents(points);
+  let path = `M${at(points[0])}`;
+  for (let i = 1; i < points.length; i += 1) {
+    const from = points[i - 1];
+    const to = points[i];
     const third = (to.x - from.x) / 3;
     const first = { x: from.x + third, y: from.y + slopes[i - 1] * third };
     const second = { x: to.x - third, y: to.y - slopes[i] * third };
@@ -24,7 +24,7 @@ export function smoothPath(places) {
 }
 
 /**
- * Level lines, and the steps between two of which one begins where the other ends.
+ * Level lines, and the steps that join a line to the next one if that begins where the first ends.
  *
  * @param {{x0: number, x1: number, y: number}[]} levels in order of x
  * @returns {{levels: string, joins: string}}
@@ -37,12 +37,12 @@ export function stepPaths(levels) {
   };
 }
 
-/** @param {Place[]} places */
-function tangents(places) {
-  const chords = places.slice(1).map((to, i) => (to.y - places[i].y) / (to.x - places[i].x || 1));
-  const slopes = places.map((_, i) => {
+/** @param {Point[]} points */
+function tangents(points) {
+  const chords = points.slice(1).map((to, i) => (to.y - points[i].y) / (to.x - points[i].x || 1));
+  const slopes = points.map((_, i) => {
     if (i === 0) return chords[0] ?? 0;
-    if (i === places.length - 1) return chords[i - 1];
+    if (i === points.length - 1) return chords[i - 1];
     return chords[i - 1] * chords[i] <= 0 ? 0 : (chords[i - 1] + chords[i]) / 2;
   });
   chords.forEach((chord, i) => {
@@ -60,7 +60,7 @@ function tangents(places) {
   return slopes;
 }
 
-/** @param {Place} place */
+/** @param {Point} point */
 function at({ x, y }) {
   return `${round(x)},${round(y)}`;
 }

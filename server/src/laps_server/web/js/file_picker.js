@@ -1,22 +1,22 @@
-/** Where a video comes from: the file dialog, or a drop anywhere on the page. */
+/** A video from the file dialog, or dropped anywhere on the page. */
 
 import { byId } from './dom.js';
 import { bytes } from './format.js';
 
-/** @import {Limits} from './types.js' */
+/** @import {LimitsBody} from './api_types.js' */
 
 /**
  * @param {(file: File) => void} onFile
  */
 export function watchForFiles(onFile) {
   const source = byId('source');
-  const input = /** @type {HTMLInputElement} */ (byId('file'));
-  let depth = 0; // enter and leave come for every element on the way
+  const input = byId('file', HTMLInputElement);
+  let depth = 0; // both events come for every element that the pointer crosses
   const mark = () => source.classList.toggle('is-over', depth > 0);
 
   input.addEventListener('change', () => {
     const file = input.files?.[0];
-    input.value = ''; // the same file chosen again is a change too
+    input.value = ''; // so that choosing the same file again is a change too
     if (file) onFile(file);
   });
   document.addEventListener('dragenter', (event) => {
@@ -43,7 +43,7 @@ export function watchForFiles(onFile) {
 }
 
 /**
- * Once there is a video the drop zone is a bar that names it.
+ * Turn the drop zone into a bar that names the chosen video.
  *
  * @param {File} file
  */
@@ -56,11 +56,11 @@ export function showChosen(file) {
   byId('record').textContent = 'Record';
 }
 
-/** @param {Limits} limits */
+/** @param {LimitsBody} limits */
 export function showLimits(limits) {
   byId('source-note').textContent =
-    `MP4, MOV, MKV, WebM, AVI, TS, FLV, Ogg or GIF of up to ${bytes(limits.max_upload_bytes)}. ` +
-    'It is sent to this server and nowhere else.';
+    `MP4, MOV, MKV, WebM, AVI, TS, FLV, Ogg or GIF, up to ${bytes(limits.max_upload_bytes)}. ` +
+    'The file is sent to this server and nowhere else.';
 }
 
 /** @param {DragEvent} event */

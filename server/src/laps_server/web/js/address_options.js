@@ -1,31 +1,32 @@
-/** What a person chose, to and from the page's address, so that a link brings the same choices. */
+/** The chosen options, to and from the page's address, so that a link brings the same options. */
 
-/** @import {Limits, Model, Options} from './types.js' */
+/** @import {LimitsBody, ModelSummary} from './api_types.js' */
+/** @import {Options} from './types.js' */
 
 const TOP_K = 5;
-const MAX_TOP_K = 20; // more curves than that tell nothing
+const MAX_TOP_K = 20; // more curves are hard to read
 const SEGMENTS = /^[0-9]+(\.[0-9]+)?[smh]$/;
 const VIEWS = /^([1-9][0-9]*)x([1-9][0-9]*)$/;
 
 /** @returns {Options} */
-export function defaults() {
+function defaults() {
   return { model: '', compare: '', views: '', segments: '', topK: TOP_K };
 }
 
 /**
- * Options from an address; what this server cannot do is left out and told.
+ * Options from an address; each that this server cannot do is left out, with a warning.
  *
  * @param {string} search the part of the address from the question mark on
- * @param {Model[]} models
- * @param {Limits} limits
- * @returns {{options: Options, problems: string[]}}
+ * @param {ModelSummary[]} models
+ * @param {LimitsBody} limits
+ * @returns {{options: Options, warnings: string[]}}
  */
 export function readOptions(search, models, limits) {
   const given = new URLSearchParams(search);
   const names = models.map((model) => model.name);
   const options = defaults();
   /** @type {string[]} */
-  const problems = [];
+  const warnings = [];
 
   /**
    * @param {string} name
@@ -36,16 +37,14 @@ export function readOptions(search, models, limits) {
     const value = given.get(name);
     if (!value) return;
     if (fits(value)) take(value);
-    else problems.push(`the link asks for ${name} “${value.slice(0, 40)}”, which this server does not have`);
+    else warnings.push(`the link asks for ${name} “${value.slice(0, 40)}”, which this server does not offer`);
   };
   read('model', (value) => names.includes(value), (value) => (options.model = value));
   read('compare', (value) => names.includes(value), (value) => (options.compare = value));
   read('views', (value) => fitsViews(value, limits), (value) => (options.views = value));
   read('segments', (value) => SEGMENTS.test(value), (value) => (options.segments = value));
-  read('top_k', (value) => /^[0-9]{1,2}$/.test(value) && Number(value) >= 1 && Number(value) <= MAX_TOP_K, (value) => {
-    options.topK = Number(value);
-  });
-  return { options, problems };
+  read('top_k', fitsTopK, (value) => (options.topK = Number(value)));
+  return { options, warnings };
 }
 
 /**
@@ -67,11 +66,16 @@ export function writeOptions(options) {
 
 /**
  * @param {string} value
- * @param {Limits} limits
+ * @param {LimitsBody} limits
  */
 function fitsViews(value, limits) {
   const parts = VIEWS.exec(value);
   return (
     parts !== null && Number(parts[1]) <= limits.max_temporal_views && limits.spatial_views.includes(Number(parts[2]))
   );
+}
+
+/** @param {string} value */
+function fitsTopK(value) {
+  return /^[0-9]{1,2}$/.test(value) && Number(value) >= 1 && Number(value) <= MAX_TOP_K;
 }

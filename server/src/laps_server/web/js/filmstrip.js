@@ -1,13 +1,13 @@
-/** The sampled frames as a strip: one stop of the Tab key, arrow keys inside it, the nearest one to the time marked. */
+/** The sampled frames in a row: one Tab stop, arrow keys inside it, and the frame nearest to the time is marked. */
 
+import { nearest } from './chart_data.js';
 import { h } from './dom.js';
-import { place } from './format.js';
-import { nearest } from './story.js';
+import { timestamp } from './format.js';
 
 /** @import {Player} from './player.js' */
-/** @import {Still} from './types.js' */
+/** @import {SampledFrame} from './types.js' */
 
-export class Strip {
+export class Filmstrip {
   /**
    * @param {HTMLElement} root
    * @param {Player} player
@@ -15,36 +15,37 @@ export class Strip {
   constructor(root, player) {
     this._root = root;
     this._player = player;
-    /** @type {Still[]} */
-    this._stills = [];
+    /** @type {SampledFrame[]} */
+    this._frames = [];
     /** @type {HTMLButtonElement[]} */
     this._buttons = [];
     this._current = -1;
     root.addEventListener('keydown', (event) => this._onKey(event));
-    player.addEventListener('time', () => this._mark());
+    player.addEventListener('time', () => this._markCurrent());
   }
 
-  /** @param {Still[]} stills */
-  show(stills) {
-    this._stills = stills;
+  /** @param {SampledFrame[]} frames */
+  show(frames) {
+    this._frames = frames;
     this._current = -1;
-    this._buttons = stills.map(({ time, source }) => {
+    this._buttons = frames.map(({ time, source }) => {
       const button = h(
         'button',
-        { type: 'button', class: 'frame', 'aria-label': `Frame at ${place(time)}`, tabindex: -1 },
+        { type: 'button', class: 'frame', 'aria-label': `Frame at ${timestamp(time)}`, tabindex: -1 },
         h('img', { src: source, alt: '', loading: 'lazy', draggable: 'false' }),
-        h('span', {}, place(time)),
+        h('span', {}, timestamp(time)),
       );
       button.addEventListener('click', () => this._player.seek(time));
       return button;
     });
-    const list = h('ul', { class: 'strip', 'aria-label': 'Sampled frames' }, ...this._buttons.map((each) => h('li', {}, each)));
-    this._root.replaceChildren(...(stills.length ? [list] : []));
-    this._mark();
+    const items = this._buttons.map((button) => h('li', {}, button));
+    const list = h('ul', { class: 'filmstrip', 'aria-label': 'Sampled frames' }, ...items);
+    this._root.replaceChildren(...(frames.length ? [list] : []));
+    this._markCurrent();
   }
 
-  _mark() {
-    const current = nearest(this._stills.map((still) => still.time), this._player.time);
+  _markCurrent() {
+    const current = nearest(this._frames.map((frame) => frame.time), this._player.time);
     if (current === this._current || current < 0) return;
     const before = this._buttons[this._current];
     if (before) {
@@ -64,12 +65,12 @@ export class Strip {
   /** @param {KeyboardEvent} event */
   _onKey(event) {
     const last = this._buttons.length - 1;
-    const from = this._buttons.indexOf(/** @type {HTMLButtonElement} */ (document.activeElement));
+    const from = this._buttons.findIndex((button) => button === document.activeElement);
     const to = { ArrowRight: from + 1, ArrowLeft: from - 1, Home: 0, End: last }[event.key];
     if (from < 0 || to === undefined) return;
     event.preventDefault();
     const index = Math.min(Math.max(to, 0), last);
-    this._player.seek(this._stills[index].time);
+    this._player.seek(this._frames[index].time);
     this._buttons[index].focus({ preventScroll: true });
   }
 }

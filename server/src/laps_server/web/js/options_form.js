@@ -1,8 +1,9 @@
-/** The form of choices. */
+/** The form with the options of a classification. */
 
 import { byId, h } from './dom.js';
 
-/** @import {Model, Options} from './types.js' */
+/** @import {ModelSummary} from './api_types.js' */
+/** @import {Options} from './types.js' */
 
 const VIEWS = ['1x1', '2x1', '5x1', '10x1', '1x3', '5x3', '10x3'];
 /** @type {[string, string][]} */
@@ -19,24 +20,24 @@ const SEGMENTS = [
 const TOP_K = [1, 2, 3, 5, 8, 10];
 
 export class OptionsForm extends EventTarget {
-  /** Events: `change` when a choice was made, `submit` when it shall be used. */
+  /** Events: `change` after an option was chosen, `submit` when the options are to be used. */
   constructor() {
     super();
-    this._form = /** @type {HTMLFormElement} */ (byId('options'));
-    this._model = /** @type {HTMLSelectElement} */ (byId('model'));
-    this._compare = /** @type {HTMLSelectElement} */ (byId('compare'));
-    this._views = /** @type {HTMLSelectElement} */ (byId('views'));
-    this._segments = /** @type {HTMLSelectElement} */ (byId('segments'));
-    this._topK = /** @type {HTMLSelectElement} */ (byId('top_k'));
-    this._submit = /** @type {HTMLButtonElement} */ (byId('again'));
-    /** @type {Model[]} */
+    this._form = byId('options', HTMLFormElement);
+    this._model = byId('model', HTMLSelectElement);
+    this._compare = byId('compare', HTMLSelectElement);
+    this._views = byId('views', HTMLSelectElement);
+    this._segments = byId('segments', HTMLSelectElement);
+    this._topK = byId('top_k', HTMLSelectElement);
+    this._submit = byId('again', HTMLButtonElement);
+    /** @type {ModelSummary[]} */
     this._models = [];
     this._form.addEventListener('submit', (event) => {
       event.preventDefault();
       this.dispatchEvent(new Event('submit'));
     });
     this._form.addEventListener('change', () => {
-      this._namesDefaults();
+      this._updateDefaults();
       this.dispatchEvent(new Event('change'));
     });
   }
@@ -44,21 +45,21 @@ export class OptionsForm extends EventTarget {
   /**
    * Fill the form once the models are known.
    *
-   * @param {Model[]} models
+   * @param {ModelSummary[]} models
    * @param {Options} options
    */
   fill(models, options) {
     this._models = models;
     const standard = models.find((model) => model.default);
-    // The default model is the one without a name in the address, whichever it is on this server.
+    // An address without a name means the default model, whichever that is on this server.
     choices(this._model, models.map(({ name }) => [name === standard?.name ? '' : name, name]), options.model);
     if (options.model === standard?.name) this._model.value = '';
-    choices(this._compare, [['', 'no other'], ...models.map(({ name }) => pair(name))], options.compare);
+    choices(this._compare, [['', 'none'], ...models.map(({ name }) => pair(name))], options.compare);
     this._compare.disabled = models.length < 2;
     choices(this._views, [['', ''], ...VIEWS.map(pair)], options.views);
     choices(this._segments, SEGMENTS, options.segments);
     choices(this._topK, TOP_K.map((count) => pair(String(count))), String(options.topK));
-    this._namesDefaults();
+    this._updateDefaults();
   }
 
   /** @returns {Options} */
@@ -73,7 +74,7 @@ export class OptionsForm extends EventTarget {
   }
 
   /**
-   * Whether there is something to classify again for.
+   * Enable the button, or disable it.
    *
    * @param {boolean} possible
    */
@@ -82,8 +83,8 @@ export class OptionsForm extends EventTarget {
     this._submit.classList.toggle('primary', possible);
   }
 
-  /** What the model's own views are, and that a model is not compared with itself. */
-  _namesDefaults() {
+  /** Name the model's own views, and keep it from being compared with itself. */
+  _updateDefaults() {
     const chosen = this._models.find((model) => model.name === this._model.value) ?? this._models.find((m) => m.default);
     this._views.options[0].text = chosen ? `${chosen.default_views}, default` : 'default';
     for (const option of this._compare.options) option.disabled = option.value === chosen?.name;
@@ -93,13 +94,13 @@ export class OptionsForm extends EventTarget {
 
 /**
  * @param {HTMLSelectElement} select
- * @param {[string, string][]} entries value and words
- * @param {string} value chosen; added where it is none of them
+ * @param {[string, string][]} entries value and text
+ * @param {string} value chosen; added if the entries lack it
  */
 function choices(select, entries, value) {
   const known = entries.some(([each]) => each === value);
   const all = known || !value ? entries : [...entries, pair(value)];
-  select.replaceChildren(...all.map(([each, words]) => h('option', { value: each }, words)));
+  select.replaceChildren(...all.map(([each, text]) => h('option', { value: each }, text)));
   select.value = value;
 }
 

@@ -1,33 +1,34 @@
 /**
- * The plot on the page: the chart, a playhead, and a slider's behaviour, so that a click, a drag and the keys seek.
- * To a screen reader it is a slider over the video that says the scores at each place.
+ * The chart on the page, with a playhead and a slider's behaviour: a click, a drag and keys seek in the video. To a
+ * screen reader it is a slider that says the scores at its position.
  */
 
 import { drawChart } from './chart.js';
+import { scoreAt } from './chart_data.js';
 import { h, svg } from './dom.js';
-import { percent, place } from './format.js';
-import { scoreAt } from './story.js';
+import { percent, timestamp } from './format.js';
 
 /** @import {Chart} from './chart.js' */
 /** @import {Player} from './player.js' */
-/** @import {Story} from './types.js' */
+/** @import {ChartData} from './types.js' */
 
 const HEIGHT = 300;
 const LOW_HEIGHT = 230;
 const NARROW = 560;
 const PAGE = 0.1; // of the video, for Page Up and Page Down
 const SPOKEN_LABELS = 2;
+const SEEK_SLACK_S = 0.02; // a player may land this far beside the time that it was sent to
 
-export class Plot {
+export class SeekableChart {
   /**
    * @param {HTMLElement} root
-   * @param {Player} player what is sought, and whose time the playhead shows
+   * @param {Player} player moved by the slider; the playhead shows its time
    */
   constructor(root, player) {
     this._root = root;
     this._player = player;
-    /** @type {Story|null} */
-    this._story = null;
+    /** @type {ChartData|null} */
+    this._data = null;
     /** @type {Set<string>} */
     this._hidden = new Set();
     /** @type {Chart|null} */
@@ -46,21 +47,21 @@ export class Plot {
   }
 
   /**
-   * @param {Story|null} story null empties the plot
+   * @param {ChartData|null} data null empties the chart
    * @param {Set<string>} hidden labels without curves
    */
-  show(story, hidden = new Set()) {
-    this._story = story;
+  show(data, hidden = new Set()) {
+    this._data = data;
     this._hidden = hidden;
     this._draw();
   }
 
   /**
-   * Let one label stand out.
+   * Make one label stand out.
    *
    * @param {string|null} label
    */
-  emphasise(label) {
+  highlight(label) {
     for (const each of this._root.querySelectorAll('.series')) {
       each.classList.toggle('faint', label !== null && each.getAttribute('data-label') !== label);
     }
@@ -69,18 +70,19 @@ export class Plot {
   _draw() {
     const width = this._root.clientWidth;
     this._root.hidden = false;
-    if (!this._story || !width) {
+    if (!this._data || !width) {
       this._root.replaceChildren();
       this._chart = null;
       return;
     }
-    if (!this._story.series.length && !this._story.cells.length) {
-      this._root.replaceChildren(h('p', { class: 'muted' }, 'This model scores whole clips: there are no curves.'));
+    if (!this._data.series.length && !this._data.segmentLabels.length) {
+      const text = 'This model gives one score per clip, so there are no curves.';
+      this._root.replaceChildren(h('p', { class: 'muted' }, text));
       this._chart = null;
       return;
     }
     const height = width < NARROW ? LOW_HEIGHT : HEIGHT;
-    this._chart = drawChart(this._story, { width, height, hidden: this._hidden });
+    this._chart = drawChart(this._data, { width, height, hidden: this._hidden });
     const { area } = this._chart;
     this._playhead.replaceChildren(
       svg('line', { x1: 0, x2: 0, y1: 4, y2: area.bottom }),
@@ -88,54 +90,38 @@ export class Plot {
     );
     this._chart.root.append(this._playhead);
     this._root.replaceChildren(this._chart.root);
-    this._root.setAttribute('aria-valuemax', this._story.duration.toFixed(2));
+    this._root.setAttribute('aria-valuemax', this._data.duration.toFixed(2));
     this._placePlayhead();
   }
 
   _placePlayhead() {
-    if (!this._chart || !this._story) return;
-    const time = Math.min(this._player.time, this._story.duration);
+    if (!this._chart || !this._data) return;
+    const time = Math.min(this._player.time, this._data.duration);
     this._playhead.setAttribute('transform', `translate(${this._chart.x(time).toFixed(1)} 0)`);
     this._root.setAttribute('aria-valuenow', time.toFixed(2));
-    this._root.setAttribute('aria-valuetext', `${place(time)}: ${this._spoken(this._story, time)}`);
-  }
-
-  /**
-   * The best labels at a time, in words.
-   *
-   * @param {Story} story
-   * @param {number} time
-   */
-  _spoken(story, time) {
-    return story.series
-      .filter((each) => each.model === 0)
-      .map((each) => ({ label: each.label, score: scoreAt(each, time) ?? -1 }))
-      .filter((each) => each.score >= 0)
-      .sort((a, b) => b.score - a.score)
-      .slice(0, SPOKEN_LABELS)
-      .map((each) => `${each.label} ${percent(each.score)}`)
-      .join(', ');
+    this._root.setAttribute('aria-valuetext', `${timestamp(time)}: ${spoken(this._data, time)}`);
   }
 
   /** @param {PointerEvent} event */
   _onPointer(event) {
-    if (!this._chart || !this._story || event.button > 0) return;
+    if (!this._chart || !this._data || event.button > 0) return;
     if (event.type === 'pointerdown') this._root.setPointerCapture(event.pointerId);
-    const place = event.clientX - this._chart.root.getBoundingClientRect().left;
-    this._seek(this._chart.x.invert(place));
+    const x = event.clientX - this._chart.root.getBoundingClientRect().left;
+    this._seek(this._chart.x.invert(x));
   }
 
   /** @param {KeyboardEvent} event */
   _onKey(event) {
-    if (!this._story || event.ctrlKey || event.altKey || event.metaKey) return;
-    const { duration, stops } = this._story;
+    if (!this._data || event.ctrlKey || event.altKey || event.metaKey) return;
+    const { duration, seekTimes } = this._data;
     const now = this._player.time;
-    const slack = 0.02; // a player lands a little beside the time it was sent to
+    const next = () => seekTimes.find((time) => time > now + SEEK_SLACK_S) ?? duration;
+    const previous = () => seekTimes.findLast((time) => time < now - SEEK_SLACK_S) ?? 0;
     const target = {
-      ArrowRight: () => stops.find((stop) => stop > now + slack) ?? duration,
-      ArrowUp: () => stops.find((stop) => stop > now + slack) ?? duration,
-      ArrowLeft: () => stops.findLast((stop) => stop < now - slack) ?? 0,
-      ArrowDown: () => stops.findLast((stop) => stop < now - slack) ?? 0,
+      ArrowRight: next,
+      ArrowUp: next,
+      ArrowLeft: previous,
+      ArrowDown: previous,
       PageUp: () => now + duration * PAGE,
       PageDown: () => now - duration * PAGE,
       Home: () => 0,
@@ -149,6 +135,23 @@ export class Plot {
 
   /** @param {number} time */
   _seek(time) {
-    if (this._story) this._player.seek(Math.min(Math.max(time, 0), this._story.duration));
+    if (this._data) this._player.seek(Math.min(Math.max(time, 0), this._data.duration));
   }
+}
+
+/**
+ * The first model's best labels at a time, in words.
+ *
+ * @param {ChartData} data
+ * @param {number} time
+ */
+function spoken(data, time) {
+  return data.series
+    .filter((each) => each.model === 0)
+    .map((each) => ({ label: each.label, score: scoreAt(each, time) ?? -1 }))
+    .filter((each) => each.score >= 0)
+    .sort((a, b) => b.score - a.score)
+    .slice(0, SPOKEN_LABELS)
+    .map((each) => `${each.label} ${percent(each.score)}`)
+    .join(', ');
 }
