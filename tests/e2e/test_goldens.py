@@ -118,7 +118,7 @@ def post(server: ServerProcess, video: Path, grid: str) -> dict[str, Any]:
     with video.open("rb") as file:
         response = httpx.post(
             f"{server.url}/classify",
-            params={"views": grid, "top_k": 400, "explain": True},
+            params={"views": grid, "top_k": 400, "view_details": True},
             files={"file": file},
             timeout=300,
         )
@@ -148,8 +148,8 @@ def test_a_real_server_gives_the_same_answer(server: ServerProcess, name: str) -
     frames = body["frames"]
     scores = np.array(frames["scores"])
     order = [item["index"] for item in body["predictions"]]
-    # A clip that wraps is not in the order of time: `explain` says which frame stands at each of its places.
-    for place, shown in enumerate(body["explain"][0]["frames"]):
+    # A clip that wraps is not in the order of time: `view_details` say which frame stands at each of its places.
+    for place, shown in enumerate(body["view_details"][0]["frames"]):
         row = frames["time_s"].index(shown["time_s"])
         log_softmax = expected[place] - np.log(np.exp(expected[place]).sum())
         np.testing.assert_allclose(np.log(scores[row]), log_softmax[order], atol=2 * FRAME_TOLERANCE, rtol=0)

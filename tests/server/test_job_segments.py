@@ -101,7 +101,7 @@ async def test_one_segment_that_holds_all_is_the_plain_answer(repository: Path, 
     if segment.frames is not None and plain.frames is not None:
         np.testing.assert_array_equal(segment.frames.scores, plain.frames.scores)
     assert answer.frames is None
-    assert (answer.thumbnails, answer.replay) == ((), ())
+    assert (answer.thumbnails, answer.view_details) == ((), ())
 
 
 async def test_events_tell_the_video_then_each_segment_then_the_answer(
@@ -312,11 +312,11 @@ async def test_a_pool_that_closes_tells_a_video_between_segments(
 # What is refused ------------------------------------------------------------------------------------
 
 
-async def test_explain_is_for_whole_videos(repository: Path, engine: FakeEngine) -> None:
+async def test_view_details_are_for_whole_videos(repository: Path, engine: FakeEngine) -> None:
     async with started(fake_runtime(repository, engine)) as runtime:
-        with pytest.raises(BadParameter) as refused, runtime.job(in_segments("1s", explain=True)):
+        with pytest.raises(BadParameter) as refused, runtime.job(in_segments("1s", view_details=True)):
             pass
-    assert refused.value.hint == "explain one segment's file"
+    assert refused.value.hint == "ask for those of one segment's file"
 
 
 async def test_an_answer_that_would_be_giant_is_refused_before_it_is_worked_for(

@@ -35,7 +35,7 @@ class ClassifyOptions:
     views: ViewGrid | None = None
     frames: bool = True
     thumbnails: bool = False
-    explain: bool = False
+    view_details: bool = False
     deadline: float | None = None
     segments: SegmentLength | None = None
 
@@ -62,7 +62,7 @@ class Thumbnail:
 class SegmentAnswer:
     """What one segment shows, from ``start_s`` to ``end_s`` of the video.
 
-    ``frames`` and ``sampled`` are on the video's own time axis. ``replay`` is empty where it was not asked for.
+    ``frames`` and ``sampled`` are on the video's own time axis. ``view_details`` is empty unless asked for.
     """
 
     index: int
@@ -76,7 +76,7 @@ class SegmentAnswer:
     warnings: tuple[str, ...]
     sampled: tuple[SampledFrame, ...]
     thumbnails: tuple[Thumbnail, ...]
-    replay: tuple[ReplayView, ...] = ()
+    view_details: tuple[ReplayView, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +140,7 @@ class Classification:
     warnings: tuple[str, ...]
     sampled: tuple[SampledFrame, ...]
     thumbnails: tuple[Thumbnail, ...]
-    replay: tuple[ReplayView, ...]
+    view_details: tuple[ReplayView, ...]
     segments: tuple[SegmentAnswer, ...] | None = None
     timeline: Timeline | None = None
 
@@ -153,7 +153,7 @@ class Classification:
             frames=only.frames,
             sampled=only.sampled,
             thumbnails=only.thumbnails,
-            replay=only.replay,
+            view_details=only.view_details,
             segments=None,
             timeline=None,
         )

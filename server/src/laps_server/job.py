@@ -44,8 +44,8 @@ def check_options(options: ClassifyOptions) -> None:
     Raises:
         BadParameter: saying what would.
     """
-    if options.segments is not None and options.explain:
-        raise BadParameter("explain is not given for segments", hint="explain one segment's file")
+    if options.segments is not None and options.view_details:
+        raise BadParameter("segments have no details of views", hint="ask for those of one segment's file")
 
 
 @dataclass(frozen=True, slots=True)

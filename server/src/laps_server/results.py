@@ -89,7 +89,7 @@ class Accumulator:
     def expect(self, part: Part) -> None:
         """The views of ``part`` are on their way. One that begins its segment makes what came of it before void."""
         if part.begins_segment:
-            self._open = _OpenSegment(part, classes=len(self._model.labels), explain=self._options.explain)
+            self._open = _OpenSegment(part, classes=len(self._model.labels), view_details=self._options.view_details)
         else:
             self._segment.expect(part)
         self._video = part.video
@@ -131,7 +131,7 @@ class Accumulator:
             warnings=tuple(f"the segment {item.text}" for item in segment.warnings if item.scope == "segment"),
             sampled=segment.sampled,
             thumbnails=tuple(Thumbnail(segment.frames[place], jpeg) for place, jpeg in sorted(segment.jpegs.items())),
-            replay=tuple(segment.replay),
+            view_details=tuple(segment.view_details),
         )
         self._answers.append(answer)
         self._segment_logits.append(logits.astype(np.float32))
@@ -164,7 +164,7 @@ class Accumulator:
             warnings=warnings,
             sampled=(),
             thumbnails=(),
-            replay=(),
+            view_details=(),
             segments=tuple(self._answers),
             timeline=self._timeline(predictions),
         )
@@ -219,14 +219,14 @@ class Accumulator:
 class _OpenSegment:
     """A segment whose views are coming in; nothing of its pictures is held."""
 
-    def __init__(self, part: Part, *, classes: int, explain: bool) -> None:
-        self._explain = explain
+    def __init__(self, part: Part, *, classes: int, view_details: bool) -> None:
+        self._wants_details = view_details
         self.segment = part.segment
         self.warnings: tuple[MediaWarning, ...] = ()
         self.frames: dict[int, SampledFrame] = {}  # by their places in the segment
         self.clip_places: list[IntArray] = []  # of each Part, [clips, T]
         self.jpegs: dict[int, bytes] = {}  # by the places of their frames
-        self.replay: list[ReplayView] = []
+        self.view_details: list[ReplayView] = []
         self.rows: dict[int, Float32Array] = {}  # logits by view
         self.running_sum = np.zeros(classes)  # [K], so that a running ranking costs the same for each view
         self.expect(part)
@@ -242,8 +242,8 @@ class _OpenSegment:
         self.clip_places.append(np.asarray(part.places, dtype=np.intp)[part.clip_frames])
         if part.thumbnails:
             self.jpegs.update((place, jpeg) for place, jpeg in zip(part.places, part.thumbnails, strict=True) if jpeg)
-        if self._explain:
-            self.replay += [_replay_view(part, view) for view in part.views]
+        if self._wants_details:
+            self.view_details += [_replay_view(part, view) for view in part.views]
 
     def add(self, view: int, logits: Float32Array) -> None:
         self.rows[view] = logits

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Set
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -98,15 +99,17 @@ async def classify(
         job.received(upload_bytes)
         if prefers_events(",".join(request.headers.getlist("accept"))):
             accepted = accepted_event(job, upload_bytes=upload_bytes)
-            chunks = classification_stream(job.events(file.fileno()), accepted=accepted, clock=clock)
+            chunks = classification_stream(
+                job.events(file.fileno()), accepted=accepted, clock=clock, detail_fields=query.detail_fields
+            )
             return EventStream(chunks, heartbeat_s=services.settings.heartbeat_s, upload=stack.pop_all())
         answer = await unless_disconnected(request, job.classify(file.fileno()))
-    return await asyncio.to_thread(_serialised, answer, clock)
+    return await asyncio.to_thread(_serialised, answer, query.detail_fields, clock)
 
 
-def _serialised(answer: Classification, clock: RequestClock) -> Response:
+def _serialised(answer: Classification, detail_fields: Set[str], clock: RequestClock) -> Response:
     """The body as bytes, made in a thread: with all labels, frames and thumbnails it is megabytes."""
-    body = classify_response(answer, request_id=clock.request_id, total_s=clock.elapsed_s)
+    body = classify_response(answer, request_id=clock.request_id, total_s=clock.elapsed_s, detail_fields=detail_fields)
     return Response(body.model_dump_json(), media_type="application/json")
 
 
@@ -176,7 +179,7 @@ def _options(query: schemas.ClassifyQuery, settings: Settings, arrived: float) -
         views=None if query.views is None else ViewGrid.parse(query.views),
         frames=query.frames,
         thumbnails=query.thumbnails,
-        explain=query.explain,
+        view_details=bool(query.detail_fields),
         deadline=arrived + deadline_s,
         segments=None if query.segments is None else SegmentLength.parse(query.segments),
     )
