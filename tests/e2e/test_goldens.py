@@ -16,16 +16,17 @@ import httpx
 import numpy as np
 import pytest
 
-from laps_server.aggregate import clip_logits, video_logits
-from laps_server.clips import Float32Array, UInt8Array, ViewGrid
+from laps_server.arrays import Float32Array, UInt8Array
+from laps_server.classify_options import ClassifyOptions
 from laps_server.engines.base import EngineInfo
 from laps_server.engines.ort import OrtEngine
-from laps_server.events import ClassifyOptions
-from laps_server.repository import discover
+from laps_server.models.repository import discover
 from laps_server.runtime import Runtime
 from laps_server.scheduler import Scheduler
+from laps_server.scores import clip_logits, video_logits
 from laps_server.served_models import ServedModel, ServedModels
 from laps_server.video.decode_pool import DecodePool
+from laps_server.view_grid import ViewGrid
 from support.bare_runtime import Logits, classify, started
 from support.golden_pipeline import (
     FRAME_TOLERANCE,

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from laps_server.clips import ViewGrid
+from laps_server.classify_options import ClassifyOptions
 from laps_server.engines.fake import FakeEngine
 from laps_server.errors import (
     BadParameter,
@@ -26,7 +26,7 @@ from laps_server.errors import (
     UnsupportedContainer,
     VersionNotFound,
 )
-from laps_server.events import Classification, ClassifyOptions, Decoded, Partial
+from laps_server.events import Classification, Decoded, Partial
 from laps_server.observe import Batched, Failed, PartDecoded, Queued, Ran, Received, RequestClock, Stage
 from laps_server.part import Part
 from laps_server.runtime import Runtime, build_runtime
@@ -35,6 +35,7 @@ from laps_server.settings import Settings
 from laps_server.video import decode_pool
 from laps_server.video.decode_pool import DecodePool
 from laps_server.video.extract import extract_parts
+from laps_server.view_grid import ViewGrid
 from support.bare_runtime import Logits, classify, events_of, fake_model, fake_runtime, opened, started
 from support.model_repositories import colour_graph, write_model
 from support.numbered_videos import encode, extract

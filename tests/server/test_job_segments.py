@@ -14,15 +14,18 @@ import numpy as np
 import pytest
 
 from laps_server import results
-from laps_server.clips import Float32Array, SegmentLength, UInt8Array, ViewGrid
+from laps_server.arrays import Float32Array, UInt8Array
+from laps_server.classify_options import ClassifyOptions
 from laps_server.engines.fake import FakeEngine
 from laps_server.errors import BadParameter, DeadlineExceeded, InternalError, Overloaded, ShuttingDown, VideoCorrupt
-from laps_server.events import Classification, ClassifyOptions, Decoded, Event, SegmentDone
+from laps_server.events import Classification, Decoded, Event, SegmentDone
 from laps_server.part import joined
 from laps_server.runtime import build_runtime
+from laps_server.segment_length import SegmentLength
 from laps_server.settings import Settings
 from laps_server.video import extract
 from laps_server.video.preprocess import needed_pixels
+from laps_server.view_grid import ViewGrid
 from support.bare_runtime import Logits, classify, events_of, fake_runtime, opened, started
 from support.model_repositories import write_model
 from support.numbered_videos import encode, ffmpeg, read_number

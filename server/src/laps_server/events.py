@@ -1,43 +1,15 @@
-"""What a request asks for and what a job tells of it: options, events, the whole answer. Plain frozen data."""
+"""What a job yields: events on the way, the whole answer last. Plain frozen data."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from laps_server.clips import (
-    CropBox,
-    Float32Array,
-    FrameScores,
-    SampledFrame,
-    SamplingRule,
-    ScoredLabel,
-    SegmentLength,
-    VideoInfo,
-    ViewGrid,
-)
+from laps_server.arrays import Float32Array
 from laps_server.observe import StageTimes
-
-DEFAULT_TOP_K = 5
-
-
-@dataclass(frozen=True, slots=True)
-class ClassifyOptions:
-    """What a request asks for; None stands for the model's or the server's default.
-
-    ``top_k`` of None is :data:`DEFAULT_TOP_K`, or all labels where there are fewer. ``deadline`` is a point of
-    ``laps_server.observe.now()``, so that it can have begun with the upload. ``segments`` asks for the video window by
-    window.
-    """
-
-    model: str | None = None
-    version: int | None = None
-    top_k: int | None = None
-    views: ViewGrid | None = None
-    frames: bool = True
-    thumbnails: bool = False
-    view_details: bool = False
-    deadline: float | None = None
-    segments: SegmentLength | None = None
+from laps_server.sampled_frame import CropBox, SampledFrame
+from laps_server.scores import FrameScores, ScoredLabel
+from laps_server.video_info import VideoInfo
+from laps_server.view_grid import SamplingRule, ViewGrid
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,22 +17,18 @@ from collections.abc import Callable
 
 import numpy as np
 
-from laps_server.aggregate import Float64Array, clip_logits, frame_logits, probabilities, rank, video_logits
-from laps_server.clips import Float32Array, FrameScores, IntArray, SampledFrame, ScoredLabel, VideoInfo, ViewGrid
+from laps_server.arrays import Float32Array, Float64Array, IntArray
+from laps_server.classify_options import DEFAULT_TOP_K, ClassifyOptions
 from laps_server.errors import BadParameter, InternalError, VideoCorrupt
-from laps_server.events import (
-    DEFAULT_TOP_K,
-    Classification,
-    ClassifyOptions,
-    ReplayView,
-    SegmentAnswer,
-    Thumbnail,
-    Timeline,
-)
+from laps_server.events import Classification, ReplayView, SegmentAnswer, Thumbnail, Timeline
+from laps_server.models.repository import ModelFiles
 from laps_server.observe import StageTimes
 from laps_server.part import MediaWarning, Part, Segment
-from laps_server.repository import ModelFiles
+from laps_server.sampled_frame import SampledFrame
+from laps_server.scores import FrameScores, ScoredLabel, clip_logits, frame_logits, probabilities, rank, video_logits
 from laps_server.video.preprocess import view_boxes
+from laps_server.video_info import VideoInfo
+from laps_server.view_grid import ViewGrid
 
 # An answer grows with the number of segments, and is held whole. About what its parts take as JSON:
 MAX_ANSWER_BYTES = 128 * 2**20

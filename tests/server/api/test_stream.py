@@ -21,7 +21,7 @@ from fastapi import FastAPI
 from laps_server.api import stream
 from laps_server.api.app import create_app
 from laps_server.api.stream import EVENTS, HEARTBEAT, with_heartbeats
-from laps_server.clips import Float32Array, UInt8Array
+from laps_server.arrays import Float32Array, UInt8Array
 from laps_server.engines.fake import FakeEngine
 from laps_server.scheduler import Scheduler
 from laps_server.settings import Settings

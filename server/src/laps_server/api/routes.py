@@ -14,21 +14,23 @@ from fastapi.responses import JSONResponse, Response
 
 from laps_server.api import schemas
 from laps_server.api.admission import CLASSIFY_PATH
-from laps_server.api.answers import accepted_event, classify_response, model_response, models_response
 from laps_server.api.disconnect import unless_disconnected
 from laps_server.api.errors import RETRY_AFTER_S
 from laps_server.api.negotiate import prefers_events
 from laps_server.api.openapi import STREAM_RESPONSE
+from laps_server.api.responses import accepted_event, classify_response, model_response, models_response
 from laps_server.api.stream import EventStream, classification_stream
 from laps_server.api.uploads import FIELD, UploadLimits, received_upload
-from laps_server.clips import SegmentLength, ViewGrid
+from laps_server.classify_options import ClassifyOptions
 from laps_server.deadline import HINT_UPLOAD, within
 from laps_server.errors import BadParameter
-from laps_server.events import Classification, ClassifyOptions
+from laps_server.events import Classification
 from laps_server.observe import RequestClock
 from laps_server.request_id import current_request_id
 from laps_server.runtime import Runtime
+from laps_server.segment_length import SegmentLength
 from laps_server.settings import Settings
+from laps_server.view_grid import ViewGrid
 
 router = APIRouter()
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from laps_server.clips import SamplingRule
+from laps_server.view_grid import SamplingRule
 
 _SAMPLING = "Rule by which clips are placed in time: `laps_uniform` or `uniform_in_order` (docs/protocol.md)."
 

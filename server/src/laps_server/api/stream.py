@@ -21,10 +21,10 @@ from pydantic import BaseModel
 from starlette.types import Receive, Scope, Send
 
 from laps_server.api import schemas
-from laps_server.api.answers import classify_response, decoded_event, partial_event, segment_event
 from laps_server.api.disconnect import unless_disconnected
 from laps_server.api.errors import error_event
 from laps_server.api.negotiate import EVENT_STREAM
+from laps_server.api.responses import classify_response, decoded_event, partial_event, segment_event
 from laps_server.errors import ClientClosed
 from laps_server.events import Decoded, Event, Partial, SegmentDone
 from laps_server.observe import RequestClock
@@ -63,7 +63,7 @@ async def classification_stream(
         events: what the job tells of the request.
         accepted: the event that comes before them.
         clock: of the request.
-        detail_fields: as :func:`~laps_server.api.answers.classify_response` has them.
+        detail_fields: as :func:`~laps_server.api.responses.classify_response` has them.
     """
     yield _encode("accepted", accepted)
     failure: Exception | None = None

@@ -30,7 +30,7 @@ import numpy as np
 from av.sidedata.sidedata import SideDataContainer
 from av.sidedata.sidedata import Type as SideDataType
 
-from laps_server.clips import UInt8Array, VideoInfo
+from laps_server.arrays import UInt8Array
 from laps_server.errors import (
     ClientClosed,
     MediaError,
@@ -49,6 +49,7 @@ from laps_server.video.orientation import AS_DECODED, Orientation, nearest_turn
 from laps_server.video.payload import HEAD_BYTES, Shows, shows_of
 from laps_server.video.source import DescriptorReader, container_by_signature
 from laps_server.video.streams import Candidate, Choice, choose, packets_by_index, possible_films
+from laps_server.video_info import VideoInfo
 
 # What reading on may raise; IndexError where a stream appears that was not there when the file was opened.
 READ_ERRORS = (av.FFmpegError, OSError, ValueError, IndexError)

@@ -17,7 +17,7 @@ from typing import Literal
 
 import numpy as np
 
-from laps_server.clips import SamplingRule, UInt8Array, VideoInfo, ViewGrid
+from laps_server.arrays import UInt8Array
 from laps_server.errors import ResolutionTooLarge, VideoCorrupt
 from laps_server.part import MediaWarning, Part, joined
 from laps_server.video.decode import Picture, VideoFile
@@ -26,6 +26,8 @@ from laps_server.video.plan import WholeClips
 from laps_server.video.preprocess import needed_pixels, resize_short_side, resized_size, thumbnail
 from laps_server.video.sampler import Sampler
 from laps_server.video.sampling import Sampling
+from laps_server.video_info import VideoInfo
+from laps_server.view_grid import SamplingRule, ViewGrid
 
 Thumbnails = Literal["none", "middle", "all"]
 

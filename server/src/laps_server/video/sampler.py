@@ -23,9 +23,9 @@ from typing import Literal
 
 import numpy as np
 
-from laps_server.clips import SampledFrame
 from laps_server.errors import BadParameter
 from laps_server.part import MediaWarning, Segment
+from laps_server.sampled_frame import SampledFrame
 from laps_server.video.clock import counted_times, disagreement, found_facts, reached_s, read_opening, sampled_frame
 from laps_server.video.decode import Picture, VideoFile
 from laps_server.video.grid import Grid

@@ -7,13 +7,6 @@ from collections.abc import Iterable, Set
 from typing import Any
 
 from laps_server.api import schemas
-from laps_server.clips import (
-    MAX_TEMPORAL_VIEWS,
-    SPATIAL_VIEWS,
-    FrameScores,
-    ScoredLabel,
-    VideoInfo,
-)
 from laps_server.events import (
     Classification,
     Decoded,
@@ -25,8 +18,11 @@ from laps_server.events import (
     Timeline,
 )
 from laps_server.job import Job
+from laps_server.scores import FrameScores, ScoredLabel
 from laps_server.served_models import ServedModel, ServedModels
 from laps_server.settings import Settings
+from laps_server.video_info import VideoInfo
+from laps_server.view_grid import MAX_TEMPORAL_VIEWS, SPATIAL_VIEWS
 
 _MS = 1000.0
 _DETAIL_FIELDS = frozenset({"view_details"})
