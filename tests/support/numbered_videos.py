@@ -26,7 +26,7 @@ from av.video.stream import VideoStream
 
 from laps_server.clips import CropBox, IntArray, SampledFrame, SamplingRule, SegmentLength, VideoInfo, ViewGrid
 from laps_server.part import Part, Segment
-from laps_server.video.codecs import CodecSet
+from laps_server.video.accepted_formats import CodecSet
 from laps_server.video.extract import WHOLE_VIDEO_S, ExtractOptions, Thumbnails, extract_parts
 from laps_server.video.limits import MediaLimits
 from laps_server.video.preprocess import assemble_clip, view_boxes

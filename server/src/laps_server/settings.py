@@ -17,7 +17,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from laps_server.clips import MAX_VIEWS
 from laps_server.engines.registry import ENGINES
 from laps_server.repository import DEFAULT_ROOT
-from laps_server.video.codecs import CodecSet
+from laps_server.video.accepted_formats import CodecSet
 
 
 def available_cores() -> int:
