@@ -13,6 +13,7 @@
  * @property {boolean} [frames]
  * @property {number|null} [deadline_ms]
  * @property {boolean} [thumbnails]
+ * @property {boolean} [view_details]
  * @property {boolean} [explain]
  * @property {string|null} [segments]
  */
@@ -55,6 +56,7 @@
  * @property {TimingsBody} timings_ms
  * @property {string[]} warnings
  * @property {ThumbnailBody[]|null} [thumbnails]
+ * @property {ReplayViewBody[]|null} [view_details]
  * @property {ReplayViewBody[]|null} [explain]
  * @property {SegmentBody[]|null} [segments]
  * @property {TimelineBody|null} [timeline]
