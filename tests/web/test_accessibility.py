@@ -125,7 +125,7 @@ def test_headings_and_landmarks_order_the_page(opened: Any, video: Path) -> None
     assert page.locator("html").get_attribute("lang") == "en"
 
 
-def test_progress_is_said_and_not_every_percent(opened: Any, video: Path) -> None:
+def test_progress_is_announced_but_not_every_percent(opened: Any, video: Path) -> None:
     page = opened()
     page.evaluate(
         """() => {
