@@ -51,7 +51,7 @@ class Answer:
     """One answer to the question."""
 
     says: str
-    calls_at_once: int
+    concurrency: int
     batch_sizes: tuple[int, ...]
     dynamic_batching: bool
 
@@ -72,7 +72,7 @@ class WithInfo:
 
     def __init__(self, engine: Engine, answer: Answer) -> None:
         self._engine = engine
-        self.info: EngineInfo = replace(engine.info, calls_at_once=answer.calls_at_once)
+        self.info: EngineInfo = replace(engine.info, concurrency=answer.concurrency)
         self.unavailable_reason = None
         self.start = engine.start
         self.close = engine.close
@@ -99,7 +99,7 @@ async def gateway(
         url=triton.grpc_url,
         connect=connect,
         shared_memory=arguments.shared_memory,
-        calls_at_once=answer.calls_at_once,
+        concurrency=answer.concurrency,
         timeout_s=120,
         start_timeout_s=60,
     )

@@ -239,7 +239,7 @@ async def test_closing_ends_every_request(engine: FakeEngine) -> None:
 
 @pytest.fixture
 def remote() -> FakeEngine:
-    return FakeEngine(clip_shape=CLIP, classes=3, calls_at_once=2, cancellable=True)
+    return FakeEngine(clip_shape=CLIP, classes=3, concurrency=2, cancellable=True)
 
 
 @pytest_asyncio.fixture

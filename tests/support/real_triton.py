@@ -29,7 +29,7 @@ from support.model_repositories import LABELS, write_model
 
 FRAMES, SIZE = 4, 32
 BATCH_SIZES = (1, 2, 4)
-CALLS_AT_ONCE = 8
+CONCURRENCY = 8
 ENVIRONMENT = Path(__file__).parents[2] / ".venv-triton"
 REQUIRED = "LAPS_TESTS_NEED_TRITON"
 SHARED_MEMORY = Path("/dev/shm")

@@ -15,9 +15,9 @@ import pytest
 from laps_export.onnx import TensorContract, export_onnx
 from laps_export.triton import MAX_BATCH_SIZE, render_config
 from laps_server.arrays import Float32Array, UInt8Array
+from laps_server.engines.choices import SharedMemoryMode
 from laps_server.engines.ort import OrtEngine
 from laps_server.engines.triton.engine import TritonEngine
-from laps_server.engines.triton.sharing import SharedMemory
 from laps_server.errors import BackendTimeout, DeadlineExceeded
 from laps_server.models.repository import discover
 from support.model_repositories import write_model
@@ -72,7 +72,7 @@ def triton_of_laps(laps: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
 @pytest.mark.parametrize("scheme", ["grpc", "http"])
 async def test_logits_are_those_of_the_engine_in_process(
     laps: Path, engine_of: StartedEngine, triton_of_laps: Triton, scheme: str,
-    shared_memory: SharedMemory,
+    shared_memory: SharedMemoryMode,
 ) -> None:  # fmt: skip
     (files,) = discover(laps, versions="latest")
     clips = some_clips(4, frames=SMALL.frames, size=SMALL.resolution)
@@ -118,7 +118,7 @@ async def busy(engine: TritonEngine, twin: Path) -> list[asyncio.Task[Float32Arr
 
 @pytest.mark.parametrize("shared_memory", ["on", "off"])
 async def test_a_cancelled_call_leaves_tritons_queue(
-    engine_of: StartedEngine, triton: Triton, twin: Path, shared_memory: SharedMemory
+    engine_of: StartedEngine, triton: Triton, twin: Path, shared_memory: SharedMemoryMode
 ) -> None:
     async with engine_of(triton.grpc_url, shared_memory=shared_memory, batch_sizes=(MAX_BATCH_SIZE,)) as engine:
         (twin / "delay_s").write_text("1")

@@ -10,7 +10,7 @@ import httpx
 import numpy as np
 import pytest
 
-from laps_server.engines.triton.sharing import SharedMemory
+from laps_server.engines.choices import SharedMemoryMode
 from laps_server.engines.triton.wire import connect
 from support.live_servers import running_server
 from support.plain_videos import RED, write_colour_video
@@ -64,7 +64,7 @@ async def test_a_start_that_fails_leaves_nothing(repository: Path, triton: Trito
 
 @pytest.mark.parametrize("asked", ["auto", "on"])
 async def test_memory_that_does_not_fit_is_told_at_start(
-    triton: Triton, engine_of: StartedEngine, monkeypatch: pytest.MonkeyPatch, asked: SharedMemory
+    triton: Triton, engine_of: StartedEngine, monkeypatch: pytest.MonkeyPatch, asked: SharedMemoryMode
 ) -> None:
     def no_space(_descriptor: int, _offset: int, size: int) -> None:
         raise OSError(28, f"No space left for {size} bytes")

@@ -236,7 +236,7 @@ class Scheduler:
                 self._changed.clear()
                 if info.cancellable:
                     self._cancel(lambda batch: all(taken.submission.over for taken in batch))
-                if not self._advance(free=len(self._running) < info.calls_at_once):
+                if not self._advance(free=len(self._running) < info.concurrency):
                     await self._changed.wait()
         finally:  # however the loop ends, nobody is left waiting and nobody new is let in
             self._closed = True

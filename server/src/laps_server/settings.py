@@ -14,8 +14,9 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from laps_server.engines.choices import Device, EngineName, SharedMemoryMode
 from laps_server.engines.registry import ENGINES
-from laps_server.models.repository import DEFAULT_ROOT
+from laps_server.models.repository import DEFAULT_ROOT, VersionChoice
 from laps_server.video.codecs import CodecSet
 from laps_server.view_grid import MAX_VIEWS
 
@@ -53,34 +54,37 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level logged.")
 
     model_repository: Path = Field(DEFAULT_ROOT, description="Folder with one folder a model.")
-    versions: Literal["latest", "all"] = Field(
+    versions: VersionChoice = Field(
         "latest", description="Serve each model's highest version, or every version there is."
     )
     default_model: str | None = Field(
         None, description="Model of a request that names none; otherwise the first in alphabetical order."
     )
 
-    engine: Literal["ort", "triton"] = Field(
+    engine: EngineName = Field(
         "ort",
         description="What runs the graphs: ort is ONNX Runtime in process, triton a Triton server behind this one.",
     )
     triton_url: TritonUrl | None = Field(
         None, description="Triton's address, as grpc://host:8001 or http://host:8000; needed where engine is triton."
     )
-    triton_shared_memory: Literal["auto", "on", "off"] = Field(
+    triton_shared_memory: SharedMemoryMode = Field(
         "auto",
         description="Clips go to Triton in shared memory: auto where it can open ours, on refuses to start where not.",
     )
-    triton_calls: int = Field(
-        1, ge=1, le=64, description="Calls to Triton at once, for each model; 2 where pixels take long to get there."
+    triton_concurrency: int = Field(
+        1,
+        ge=1,
+        le=64,
+        description="Batches in flight to Triton, for each model; 2 where pixels take long to get there.",
     )
     triton_timeout_s: float = Field(
-        60.0, gt=0, le=3600, description="Seconds without Triton's answer to a call before it is 504 backend_timeout."
+        60.0, gt=0, le=3600, description="Seconds without Triton's answer to a batch before it is 504 backend_timeout."
     )
     triton_start_timeout_s: float = Field(
         300.0, gt=0, le=86_400, description="Seconds that a start waits for Triton and its models to be ready."
     )
-    device: Literal["cpu", "cuda"] = Field(
+    device: Device = Field(
         "cpu", description="Where ort runs them: cpu, or cuda where the CUDA build of ONNX Runtime and a GPU are."
     )
     threads: int = Field(
@@ -93,7 +97,7 @@ class Settings(BaseSettings):
         None,
         ge=1,
         le=64,
-        description="Most views in one call of an engine, if not set "
+        description="Most views in one batch, if not set "
         f"{' and '.join(f'{engine.default_batch_views} for {engine.name}' for engine in ENGINES.values())}; "
         "batch sizes are the powers of 2 up to it.",
     )

@@ -1,7 +1,7 @@
-"""A segment of shared memory that goes away with its owner, however the owner ends.
+"""A block of shared memory that goes away with its owner, however the owner ends.
 
-A segment is a file in /dev/shm. Its owner holds a lock on it for as long as it lives; the kernel lets go of the lock
-when the process dies, also in another container, where a process number would say nothing. So a segment that can be
+A block is a file in /dev/shm. Its owner holds a lock on it for as long as it lives; the kernel lets go of the lock
+when the process dies, also in another container, where a process number would say nothing. So a block that can be
 locked is one whose owner is dead: :func:`abandoned` finds those. Its file stays until nobody has it open any more,
 since its name is the only way to tell others to let go of the memory.
 """
@@ -24,7 +24,7 @@ FOLDER = Path("/dev/shm")
 PREFIX = "laps-clips-"
 
 
-class Segment:
+class SharedBlock:
     """Bytes that another process on this host can open by name, until :meth:`close`."""
 
     def __init__(self, size_bytes: int) -> None:
@@ -64,8 +64,8 @@ class Segment:
         os.close(self._descriptor)
 
 
-class Abandoned:
-    """A segment whose owner is dead, locked so that nobody else takes care of it meanwhile; a context manager."""
+class AbandonedBlock:
+    """A block whose owner is dead, locked so that nobody else takes care of it meanwhile; a context manager."""
 
     def __init__(self, path: Path, descriptor: int) -> None:
         self.name = path.name
@@ -83,14 +83,14 @@ class Abandoned:
         os.close(self._descriptor)
 
 
-def abandoned() -> list[Abandoned]:
-    """The segments of dead owners."""
+def abandoned() -> list[AbandonedBlock]:
+    """The blocks of dead owners."""
     found = []
     for path in FOLDER.glob(f"{PREFIX}*"):
         with contextlib.suppress(OSError):  # another user's, or gone by now
             descriptor = os.open(path, os.O_RDWR)
             if _lock(descriptor):
-                found.append(Abandoned(path, descriptor))
+                found.append(AbandonedBlock(path, descriptor))
             else:
                 os.close(descriptor)
     return found

@@ -115,12 +115,12 @@ class VideoBody(BaseModel):
 
 
 class TimingsBody(BaseModel):
-    """Milliseconds of each stage; `queue` until the first view ran, `infer` this request's share of the calls."""
+    """Milliseconds of each stage; `queue` until the first view ran, `infer` this request's share of the batches."""
 
     upload: float = Field(description="From the request's arrival to the last byte.")
     decode: float = Field(description="Decoding and sampling.")
     queue: float = Field(description="Until the first view ran.")
-    infer: float = Field(description="This request's share of the calls.")
+    infer: float = Field(description="This request's share of the batches.")
     total: float = Field(description="From the request's arrival.")
 
 
