@@ -19,7 +19,7 @@ from laps_server.classify_options import ClassifyOptions
 from laps_server.engines.fake import FakeEngine
 from laps_server.errors import BadParameter, DeadlineExceeded, InternalError, Overloaded, ShuttingDown, VideoCorrupt
 from laps_server.events import Classification, Decoded, Event, SegmentDone
-from laps_server.part import joined
+from laps_server.part import join_pixels
 from laps_server.runtime import build_runtime
 from laps_server.segment_length import SegmentLength
 from laps_server.settings import Settings
@@ -160,13 +160,13 @@ async def test_pictures_of_two_segments_are_alive_and_never_of_three(
         return pixels
 
     def put_together(pictures: Sequence[UInt8Array]) -> tuple[UInt8Array, tuple[int, ...]]:
-        pixels, offsets = joined(pictures)
+        pixels, offsets = join_pixels(pictures)
         note((len(held_pictures) - 1) // 8, pixels)
         return pixels, offsets
 
     held_pictures: list[int] = []
     monkeypatch.setattr(extract, "needed_pixels", kept)
-    monkeypatch.setattr(extract, "joined", put_together)
+    monkeypatch.setattr(extract, "join_pixels", put_together)
     engine = kind(clip_shape=(4, 32, 32, 3), classes=4)
     async with started(fake_runtime(repository, engine)) as runtime:
         answer = await classify(runtime, film, in_segments("1s"))

@@ -28,7 +28,7 @@ from laps_server.arrays import IntArray
 from laps_server.part import Part, Segment
 from laps_server.sampled_frame import CropBox, SampledFrame
 from laps_server.segment_length import SegmentLength
-from laps_server.video.codecs import CodecSet
+from laps_server.video.accepted_formats import CodecSet
 from laps_server.video.extract import WHOLE_VIDEO_S, ExtractOptions, Thumbnails, extract_parts
 from laps_server.video.limits import MediaLimits
 from laps_server.video.preprocess import assemble_clip, view_boxes

@@ -170,7 +170,7 @@ class Part:
         return self.grid.spatial * self.crop_height * self.crop_width * CHANNELS
 
 
-def joined(pictures: Sequence[UInt8Array]) -> tuple[UInt8Array, tuple[int, ...]]:
+def join_pixels(pictures: Sequence[UInt8Array]) -> tuple[UInt8Array, tuple[int, ...]]:
     """Pictures as one run of bytes ``[N]`` and the offsets at which they begin and end."""
     offsets = np.cumsum([0, *(picture.size for picture in pictures)])
     return np.concatenate([picture.reshape(-1) for picture in pictures]), tuple(int(offset) for offset in offsets)

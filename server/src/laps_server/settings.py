@@ -17,7 +17,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from laps_server.engines.choices import Device, EngineName, SharedMemoryMode
 from laps_server.engines.registry import ENGINES
 from laps_server.models.repository import DEFAULT_ROOT, VersionChoice
-from laps_server.video.codecs import CodecSet
+from laps_server.video.accepted_formats import CodecSet
 from laps_server.view_grid import MAX_VIEWS
 
 
