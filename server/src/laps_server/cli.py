@@ -23,7 +23,7 @@ from laps_server.errors import LapsError
 from laps_server.logs import configure_logging
 from laps_server.segment_length import SegmentLength
 from laps_server.serve import serve as run_server
-from laps_server.settings import Settings
+from laps_server.settings import Settings, variable
 from laps_server.view_grid import ViewGrid
 
 EXIT_WRONG_USE = 2
@@ -111,6 +111,8 @@ def classify(
     output: Output = "json" if json else "jsonl" if jsonl else "table"
     settings = _settings(model_repository=model_repository, threads=threads, engine=engine, triton_url=triton_url)
     configure_logging("error")
+    for warning in settings.warnings:  # the log, which has them too, shows errors alone
+        _errors.print(f"warning: {warning}", markup=False, soft_wrap=True)
     options = ClassifyOptions(
         model=model,
         version=version,
@@ -164,4 +166,4 @@ def _settings(**given: Any) -> Settings:
         name = ".".join(map(str, first["loc"]))
         if not name:  # about settings together, so there is no one value to show
             raise typer.BadParameter(first["msg"]) from exc
-        raise typer.BadParameter(f"{name} (LAPS_{name.upper()}): {first['msg']}, not {first['input']!r}") from exc
+        raise typer.BadParameter(f"{name} ({variable(name)}): {first['msg']}, not {first['input']!r}") from exc

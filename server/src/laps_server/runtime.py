@@ -115,6 +115,8 @@ def build_runtime(settings: Settings, *, observer: Observer | None = None) -> Ru
         ModelNotFound: ``default_model`` names a model that is not there.
         BadParameter: the engine is not installed.
     """
+    for warning in settings.warnings:
+        _LOG.warning("%s", warning)
     engine = ENGINES[settings.engine]
     engine.check_installed()
     found = _runnable(discover(settings.model_repository, versions=settings.versions), engine)
