@@ -106,6 +106,7 @@ def classify(
     triton_url: TritonUrlOption = None,
 ) -> None:
     """Classify files without HTTP; a file that cannot be classified is reported and the others go on."""
+    # What the command line asks for.
     if json and jsonl:
         raise typer.BadParameter("choose one of --json and --jsonl")
     output: Output = "json" if json else "jsonl" if jsonl else "table"
@@ -121,6 +122,7 @@ def classify(
         frames=frames,
         segments=None if segments is None else SegmentLength.parse(segments),
     )
+    # The work, and the exit status.
     try:
         failed = asyncio.run(print_results(settings, paths, options, output=output, concurrency=concurrency))
     except KeyboardInterrupt:

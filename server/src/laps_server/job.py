@@ -260,7 +260,12 @@ class _Feeder:
                     if part is None:
                         break
                     self._job.observe(
-                        PartDecoded(self._job.request_id, now() - began, len(part.frames), len(part.views))
+                        PartDecoded(
+                            request_id=self._job.request_id,
+                            seconds=now() - began,
+                            frames=len(part.frames),
+                            views=len(part.views),
+                        )
                     )
                     await self._feed(part)
                     del part  # its pictures are the scheduler's to let go of while the next ones are decoded
@@ -281,7 +286,10 @@ class _Feeder:
         self._accumulator.expect(part)
         self._found = part.warnings
         self._last = part.ordinal, part.ends_video
-        tags = [_Tag(part.ordinal, part.segments_total, self._attempt, view) for view in part.views]
+        tags = [
+            _Tag(ordinal=part.ordinal, segments_total=part.segments_total, attempt=self._attempt, view=view)
+            for view in part.views
+        ]
         self.backlog.add(tags, part.size_bytes)
         submission.add(View(tag, partial(assemble_clip, part, tag.view)) for tag in tags)
 
@@ -289,7 +297,8 @@ class _Feeder:
         job = self._job
         total = None if job.options.segments is None else part.segments_total
         views = job.grid.total * part.segments_total
-        self._inbox.put_nowait(Decoded(part.video, views, total, job.warnings(part.warnings)))
+        warnings = job.warnings(part.warnings)
+        self._inbox.put_nowait(Decoded(video=part.video, views_total=views, segments_total=total, warnings=warnings))
         self._submission = job.model.scheduler.submit(
             self._inbox.put_nowait,
             announced=job.grid.total,

@@ -130,7 +130,9 @@ class RequestClock:
     @property
     def times(self) -> StageTimes:
         """What is known by now."""
-        return StageTimes(self._upload_s, self._decode_s, self._queue_s or 0.0, self._infer_s)
+        return StageTimes(
+            upload_s=self._upload_s, decode_s=self._decode_s, queue_s=self._queue_s or 0.0, infer_s=self._infer_s
+        )
 
     def observe(self, stage: Stage) -> None:
         """Add up: what is told here is this request's own share."""

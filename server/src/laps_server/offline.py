@@ -138,4 +138,4 @@ async def _classify_one(runtime: Runtime, path: Path, options: ClassifyOptions) 
     except Exception as exc:  # one file's defect must not end the others
         _LOG.error("%s failed", path, exc_info=exc)
         error = InternalError("the server failed on this file")
-    return FileResult(path, answer, error, clock.elapsed_s)
+    return FileResult(path=path, answer=answer, error=error, seconds=clock.elapsed_s)

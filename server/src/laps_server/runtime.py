@@ -89,7 +89,14 @@ class Runtime:
         """
         with self.served.lease(options) as (model, grid):
             check_options(options)
-            job = Job(model, grid, options, clock or RequestClock(), self.decode_pool, self._observer)
+            job = Job(
+                model=model,
+                grid=grid,
+                options=options,
+                clock=clock or RequestClock(),
+                decode_pool=self.decode_pool,
+                observer=self._observer,
+            )
             try:
                 yield job
             finally:
@@ -117,9 +124,11 @@ def build_runtime(settings: Settings, *, observer: Observer | None = None) -> Ru
     """
     for warning in settings.warnings:
         _LOG.warning("%s", warning)
+    # What can be wrong is found first: the engine's packages, then the models' files.
     engine = ENGINES[settings.engine]
     engine.check_installed()
     found = _runnable(discover(settings.model_repository, versions=settings.versions), engine)
+    # A scheduler and an engine for each model version; all engines in this process share one thread.
     with ExitStack() as unless_built:
         resources = unless_built.enter_context(ExitStack())
         executor = resources.enter_context(ThreadPoolExecutor(1, thread_name_prefix="infer"))
@@ -135,6 +144,7 @@ def build_runtime(settings: Settings, *, observer: Observer | None = None) -> Ru
             )
             for files in found
         ]
+        # Decoders, and all of it together.
         runtime = Runtime(
             ServedModels(models, default_model=settings.default_model),
             DecodePool(

@@ -36,6 +36,7 @@ def create_app(runtime: Runtime, settings: Settings) -> FastAPI:
         settings: limits and defaults of requests.
     """
 
+    # Start and stop, with the server.
     async def start() -> None:
         try:
             await runtime.start()
@@ -53,6 +54,7 @@ def create_app(runtime: Runtime, settings: Settings) -> FastAPI:
         await asyncio.gather(starting, return_exceptions=True)
         await runtime.close()
 
+    # The app, and what its routes stand on.
     app = DocumentedApp(
         title="LAPS video classification",
         version=__version__,
@@ -74,6 +76,7 @@ def create_app(runtime: Runtime, settings: Settings) -> FastAPI:
         ),
     )
     app.state.admission = admission
+    # Routes, then what surrounds every request.
     app.include_router(router)
     app.include_router(page_router())
     app.include_router(reference_router(app.title))

@@ -95,11 +95,11 @@ class OrtEngine:
                 f"device {self._device}: ONNX Runtime found no GPU that it can use",
                 hint="start the container with --gpus all and a driver new enough for its CUDA, or use --device cpu",
             )
-        self._check_tensor("input", session.get_inputs(), self._files.manifest.clip.name, "clips")
-        self._check_tensor("output", session.get_outputs(), self._files.manifest.output.name, "logits")
+        self._check_tensor("input", session.get_inputs(), name=self._files.manifest.clip.name, role="clips")
+        self._check_tensor("output", session.get_outputs(), name=self._files.manifest.output.name, role="logits")
         return session
 
-    def _check_tensor(self, what: str, tensors: list[ort.NodeArg], name: str, role: str) -> None:
+    def _check_tensor(self, what: str, tensors: list[ort.NodeArg], *, name: str, role: str) -> None:
         expected = self._info.clip_shape if role == "clips" else self._info.output_shape
         for tensor in tensors:
             shape = tuple(tensor.shape[1:])

@@ -145,7 +145,7 @@ class GrpcWire:
 
     async def infer(self, request: InferRequest, clips: UInt8Array, region: Region | None) -> Float32Array:
         """See :class:`Wire`."""
-        tensor = await asyncio.to_thread(_input, grpc_client, request, clips, region)
+        tensor = await asyncio.to_thread(_input, grpc_client, request, clips=clips, region=region)
         async with self._channel as client, _translated(request.timeout_s):
             result = await client.infer(
                 request.model,
@@ -233,7 +233,7 @@ class HttpWire:
 
     async def infer(self, request: InferRequest, clips: UInt8Array, region: Region | None) -> Float32Array:
         """See :class:`Wire`."""
-        tensor = await asyncio.to_thread(_input, http_client, request, clips, region)
+        tensor = await asyncio.to_thread(_input, http_client, request, clips=clips, region=region)
         async with _translated(request.timeout_s):
             result = await self._client.infer(
                 request.model,
@@ -268,7 +268,7 @@ class HttpWire:
         await self._client.close()
 
 
-def _input(client: Any, request: InferRequest, clips: UInt8Array, region: Region | None) -> Any:
+def _input(client: Any, request: InferRequest, *, clips: UInt8Array, region: Region | None) -> Any:
     """The input tensor in the client's own form; copies the pixels where they go over the wire."""
     tensor = client.InferInput(request.input, list(clips.shape), "UINT8")
     if region is None:
