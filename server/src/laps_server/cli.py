@@ -27,7 +27,7 @@ from laps_server.settings import Settings, variable
 from laps_server.view_grid import ViewGrid
 
 EXIT_WRONG_USE = 2
-EXIT_INTERRUPTED = 130  # 128 and the signal's number, as shells say it
+EXIT_INTERRUPTED = 130  # 128 and the signal's number, as shells have it
 
 app = typer.Typer(
     name="laps-server",
@@ -66,7 +66,7 @@ def serve(
     ] = None,
     log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error.", show_default=False)] = None,
 ) -> None:
-    """Answer POST /classify until told to stop."""
+    """Answer POST /classify until stopped by a signal."""
     settings = _settings(
         host=host,
         port=port,
@@ -149,7 +149,7 @@ def _version(show: Annotated[bool, typer.Option("--version", help="Print the ver
 
 
 def main() -> None:
-    """Entry point: errors of the tree become a message, a hint and a status; nobody sees a traceback for them."""
+    """Entry point: errors of the tree become a message, a hint and a status, without a traceback."""
     try:
         app()
     except LapsError as exc:
@@ -166,6 +166,6 @@ def _settings(**given: Any) -> Settings:
     except ValidationError as exc:
         first = exc.errors(include_url=False)[0]
         name = ".".join(map(str, first["loc"]))
-        if not name:  # about settings together, so there is no one value to show
+        if not name:  # about several settings, so there is no single value to show
             raise typer.BadParameter(first["msg"]) from exc
         raise typer.BadParameter(f"{name} ({variable(name)}): {first['msg']}, not {first['input']!r}") from exc

@@ -39,7 +39,7 @@ class Runtime:
         Args:
             served: the model versions.
             decode_pool: what decodes; started and closed with this.
-            observer: told of every stage of every request.
+            observer: gets every stage of every request.
             resources: what else is closed with this, once nothing runs any more.
         """
         self.served = served
@@ -162,7 +162,7 @@ def build_runtime(settings: Settings, *, observer: Observer | None = None) -> Ru
 
 
 def _runnable(found: tuple[ModelFiles, ...], engine: RegisteredEngine) -> tuple[ModelFiles, ...]:
-    """A TensorRT plan may lie beside the graph that it was built from, for whoever runs plans."""
+    """Those that the engine runs: a TensorRT plan may lie beside the graph that it was built from."""
     runnable = tuple(files for files in found if engine.can_run(files.manifest))
     left = {files.name: format_of(files.manifest) for files in found if not engine.can_run(files.manifest)}
     for name in sorted(left):

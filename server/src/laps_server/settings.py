@@ -80,19 +80,19 @@ class Settings(BaseSettings):
         "latest", description="Serve each model's highest version, or every version there is."
     )
     default_model: str | None = Field(
-        None, description="Model of a request that names none; otherwise the first in alphabetical order."
+        None, description="Model of a request that names none; the first in alphabetical order if not set."
     )
 
     engine: EngineName = Field(
         "ort",
-        description="What runs the graphs: ort is ONNX Runtime in process, triton a Triton server behind this one.",
+        description="What runs the models: ort is ONNX Runtime in this process, triton a Triton server behind it.",
     )
     triton_url: TritonUrl | None = Field(
-        None, description="Triton's address, as grpc://host:8001 or http://host:8000; needed where engine is triton."
+        None, description="Triton's address, as grpc://host:8001 or http://host:8000; needed if engine is triton."
     )
     triton_shared_memory: SharedMemoryMode = Field(
         "auto",
-        description="Clips go to Triton in shared memory: auto where it can open ours, on refuses to start where not.",
+        description="Clips go to Triton in shared memory: auto if it can open ours, on refuses to start if it cannot.",
     )
     triton_concurrency: int = Field(
         1,
@@ -101,13 +101,13 @@ class Settings(BaseSettings):
         description="Batches in flight to Triton, for each model; 2 where pixels take long to get there.",
     )
     triton_timeout_s: float = Field(
-        60.0, gt=0, le=3600, description="Seconds without Triton's answer to a batch before it is 504 backend_timeout."
+        60.0, gt=0, le=3600, description="Seconds that Triton may take for a batch until 504 backend_timeout."
     )
     triton_start_timeout_s: float = Field(
         300.0, gt=0, le=86_400, description="Seconds that a start waits for Triton and its models to be ready."
     )
     device: Device = Field(
-        "cpu", description="Where ort runs them: cpu, or cuda where the CUDA build of ONNX Runtime and a GPU are."
+        "cpu", description="Where ort runs them: cpu, or cuda with the CUDA build of ONNX Runtime and a GPU."
     )
     threads: int = Field(
         default_factory=available_cores,
@@ -139,9 +139,7 @@ class Settings(BaseSettings):
         ge=64,
         description="Most pixels of a frame (7680 x 4320); larger is 422 resolution_too_large.",
     )
-    max_segments: int = Field(
-        2000, ge=1, le=100_000, description="Most windows that segments=… may cut a video into; more is 422."
-    )
+    max_segments: int = Field(2000, ge=1, le=100_000, description="Most windows of a video in segments; more is 422.")
 
     max_upload_bytes: int = Field(512 * 2**20, ge=1, description="Largest upload, in bytes.")
     upload_dir: Path | None = Field(None, description="Folder of uploads in progress; the system's if not set.")

@@ -1,9 +1,9 @@
-"""A block of shared memory that goes away with its owner, however the owner ends.
+"""A block of shared memory that can be found and removed after its owner has died.
 
-A block is a file in /dev/shm. Its owner holds a lock on it for as long as it lives; the kernel lets go of the lock
-when the process dies, also in another container, where a process number would say nothing. So a block that can be
-locked is one whose owner is dead: :func:`abandoned` finds those. Its file stays until nobody has it open any more,
-since its name is the only way to tell others to let go of the memory.
+A block is a file in /dev/shm. Its owner holds a lock on it for life, and the kernel releases the lock when the process
+dies. A process id would mean nothing to another container; a lock works there too. So a block that can be locked has a
+dead owner: :func:`abandoned` finds those. The file stays until no process has it open, since others need its name to
+close the memory.
 """
 
 from __future__ import annotations
@@ -56,16 +56,16 @@ class SharedBlock:
         np.copyto(place, data.reshape(-1))
 
     def close(self, *, keep_file: bool = False) -> None:
-        """Let go of it; the file stays if somebody else could not be asked to, for the next to find it abandoned."""
+        """Close it. With ``keep_file``, for what another process has open still, the next sweep finds it abandoned."""
         if not keep_file:
             self._path.unlink(missing_ok=True)
-        with contextlib.suppress(BufferError):  # a write is under way; the mapping goes with it
+        with contextlib.suppress(BufferError):  # a write is under way; the mapping ends with it
             self._map.close()
         os.close(self._descriptor)
 
 
 class AbandonedBlock:
-    """A block whose owner is dead, locked so that nobody else takes care of it meanwhile; a context manager."""
+    """A block whose owner is dead, locked against other sweeps; a context manager."""
 
     def __init__(self, path: Path, descriptor: int) -> None:
         self.name = path.name
@@ -73,7 +73,7 @@ class AbandonedBlock:
         self._descriptor = descriptor
 
     def remove(self) -> None:
-        """Remove the file: nobody has it open any more."""
+        """Remove the file: no process has it open any more."""
         self._path.unlink(missing_ok=True)
 
     def __enter__(self) -> Self:

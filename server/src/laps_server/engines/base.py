@@ -50,7 +50,7 @@ class Engine(Protocol):
     async def infer(self, clips: UInt8Array, *, deadline: float | None = None) -> Float32Array:
         """``[B, T, H, W, 3]`` uint8 RGB -> logits ``[B, *output_shape]`` float32, same order.
 
-        Nobody wants the result after ``deadline``, a point of ``laps_server.observe.now()``.
+        The result is of no use after ``deadline``, a point of ``laps_server.observe.now()``.
         """
         ...
 

@@ -41,7 +41,7 @@ class Breaker:
         return self._state == "closed"
 
     def probe_due(self) -> bool:
-        """Whether a probe may set out now; an open breaker is half open from here until the probe tells."""
+        """Whether a probe may start now; an open breaker is half open from here until the probe's result."""
         if self._state == "open" and self._clock() - self._opened >= self._pause_s:
             self._state = "half_open"
         return self._state != "open"

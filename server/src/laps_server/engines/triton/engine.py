@@ -112,10 +112,10 @@ class TritonEngine:
         self._probing = asyncio.create_task(self._keep_probing(), name="triton")
 
     async def infer(self, clips: UInt8Array, *, deadline: float | None = None) -> Float32Array:
-        """See :meth:`laps_server.engines.base.Engine.infer`; a batch that reached nobody is sent once more.
+        """See :meth:`laps_server.engines.base.Engine.infer`; a batch that did not reach Triton is sent once more.
 
         Raises:
-            BackendUnavailable: nobody there, twice, or so often before that nothing is sent.
+            BackendUnavailable: Triton was not reached, twice, or the breaker is open.
             BackendTimeout: no answer within the time that a batch may take.
             DeadlineExceeded: no answer before ``deadline``.
         """
@@ -173,7 +173,7 @@ class TritonEngine:
             except (BackendUnavailable, BackendTimeout) as exc:
                 self._note_failure(exc, probe=True)
                 if self._breaker.closed and isinstance(exc, BackendUnavailable):
-                    pause_s = _RETRY_AFTER_S  # a connection lost, or Triton gone: soon known
+                    pause_s = _RETRY_AFTER_S  # a connection lost, or Triton gone: look again soon
             except LapsError as exc:
                 self._breaker.trip()
                 self._note_reason(exc.message)
@@ -187,7 +187,7 @@ class TritonEngine:
     async def _check_health(self, *, run_a_view: bool = False) -> None:
         """See whether Triton serves our model now; with ``run_a_view``, whether it runs it too.
 
-        Other models of that Triton are nobody's business here, as long as ours is ready.
+        The state of that Triton's other models does not matter.
 
         Raises:
             BackendUnavailable, BackendTimeout: it does not answer, or is not ready.

@@ -1,6 +1,6 @@
 """Triton's two network protocols behind one interface; the only import of tritonclient.
 
-Whatever goes wrong comes out as one of three: nobody there (:class:`BackendUnavailable`), no answer
+Whatever goes wrong is raised as one of three: not reached (:class:`BackendUnavailable`), no answer
 (:class:`BackendTimeout`), or an answer that says no (:class:`Refused`). Nothing here retries. Messages do not name
 Triton's address, since clients are shown them.
 """
@@ -184,7 +184,7 @@ class GrpcWire:
 
 
 class _Channel:
-    """A client that is closed when nobody uses it any more: closing it would cancel the requests in flight."""
+    """A client that is closed after its last use: closing it would cancel the requests in flight."""
 
     def __init__(self, address: str) -> None:
         self._client = grpc_client.InferenceServerClient(address, channel_args=_CHANNEL_OPTIONS)
