@@ -54,7 +54,7 @@ def write_shipped_model(
     return folder
 
 
-def own_segments() -> set[str]:
+def own_blocks() -> set[str]:
     """Names of the gateways' shared memory on this machine."""
     return {path.name for path in SHARED_MEMORY.glob(f"{PREFIX}*")}
 
