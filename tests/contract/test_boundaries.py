@@ -17,7 +17,7 @@ SOURCES = {
     "laps_client": ROOT / "clients" / "python" / "src" / "laps_client",
 }
 ENGINE_PACKAGES = {"onnxruntime", "tritonclient", "grpc", "aiohttp"}
-ADAPTERS = {path.stem for path in (SOURCES["laps_server"] / "engines").glob("[a-z]*")} - {"base", "registry"}
+ADAPTERS = {path.stem for path in (SOURCES["laps_server"] / "engines").glob("[a-z]*")} - {"base", "choices", "registry"}
 
 
 def imports(file: Path) -> Iterator[str]:

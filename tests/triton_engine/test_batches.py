@@ -1,4 +1,4 @@
-"""Calls to a real Triton: their results, their deadlines, their way out of its queue."""
+"""Batches to a real Triton: their results, their deadlines, their way out of its queue."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ import pytest
 from laps_export.onnx import TensorContract, export_onnx
 from laps_export.triton import MAX_BATCH_SIZE, render_config
 from laps_server.arrays import Float32Array, UInt8Array
+from laps_server.engines.choices import SharedMemoryMode
 from laps_server.engines.ort import OrtEngine
 from laps_server.engines.triton.engine import TritonEngine
-from laps_server.engines.triton.sharing import SharedMemory
 from laps_server.errors import BackendTimeout, DeadlineExceeded
 from laps_server.models.repository import discover
 from support.model_repositories import write_model
@@ -27,7 +27,7 @@ from support.real_triton import (
     SIZE,
     StartedEngine,
     Triton,
-    own_segments,
+    own_blocks,
     running_triton,
     write_twin,
 )
@@ -72,7 +72,7 @@ def triton_of_laps(laps: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
 @pytest.mark.parametrize("scheme", ["grpc", "http"])
 async def test_logits_are_those_of_the_engine_in_process(
     laps: Path, engine_of: StartedEngine, triton_of_laps: Triton, scheme: str,
-    shared_memory: SharedMemory,
+    shared_memory: SharedMemoryMode,
 ) -> None:  # fmt: skip
     (files,) = discover(laps, versions="latest")
     clips = some_clips(4, frames=SMALL.frames, size=SMALL.resolution)
@@ -83,17 +83,17 @@ async def test_logits_are_those_of_the_engine_in_process(
         await local.close()
     url = triton_of_laps.url(scheme)
     async with engine_of(url, shared_memory=shared_memory, models=laps) as engine:
-        assert bool(own_segments()) == (shared_memory == "on")
+        assert bool(own_blocks()) == (shared_memory == "on")
         together = await engine.infer(clips)
-        calls = [engine.infer(clips[place : place + 1]) for place in range(4)]
-        alone = np.concatenate(await asyncio.gather(*calls))
+        batches = [engine.infer(clips[place : place + 1]) for place in range(4)]
+        alone = np.concatenate(await asyncio.gather(*batches))
     assert together.shape == (4, SMALL.frames, SMALL.classes)
     np.testing.assert_allclose(together, expected, atol=TOLERANCE)
     np.testing.assert_allclose(alone, expected, atol=TOLERANCE)
-    assert own_segments() == set()
+    assert own_blocks() == set()
 
 
-async def test_triton_joins_calls_of_several_gateways(engine_of: StartedEngine, triton: Triton, twin: Path) -> None:
+async def test_triton_joins_batches_of_several_gateways(engine_of: StartedEngine, triton: Triton, twin: Path) -> None:
     async with engine_of(triton.grpc_url) as engine:
         (twin / "delay_s").write_text("0.3")
         before = len((twin / "batches").read_text().splitlines())
@@ -107,18 +107,18 @@ async def busy(engine: TritonEngine, twin: Path) -> list[asyncio.Task[Float32Arr
     """A batch that runs for a while and the two that Triton prepares meanwhile, out of which it takes nothing."""
     log = twin / "batches"
     before = len(log.read_text().splitlines())
-    calls = [asyncio.create_task(engine.infer(some_clips(4)))]
+    batches = [asyncio.create_task(engine.infer(some_clips(4)))]
     while len(log.read_text().splitlines()) == before:
         await asyncio.sleep(0.02)
     for _ in range(2):
-        calls.append(asyncio.create_task(engine.infer(some_clips(MAX_BATCH_SIZE))))
+        batches.append(asyncio.create_task(engine.infer(some_clips(MAX_BATCH_SIZE))))
         await asyncio.sleep(0.2)
-    return calls
+    return batches
 
 
 @pytest.mark.parametrize("shared_memory", ["on", "off"])
-async def test_a_cancelled_call_leaves_tritons_queue(
-    engine_of: StartedEngine, triton: Triton, twin: Path, shared_memory: SharedMemory
+async def test_a_cancelled_batch_leaves_tritons_queue(
+    engine_of: StartedEngine, triton: Triton, twin: Path, shared_memory: SharedMemoryMode
 ) -> None:
     async with engine_of(triton.grpc_url, shared_memory=shared_memory, batch_sizes=(MAX_BATCH_SIZE,)) as engine:
         (twin / "delay_s").write_text("1")
@@ -127,8 +127,8 @@ async def test_a_cancelled_call_leaves_tritons_queue(
         gone = [asyncio.create_task(engine.infer(some_clips(2))) for _ in range(2)]
         wanted.append(asyncio.create_task(engine.infer(some_clips(1))))
         await asyncio.sleep(0.3)
-        for call in gone:
-            call.cancel()
+        for batch in gone:
+            batch.cancel()
         await asyncio.gather(*wanted)
     assert views_run(twin, since=before) == [4, MAX_BATCH_SIZE, MAX_BATCH_SIZE, 1]
 
@@ -140,9 +140,9 @@ async def test_a_deadline_ends_the_wait(engine_of: StartedEngine, triton: Triton
         before = len((twin / "batches").read_text().splitlines())
         wanted = await busy(engine, twin)
         began = time.monotonic()
-        for call in asyncio.as_completed([engine.infer(some_clips(2), deadline=began + 0.5) for _ in range(3)]):
+        for batch in asyncio.as_completed([engine.infer(some_clips(2), deadline=began + 0.5) for _ in range(3)]):
             with pytest.raises(DeadlineExceeded):
-                await call
+                await batch
         assert time.monotonic() - began < 1.5
         assert engine.unavailable_reason is None, "a client's haste is not Triton's failure"
         await asyncio.gather(*wanted)
@@ -151,7 +151,7 @@ async def test_a_deadline_ends_the_wait(engine_of: StartedEngine, triton: Triton
         assert views_run(twin, since=before) == [4, MAX_BATCH_SIZE, MAX_BATCH_SIZE, 1]
 
 
-async def test_a_call_without_a_deadline_has_the_operators_limit(
+async def test_a_batch_without_a_deadline_has_the_operators_limit(
     engine_of: StartedEngine, triton: Triton, twin: Path
 ) -> None:
     async with engine_of(triton.grpc_url, timeout_s=1) as engine:

@@ -15,12 +15,12 @@ import pytest_asyncio
 
 from laps_server import shared_memory as memory_module
 from laps_server.arrays import Float32Array, UInt8Array
+from laps_server.engines.choices import SharedMemoryMode
 from laps_server.engines.triton import engine as engine_module
-from laps_server.engines.triton import sharing
+from laps_server.engines.triton import shared_clips
 from laps_server.engines.triton.contract import ServedGraph, Tensor
 from laps_server.engines.triton.engine import TritonEngine
-from laps_server.engines.triton.sharing import SharedMemory
-from laps_server.engines.triton.wire import Call, Refused, Region
+from laps_server.engines.triton.wire import InferRequest, Refused, Region
 from laps_server.errors import (
     BackendMismatch,
     BackendTimeout,
@@ -30,7 +30,7 @@ from laps_server.errors import (
     LapsError,
 )
 from laps_server.models.repository import read_model
-from laps_server.shared_memory import Segment
+from laps_server.shared_memory import SharedBlock
 from support.model_repositories import write_model
 
 GRAPH = ServedGraph(
@@ -42,7 +42,7 @@ ONE = np.zeros((1, 4, 32, 32, 3), np.uint8)
 
 
 class FakeWire:
-    """Serves GRAPH; ``failures`` are raised by the next calls, ``down`` by everything."""
+    """Serves GRAPH; ``failures`` are raised by the next requests, ``down`` by everything."""
 
     def __init__(self) -> None:
         self.failures: list[Exception] = []
@@ -50,7 +50,7 @@ class FakeWire:
         self.served = GRAPH
         self.shares_memory = True
         self.open: set[str] = set()
-        self.calls: list[tuple[Call, Region | None]] = []
+        self.requests: list[tuple[InferRequest, Region | None]] = []
         self.in_use = 0
         self.regions_api: Exception | None = None
         self.ready = True
@@ -73,9 +73,9 @@ class FakeWire:
         self._check()
         return self.served
 
-    async def infer(self, call: Call, clips: UInt8Array, region: Region | None) -> Float32Array:
+    async def infer(self, request: InferRequest, clips: UInt8Array, region: Region | None) -> Float32Array:
         self._check()
-        self.calls.append((call, region))
+        self.requests.append((request, region))
         if self.failures:
             raise self.failures.pop(0)
         if region is not None and region.name not in self.open:
@@ -118,10 +118,10 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where shared memory is, and a second that is shorter."""
     monkeypatch.setattr(memory_module, "FOLDER", tmp_path / "shm")
     (tmp_path / "shm").mkdir()
-    monkeypatch.setattr(engine_module, "_ASK_EVERY_S", 0.05)
+    monkeypatch.setattr(engine_module, "_PROBE_EVERY_S", 0.05)
     monkeypatch.setattr(engine_module, "_RETRY_AFTER_S", 0.01)
-    monkeypatch.setattr(sharing, "_CLOSE_PAUSE_S", 0.01)
-    monkeypatch.setattr(sharing, "_CLOSE_S", 0.5)
+    monkeypatch.setattr(shared_clips, "_CLOSE_PAUSE_S", 0.01)
+    monkeypatch.setattr(shared_clips, "_CLOSE_S", 0.5)
     return tmp_path / "shm"
 
 
@@ -129,13 +129,15 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def build(wire: FakeWire, tmp_path: Path) -> Callable[..., TritonEngine]:
     files = read_model(write_model(tmp_path / "models"), 1)
 
-    def build(shared_memory: SharedMemory = "off", timeout_s: float = 30, start_timeout_s: float = 30) -> TritonEngine:
+    def build(
+        shared_memory: SharedMemoryMode = "off", timeout_s: float = 30, start_timeout_s: float = 30
+    ) -> TritonEngine:
         return TritonEngine(
             files,
             url="grpc://triton:8001",
             connect=lambda _: wire,
             shared_memory=shared_memory,
-            calls_at_once=2,
+            concurrency=2,
             timeout_s=timeout_s,
             start_timeout_s=start_timeout_s,
         )
@@ -147,7 +149,7 @@ def build(wire: FakeWire, tmp_path: Path) -> Callable[..., TritonEngine]:
 async def engine(build: Callable[..., TritonEngine], wire: FakeWire) -> AsyncGenerator[TritonEngine, None]:
     engine = build()
     await engine.start((1,))
-    wire.calls.clear()
+    wire.requests.clear()
     yield engine
     await engine.close()
 
@@ -158,13 +160,13 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.01)
 
 
-async def test_a_call_that_found_nobody_is_made_once_more(engine: TritonEngine, wire: FakeWire) -> None:
+async def test_a_batch_that_reached_nobody_is_sent_once_more(engine: TritonEngine, wire: FakeWire) -> None:
     wire.failures = [BackendUnavailable("gone")]
     assert (await engine.infer(ONE)).shape == (1, 4, 4)
     wire.failures = [BackendUnavailable("gone"), BackendUnavailable("gone again")]
     with pytest.raises(BackendUnavailable, match="gone again"):
         await engine.infer(ONE)
-    assert len(wire.calls) == 4
+    assert len(wire.requests) == 4
 
 
 async def test_no_retry_after_the_deadline(engine: TritonEngine, wire: FakeWire) -> None:
@@ -173,28 +175,28 @@ async def test_no_retry_after_the_deadline(engine: TritonEngine, wire: FakeWire)
         await engine.infer(ONE, deadline=time.monotonic() + 0.009)
     with pytest.raises(DeadlineExceeded):
         await engine.infer(ONE, deadline=time.monotonic() - 1)
-    assert len(wire.calls) == 1
+    assert len(wire.requests) == 1
 
 
 async def test_what_triton_failed_on_is_not_sent_again(engine: TritonEngine, wire: FakeWire) -> None:
     wire.failures = [Refused("out of memory")]
-    with pytest.raises(InternalError, match="failed on a call") as caught:
+    with pytest.raises(InternalError, match="failed on a batch") as caught:
         await engine.infer(ONE)
-    assert len(wire.calls) == 1
+    assert len(wire.requests) == 1
     assert "memory" not in caught.value.message, "Triton's words may hold its paths"
     assert "memory" in str(caught.value.__cause__)
 
 
-async def test_the_earlier_of_deadline_and_limit_goes_with_the_call(
+async def test_the_earlier_of_deadline_and_limit_goes_with_the_batch(
     build: Callable[..., TritonEngine], wire: FakeWire
 ) -> None:
     engine = build(timeout_s=5)
     await engine.start((1,))
-    wire.calls.clear()
+    wire.requests.clear()
     await engine.infer(ONE)
     await engine.infer(ONE, deadline=time.monotonic() + 2)
     await engine.infer(ONE, deadline=time.monotonic() + 60)
-    assert [round(call.timeout_s) for call, _ in wire.calls] == [5, 2, 5]
+    assert [round(request.timeout_s) for request, _ in wire.requests] == [5, 2, 5]
     await engine.close()
 
 
@@ -227,11 +229,11 @@ async def test_a_model_that_hangs_opens_the_breaker_until_a_view_has_run(engine:
         hang()
         with pytest.raises(BackendTimeout):
             await engine.infer(ONE)
-        await asyncio.sleep(0.15)  # asks that find all well
+        await asyncio.sleep(0.15)  # health checks that succeed
     assert reason_of(engine) == "nothing heard"
     hang()
-    before = len(wire.calls)
-    await until(lambda: len(wire.calls) > before + 2)
+    before = len(wire.requests)
+    await until(lambda: len(wire.requests) > before + 2)
     assert reason_of(engine) == "nothing heard", "metadata alone does not close it"
     wire.failures = []
     await until(lambda: reason_of(engine) is None)
@@ -267,12 +269,12 @@ async def rubbish(*_: object, **__: object) -> None:
     raise Refused("its answer is none of Triton's (ValueError)")
 
 
-async def test_a_defect_while_asking_is_a_reason_too(engine: TritonEngine, wire: FakeWire) -> None:
+async def test_a_defect_in_a_health_check_is_a_reason_too(engine: TritonEngine, wire: FakeWire) -> None:
     wire.served = None  # type: ignore[assignment]
     await until(lambda: reason_of(engine) is not None)
 
 
-async def test_silence_to_asks_makes_a_new_connection(engine: TritonEngine, wire: FakeWire) -> None:
+async def test_silence_to_health_checks_makes_a_new_connection(engine: TritonEngine, wire: FakeWire) -> None:
     wire.down = BackendTimeout("nothing heard")
     await until(lambda: wire.renewed > 1)
     wire.down = None
@@ -289,16 +291,16 @@ async def test_a_model_that_loads_is_waited_for_and_one_that_will_not_is_named(
     await engine.close()
 
 
-async def test_readiness_follows_without_a_call_and_comes_back(engine: TritonEngine, wire: FakeWire) -> None:
+async def test_readiness_follows_without_a_batch_and_comes_back(engine: TritonEngine, wire: FakeWire) -> None:
     wire.down = BackendUnavailable("refused")
     await until(lambda: engine.unavailable_reason == "refused")
-    assert wire.calls == []
+    assert wire.requests == []
     wire.down = None
     await until(lambda: engine.unavailable_reason is None)
     assert len(await engine.infer(ONE)) == 1
 
 
-async def test_another_model_after_a_restart_is_not_called(engine: TritonEngine, wire: FakeWire) -> None:
+async def test_another_model_after_a_restart_gets_no_batch(engine: TritonEngine, wire: FakeWire) -> None:
     wire.served = ServedGraph(GRAPH.inputs, (Tensor("frame_logits", "FP32", (-1, 4, 3)),), 16)
     await until(lambda: engine.unavailable_reason is not None)
     with pytest.raises(BackendUnavailable, match="3 logits for 4 labels"):
@@ -316,56 +318,56 @@ async def test_a_start_that_gives_up_says_what_for(build: Callable[..., TritonEn
     assert wire.closed
 
 
-async def test_memory_that_triton_forgot_is_opened_again_within_the_call(
+async def test_memory_that_triton_forgot_is_opened_again_within_the_request(
     build: Callable[..., TritonEngine], wire: FakeWire, folder: Path
 ) -> None:
     engine = build("on")
     await engine.start((1, 2))
-    (segment,) = folder.iterdir()
-    assert segment.stat().st_size == 2 * 2 * ONE.size, "calls at once, of the largest batch"
+    (block,) = folder.iterdir()
+    assert block.stat().st_size == 2 * 2 * ONE.size, "two batches in flight, of the largest size"
     wire.open.clear()
     assert len(await engine.infer(ONE)) == 1
-    assert wire.open == {segment.name}
+    assert wire.open == {block.name}
     wire.in_use = 2  # a batch that still reads it
     await engine.close()
     assert (wire.open, list(folder.iterdir())) == (set(), [])
 
 
-async def test_calls_at_once_have_places_of_their_own(build: Callable[..., TritonEngine], wire: FakeWire) -> None:
+async def test_batches_in_flight_have_places_of_their_own(build: Callable[..., TritonEngine], wire: FakeWire) -> None:
     engine = build("on")
     await engine.start((1,))
-    wire.calls.clear()
+    wire.requests.clear()
     gate = asyncio.Event()
     infer = wire.infer
 
-    async def held(call: Call, clips: UInt8Array, region: Region | None) -> Float32Array:
+    async def held(request: InferRequest, clips: UInt8Array, region: Region | None) -> Float32Array:
         await gate.wait()
-        return await infer(call, clips, region)
+        return await infer(request, clips, region)
 
     wire.infer = held  # type: ignore[method-assign]
-    calls = [asyncio.create_task(engine.infer(ONE)) for _ in range(2)]
+    batches = [asyncio.create_task(engine.infer(ONE)) for _ in range(2)]
     await asyncio.sleep(0.1)
     gate.set()
-    await asyncio.gather(*calls)
-    offsets = {region.offset for _, region in wire.calls if region is not None}
+    await asyncio.gather(*batches)
+    offsets = {region.offset for _, region in wire.requests if region is not None}
     assert offsets == {0, ONE.size}
     await engine.close()
 
 
-async def test_a_place_is_free_only_when_a_cancelled_calls_clips_are_written(
+async def test_a_place_is_free_only_when_a_cancelled_batchs_clips_are_written(
     build: Callable[..., TritonEngine], wire: FakeWire, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine = build("on")
     await engine.start((1,))
-    (segment,) = folder.iterdir()
-    writing, go_on, write = threading.Event(), threading.Event(), Segment.write
+    (block,) = folder.iterdir()
+    writing, go_on, write = threading.Event(), threading.Event(), SharedBlock.write
 
-    def held(self: Segment, offset: int, data: UInt8Array) -> None:
+    def held(self: SharedBlock, offset: int, data: UInt8Array) -> None:
         writing.set()
         go_on.wait(10)
         write(self, offset, data)
 
-    monkeypatch.setattr(Segment, "write", held)
+    monkeypatch.setattr(SharedBlock, "write", held)
     given_up = asyncio.create_task(engine.infer(ONE + 1))
     await asyncio.to_thread(writing.wait)
     given_up.cancel()
@@ -376,26 +378,26 @@ async def test_a_place_is_free_only_when_a_cancelled_calls_clips_are_written(
         await given_up
     monkeypatch.undo()
     await engine.infer(ONE + 2)
-    _, region = wire.calls[-1]
+    _, region = wire.requests[-1]
     assert region is not None
-    assert segment.read_bytes()[region.offset] == 2
+    assert block.read_bytes()[region.offset] == 2
     await engine.close()
 
 
-async def test_a_resent_call_has_the_time_that_is_left(build: Callable[..., TritonEngine], wire: FakeWire) -> None:
+async def test_a_resent_batch_has_the_time_that_is_left(build: Callable[..., TritonEngine], wire: FakeWire) -> None:
     engine = build("on", timeout_s=5)
     await engine.start((1,))
-    wire.calls.clear()
+    wire.requests.clear()
     infer = wire.infer
 
-    async def slow(call: Call, clips: UInt8Array, region: Region | None) -> Float32Array:
+    async def slow(request: InferRequest, clips: UInt8Array, region: Region | None) -> Float32Array:
         await asyncio.sleep(0.3)
-        return await infer(call, clips, region)
+        return await infer(request, clips, region)
 
     wire.infer = slow  # type: ignore[method-assign]
     wire.failures = [Refused("no such region", why="unknown")]
     await engine.infer(ONE)
-    first, second = (call.timeout_s for call, _ in wire.calls)
+    first, second = (request.timeout_s for request, _ in wire.requests)
     assert second < first - 0.25
     await engine.close()
 
@@ -422,7 +424,7 @@ async def test_where_the_api_of_shared_memory_is_not_allowed_auto_goes_over_the_
     wire.regions_api = said
     engine = build("auto")
     await engine.start((1,))
-    assert [region for _, region in wire.calls] == [None]
+    assert [region for _, region in wire.requests] == [None]
     assert list(folder.iterdir()) == []
     await engine.close()
 
@@ -430,7 +432,7 @@ async def test_where_the_api_of_shared_memory_is_not_allowed_auto_goes_over_the_
 async def test_what_a_dead_gateway_left_is_freed_before_memory_is_asked_for(
     build: Callable[..., TritonEngine], wire: FakeWire, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    dead = Segment(64)
+    dead = SharedBlock(64)
     dead.close(keep_file=True)
     wire.open = {dead.name}
     reserve = os.posix_fallocate
@@ -481,7 +483,7 @@ async def test_where_memory_is_not_shared_auto_goes_over_the_wire_and_on_refuses
     wire.shares_memory = False
     engine = build("auto")
     await engine.start((1,))
-    assert [region for _, region in wire.calls] == [None]
+    assert [region for _, region in wire.requests] == [None]
     assert list(folder.iterdir()) == []
     await engine.close()
     insisting = build("on")

@@ -1,4 +1,4 @@
-"""Clips in shared memory that Triton has open too: reserved, opened, lent call by call, and given back."""
+"""Clips in shared memory that Triton has open too: reserved, opened, lent batch by batch, and given back."""
 
 from __future__ import annotations
 
@@ -7,16 +7,13 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
-from typing import Literal
 
 from laps_server.arrays import UInt8Array
 from laps_server.engines.triton.wire import Refused, Region, Wire
 from laps_server.errors import BackendMismatch, BackendTimeout, BackendUnavailable
-from laps_server.shared_memory import Segment, abandoned
+from laps_server.shared_memory import SharedBlock, abandoned
 
 _LOG = logging.getLogger(__name__)
-
-SharedMemory = Literal["auto", "on", "off"]
 
 _TIMEOUT_S = 2.0
 _CLOSE_S = 5.0  # Triton keeps a region open for as long as a batch reads it
@@ -24,7 +21,7 @@ _CLOSE_PAUSE_S = 0.1
 
 
 class SharedClips:
-    """One segment with a place for each call at once; see :meth:`settle`.
+    """One block with a place for each batch in flight; see :meth:`settle`.
 
     Where Triton cannot open it, nothing is lent any more and clips go over the wire.
     """
@@ -34,21 +31,21 @@ class SharedClips:
 
         Args:
             required: refuse to do without.
-            places: most calls at once.
-            place_bytes: of the largest call's clips.
+            places: most batches in flight.
+            place_bytes: of the largest batch.
         """
         self._required = required
         self._free = list(range(places))
         self._places = places
         self._place_bytes = place_bytes
-        self._segment: Segment | None = None
+        self._block: SharedBlock | None = None
         self._swept = False
         self._without = False
 
     async def settle(self, wire: Wire) -> None:
-        """Have Triton let go of what dead gateways left, and open our segment; nothing where that is done.
+        """Have Triton let go of what dead gateways left, and open our block; nothing where that is done.
 
-        To be called again from time to time: a Triton that was started anew has opened nothing.
+        To be called again from time to time: a Triton that was restarted has opened nothing.
 
         Raises:
             BackendMismatch: shared memory is required, and not to be had.
@@ -61,14 +58,15 @@ class SharedClips:
             if not self._swept:
                 await _sweep(wire, known)
                 self._swept = True
-            if self._segment is None:  # only now: what was swept may be what it needs
-                self._segment = Segment(self._places * self._place_bytes)
-            if self._segment.name not in known:
-                await self._open(wire, self._segment)
+            if self._block is None:  # only now: what was swept may be what it needs
+                self._block = SharedBlock(self._places * self._place_bytes)
+            if self._block.name not in known:
+                await self._open(wire, self._block)
         except OSError as exc:
             self._do_without(
                 f"no {self._places * self._place_bytes} bytes of shared memory: {exc.strerror}",
-                "enlarge /dev/shm (docker: --shm-size), lower LAPS_TRITON_CALLS, or LAPS_TRITON_SHARED_MEMORY=auto",
+                "enlarge /dev/shm (docker: --shm-size), lower LAPS_TRITON_CONCURRENCY, or set "
+                "LAPS_TRITON_SHARED_MEMORY=auto",
             )
         except (Refused, BackendUnavailable) as exc:
             # Over gRPC an API that is not allowed looks like a server that is not there.
@@ -76,22 +74,22 @@ class SharedClips:
                 raise
             self._do_without(
                 f"Triton cannot open shared memory of this server: {exc}",
-                "run both on one host with one /dev/shm, or LAPS_TRITON_SHARED_MEMORY=auto",
+                "run both on one host with one /dev/shm, or set LAPS_TRITON_SHARED_MEMORY=auto",
             )
 
     @asynccontextmanager
     async def lend(self, clips: UInt8Array) -> AsyncIterator[Region | None]:
-        """A region that holds ``clips`` for the length of a call; None where nothing is shared."""
-        segment = self._segment
-        if segment is None or self._without:
+        """A region that holds ``clips`` while a batch runs; None where nothing is shared."""
+        block = self._block
+        if block is None or self._without:
             yield None
             return
-        # A place whose call was given up may still be read by Triton while the next call's clips are written over it.
-        # That spoils a result which nobody gets: rows of a batch do not depend on each other.
+        # Triton may still read a place whose batch was given up while the next clips are written over it.
+        # That spoils a result that nobody gets: rows of a batch do not depend on each other.
         place = self._free.pop()
         try:
-            region = Region(segment.name, place * self._place_bytes, clips.nbytes)
-            await _to_the_end(asyncio.to_thread(segment.write, region.offset, clips))
+            region = Region(block.name, place * self._place_bytes, clips.nbytes)
+            await _to_the_end(asyncio.to_thread(block.write, region.offset, clips))
             yield region
         finally:
             self._free.append(place)
@@ -99,26 +97,26 @@ class SharedClips:
 
     @property
     def shared(self) -> bool:
-        """Whether Triton reads from the segment."""
-        return self._segment is not None and not self._without
+        """Whether Triton reads from the block."""
+        return self._block is not None and not self._without
 
     async def close(self, wire: Wire) -> None:
-        """Let Triton close the segment, and remove it; where Triton does not answer, its file stays to be swept."""
-        segment, self._segment, self._without = self._segment, None, True
-        if segment is not None:
+        """Let Triton close the block, and remove it; where Triton does not answer, its file stays to be swept."""
+        block, self._block, self._without = self._block, None, True
+        if block is not None:
             let_go = False
             try:
-                let_go = await _close_region(wire, segment.name)
+                let_go = await _close_region(wire, block.name)
             finally:
-                segment.close(keep_file=not let_go)
+                block.close(keep_file=not let_go)
 
-    async def _open(self, wire: Wire, segment: Segment) -> None:
+    async def _open(self, wire: Wire, block: SharedBlock) -> None:
         try:
-            await wire.open_region(segment.name, segment.size_bytes, timeout_s=_TIMEOUT_S)
+            await wire.open_region(block.name, block.size_bytes, timeout_s=_TIMEOUT_S)
         except Refused:
-            if segment.name not in await wire.regions(timeout_s=_TIMEOUT_S):
+            if block.name not in await wire.regions(timeout_s=_TIMEOUT_S):
                 raise
-            return  # a call that found it missing was here first
+            return  # another batch found it missing and was here first
         _LOG.info("clips go to Triton in shared memory")
 
     def _do_without(self, reason: str, hint: str) -> None:
@@ -129,13 +127,13 @@ class SharedClips:
         self._let_go_if_unused()
 
     def _let_go_if_unused(self) -> None:
-        if self._without and self._segment is not None and len(self._free) == self._places:
-            self._segment.close()
-            self._segment = None
+        if self._without and self._block is not None and len(self._free) == self._places:
+            self._block.close()
+            self._block = None
 
 
 async def _sweep(wire: Wire, known: set[str]) -> None:
-    """Remove the segments of dead gateways, once Triton has closed those that it has open."""
+    """Remove the blocks of dead gateways, once Triton has closed those that it has open."""
     for left in abandoned():
         with left:
             if left.name not in known or await _close_region(wire, left.name):
@@ -143,7 +141,7 @@ async def _sweep(wire: Wire, known: set[str]) -> None:
 
 
 async def _close_region(wire: Wire, name: str) -> bool:
-    """Ask until Triton has let go of it; whether it has, as one has that is not there any more."""
+    """Repeat until Triton has let go of it; whether it has. One that is gone has."""
     with contextlib.suppress(BackendTimeout, TimeoutError):
         async with asyncio.timeout(_CLOSE_S):
             while True:
@@ -159,7 +157,7 @@ async def _close_region(wire: Wire, name: str) -> bool:
 
 
 async def _to_the_end(writing: Coroutine[None, None, None]) -> None:
-    """Await a write which goes on in its thread when this is cancelled: until it ends, its place is not free."""
+    """Await a write that goes on in its thread when this is cancelled: until it ends, its place is not free."""
     task = asyncio.ensure_future(writing)
     try:
         await asyncio.shield(task)

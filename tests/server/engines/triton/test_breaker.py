@@ -36,7 +36,7 @@ def test_only_failures_in_a_row_open_it(breaker: Breaker) -> None:
     assert breaker.state == "open"
 
 
-def test_probes_that_succeed_do_not_hide_calls_that_fail(breaker: Breaker) -> None:
+def test_probes_that_succeed_do_not_hide_batches_that_fail(breaker: Breaker) -> None:
     for _ in range(3):
         assert breaker.closed
         breaker.succeeded(probe=True)
@@ -46,7 +46,7 @@ def test_probes_that_succeed_do_not_hide_calls_that_fail(breaker: Breaker) -> No
 
 def test_a_probe_may_set_out_after_a_pause_and_only_it_closes(breaker: Breaker, clock: Clock) -> None:
     breaker.trip()
-    breaker.succeeded()  # a call that was sent before
+    breaker.succeeded()  # a batch that was sent before
     assert not breaker.probe_due()
     states = [breaker.state]
     clock.now += PAUSE_S
@@ -67,7 +67,7 @@ def test_a_failed_probe_opens_it_for_another_pause(breaker: Breaker, clock: Cloc
     assert not breaker.probe_due()
 
 
-def test_calls_sent_before_it_opened_do_not_keep_it_open(breaker: Breaker, clock: Clock) -> None:
+def test_batches_sent_before_it_opened_do_not_keep_it_open(breaker: Breaker, clock: Clock) -> None:
     breaker.trip()
     clock.now += PAUSE_S
     breaker.failed()
