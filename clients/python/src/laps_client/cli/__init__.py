@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from laps_client.extras import missing
+from laps_client._extras import missing
 
 _EXIT_USAGE = 2
 

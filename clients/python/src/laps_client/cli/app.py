@@ -10,20 +10,20 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 import laps_client
-from laps_client.calls import Options
+from laps_client._defaults import BASE_URL
+from laps_client._options import Options
 from laps_client.cli.classify import ClassifyRequest
 from laps_client.cli.classify import classify as run_classify
+from laps_client.cli.connection import Connection, headers_of, run_to_exit
 from laps_client.cli.display import Display
 from laps_client.cli.evaluate import EvaluateRequest
 from laps_client.cli.evaluate import evaluate as run_evaluate
-from laps_client.cli.exits import NOT_WRITTEN, Stop, not_written
+from laps_client.cli.exit_status import NOT_WRITTEN, CommandFailed, not_written
 from laps_client.cli.models import list_models, show_model
-from laps_client.cli.output import Format, is_terminal
-from laps_client.cli.session import Connection, headers_of, run_to_exit
-from laps_client.cli.streams import send_nowhere, settle_messages
+from laps_client.cli.results_writer import Format, is_terminal
+from laps_client.cli.standard_streams import send_nowhere, settle_messages
 from laps_client.cli.watch import WatchRequest
 from laps_client.cli.watch import watch as run_watch
-from laps_client.defaults import BASE_URL
 
 app = typer.Typer(
     name="laps",
@@ -208,7 +208,7 @@ def run() -> None:
     """Parse the command line and run it."""
     settle_messages()
     if sys.stdout is None:
-        _end(Stop(NOT_WRITTEN, "standard output is closed", "send it to a file, or to /dev/null"))
+        _end(CommandFailed(NOT_WRITTEN, "standard output is closed", "send it to a file, or to /dev/null"))
     try:
         app(prog_name="laps")  # however it was started: shell completion goes by the name
     except OSError as exc:  # what Typer prints by itself, as the help
@@ -216,7 +216,7 @@ def run() -> None:
         _end(not_written("standard output", exc))
 
 
-def _end(stop: Stop) -> NoReturn:
+def _end(stop: CommandFailed) -> NoReturn:
     Display().stopped(stop)
     sys.exit(stop.status)
 
@@ -261,7 +261,7 @@ def _run(
     display = Display(quiet=quiet)
     try:
         connection = Connection(url, headers_of(header or ()))
-    except Stop as stop:
+    except CommandFailed as stop:
         display.stopped(stop)
         raise typer.Exit(stop.status) from stop
     raise typer.Exit(run_to_exit(display, lambda: work(connection, display)))

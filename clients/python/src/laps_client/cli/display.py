@@ -13,12 +13,12 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from laps_client.cli.exits import Stop
-from laps_client.cli.streams import send_nowhere
-from laps_client.cli.text import printable
+from laps_client._events import Event, Partial, SegmentDone
+from laps_client._outcome import FilePath, Outcome
+from laps_client.cli.exit_status import CommandFailed
+from laps_client.cli.standard_streams import send_nowhere
+from laps_client.cli.terminal_text import printable
 from laps_client.errors import LapsError, ServerError
-from laps_client.events import Event, Partial, SegmentDone
-from laps_client.many import FilePath, Outcome
 
 _NAME_WIDTH = 40
 _LABEL_WIDTH = 24
@@ -148,7 +148,7 @@ class Display:
         if not self._quiet:
             self._print(printable(message), style)
 
-    def stopped(self, stop: Stop) -> None:
+    def stopped(self, stop: CommandFailed) -> None:
         """Why the command ends here."""
         self._print(f"laps: {_told(stop.message, stop.hint)}", "bold red")
 

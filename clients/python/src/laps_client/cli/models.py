@@ -9,12 +9,12 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from laps_client.cli import exits
-from laps_client.cli.output import emit
-from laps_client.cli.rows import tabbed
-from laps_client.cli.session import Connection, asked
-from laps_client.cli.text import printable
-from laps_client.results import ModelInfo, ModelSummary
+from laps_client._results import ModelInfo, ModelSummary
+from laps_client.cli import exit_status
+from laps_client.cli.connection import Connection, asked
+from laps_client.cli.result_rows import tabbed
+from laps_client.cli.results_writer import emit
+from laps_client.cli.terminal_text import printable
 
 _COLUMNS = ("name", "versions", "variant", "labels", "views", "")
 
@@ -27,7 +27,7 @@ async def list_models(connection: Connection, *, as_json: bool, terminal: bool) 
         emit(json.dumps(models.to_dict(), indent=2) + "\n")
     else:
         _show(_COLUMNS, [_summary(model) for model in models], terminal=terminal)
-    return exits.OK
+    return exit_status.OK
 
 
 async def show_model(
@@ -42,7 +42,7 @@ async def show_model(
         emit(json.dumps(model.to_dict(), indent=2) + "\n")
     else:
         _show(("", ""), _details(model), terminal=terminal)
-    return exits.OK
+    return exit_status.OK
 
 
 def _summary(model: ModelSummary) -> tuple[str, ...]:

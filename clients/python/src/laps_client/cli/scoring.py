@@ -13,7 +13,7 @@ TOP = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Scored:
+class ScoredVideo:
     """One video: its label, and the labels that the model ranks best, best first."""
 
     truth: int
@@ -21,7 +21,7 @@ class Scored:
 
 
 @dataclass(frozen=True, slots=True)
-class Share:
+class Proportion:
     """``right`` of ``of``."""
 
     right: int
@@ -46,14 +46,14 @@ class Share:
 class Report:
     """Everything counted. ``top5`` is None where the model has no more than five labels."""
 
-    top1: Share
-    top5: Share | None
-    classes: dict[int, Share]
+    top1: Proportion
+    top5: Proportion | None
+    classes: dict[int, Proportion]
     confusions: list[tuple[int, int, int]]
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
+class ManifestAccuracy:
     """A number of the model's manifest: where it stands there, and its value from 0 to 1."""
 
     where: str
@@ -79,7 +79,7 @@ def wilson(right: int, of: int) -> tuple[float, float]:
     return (0.0 if right == 0 else centre - half), (1.0 if right == of else centre + half)
 
 
-def report(scored: Iterable[Scored], *, label_count: int) -> Report:
+def report(scored: Iterable[ScoredVideo], *, label_count: int) -> Report:
     """Count; classes and confusions as they occur, the most frequent confusion first."""
     of: Counter[int] = Counter()
     right: Counter[int] = Counter()
@@ -94,21 +94,21 @@ def report(scored: Iterable[Scored], *, label_count: int) -> Report:
             wrong[item.truth, item.ranked[0]] += 1
     total = of.total()
     return Report(
-        top1=Share(right.total(), total),
-        top5=Share(right5, total) if label_count > TOP else None,
-        classes={label: Share(right[label], of[label]) for label in sorted(of)},
+        top1=Proportion(right.total(), total),
+        top5=Proportion(right5, total) if label_count > TOP else None,
+        classes={label: Proportion(right[label], of[label]) for label in sorted(of)},
         confusions=[
             (truth, said, count) for (truth, said), count in sorted(wrong.items(), key=lambda item: (-item[1], item[0]))
         ],
     )
 
 
-def worst(classes: Mapping[int, Share], most: int) -> list[tuple[int, Share]]:
+def worst(classes: Mapping[int, Proportion], most: int) -> list[tuple[int, Proportion]]:
     """The classes that are right least often; of equals those with more videos first."""
     return sorted(classes.items(), key=lambda item: (item[1].value, -item[1].of, item[0]))[:most]
 
 
-def claims(metrics: Mapping[str, Any], prefix: str = "") -> list[Claim]:
+def claims(metrics: Mapping[str, Any], prefix: str = "") -> list[ManifestAccuracy]:
     """Every ``top1`` and ``top5`` in a manifest's metrics, however deep; numbers over 1 are percent."""
     found = []
     for key, value in metrics.items():
@@ -118,11 +118,11 @@ def claims(metrics: Mapping[str, Any], prefix: str = "") -> list[Claim]:
         elif name in ("top1", "top5") and isinstance(value, int | float) and not isinstance(value, bool):
             share = value / 100 if value > 1 else float(value)
             if 0 <= share <= 1:
-                found.append(Claim(f"{prefix}{key}", int(name[-1]), share))
+                found.append(ManifestAccuracy(f"{prefix}{key}", int(name[-1]), share))
     return found
 
 
-def against(claim: Claim, measured: Sequence[Share | None]) -> str | None:
+def against(claim: ManifestAccuracy, measured: Sequence[Proportion | None]) -> str | None:
     """Where a claim lies beside what was measured: ``below``, ``within`` or ``above`` the interval; None unmeasured."""
     share = measured[0 if claim.top == 1 else 1]
     if share is None or share.of == 0:

@@ -10,18 +10,18 @@ from contextlib import ExitStack, aclosing
 from dataclasses import dataclass
 from pathlib import Path
 
-from laps_client.async_client import AsyncLapsClient
-from laps_client.calls import Options
-from laps_client.cli.classify import Done, keep, results_output
+from laps_client._async_client import AsyncLapsClient
+from laps_client._options import Options
+from laps_client.cli.classify import DoneFiles, keep, results_writer
+from laps_client.cli.connection import Connection, check_ready, outcomes_of
 from laps_client.cli.display import Display
-from laps_client.cli.exits import may_be_no_server, may_be_too_slow, wrong_use
-from laps_client.cli.find import find_videos
-from laps_client.cli.journal import Journal
-from laps_client.cli.output import Format
-from laps_client.cli.session import Connection, check_ready, outcomes_of
+from laps_client.cli.exit_status import may_be_no_server, may_be_too_slow, wrong_use
+from laps_client.cli.results_file import ResultsFile
+from laps_client.cli.results_writer import Format
+from laps_client.cli.video_files import find_videos
 from laps_client.errors import LapsError
 
-Signature = tuple[int, int]  # size in bytes and time of the last change in ns
+FileStamp = tuple[int, int]  # size in bytes and time of the last change in ns
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +46,10 @@ class Arrivals:
 
     def __init__(self, *, settle_s: float) -> None:
         self._settle_s = settle_s
-        self._changing: dict[Path, tuple[Signature, float]] = {}
-        self._known: dict[Path, Signature] = {}
+        self._changing: dict[Path, tuple[FileStamp, float]] = {}
+        self._known: dict[Path, FileStamp] = {}
 
-    def look(self, seen: Mapping[Path, Signature], now: float) -> list[Path]:
+    def look(self, seen: Mapping[Path, FileStamp], now: float) -> list[Path]:
         """What has arrived since the last look; ``now`` is in seconds of any clock that goes on."""
         arrived = []
         for path, signature in seen.items():
@@ -67,7 +67,7 @@ class Arrivals:
             self._changing.pop(gone, None)
         return arrived
 
-    def take_as_known(self, path: Path, signature: Signature) -> None:
+    def take_as_known(self, path: Path, signature: FileStamp) -> None:
         """A file that needs no more doing, as it is."""
         self._known[path] = signature
 
@@ -80,22 +80,22 @@ async def watch(connection: Connection, request: WatchRequest, display: Display)
     """Classify until a signal ends it.
 
     Raises:
-        Stop: the command is wrong, or there is no server at the start; later ones are waited for.
+        CommandFailed: the command is wrong, or there is no server at the start; later ones are waited for.
     """
     if not request.folder.is_dir():
         raise wrong_use(f"{request.folder} is no folder")
     with ExitStack() as stack:
-        journal = None if request.skip_done is None else stack.enter_context(Journal(request.skip_done))
-        output = results_output(request.format, journal, display)
+        results_file = None if request.skip_done is None else stack.enter_context(ResultsFile(request.skip_done))
+        output = results_writer(request.format, results_file, display)
         stack.callback(output.close)
-        done = Done(journal)
+        done = DoneFiles(results_file)
         arrivals = Arrivals(settle_s=request.settle_s)
         async with connection.client() as client:
             await check_ready(client)
             options = await done.agreed(client, request.options)
             await asyncio.to_thread(_take_earlier_as_known, request, done, arrivals)
             display.say(f"watching {request.folder}")
-            server = _Server(client, request.interval_s)
+            server = _AbsentServer(client, request.interval_s)
             results = outcomes_of(
                 client,
                 _arriving(request, arrivals, server),
@@ -108,11 +108,11 @@ async def watch(connection: Connection, request: WatchRequest, display: Display)
                 async for outcome in outcomes:
                     if outcome.error is not None and await server.was_away(outcome.error):
                         arrivals.forget(outcome.path)
-                    keep(outcome, journal, output)
+                    keep(outcome, results_file, output)
     raise AssertionError("files never stop arriving")
 
 
-class _Server:
+class _AbsentServer:
     """Waits for a server that was not there."""
 
     def __init__(self, client: AsyncLapsClient, interval_s: float) -> None:
@@ -134,7 +134,7 @@ class _Server:
                 await asyncio.sleep(self._interval_s)
 
 
-async def _arriving(request: WatchRequest, arrivals: Arrivals, server: _Server) -> AsyncIterator[Path]:
+async def _arriving(request: WatchRequest, arrivals: Arrivals, server: _AbsentServer) -> AsyncIterator[Path]:
     while True:
         seen = await asyncio.to_thread(_seen, request.folder)
         for path in arrivals.look(seen, time.monotonic()):
@@ -143,7 +143,7 @@ async def _arriving(request: WatchRequest, arrivals: Arrivals, server: _Server) 
         await asyncio.sleep(request.interval_s)
 
 
-def _take_earlier_as_known(request: WatchRequest, done: Done, arrivals: Arrivals) -> None:
+def _take_earlier_as_known(request: WatchRequest, done: DoneFiles, arrivals: Arrivals) -> None:
     """What is in the folder at the start: nothing that is of interest, or only what an earlier run has done."""
     seen = _seen(request.folder)
     wanted = set(done.without(seen)) if request.existing else set()
@@ -152,7 +152,7 @@ def _take_earlier_as_known(request: WatchRequest, done: Done, arrivals: Arrivals
             arrivals.take_as_known(path, signature)
 
 
-def _seen(folder: Path) -> dict[Path, Signature]:
+def _seen(folder: Path) -> dict[Path, FileStamp]:
     seen = {}
     for path in find_videos([folder]):
         try:
