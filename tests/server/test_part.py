@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from laps_server.part import MediaWarning, Part, joined
+from laps_server.part import MediaWarning, Part, join_pixels
 from support.numbered_videos import encode, extract
 
 X264 = {"preset": "veryfast", "g": "20", "bf": "0"}
@@ -102,6 +102,6 @@ def test_what_does_not_fit_together_is_refused(part: Part, wrong: str) -> None:
 
 def test_pictures_are_joined_into_one_run_of_bytes() -> None:
     pictures = [np.full((2, 3, 3), 7, np.uint8), np.full((1, 1, 3), 9, np.uint8)]
-    pixels, offsets = joined(pictures)
+    pixels, offsets = join_pixels(pictures)
     assert offsets == (0, 18, 21)
     assert pixels.tolist() == [7] * 18 + [9] * 3

@@ -20,7 +20,10 @@ from typing import Any, Literal
 
 import numpy as np
 
-from laps_server.clips import IntArray, SampledFrame, UInt8Array, VideoInfo, ViewGrid
+from laps_server.arrays import IntArray, UInt8Array
+from laps_server.sampled_frame import SampledFrame
+from laps_server.video_info import VideoInfo
+from laps_server.view_grid import ViewGrid
 
 CHANNELS = 3
 
@@ -167,7 +170,7 @@ class Part:
         return self.grid.spatial * self.crop_height * self.crop_width * CHANNELS
 
 
-def joined(pictures: Sequence[UInt8Array]) -> tuple[UInt8Array, tuple[int, ...]]:
+def join_pixels(pictures: Sequence[UInt8Array]) -> tuple[UInt8Array, tuple[int, ...]]:
     """Pictures as one run of bytes ``[N]`` and the offsets at which they begin and end."""
     offsets = np.cumsum([0, *(picture.size for picture in pictures)])
     return np.concatenate([picture.reshape(-1) for picture in pictures]), tuple(int(offset) for offset in offsets)

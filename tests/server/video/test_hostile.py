@@ -31,9 +31,9 @@ from laps_server.errors import (
     VideoCorrupt,
 )
 from laps_server.video import decode, sampler
-from laps_server.video.codecs import ACCEPTED, Accepted, CodecSet
+from laps_server.video.accepted_formats import ACCEPTED, AcceptedFormats, CodecSet
 from laps_server.video.limits import MediaLimits
-from laps_server.video.timeline import Untrusted
+from laps_server.video.packet_walk import TimestampsUnreliable
 from support.numbered_videos import encode, extract, ffmpeg, patch_bytes
 
 X264 = {"preset": "veryfast", "g": "20", "bf": "3"}
@@ -453,7 +453,7 @@ def test_frames_that_are_kept_at_once_are_bounded(good: Path) -> None:
 def test_frames_that_a_false_start_left_do_not_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A wrong guess of the number of frames: those fetched by it make room for those of the right one."""
     path = encode(tmp_path / "counted.ts", "libx264", count=120, options=X264)
-    monkeypatch.setattr(sampler, "walk", Mock(side_effect=Untrusted("a test", packets=70)))
+    monkeypatch.setattr(sampler, "walk_packets", Mock(side_effect=TimestampsUnreliable("a test", packets=70)))
     batch = extract(path)
     limits = MediaLimits(max_kept_bytes=2 * sum(pixels.nbytes for pixels in batch.pixels))
     assert extract(path, limits=limits).frames == batch.frames
@@ -606,7 +606,7 @@ def test_no_file_is_opened_even_where_a_playlist_is_read(
 ) -> None:
     """The protocol list holds by itself: here the format list lets a playlist in."""
     accepted = ACCEPTED["standard"]
-    open_to_lists = Accepted({**accepted.containers, "concat": "concat"}, accepted.decoders)
+    open_to_lists = AcceptedFormats({**accepted.containers, "concat": "concat"}, accepted.decoders)
     monkeypatch.setitem(ACCEPTED, "standard", open_to_lists)
     monkeypatch.chdir(tmp_path)
     shutil.copy(good, "sentinel.mp4")

@@ -45,7 +45,7 @@ def no_walk(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         pytest.fail("all packets were read")
 
-    monkeypatch.setattr(sampler, "walk", refuse)
+    monkeypatch.setattr(sampler, "walk_packets", refuse)
 
 
 @pytest.mark.usefixtures("no_walk")

@@ -12,8 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from laps_server.clips import SamplingRule
-from laps_server.video.grid import Grid
+from laps_server.video.frame_numbering import FrameNumbering
 from laps_server.video.sampling import (
     Sampling,
     Window,
@@ -27,6 +26,7 @@ from laps_server.video.sampling import (
     time_windows,
     window_members,
 )
+from laps_server.view_grid import SamplingRule
 
 SAMPLINGS = st.builds(Sampling, frames=st.integers(1, 32), stride=st.integers(1, 16), views=st.integers(1, 64))
 IN_ORDER = st.builds(
@@ -129,7 +129,7 @@ def test_members_follow_the_definition(times: list[int], lo: int, length: int) -
     st.booleans(),
 )
 def test_a_grid_reads_numbers_through_rounded_timestamps(rate: Fraction, number: int, origin: int, down: bool) -> None:
-    grid = Grid(origin, rate, Fraction(1, 1000))
+    grid = FrameNumbering(origin, rate, Fraction(1, 1000))
     exact = origin + number / (rate * Fraction(1, 1000))
     stamp = int(exact // 1) if down else round(exact)
     assert grid.is_usable
@@ -139,12 +139,12 @@ def test_a_grid_reads_numbers_through_rounded_timestamps(rate: Fraction, number:
 
 
 def test_a_grid_sees_gaps_doubles_and_drift() -> None:
-    grid = Grid(0, Fraction(25), Fraction(1, 1000))
+    grid = FrameNumbering(0, Fraction(25), Fraction(1, 1000))
     assert grid.is_regular([0, 40, 80, 121])
     assert not grid.is_regular([0, 40, 120])
     assert not grid.is_regular([0, 40, 41])
     assert not grid.is_regular([0, 40, 95])
-    assert not Grid(0, Fraction(500), Fraction(1, 1000)).is_usable
+    assert not FrameNumbering(0, Fraction(500), Fraction(1, 1000)).is_usable
 
 
 def test_clips_in_order_reach_from_the_first_frame_to_the_last() -> None:

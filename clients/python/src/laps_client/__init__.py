@@ -8,6 +8,7 @@ Public are the names below, :mod:`laps_client.errors` and :mod:`laps_client.plot
 underscore, and those of the command line in :mod:`laps_client.cli`, may change in any release.
 """
 
+from importlib.metadata import version as _version
 from typing import TYPE_CHECKING, Any
 
 from laps_client._async_client import AsyncLapsClient
@@ -96,7 +97,7 @@ __all__ = [
     "Views",
 ]
 
-__version__ = "0.1.0"
+__version__ = _version("laps-client")
 
 if TYPE_CHECKING:
     Grid = ViewGrid

@@ -9,11 +9,12 @@ from array import array
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
-from laps_server.clips import SampledFrame, VideoInfo
 from laps_server.errors import VideoCorrupt
+from laps_server.sampled_frame import SampledFrame
+from laps_server.video.container_index import lasts
 from laps_server.video.decode import Picture, VideoFile
-from laps_server.video.index import lasts
-from laps_server.video.timeline import END_OF_TIME
+from laps_server.video.packet_walk import END_OF_TIME
+from laps_server.video_info import VideoInfo
 
 DEFAULT_FPS = 25
 # A stream may end this much before its declared end without being called cut.

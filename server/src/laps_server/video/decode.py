@@ -30,7 +30,7 @@ import numpy as np
 from av.sidedata.sidedata import SideDataContainer
 from av.sidedata.sidedata import Type as SideDataType
 
-from laps_server.clips import UInt8Array, VideoInfo
+from laps_server.arrays import UInt8Array
 from laps_server.errors import (
     ClientClosed,
     MediaError,
@@ -40,15 +40,16 @@ from laps_server.errors import (
     UnsupportedCodec,
     VideoCorrupt,
 )
+from laps_server.video.accepted_formats import ACCEPTED, refused_codec, refused_container
 from laps_server.video.asf import is_protected
-from laps_server.video.codecs import ACCEPTED, refused_codec, refused_container
-from laps_server.video.index import Index, on_a_line
-from laps_server.video.integrity import goes_on, is_cut_short
+from laps_server.video.container_index import ContainerIndex, on_a_line
+from laps_server.video.descriptor_reader import DescriptorReader, container_by_signature
 from laps_server.video.limits import MediaLimits
 from laps_server.video.orientation import AS_DECODED, Orientation, nearest_turn
-from laps_server.video.payload import HEAD_BYTES, Shows, shows_of
-from laps_server.video.source import DescriptorReader, container_by_signature
-from laps_server.video.streams import Candidate, Choice, choose, packets_by_index, possible_films
+from laps_server.video.shown_packets import HEAD_BYTES, ShowsPicture, shown_packet_test
+from laps_server.video.stream_choice import StreamCandidate, StreamChoice, choose, packets_by_index, possible_films
+from laps_server.video.truncation import has_media_after, is_truncated
+from laps_server.video_info import VideoInfo
 
 # What reading on may raise; IndexError where a stream appears that was not there when the file was opened.
 READ_ERRORS = (av.FFmpegError, OSError, ValueError, IndexError)
@@ -148,7 +149,7 @@ class VideoFile:
         self.decode_errors = 0
         self.damaged = False
         self._refused_size = False
-        self._choice: Choice | None = None  # made once: a file is opened anew at each rewind
+        self._choice: StreamChoice | None = None  # made once: a file is opened anew at each rewind
         self._open()
 
     def __enter__(self) -> Self:
@@ -191,7 +192,7 @@ class VideoFile:
         context.thread_type = "SLICE"
         self.time_base: Fraction = self._stream.time_base or Fraction(1, av.time_base)
 
-    def _choose(self) -> Choice:
+    def _choose(self) -> StreamChoice:
         """Find the film among the streams; packets are read only where there are several and no index tells of them.
 
         Raises:
@@ -200,7 +201,7 @@ class VideoFile:
         films = possible_films(_candidates(self._container, self._limits))
         if not films:
             raise NoVideoStream("the file has no video stream", hint="sound and cover art alone cannot be classified")
-        choice = Choice(films[0].index)
+        choice = StreamChoice(films[0].index)
         if len(films) > 1:
             packets = packets_by_index(films)
             if packets is None:
@@ -351,17 +352,17 @@ class VideoFile:
     @cached_property
     def _breaks_off(self) -> bool:
         """Whether there is more of the video where reading failed first; bytes behind its end are no damage."""
-        return goes_on(self.container, self._reader.tell(), self.size_bytes, self._reader.read_at)
+        return has_media_after(self.container, self._reader.tell(), self.size_bytes, self._reader.read_at)
 
     @cached_property
     def _is_cut_short(self) -> bool:
-        return is_cut_short(self.container, self.size_bytes, self._reader.read_at)
+        return is_truncated(self.container, self.size_bytes, self._reader.read_at)
 
     # Packets and pictures ----------------------------------------------------------------------------
 
     def packets(self) -> Iterator[Packet]:
         """The stream's packets from the current position to the end of the file, or to damage."""
-        shows = shows_of(self.codec, bytes(self._stream.codec_context.extradata or b""))
+        shows = shown_packet_test(self.codec, bytes(self._stream.codec_context.extradata or b""))
         source = self._container.demux(self._stream)
         while True:
             self._stop_if_abandoned()
@@ -437,13 +438,13 @@ class VideoFile:
     # The container's own index -----------------------------------------------------------------------
 
     @property
-    def index(self) -> Index | None:
+    def index(self) -> ContainerIndex | None:
         """The container's index as far as it is known so far; None where it has none."""
         entries = self._stream.index_entries
         length = len(entries)
         if not length:
             return None
-        return Index(
+        return ContainerIndex(
             length=length,
             counts_frames=self._counts_frames(entries, length),
             first=entries[0].timestamp,
@@ -478,7 +479,7 @@ class VideoFile:
         return self._stream.index_entries[position].timestamp
 
 
-def _shows(raw: av.packet.Packet[av.video.stream.VideoStream], shows: Shows) -> bool:
+def _shows(raw: av.packet.Packet[av.video.stream.VideoStream], shows: ShowsPicture) -> bool:
     """Whether a packet holds a picture for display; a whole copy of it is made only where its head does not tell."""
     view = memoryview(raw)
     size = len(view)
@@ -517,16 +518,16 @@ def _open_container(
     return container
 
 
-def _candidates(container: av.container.InputContainer, limits: MediaLimits) -> list[Candidate]:
+def _candidates(container: av.container.InputContainer, limits: MediaLimits) -> list[StreamCandidate]:
     """The video streams as the container declares them."""
     if len(container.streams) > limits.max_streams:
         raise TooManyStreams(f"the file has more than {limits.max_streams} streams")
     return [_candidate(stream) for stream in container.streams.video]
 
 
-def _candidate(stream: av.video.stream.VideoStream) -> Candidate:
+def _candidate(stream: av.video.stream.VideoStream) -> StreamCandidate:
     decoder = _decoder_name(stream)
-    return Candidate(
+    return StreamCandidate(
         index=stream.index,
         width=stream.codec_context.width if decoder is not None else 0,
         height=stream.codec_context.height if decoder is not None else 0,

@@ -17,15 +17,17 @@ from typing import Literal
 
 import numpy as np
 
-from laps_server.clips import SamplingRule, UInt8Array, VideoInfo, ViewGrid
+from laps_server.arrays import UInt8Array
 from laps_server.errors import ResolutionTooLarge, VideoCorrupt
-from laps_server.part import MediaWarning, Part, joined
+from laps_server.part import MediaWarning, Part, join_pixels
+from laps_server.video.clip_plan import WholeClips
 from laps_server.video.decode import Picture, VideoFile
 from laps_server.video.limits import MediaLimits
-from laps_server.video.plan import WholeClips
 from laps_server.video.preprocess import needed_pixels, resize_short_side, resized_size, thumbnail
 from laps_server.video.sampler import Sampler
 from laps_server.video.sampling import Sampling
+from laps_server.video_info import VideoInfo
+from laps_server.view_grid import SamplingRule, ViewGrid
 
 Thumbnails = Literal["none", "middle", "all"]
 
@@ -166,7 +168,7 @@ class _Kept:
         clips = plan.clips[whole.clips.start : whole.clips.stop]
         places, positions = np.unique(clips, return_inverse=True)
         frames = [self._frames[plan.keys[place]] for place in places]
-        pixels, offsets = joined([frame.pixels for frame in frames])
+        pixels, offsets = join_pixels([frame.pixels for frame in frames])
         part = Part(
             segment=whole.segment,
             ordinal=whole.ordinal,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from laps_server.video.codecs import CodecSet
+from laps_server.video.accepted_formats import CodecSet
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,21 +23,21 @@ from typing import Literal
 
 import numpy as np
 
-from laps_server.clips import SampledFrame
 from laps_server.errors import BadParameter
 from laps_server.part import MediaWarning, Segment
+from laps_server.sampled_frame import SampledFrame
+from laps_server.video.clip_plan import ClipPlan, WholeClips
 from laps_server.video.clock import counted_times, disagreement, found_facts, reached_s, read_opening, sampled_frame
+from laps_server.video.container_index import ContainerIndex
 from laps_server.video.decode import Picture, VideoFile
-from laps_server.video.grid import Grid
-from laps_server.video.index import Index
+from laps_server.video.frame_counter import MAX_HELD, FrameCounter, count_frames
+from laps_server.video.frame_numbering import FrameNumbering
 from laps_server.video.limits import MediaLimits
-from laps_server.video.plan import Plan, WholeClips
+from laps_server.video.packet_walk import END_OF_TIME, PacketWalk, TimestampsUnreliable, walk_packets
 from laps_server.video.sampling import Sampling, Window, clip_positions, steady_numbers, time_windows, window_members
-from laps_server.video.seek import SeekRoute
+from laps_server.video.seek_route import SeekRoute
 from laps_server.video.segments import count_windows, segment_clips, shortest_length_s, split
-from laps_server.video.straight import MAX_HELD, Count, count_pictures
 from laps_server.video.sweep import Route, Sweep, WalkedRoute
-from laps_server.video.timeline import END_OF_TIME, Untrusted, Walk, walk
 
 Keep = Callable[[int, Picture], None]
 # Up to here all packets are counted even where an index would allow seeking: it costs next to nothing.
@@ -80,7 +80,7 @@ class Sampler:
         """
         first_pts = self._opening.first_pts
         if first_pts is not None:
-            with suppress(Untrusted):
+            with suppress(TimestampsUnreliable):
                 yield from self._by_index(first_pts, keep)
                 return
             self._begin_anew(drop_all)
@@ -89,11 +89,11 @@ class Sampler:
         # AVI numbers its entries in the order of decoding: packets have times there, and none of showing.
         compare = self._video.container != "avi"
         try:
-            walked = walk(self._video, first_pts, self._limits)
+            walked = walk_packets(self._video, first_pts, self._limits)
             times = _relative(walked)
             yield from self._by_walk(walked, times, keep)
             return
-        except Untrusted as reason:
+        except TimestampsUnreliable as reason:
             if times is None:
                 guess, times, compare = reason.packets, reason.times, compare and reason.shown_times
         self._begin_anew(drop_all)
@@ -111,26 +111,26 @@ class Sampler:
     def _by_index(self, first_pts: int, keep: Keep) -> Iterator[WholeClips]:
         video, duration_s = self._video, self._video.duration_s
         if duration_s is None or duration_s > self._window_s:
-            raise Untrusted("more than one window, or nobody knows")
+            raise TimestampsUnreliable("more than one window, or nobody knows")
         index = self._confirmed_index()
         route = SeekRoute(video, first_pts, numbered=index is not None)
         if index is not None and self._sampling.rule == "laps_uniform":
             plan, count, last = self._windows_plan(route, first_pts, index), index.length, index.span
         elif index is not None:
             # Its times are those of decoding: only how far apart frames lie is taken from it.
-            grid = Grid(first_pts, 1 / (index.step * video.time_base), video.time_base)
+            grid = FrameNumbering(first_pts, 1 / (index.step * video.time_base), video.time_base)
             plan, count, last = self._grid_plan(route, grid, index.length), index.length, index.span
         elif video.container in ("mp4", "matroska") and self._is_long(duration_s):
             grid, count, last = self._grid_of_rate(route, first_pts, duration_s)
             plan = self._grid_plan(route, grid, count)
         else:
-            raise Untrusted("no index to go by")
+            raise TimestampsUnreliable("no index to go by")
         if last * video.time_base >= self._window_s:
-            raise Untrusted("more than one window, whatever is declared")
+            raise TimestampsUnreliable("more than one window, whatever is declared")
         segment = Segment(index=0, start_s=0.0, end_s=self.info.duration_s or duration_s, frames=range(count))
         yield from self._fetched(self._sweep(route, keep), plan, plan.keys, segment, left=1)
 
-    def _confirmed_index(self) -> Index | None:
+    def _confirmed_index(self) -> ContainerIndex | None:
         """The index where the header's count and duration are what it says; None where one of them says otherwise."""
         index = self._video.index if self._video.container == "mp4" and self._opening.starts_whole else None
         if index is None or self._count is None or self._duration is None or not index.step:
@@ -141,7 +141,7 @@ class Sampler:
         """Whether counting all packets costs more than seeking."""
         return duration_s > WALK_SECONDS or self._video.size_bytes > WALK_BYTES
 
-    def _windows_plan(self, route: SeekRoute, first_pts: int, index: Index) -> Plan:
+    def _windows_plan(self, route: SeekRoute, first_pts: int, index: ContainerIndex) -> ClipPlan:
         """Timestamps are read around the window of each clip alone."""
         count, duration = index.length, self._duration or 0
         numbers: dict[int, int] = {}
@@ -150,7 +150,7 @@ class Sampler:
             lo, hi = window.lo + first_pts, window.hi + first_pts
             near = route.around(lo, hi)
             if not near.timestamps:
-                raise Untrusted("no frame where the first one decoded")
+                raise TimestampsUnreliable("no frame where the first one decoded")
             members = window_members(near.timestamps, Window(lo, hi))
             picked = members.start + clip_positions(len(members), self._sampling)
             rows.append(np.asarray(near.timestamps, dtype=np.int64)[picked])
@@ -158,49 +158,49 @@ class Sampler:
                 numbers.update({near.timestamps[i]: near.first_number + int(i) for i in picked})
         end = route.ended_at
         if end is not None and index.span - (end - first_pts) > MAX_HELD * index.step:
-            raise Untrusted("the file ends before its index does")
-        plan = Plan.of(np.stack(rows), lambda key: self._frame(numbers.get(key), key - first_pts))
+            raise TimestampsUnreliable("the file ends before its index does")
+        plan = ClipPlan.of(np.stack(rows), lambda key: self._frame(numbers.get(key), key - first_pts))
         self._note_clips(plan, count)
         return plan
 
-    def _grid_of_rate(self, route: SeekRoute, first_pts: int, duration_s: float) -> tuple[Grid, int, int]:
+    def _grid_of_rate(self, route: SeekRoute, first_pts: int, duration_s: float) -> tuple[FrameNumbering, int, int]:
         """The grid of a steady rate on which all frames lie, their count, and when the last one is shown."""
         rate = self._video.rate
         if rate is None:
-            raise Untrusted("no rate to number frames by")
-        grid = Grid(first_pts, rate, self._video.time_base)
+            raise TimestampsUnreliable("no rate to number frames by")
+        grid = FrameNumbering(first_pts, rate, self._video.time_base)
         end = first_pts + int(duration_s / self._video.time_base)
         tail = route.around(end, END_OF_TIME).timestamps
         entries = self._video.index_length
         stamps = [self._video.index_timestamp(i) for i in range(0, entries, 1 + entries // MAX_STAMPS)]
         if not (grid.is_usable and tail and tail[-1] >= first_pts and len(stamps) > 1):
-            raise Untrusted("no end or no index to number frames by")
+            raise TimestampsUnreliable("no end or no index to number frames by")
         if not (grid.is_regular(tail) and grid.holds(stamps)):
-            raise Untrusted("frames do not come at a steady rate")
+            raise TimestampsUnreliable("frames do not come at a steady rate")
         count = grid.number(tail[-1]) + 1
         last = tail[-1] - first_pts
         self._found(last=last, count=count)
         return grid, count, last
 
-    def _grid_plan(self, route: SeekRoute, grid: Grid, count: int) -> Plan:
+    def _grid_plan(self, route: SeekRoute, grid: FrameNumbering, count: int) -> ClipPlan:
         """Frames are numbered by their places on a grid; timestamps are read around each clip alone."""
         if not grid.is_usable:
-            raise Untrusted("frames are too close to each other to be told apart")
+            raise TimestampsUnreliable("frames are too close to each other to be told apart")
         clips = steady_numbers(count, self._sampling)  # [V_t, T]
         keys = np.empty(clips.shape, dtype=np.int64)
         for view, numbers in enumerate(clips):
             near = route.around(*grid.span(int(numbers.min()), int(numbers.max()))).timestamps
             offsets = numbers - grid.number(near[0]) if near else numbers
             if not grid.is_regular(near) or offsets.min() < 0 or offsets.max() >= len(near):
-                raise Untrusted("frames do not come at a steady rate")
+                raise TimestampsUnreliable("frames do not come at a steady rate")
             keys[view] = np.asarray(near, dtype=np.int64)[offsets]
-        plan = Plan.of(keys, lambda key: self._frame(grid.number(key), key - grid.origin))
+        plan = ClipPlan.of(keys, lambda key: self._frame(grid.number(key), key - grid.origin))
         self._note_clips(plan, count)
         return plan
 
     # By all packets ----------------------------------------------------------------------------------
 
-    def _by_walk(self, walked: Walk, times: array[int], keep: Keep) -> Iterator[WholeClips]:
+    def _by_walk(self, walked: PacketWalk, times: array[int], keep: Keep) -> Iterator[WholeClips]:
         if walked.cut_short:
             self._warn(f"only the first {self._limits.max_packets} packets were looked at")
         else:
@@ -228,7 +228,7 @@ class Sampler:
         """
         limit = self._countable()
         if times is None and (guess or self._count) is None:
-            counted = count_pictures(self._video, max_frames=limit, max_packets=self._limits.max_packets)
+            counted = count_frames(self._video, max_frames=limit, max_packets=self._limits.max_packets)
             guess, times = counted.found, counted.own_times
         count = max(1, min(len(times) if times else guess or self._count or 1, limit))
         sure = False  # whether it was counted
@@ -262,7 +262,7 @@ class Sampler:
 
     def _counted_pass(
         self, segments: tuple[Segment, ...], times: array[int], keep: Keep, limit: int, *, sure: bool, compare: bool
-    ) -> Generator[WholeClips, None, tuple[Count, bool]]:
+    ) -> Generator[WholeClips, None, tuple[FrameCounter, bool]]:
         """Decode the whole video and yield the segments, the last only if there are as many frames as ``times``.
 
         Unless one is ``sure`` of ``times``, frames are counted and no more as soon as packets turn out not to be
@@ -274,7 +274,7 @@ class Sampler:
         waiting = deque(segments)
         plan = self._plan(waiting[0], times)
         wanted = frozenset(plan.keys)
-        counted = Count(self._video, max_packets=self._limits.max_packets)
+        counted = FrameCounter(self._video, max_packets=self._limits.max_packets)
         missing = False
         for number, picture in counted.pictures():
             missing = missing or (not sure and counted.pictures_are_missing)
@@ -320,16 +320,16 @@ class Sampler:
             first=self._next_index,
         )
 
-    def _plan(self, segment: Segment, times: array[int]) -> Plan:
+    def _plan(self, segment: Segment, times: array[int]) -> ClipPlan:
         by_time = self._count is not None and self._duration is not None
         clips = segment_clips(times, segment.frames, by_time=by_time, sampling=self._sampling)
-        return Plan.of(clips, lambda number: self._frame(number, times[number]))
+        return ClipPlan.of(clips, lambda number: self._frame(number, times[number]))
 
     def _sweep(self, route: Route, keep: Keep) -> Sweep:
         return Sweep(self._video, route, keep, max_packets=self._limits.max_frames)
 
     def _fetched(
-        self, sweep: Sweep, plan: Plan, stamps: Sequence[int], segment: Segment, *, left: int
+        self, sweep: Sweep, plan: ClipPlan, stamps: Sequence[int], segment: Segment, *, left: int
     ) -> Iterator[WholeClips]:
         """Fetch the frames of ``plan``, shown at ``stamps``, and yield clips as they become whole."""
         for clips, missing in plan.groups(early=self._early):
@@ -337,13 +337,13 @@ class Sampler:
             yield self._whole(plan, clips, segment, left)
         self._close(segment)
 
-    def _grouped(self, plan: Plan, segment: Segment, *, left: int) -> Iterator[WholeClips]:
+    def _grouped(self, plan: ClipPlan, segment: Segment, *, left: int) -> Iterator[WholeClips]:
         """Yield the clips of a plan whose frames were all kept."""
         for clips, _ in plan.groups(early=self._early):
             yield self._whole(plan, clips, segment, left)
         self._close(segment)
 
-    def _whole(self, plan: Plan, clips: range, segment: Segment, left: int) -> WholeClips:
+    def _whole(self, plan: ClipPlan, clips: range, segment: Segment, left: int) -> WholeClips:
         """``left`` counts the segments to come, this one among them."""
         return WholeClips(segment, self._done, self._done + left, plan, clips, (*self._warnings, *self._disagreement))
 
@@ -358,7 +358,7 @@ class Sampler:
     def _frame(self, index: int | None, time: int) -> SampledFrame:
         return sampled_frame(self._video, index, time)
 
-    def _note_clips(self, plan: Plan, count: int) -> None:
+    def _note_clips(self, plan: ClipPlan, count: int) -> None:
         """Warn where the clips of a segment of ``count`` frames are not what they are of a long and steady film."""
         length, in_order = self._sampling.clip_length, self._sampling.rule == "uniform_in_order"
         if count < length:
@@ -379,6 +379,6 @@ class Sampler:
             self._warnings.append(warning)
 
 
-def _relative(walked: Walk) -> array[int]:
+def _relative(walked: PacketWalk) -> array[int]:
     start = walked.timestamps[0]
     return array("q", (stamp - start for stamp in walked.timestamps))

@@ -9,9 +9,10 @@ frame that they follow in the file, are ignored because they may refer to frames
     checked                K  b  b  P  P
 
 A difference means that decoding cannot begin there: the sweep enters one key frame earlier, then four, then at
-the start of the file. Where even that differs, the timestamps are wrong and :class:`Untrusted` is raised. Where the
-start was the only way, key frame marks say nothing (H.263 in AVI marks every packet): from there on nothing is jumped
-over, so that the file is decoded once and not once for every frame wanted.
+the start of the file. Where even that differs, the timestamps are wrong and :class:`TimestampsUnreliable` is raised.
+
+Where the start was the only way, key frame marks say nothing (H.263 in AVI marks every packet). From there on nothing
+is skipped, so that the file is decoded once and not once for every frame wanted.
 """
 
 from __future__ import annotations
@@ -22,14 +23,14 @@ from heapq import heappop, heappush
 from typing import Protocol
 
 from laps_server.video.decode import Packet, Picture, VideoFile
-from laps_server.video.timeline import Untrusted, Walk
+from laps_server.video.packet_walk import PacketWalk, TimestampsUnreliable
 
 # Key frames further back at each try; None is the start of the file.
 STEPS_BACK: tuple[int | None, ...] = (0, 1, 4, None)
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class EntryPoint:
     """A place to begin decoding: the packets from there on, and the first timestamp that must come out."""
 
     start_pts: int
@@ -40,7 +41,7 @@ class Entry:
 class Route(Protocol):
     """How to get to a key frame of a file."""
 
-    def enter(self, pts: int, back: int | None) -> Entry:
+    def enter(self, pts: int, back: int | None) -> EntryPoint:
         """Go to the last key frame at or before ``pts``, or ``back`` key frames earlier, None for the start."""
         ...
 
@@ -50,15 +51,15 @@ class Route(Protocol):
 
 
 class WalkedRoute:
-    """Route by a :class:`Walk`: packets up to the key frame are read and dropped, so nothing lands late."""
+    """Route by a :class:`PacketWalk`: packets up to the key frame are read and dropped, so nothing lands late."""
 
-    def __init__(self, video: VideoFile, walk: Walk) -> None:
+    def __init__(self, video: VideoFile, walk: PacketWalk) -> None:
         self._video = video
         self._walk = walk
         self._read = -1  # packets read since the start; -1 before the first rewind
         self._source: Iterator[Packet] = iter(())
 
-    def enter(self, pts: int, back: int | None) -> Entry:
+    def enter(self, pts: int, back: int | None) -> EntryPoint:
         """See :class:`Route`."""
         key = None if back is None else self._walk.key_before(pts, back)
         target = 0 if key is None else self._walk.key_packets[key]
@@ -70,10 +71,10 @@ class WalkedRoute:
             self._video.forget()
         while self._read < target:
             if next(self._source, None) is None:
-                raise Untrusted("the file ended before a key frame seen earlier")
+                raise TimestampsUnreliable("the file ended before a key frame seen earlier")
             self._read += 1
         start = self._walk.timestamps[0] if key is None else max(self._walk.key_times[key], self._walk.timestamps[0])
-        return Entry(start, self._counted(), is_start_of_file=key is None)
+        return EntryPoint(start, self._counted(), is_start_of_file=key is None)
 
     def _counted(self) -> Iterator[Packet]:
         for packet in self._source:
@@ -110,8 +111,10 @@ class Sweep:
     def fetch(self, wanted: Sequence[int]) -> None:
         """Fetch the frames whose timestamps are in increasing ``wanted``, all behind those fetched before.
 
-        Decoding goes on from where the last call left it. Raises :class:`Untrusted` where a frame does not come out
-        of the decoder.
+        Decoding goes on from where the last call left it.
+
+        Raises:
+            TimestampsUnreliable: a frame does not come out of the decoder.
         """
         for pts in wanted:
             if self._jumps and self._route.is_key_ahead(pts):  # a jump pays
@@ -128,7 +131,7 @@ class Sweep:
                 return
             if entry.is_start_of_file:
                 break
-        raise Untrusted(f"the frame at {pts} does not come out of the decoder")
+        raise TimestampsUnreliable(f"the frame at {pts} does not come out of the decoder")
 
     def _take(self, pts: int) -> bool:
         """Decode up to the picture at ``pts`` and keep it; false where it cannot be had from here."""
@@ -138,7 +141,7 @@ class Sweep:
                 return True
         return False
 
-    def _checked(self, entry: Entry) -> Iterator[Picture]:
+    def _checked(self, entry: EntryPoint) -> Iterator[Picture]:
         """The pictures from an entry on, until one is not what went in."""
         due: list[int] = []  # heap of timestamps that went in and have to come out
         started = False
@@ -148,7 +151,7 @@ class Sweep:
             draining = packet is None
             self._decoded += 1
             if self._decoded > self._allowed:
-                raise Untrusted("too much was decoded for the frames that came of it")
+                raise TimestampsUnreliable("too much was decoded for the frames that came of it")
             if packet is not None and packet.shown and packet.pts is not None and packet.pts >= entry.start_pts:
                 heappush(due, packet.pts)
             for picture in self._video.decode(packet):
@@ -160,5 +163,5 @@ class Sweep:
                 yield picture
 
 
-def _may_begin(picture: Picture, entry: Entry) -> bool:
+def _may_begin(picture: Picture, entry: EntryPoint) -> bool:
     return picture.pts == entry.start_pts and (picture.entry or entry.is_start_of_file)

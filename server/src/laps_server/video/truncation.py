@@ -39,13 +39,13 @@ _PES_HEADER_BYTES = 6
 _DV_FRAME_BYTES = {False: 120_000, True: 144_000}  # at 60 and at 50 fields a second; better kinds take multiples
 
 
-def is_cut_short(container: str, size: int, read: Read) -> bool:
+def is_truncated(container: str, size: int, read: Read) -> bool:
     """Whether a file of ``size`` bytes lacks its end; False where its container cannot tell."""
     check = _CHECKS.get(container)
     return check is not None and check(size, read)
 
 
-def goes_on(container: str, position: int, size: int, read: Read) -> bool:
+def has_media_after(container: str, position: int, size: int, read: Read) -> bool:
     """Whether more of the container lies behind ``position``, where reading it failed; True where nobody can tell.
 
     Recorders leave what they had reserved behind a file's end, and demuxers that look for more there give up.

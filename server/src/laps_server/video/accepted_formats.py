@@ -20,7 +20,7 @@ _WIDER = "; or, where the server is yours, start it with LAPS_CODECS=wide"
 
 
 @dataclass(frozen=True, slots=True)
-class Accepted:
+class AcceptedFormats:
     """What one setting lets in.
 
     Attributes:
@@ -42,7 +42,7 @@ class Accepted:
         return ",".join(self.decoders)
 
 
-_STANDARD = Accepted(
+_STANDARD = AcceptedFormats(
     containers={
         "mov,mp4,m4a,3gp,3g2,mj2": "mp4",
         "matroska,webm": "matroska",
@@ -72,7 +72,7 @@ _STANDARD = Accepted(
         "ffv1": "FFV1",
     },
 )
-_WIDE = Accepted(
+_WIDE = AcceptedFormats(
     containers={**_STANDARD.containers, "asf": "asf", "dv": "dv"},
     decoders={
         **_STANDARD.decoders,
@@ -92,7 +92,7 @@ _WIDE = Accepted(
         "h263i": "Intel H.263",
     },
 )
-ACCEPTED: dict[CodecSet, Accepted] = {"standard": _STANDARD, "wide": _WIDE}
+ACCEPTED: dict[CodecSet, AcceptedFormats] = {"standard": _STANDARD, "wide": _WIDE}
 
 # What people call containers, ours and some that are told apart by their first bytes only to say what they are.
 _TITLES = {
@@ -133,7 +133,7 @@ def refused_codec(codec: str, decoder: str, title: str, chosen: CodecSet) -> Uns
     return UnsupportedCodec(f"codec {codec} ({title}) is not on the list", hint=f"{_CONVERT}{wider}")
 
 
-def _beyond(chosen: CodecSet) -> tuple[Accepted, ...]:
+def _beyond(chosen: CodecSet) -> tuple[AcceptedFormats, ...]:
     """The settings that take more than ``chosen``."""
     order = get_args(CodecSet)
     return tuple(ACCEPTED[name] for name in order[order.index(chosen) + 1 :])

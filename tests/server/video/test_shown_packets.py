@@ -8,7 +8,7 @@ from pathlib import Path
 import av
 import pytest
 
-from laps_server.video.payload import shows_of as shows_of_packet
+from laps_server.video.shown_packets import shown_packet_test as shows_of_packet
 from support.numbered_videos import encode
 
 X264 = {"preset": "veryfast", "g": "20", "bf": "3"}
@@ -16,7 +16,7 @@ VP9_HIDDEN = {"g": "30", "b": "400k", "auto-alt-ref": "1", "lag-in-frames": "12"
 COUNT = 60
 
 
-def shows_of(codec: str, extradata: bytes) -> Callable[[bytes], bool] | None:
+def shown_packet_test(codec: str, extradata: bytes) -> Callable[[bytes], bool] | None:
     """The test for whole packets."""
     shows = shows_of_packet(codec, extradata)
     return None if shows is None else lambda data: shows(data, len(data))
@@ -27,7 +27,7 @@ def counted(path: Path) -> tuple[int, int, int]:
     with av.open(str(path)) as file:
         stream = file.streams.video[0]
         context = stream.codec_context
-        shows = shows_of(context.codec.canonical_name, bytes(context.extradata or b""))
+        shows = shown_packet_test(context.codec.canonical_name, bytes(context.extradata or b""))
         packets = [bytes(packet) for packet in file.demux(stream) if packet.size]
     with av.open(str(path)) as file:
         pictures = sum(1 for _ in file.decode(video=0))
@@ -69,21 +69,21 @@ def test_of_an_ordinary_stream_every_packet_shows_a_picture(
     ],
 )
 def test_frames_that_are_only_referred_to_show_nothing(codec: str, head: int, shown: bool) -> None:
-    shows = shows_of(codec, b"")
+    shows = shown_packet_test(codec, b"")
     assert shows is not None
     assert shows(bytes([head, 0, 0, 0])) == shown
 
 
 @pytest.mark.parametrize("codec", ["mpeg1video", "mpeg2video"])
 def test_the_end_of_a_sequence_shows_nothing(codec: str) -> None:
-    shows = shows_of(codec, b"")
+    shows = shown_packet_test(codec, b"")
     assert shows is not None
     assert not shows(b"\x00\x00\x01\xb7")
     assert shows(b"\x00\x00\x01\xb3\x06\x00\x00\x01\x00\x00\x0f")
 
 
 def test_av1_frames_are_told_by_their_headers() -> None:
-    shows = shows_of("av1", b"")
+    shows = shown_packet_test("av1", b"")
     assert shows is not None
     temporal_delimiter = bytes([0x12, 0x00])
     assert not shows(temporal_delimiter)
@@ -107,7 +107,7 @@ def delimited(*units: bytes) -> bytes:
 @pytest.mark.parametrize("join", [framed, delimited])
 def test_h264_samples_of_a_delimiter_or_a_message_alone_show_nothing(join: object) -> None:
     together = framed if join is framed else delimited
-    shows = shows_of("h264", LENGTH_OF_FOUR if join is framed else b"")
+    shows = shown_packet_test("h264", LENGTH_OF_FOUR if join is framed else b"")
     assert shows is not None
     assert not shows(together(DELIMITER))
     assert not shows(together(DELIMITER, MESSAGE))
@@ -115,7 +115,7 @@ def test_h264_samples_of_a_delimiter_or_a_message_alone_show_nothing(join: objec
 
 
 def test_h264_units_longer_than_their_packet_are_damaged_pictures() -> None:
-    shows = shows_of("h264", LENGTH_OF_FOUR)
+    shows = shown_packet_test("h264", LENGTH_OF_FOUR)
     assert shows is not None
     assert shows(b"\xff" * 200)
     head_of_a_long_message = (9000).to_bytes(4, "big") + MESSAGE + bytes(100)
@@ -125,7 +125,7 @@ def test_h264_units_longer_than_their_packet_are_damaged_pictures() -> None:
 
 
 def test_hevc_messages_show_nothing_and_slices_do() -> None:
-    shows = shows_of("hevc", b"")
+    shows = shown_packet_test("hevc", b"")
     assert shows is not None
     assert not shows(delimited(b"\x46\x01\x50", b"\x4e\x01\x01"))
     assert shows(delimited(b"\x46\x01\x50", b"\x26\x01\xaf"))
@@ -134,6 +134,6 @@ def test_hevc_messages_show_nothing_and_slices_do() -> None:
 @pytest.mark.parametrize("codec", ["h264", "hevc", "mpeg2video", "vp8", "vp9", "av1"])
 @pytest.mark.parametrize("data", [b"\x00", b"\xff", bytes(64), b"\xff" * 64, bytes(range(256))])
 def test_whatever_the_bytes_are_there_is_an_answer(codec: str, data: bytes) -> None:
-    shows = shows_of(codec, b"\x01" * 30)
+    shows = shown_packet_test(codec, b"\x01" * 30)
     assert shows is not None
     assert shows(data) in (True, False)

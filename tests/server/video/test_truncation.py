@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import pytest
 
-from laps_server.video.integrity import goes_on, is_cut_short
+from laps_server.video.truncation import has_media_after, is_truncated
 from support.numbered_videos import encode, extract, ffmpeg
 
 COUNT = 60
@@ -67,7 +67,7 @@ def write(kind: Kind, folder: Path) -> Path:
 
 
 def is_cut(container: str, data: bytes) -> bool:
-    return is_cut_short(container, len(data), _reading(data))
+    return is_truncated(container, len(data), _reading(data))
 
 
 def _reading(data: bytes) -> Callable[[int, int], bytes]:
@@ -124,8 +124,8 @@ def test_a_transport_stream_that_could_not_be_read_on_goes_on_where_its_packets_
     zeros = bytes(400_000)
     for data, expected in ((zeros, False), (zeros + packets, True), (b"GoGoG" * 200 + zeros, False)):
         read = _reading(data)
-        assert goes_on("mpegts", 0, len(data), read) is expected
-    assert goes_on("mp4", 0, 10, _reading(bytes(10))), "nobody can tell"
+        assert has_media_after("mpegts", 0, len(data), read) is expected
+    assert has_media_after("mp4", 0, 10, _reading(bytes(10))), "nobody can tell"
 
 
 @pytest.mark.parametrize("tail", BEHIND.values(), ids=BEHIND)

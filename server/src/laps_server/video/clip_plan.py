@@ -7,15 +7,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from laps_server.clips import IntArray, SampledFrame
+from laps_server.arrays import IntArray
 from laps_server.part import MediaWarning, Segment
+from laps_server.sampled_frame import SampledFrame
 
 GROUP_CLIPS = 8  # so that pictures of few clips are held at once
 EARLY_GROUP_CLIPS = 4  # behind a first one alone: as many as fill a batch on a CPU at one crop a clip
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class ClipPlan:
     """The frames of each clip: ``keys`` name distinct frames in presentation order, ``clips`` is ``[V_t, T]``."""
 
     frames: tuple[SampledFrame, ...]
@@ -23,7 +24,7 @@ class Plan:
     clips: IntArray
 
     @classmethod
-    def of(cls, clip_keys: IntArray, describe: Callable[[int], SampledFrame]) -> Plan:
+    def of(cls, clip_keys: IntArray, describe: Callable[[int], SampledFrame]) -> ClipPlan:
         """Gather the distinct keys of ``clip_keys`` ``[V_t, T]``."""
         keys, positions = np.unique(clip_keys, return_inverse=True)
         names = tuple(int(key) for key in keys)
@@ -72,6 +73,6 @@ class WholeClips:
     segment: Segment
     ordinal: int
     segments_total: int
-    plan: Plan
+    plan: ClipPlan
     clips: range
     warnings: tuple[MediaWarning, ...]

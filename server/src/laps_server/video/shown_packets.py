@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 # (the packet's first bytes, how many bytes it has) -> whether it shows a picture
-Shows = Callable[[bytes, int], bool]
+ShowsPicture = Callable[[bytes, int], bool]
 
 HEAD_BYTES = 4096  # a picture begins within so many bytes of its packet; only what does not is looked at whole
 _START_CODE = b"\x00\x00\x01"
@@ -27,7 +27,7 @@ _AVCC_LENGTH_BYTE, _HVCC_LENGTH_BYTE = 4, 21
 _AV1_FRAME_HEADER, _AV1_FRAME = 3, 6
 
 
-def shows_of(codec: str, extradata: bytes) -> Shows | None:
+def shown_packet_test(codec: str, extradata: bytes) -> ShowsPicture | None:
     """The test for packets of ``codec``; None where every packet shows something, or nobody can tell.
 
     Args:
@@ -41,7 +41,7 @@ def shows_of(codec: str, extradata: bytes) -> Shows | None:
     return {"vp8": _vp8_shows, "vp9": _vp9_shows, "av1": _av1_shows}.get(codec)
 
 
-def _nal_units_of(codec: str, extradata: bytes) -> Shows:
+def _nal_units_of(codec: str, extradata: bytes) -> ShowsPicture:
     framed = len(extradata) > _HVCC_LENGTH_BYTE and extradata[0] == 1 if codec == "hevc" else extradata[:1] == b"\x01"
     length_byte = _AVCC_LENGTH_BYTE if codec == "h264" else _HVCC_LENGTH_BYTE
     size = (extradata[length_byte] & 3) + 1 if framed and len(extradata) > length_byte else 0

@@ -19,7 +19,7 @@ from laps_server.video.limits import MediaLimits
 END_OF_TIME = 2**62  # in time base units; differences of two timestamps up to here fit in 64 bits
 
 
-class Untrusted(Exception):
+class TimestampsUnreliable(Exception):
     """The file's timestamps and its pictures disagree; only counting decoded frames is safe.
 
     ``packets`` is the number of shown packets where all were counted: a guess of the number of frames. ``times`` are
@@ -42,7 +42,7 @@ class Untrusted(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Walk:
+class PacketWalk:
     """A whole stream's packets, read once.
 
     Attributes:
@@ -67,11 +67,11 @@ class Walk:
         return position if position >= 0 else None
 
 
-def walk(video: VideoFile, first_pts: int | None, limits: MediaLimits) -> Walk:
+def walk_packets(video: VideoFile, first_pts: int | None, limits: MediaLimits) -> PacketWalk:
     """Read all packets of ``video``, whose first picture is shown at ``first_pts`` if it has a time.
 
     Raises:
-        Untrusted: the packets' timestamps tell no order, or the first picture has none.
+        TimestampsUnreliable: the packets' timestamps tell no order, or the first picture has none.
     """
     video.rewind()
     times, key_times, key_packets = array("q"), array("q"), array("q")
@@ -103,7 +103,7 @@ def walk(video: VideoFile, first_pts: int | None, limits: MediaLimits) -> Walk:
         stamps, shown_times = np.frombuffer(decoding_times, np.int64), False
         if len(times) == shown and first_pts is not None:
             stamps, shown_times = ordered[ordered >= first_pts], True
-        raise Untrusted(
+        raise TimestampsUnreliable(
             trouble or "the first picture has no time",
             packets=shown,
             times=_from_the_first(stamps) if in_step else None,
@@ -111,12 +111,12 @@ def walk(video: VideoFile, first_pts: int | None, limits: MediaLimits) -> Walk:
         )
     ordered = ordered[ordered >= first_pts]
     if not len(ordered) or ordered[0] != first_pts or (np.diff(ordered) == 0).any():
-        raise Untrusted(
+        raise TimestampsUnreliable(
             "times repeat or begin elsewhere", packets=shown, times=_from_the_first(ordered), shown_times=True
         )
     if int(ordered[-1]) - first_pts > END_OF_TIME:
-        raise Untrusted("presentation times span more than all time", packets=shown)
-    return Walk(array("q", ordered.tobytes()), key_times, key_packets, cut_short)
+        raise TimestampsUnreliable("presentation times span more than all time", packets=shown)
+    return PacketWalk(array("q", ordered.tobytes()), key_times, key_packets, cut_short)
 
 
 def _from_the_first(ordered: npt.NDArray[np.int64]) -> array[int] | None:

@@ -14,7 +14,7 @@ from laps_server.video.decode import Picture, VideoFile
 MAX_HELD = 20  # pictures that a decoder holds back, by the codecs' own limits
 
 
-class Count:
+class FrameCounter:
     """One pass over a video.
 
     Attributes:
@@ -70,9 +70,9 @@ class Count:
             self._stamps.append(stamp)
 
 
-def count_pictures(video: VideoFile, *, max_frames: int, max_packets: int) -> Count:
+def count_frames(video: VideoFile, *, max_frames: int, max_packets: int) -> FrameCounter:
     """Decode ``video`` from its start to its end, or up to a limit, and keep none of its pictures."""
-    count = Count(video, max_packets=max_packets)
+    count = FrameCounter(video, max_packets=max_packets)
     for _ in count.pictures():
         if count.found >= max_frames:
             break

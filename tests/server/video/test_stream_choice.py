@@ -12,16 +12,16 @@ import pytest
 
 from laps_server.errors import UnsupportedCodec
 from laps_server.video import decode
-from laps_server.video.streams import Candidate, Choice, choose, packets_by_index, possible_films
+from laps_server.video.stream_choice import StreamCandidate, StreamChoice, choose, packets_by_index, possible_films
 from support.numbered_videos import encode, extract, numbered, read_number
 
-FILM = Candidate(
+FILM = StreamCandidate(
     index=0, width=96, height=64, decoder="h264", is_default=True, is_thumbnail=False, frames=100, entries=100
 )
 DECODERS = {"h264", "mjpeg"}
 
 
-def stream(index: int, **changes: object) -> Candidate:
+def stream(index: int, **changes: object) -> StreamCandidate:
     return replace(FILM, index=index, **changes)  # type: ignore[arg-type]
 
 
@@ -37,9 +37,9 @@ SMALL = {"width": 48, "height": 32}
         pytest.param([stream(1, is_default=False), stream(2, is_default=False)], {0: 9, 1: 50, 2: 50}, id="three"),
     ],
 )
-def test_what_is_no_film_loses_without_a_word(others: list[Candidate], packets: Mapping[int, int]) -> None:
-    assert choose([FILM, *others], packets, DECODERS) == Choice(0)
-    assert choose([*others, FILM], packets, DECODERS) == Choice(0)
+def test_what_is_no_film_loses_without_a_word(others: list[StreamCandidate], packets: Mapping[int, int]) -> None:
+    assert choose([FILM, *others], packets, DECODERS) == StreamChoice(0)
+    assert choose([*others, FILM], packets, DECODERS) == StreamChoice(0)
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_what_is_no_film_loses_without_a_word(others: list[Candidate], packets: 
         ),
     ],
 )
-def test_a_choice_between_films_is_told(films: list[Candidate], packets: Mapping[int, int], taken: str) -> None:
+def test_a_choice_between_films_is_told(films: list[StreamCandidate], packets: Mapping[int, int], taken: str) -> None:
     choice = choose(films, packets, DECODERS)
     assert choice.warning == f"the file has 2 video streams: stream {taken} was taken"
     assert choice.index == int(taken[0])
@@ -75,7 +75,7 @@ def test_what_is_left_is_taken_even_if_it_has_nothing_or_no_decoder() -> None:
     assert choose([stream(3), stream(4)], {3: 0, 4: 0}, DECODERS).index == 3
     assert choose([stream(3), stream(4)], {3: 1, 4: 1}, DECODERS).index == 3
     poster = stream(0, decoder="mjpeg", is_default=False)
-    assert choose([poster, stream(1, decoder="prores")], {0: 1, 1: 50}, DECODERS) == Choice(1)
+    assert choose([poster, stream(1, decoder="prores")], {0: 1, 1: 50}, DECODERS) == StreamChoice(1)
 
 
 def test_flagged_thumbnails_are_never_films() -> None:
@@ -94,7 +94,7 @@ def test_flagged_thumbnails_are_never_films() -> None:
     ],
 )
 def test_an_index_is_believed_where_it_holds_what_is_declared(
-    films: list[Candidate], known: Mapping[int, int] | None
+    films: list[StreamCandidate], known: Mapping[int, int] | None
 ) -> None:
     assert packets_by_index(films) == known
 

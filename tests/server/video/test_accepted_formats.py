@@ -7,7 +7,7 @@ from pathlib import Path
 import av
 import pytest
 
-from laps_server.video.codecs import ACCEPTED, Accepted, CodecSet
+from laps_server.video.accepted_formats import ACCEPTED, AcceptedFormats, CodecSet
 
 PROTOCOL = Path(__file__).parents[3] / "docs" / "protocol.md"
 
@@ -37,7 +37,7 @@ def test_the_protocol_page_names_every_codec_and_container() -> None:
     lines = PROTOCOL.read_text().splitlines()
     for codecs, accepted in ACCEPTED.items():
         (row,) = (line for line in lines if line.startswith(f"| `{codecs}`"))
-        known = ACCEPTED["standard"] if codecs == "wide" else Accepted({}, {})
+        known = ACCEPTED["standard"] if codecs == "wide" else AcceptedFormats({}, {})
         for _, title in accepted.decoders.items() - known.decoders.items():
             assert title in row
         for _, name in accepted.containers.items() - known.containers.items():

@@ -17,15 +17,15 @@ from dataclasses import dataclass
 from itertools import chain, pairwise
 
 from laps_server.video.decode import Packet, VideoFile
-from laps_server.video.sweep import Entry
-from laps_server.video.timeline import Untrusted
+from laps_server.video.packet_walk import TimestampsUnreliable
+from laps_server.video.sweep import EntryPoint
 
 MAX_SEEKS = 24  # each is twice as far back as the one before
 SETTLED_PACKETS = 64  # without decoding times: no decoder holds pictures back for longer
 
 
 @dataclass(frozen=True, slots=True)
-class Neighbourhood:
+class NearbyFrames:
     """The frames from a key frame on, up to the first after the asked time.
 
     Attributes:
@@ -50,7 +50,7 @@ class SeekRoute:
         self._last_key = 0  # index timestamp of the key packet read last
         self.ended_at: int | None = None  # the last frame's time, where reading around a window met the file's end
 
-    def enter(self, pts: int, back: int | None) -> Entry:
+    def enter(self, pts: int, back: int | None) -> EntryPoint:
         """See :class:`laps_server.video.sweep.Route`."""
         if back is None:
             return self._start()
@@ -62,7 +62,7 @@ class SeekRoute:
             packets = self._noted()
             landing = next((packet for packet in packets if packet.key), None)
             if landing is not None and landing.pts is not None and landing.pts <= pts and back == 0:
-                return Entry(landing.pts, chain((landing,), packets), is_start_of_file=False)
+                return EntryPoint(landing.pts, chain((landing,), packets), is_start_of_file=False)
             if target <= self._first_pts:
                 break
             if landing is None or landing.pts is None:  # the file ends before its index does
@@ -79,7 +79,7 @@ class SeekRoute:
         position = self._video.index_position(pts - self._delay)
         return position is not None and self._video.index_timestamp(position) > self._last_key
 
-    def around(self, lo: int, hi: int) -> Neighbourhood:
+    def around(self, lo: int, hi: int) -> NearbyFrames:
         """The frames that a window from ``lo`` to ``hi`` may use, read without decoding."""
         entry = self.enter(lo, 0)
         times: list[int] = []
@@ -91,10 +91,10 @@ class SeekRoute:
             if not times and self._numbered and packet.dts is not None:
                 position = self._video.index_position(packet.dts)
             if self._numbered and not packet.shown:
-                raise Untrusted("an entry of the index without a picture")
+                raise TimestampsUnreliable("an entry of the index without a picture")
             if packet.shown:
                 if packet.pts is None:
-                    raise Untrusted("a packet without a presentation time")
+                    raise TimestampsUnreliable("a packet without a presentation time")
                 times.append(packet.pts)
                 if packet.pts > hi and (after is None or packet.pts < after):
                     after, since = packet.pts, 0
@@ -106,21 +106,21 @@ class SeekRoute:
         leading = bisect_left(times, entry.start_pts)
         kept = [time for time in times[leading:] if after is None or time <= after]
         if any(time == following for time, following in pairwise(kept)):
-            raise Untrusted("presentation times repeat")
+            raise TimestampsUnreliable("presentation times repeat")
         if ended and kept:
             self.ended_at = kept[-1]
-        return Neighbourhood(kept, None if position is None else position + leading)
+        return NearbyFrames(kept, None if position is None else position + leading)
 
-    def _start(self) -> Entry:
+    def _start(self) -> EntryPoint:
         self._video.rewind()
         self._last_key = 0
-        return Entry(self._first_pts, self._noted(), is_start_of_file=True)
+        return EntryPoint(self._first_pts, self._noted(), is_start_of_file=True)
 
     def _stamp(self, packet: Packet) -> int:
         """The time under which the container's index holds a packet."""
         stamp = packet.dts if self._by_decoding_time else packet.pts
         if stamp is None:
-            raise Untrusted("a key frame without the time that its index uses")
+            raise TimestampsUnreliable("a key frame without the time that its index uses")
         return stamp
 
     def _noted(self) -> Iterator[Packet]:

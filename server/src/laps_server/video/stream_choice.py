@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
+class StreamCandidate:
     """One video stream as its container declares it.
 
     Attributes:
@@ -50,19 +50,19 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class StreamChoice:
     """The stream to classify, and what a client should know where there was a choice."""
 
     index: int
     warning: str | None = None
 
 
-def possible_films(candidates: Sequence[Candidate]) -> tuple[Candidate, ...]:
+def possible_films(candidates: Sequence[StreamCandidate]) -> tuple[StreamCandidate, ...]:
     """The streams that no flag calls a thumbnail."""
     return tuple(stream for stream in candidates if not stream.is_thumbnail)
 
 
-def packets_by_index(films: Sequence[Candidate]) -> Mapping[int, int] | None:
+def packets_by_index(films: Sequence[StreamCandidate]) -> Mapping[int, int] | None:
     """Packets of each stream, by its index; None where the container's own index does not tell all of them.
 
     It tells where every stream has as many entries as pictures declared: those of fragments, of a file whose index is
@@ -72,7 +72,7 @@ def packets_by_index(films: Sequence[Candidate]) -> Mapping[int, int] | None:
     return counts if any(counts.values()) and all(stream.entries == stream.frames for stream in films) else None
 
 
-def choose(films: Sequence[Candidate], packets: Mapping[int, int], decoders: Collection[str]) -> Choice:
+def choose(films: Sequence[StreamCandidate], packets: Mapping[int, int], decoders: Collection[str]) -> StreamChoice:
     """The film among ``films``, at least one; none of ``decoders`` takes it only where they take nothing that is left.
 
     ``packets`` says how many each has, by its index, as far as was looked.
@@ -85,8 +85,8 @@ def choose(films: Sequence[Candidate], packets: Mapping[int, int], decoders: Col
     usable = next((ours for those in (preferred, left) if (ours := [s for s in those if s.decoder in decoders])), None)
     film = max(usable or preferred, key=lambda stream: (stream.pixels, stream.frames, -stream.index))
     warning = f"the file has {len(left)} video streams: stream {film.index} ({film.width}x{film.height}) was taken"
-    return Choice(film.index, None if preferred == [film] else warning)
+    return StreamChoice(film.index, None if preferred == [film] else warning)
 
 
-def _those(streams: list[Candidate], are_wanted: Callable[[Candidate], bool]) -> list[Candidate]:
+def _those(streams: list[StreamCandidate], are_wanted: Callable[[StreamCandidate], bool]) -> list[StreamCandidate]:
     return [stream for stream in streams if are_wanted(stream)] or streams

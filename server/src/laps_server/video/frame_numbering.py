@@ -23,7 +23,7 @@ MAX_ERROR_FRAMES = 0.35  # beyond this a neighbour is as near
 
 
 @dataclass(frozen=True, slots=True)
-class Grid:
+class FrameNumbering:
     """Frames of ``rate`` a second, the first at ``origin``, in units of ``time_base`` seconds."""
 
     origin: int
