@@ -14,7 +14,16 @@ from hypothesis import strategies as st
 from laps_client.cli.evaluation_report import Evaluation, classes_csv, confusion_csv, report_json, report_text
 from laps_client.cli.exit_status import USAGE, CommandFailed
 from laps_client.cli.labelled_videos import LabelledVideo, LabelNames, read_list
-from laps_client.cli.scoring import ManifestAccuracy, Proportion, ScoredVideo, against, claims, report, wilson, worst
+from laps_client.cli.scoring import (
+    ManifestAccuracy,
+    Proportion,
+    ScoredVideo,
+    manifest_accuracies,
+    place_of_accuracy,
+    report,
+    wilson,
+    worst,
+)
 from support.response_bodies import model
 
 FIELD = Path(__file__).parents[1] / "data" / "field"
@@ -83,7 +92,7 @@ def test_nothing_scored_is_told_and_not_divided_by() -> None:
     ],
 )
 def test_claims_are_found_wherever_they_stand(metrics: dict[str, Any], expected: list[ManifestAccuracy]) -> None:
-    found = claims(metrics)
+    found = manifest_accuracies(metrics)
     assert [(claim.where, claim.top) for claim in found] == [(claim.where, claim.top) for claim in expected]
     assert [claim.value for claim in found] == pytest.approx([claim.value for claim in expected])
 
@@ -98,8 +107,8 @@ def test_claims_are_found_wherever_they_stand(metrics: dict[str, Any], expected:
     ],
 )
 def test_a_claim_is_held_against_the_interval(claim: ManifestAccuracy, expected: str | None) -> None:
-    assert against(claim, (Proportion(750, 1000), None)) == expected
-    assert against(claim, (Proportion(0, 0), Proportion(0, 0))) is None
+    assert place_of_accuracy(claim, (Proportion(750, 1000), None)) == expected
+    assert place_of_accuracy(claim, (Proportion(0, 0), Proportion(0, 0))) is None
 
 
 @pytest.mark.parametrize(
@@ -248,7 +257,7 @@ def test_a_list_that_is_not_there_is_told(tmp_path: Path) -> None:
 
 
 def test_the_report_says_it_all() -> None:
-    evaluation = Evaluation(model(), "5x3", listed=6, report=report(SCORED, label_count=6))
+    evaluation = Evaluation(model=model(), views="5x3", listed=6, report=report(SCORED, label_count=6))
     assert report_text(evaluation, worst_most=2).splitlines() == [
         "model      m 1, 5x3 views",
         "videos     5 scored of 6 listed",
@@ -270,7 +279,7 @@ def test_the_report_says_it_all() -> None:
 
 
 def test_the_report_as_json_has_everything() -> None:
-    evaluation = Evaluation(model(), "5x3", listed=6, report=report(SCORED, label_count=6))
+    evaluation = Evaluation(model=model(), views="5x3", listed=6, report=report(SCORED, label_count=6))
     document = report_json(evaluation)
     assert (document["listed"], document["scored"], document["failed"], document["views"]) == (6, 5, 1, "5x3")
     assert (document["top1"]["right"], document["top5"]["value"]) == (2, 0.8)
@@ -280,7 +289,7 @@ def test_the_report_as_json_has_everything() -> None:
 
 
 def test_classes_and_the_matrix_as_csv() -> None:
-    evaluation = Evaluation(model(), "5x3", listed=5, report=report(SCORED, label_count=6))
+    evaluation = Evaluation(model=model(), views="5x3", listed=5, report=report(SCORED, label_count=6))
     header, *rows = csv.reader(classes_csv(evaluation).splitlines())
     assert header == ["label", "index", "of", "right", "share", "low", "high"]
     assert rows[0][:5] == ["a", "0", "3", "1", "0.333333"]
@@ -297,15 +306,17 @@ def test_scores_near_chance_hint_at_the_order_of_labels() -> None:
     wrong = [ScoredVideo(number % 400, ((number + 1) % 400,)) for number in range(2000)]
     labels = {"label_count": 400, "label_names": [str(number) for number in range(400)]}
     told = report_text(
-        Evaluation(model(**labels), "5x3", listed=2000, report=report(wrong, label_count=400)), worst_most=0
+        Evaluation(model=model(**labels), views="5x3", listed=2000, report=report(wrong, label_count=400)), worst_most=0
     )
     assert "near chance" in told
     right = [ScoredVideo(number % 400, (number % 400,)) for number in range(2000)]
     told = report_text(
-        Evaluation(model(**labels), "5x3", listed=2000, report=report(right, label_count=400)), worst_most=0
+        Evaluation(model=model(**labels), views="5x3", listed=2000, report=report(right, label_count=400)), worst_most=0
     )
     assert "near chance" not in told
     untrained = model(**labels, untrained=True)
-    told = report_text(Evaluation(untrained, "5x3", listed=2000, report=report(wrong, label_count=400)), worst_most=0)
+    told = report_text(
+        Evaluation(model=untrained, views="5x3", listed=2000, report=report(wrong, label_count=400)), worst_most=0
+    )
     assert "untrained" in told
     assert "near chance" not in told

@@ -1,12 +1,9 @@
-"""What every command does around its work: connect, see that a server is there, turn every end into an exit status."""
+"""The server as every command meets it: its address, a health check, and files sent until going on makes no sense."""
 
 from __future__ import annotations
 
-import asyncio
-import signal
-import sys
-from collections.abc import AsyncGenerator, AsyncIterable, Callable, Coroutine, Iterable
-from contextlib import aclosing, suppress
+from collections.abc import AsyncGenerator, AsyncIterable, Coroutine, Iterable
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -14,19 +11,15 @@ from laps_client._async_client import AsyncLapsClient
 from laps_client._defaults import BASE_URL
 from laps_client._options import Options
 from laps_client._outcome import FilePath, Outcome
-from laps_client.cli import exit_status
 from laps_client.cli.display import Display
 from laps_client.cli.exit_status import (
     START_HINT,
-    CommandFailed,
     failure_for,
     is_wrong_use,
     may_be_no_server,
     no_server,
-    not_written,
     wrong_use,
 )
-from laps_client.cli.standard_streams import send_nowhere
 from laps_client.errors import LapsError
 
 P = TypeVar("P", bound=FilePath)
@@ -44,18 +37,18 @@ class Connection:
         """A client of it.
 
         Raises:
-            CommandFailed: the address can be none.
+            CommandFailed: it is not an address.
         """
         try:
             return AsyncLapsClient(self.url, headers=self.headers)
-        except LapsError as exc:  # it speaks of base_url, which is no word of the command line
+        except LapsError as exc:  # its message names base_url, which the command line does not have
             raise wrong_use(
                 f"--url, or LAPS_URL, is {self.url!r}, which is no address", _address_like(self.url)
             ) from exc
 
 
 def _address_like(url: str) -> str:
-    """What would be right: mostly the scheme alone is missing."""
+    """What would be right: mostly just the scheme is missing."""
     host = url.partition("://")[2] or url.strip("/: ")
     plausible = host and not set(host) & set(" \t\"'<>")
     return f"write it as {f'http://{host}' if plausible else BASE_URL}"
@@ -65,7 +58,7 @@ def headers_of(given: Iterable[str]) -> dict[str, str]:
     """``Name: value`` as curl takes them.
 
     Raises:
-        CommandFailed: one of them is not like that.
+        CommandFailed: one of them has another form.
     """
     headers = {}
     for text in given:
@@ -76,25 +69,25 @@ def headers_of(given: Iterable[str]) -> dict[str, str]:
     return headers
 
 
-async def asked(call: Coroutine[Any, Any, T]) -> T:
-    """Await a call that everything depends on.
+async def required(request: Coroutine[Any, Any, T]) -> T:
+    """Await a request without whose answer the command cannot go on.
 
     Raises:
         CommandFailed: it failed.
     """
     try:
-        return await call
+        return await request
     except LapsError as exc:
         raise failure_for(exc) from exc
 
 
 async def check_ready(client: AsyncLapsClient) -> None:
-    """See that videos can be sent, before the first is.
+    """Check the server's health before the first video is sent.
 
     Raises:
-        CommandFailed: they cannot.
+        CommandFailed: it is not ready.
     """
-    readiness = await asked(client.ready())
+    readiness = await required(client.ready())
     if not readiness:
         raise no_server(f"the server is not ready: {readiness.reason}", START_HINT)
 
@@ -108,15 +101,15 @@ async def outcomes_of(
     display: Display,
     patient: bool = False,
 ) -> AsyncGenerator[Outcome[P], None]:
-    """``classify_many`` with the bars of a display, ended where going on makes no sense.
+    """``classify_many`` with progress on a display. It ends as soon as all other files would fail too.
 
     Raises:
-        CommandFailed: the options are wrong, or the server is gone and the caller is not ``patient``.
+        CommandFailed: the options are wrong, or the server is gone. If ``patient``, a server may come back.
     """
     answered = False
-    # In a stream the server is never silent for long, so that no proxy in between takes a long video for a dead one.
+    # A stream has heartbeats, without which a proxy may drop the connection of a long video.
     results = client.classify_many(
-        paths, concurrency=concurrency, on_progress=display.uploading, on_event=display.working, **options
+        paths, concurrency=concurrency, on_progress=display.uploading, on_event=display.event_received, **options
     )
     async with aclosing(results) as outcomes:
         async for outcome in outcomes:
@@ -131,47 +124,5 @@ async def outcomes_of(
 
 
 def _is_of_the_file(error: LapsError, options: Options) -> bool:
-    """A length of segments may be too short for one video and right for the next."""
+    """A segment length may be too short for one video and right for the next."""
     return error.code == "bad_parameter" and options.get("segments") is not None
-
-
-def run_to_exit(display: Display, work: Callable[[], Coroutine[Any, Any, int]]) -> int:
-    """Run a command's work; returns the exit status, whatever happened.
-
-    An interrupt cancels the work: files in flight are dropped, and with their connections the server's work on them.
-    """
-    terminated = False
-
-    async def main() -> int:
-        task = asyncio.current_task()
-
-        def terminate() -> None:
-            nonlocal terminated
-            terminated = True
-            if task is not None:
-                task.cancel()
-
-        with suppress(NotImplementedError):  # Windows ends the process by itself
-            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, terminate)
-        return await work()
-
-    try:
-        with display:
-            return asyncio.run(main())
-    except CommandFailed as stop:
-        display.stopped(stop)
-        return stop.status
-    except BrokenPipeError:  # as with head; what else is written to standard output may go nowhere
-        send_nowhere(sys.stdout)
-        return exit_status.PIPE_CLOSED
-    except OSError as exc:  # what is written says where it failed; this is anything else, as a disk that cannot be read
-        display.stopped(not_written(str(exc.filename or "the system"), exc))
-        return exit_status.NOT_WRITTEN
-    except KeyboardInterrupt:
-        display.say("interrupted")
-        return exit_status.INTERRUPTED
-    except asyncio.CancelledError:
-        if not terminated:
-            raise
-        display.say("terminated")
-        return exit_status.TERMINATED

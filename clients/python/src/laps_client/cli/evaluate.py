@@ -1,4 +1,4 @@
-"""``laps evaluate``: how right a served model is over a list of labelled videos."""
+"""``laps evaluate``: how accurate a served model is on a list of labelled videos."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from laps_client.cli.scoring import TOP, ScoredVideo, report
 from laps_client.cli.video_files import location_of
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EvaluateRequest:
     """What the command was asked for."""
 
@@ -42,7 +42,7 @@ class EvaluateRequest:
 
 
 async def evaluate(connection: Connection, request: EvaluateRequest, display: Display) -> int:
-    """Classify what the list names and is not done yet; report over all of it; returns the exit status.
+    """Classify the videos of the list that are not done yet, and report on all; returns the exit status.
 
     Raises:
         CommandFailed: the command or the list is wrong, or there is no server.
@@ -53,46 +53,46 @@ async def evaluate(connection: Connection, request: EvaluateRequest, display: Di
     with ExitStack() as stack:
         async with connection.client() as client:
             await check_ready(client)
-            kind, model = await requested_settings(client, request.options)
-            entries = read_list(request.list_path, LabelNames(model.label_names), root=request.root)
+            settings, model = await requested_settings(client, request.options)
+            videos = read_list(request.list_path, LabelNames(model.label_names), root=request.root)
             results_file = None if request.skip_done is None else stack.enter_context(ResultsFile(request.skip_done))
-            run = _EvaluationRun(model, kind, entries)
+            run = _EvaluationRun(model, settings, videos)
             if results_file is not None:
                 run.take_earlier(results_file)
-            display.expect(len(entries), done=len(run.ranked))
+            display.expect(len(videos), done=len(run.ranked))
             options: Options = {**request.options, "top_k": min(TOP, model.label_count), "frames": False}
             results = outcomes_of(
-                client, run.missing(), pinned(options, kind), concurrency=request.concurrency, display=display
+                client, run.missing(), pinned(options, settings), concurrency=request.concurrency, display=display
             )
             async with aclosing(results) as outcomes:
                 async for outcome in outcomes:
                     run.take(outcome, results_file)
-        _tell(run, request)
+        _write_report(run, request)
     return exit_status.SOME_FAILED if display.failures else exit_status.OK
 
 
 class _EvaluationRun:
-    """The list's entries and what is known of each: by its name there, so that none counts twice."""
+    """The list's videos, and the ranked labels of each by its name there, so that none counts twice."""
 
-    def __init__(self, model: ModelInfo, kind: RunSettings, entries: list[LabelledVideo]) -> None:
+    def __init__(self, model: ModelInfo, settings: RunSettings, videos: list[LabelledVideo]) -> None:
         self.model = model
-        self.kind = kind
-        self.entries = entries
+        self.settings = settings
+        self.videos = videos
         self.ranked: dict[str, tuple[int, ...]] = {}
 
     def take_earlier(self, results_file: ResultsFile) -> None:
-        """What earlier runs of the same list, model and views found.
+        """Take the results of earlier runs of the same list, model and views.
 
         Raises:
             CommandFailed: the results file is of another model, other views, other files, or another command.
         """
-        files = {entry.name: location_of(entry.file) for entry in self.entries}
+        files = {video.name: location_of(video.file) for video in self.videos}
         for row in results_file.rows():
             found = _parsed(row)
             if found is None:
                 raise wrong_use(f"{results_file.path} is no file of laps evaluate", "give a new one to --skip-done")
-            kind, ranked = found
-            check_agrees(results_file.path, kind, self.kind)
+            settings, ranked = found
+            check_agrees(results_file.path, settings, self.settings)
             name = row[PATH]
             if name not in files:
                 continue
@@ -104,11 +104,11 @@ class _EvaluationRun:
             self.ranked[name] = ranked
 
     def missing(self) -> Iterator[LabelledVideo]:
-        """What is still to do."""
-        return (entry for entry in self.entries if entry.name not in self.ranked)
+        """The videos that have no result yet."""
+        return (video for video in self.videos if video.name not in self.ranked)
 
     def take(self, outcome: Outcome[LabelledVideo], results_file: ResultsFile | None) -> None:
-        """Write an answer down and count it."""
+        """Save a result and count it."""
         if outcome.result is None:
             return
         if results_file is not None:
@@ -116,34 +116,34 @@ class _EvaluationRun:
         self.ranked[outcome.path.name] = tuple(item.index for item in outcome.result.predictions)
 
     def evaluation(self) -> Evaluation:
-        """All that is known, counted."""
+        """Count what is known so far."""
         scored = [
-            ScoredVideo(entry.label, self.ranked[entry.name]) for entry in self.entries if entry.name in self.ranked
+            ScoredVideo(video.label, self.ranked[video.name]) for video in self.videos if video.name in self.ranked
         ]
         counted = report(scored, label_count=self.model.label_count)
-        return Evaluation(self.model, self.kind.views, listed=len(self.entries), report=counted)
+        return Evaluation(model=self.model, views=self.settings.views, listed=len(self.videos), report=counted)
 
 
-def _row(entry: LabelledVideo, result: Classification, model: ModelInfo) -> dict[str, Any]:
+def _row(video: LabelledVideo, result: Classification, model: ModelInfo) -> dict[str, Any]:
     body = result.to_dict()
     return {
-        PATH: entry.name,
-        FILE: location_of(entry.file),
-        TRUTH: {"label": model.label_names[entry.label], "index": entry.label},
+        PATH: video.name,
+        FILE: location_of(video.file),
+        TRUTH: {"label": model.label_names[video.label], "index": video.label},
         **{key: body[key] for key in ("predictions", "model", "views", "request_id")},
     }
 
 
 def _parsed(row: Mapping[str, Any]) -> tuple[RunSettings, tuple[int, ...]] | None:
-    kind = settings_of_row(row)
+    settings = settings_of_row(row)
     try:
         ranked = tuple(int(item["index"]) for item in row["predictions"])
     except (KeyError, TypeError, ValueError):
         return None
-    return (kind, ranked) if kind is not None and ranked and TRUTH in row else None
+    return (settings, ranked) if settings is not None and ranked and TRUTH in row else None
 
 
-def _tell(run: _EvaluationRun, request: EvaluateRequest) -> None:
+def _write_report(run: _EvaluationRun, request: EvaluateRequest) -> None:
     evaluation = run.evaluation()
     if request.as_json:
         emit(json.dumps(report_json(evaluation), indent=2) + "\n")

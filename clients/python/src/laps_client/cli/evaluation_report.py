@@ -7,15 +7,15 @@ from typing import Any
 
 from laps_client._results import ModelInfo
 from laps_client.cli.result_rows import csv_text
-from laps_client.cli.scoring import ManifestAccuracy, Proportion, Report, against, claims, worst
+from laps_client.cli.scoring import ManifestAccuracy, Proportion, Report, manifest_accuracies, place_of_accuracy, worst
 from laps_client.cli.terminal_text import percent, printable
 
 _LIKE_CHANCE = 3  # times the share of a guess
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluation:
-    """A model over a list; what is listed and not scored has failed."""
+    """A model on a list of videos; those that are listed and not scored have failed."""
 
     model: ModelInfo
     views: str
@@ -28,13 +28,13 @@ class Evaluation:
         return self.listed - self.report.top1.of
 
     @property
-    def claims(self) -> list[ManifestAccuracy]:
-        """What the model's manifest says of itself."""
-        return claims(self.model.metrics)
+    def manifest_accuracies(self) -> list[ManifestAccuracy]:
+        """What the model's manifest claims."""
+        return manifest_accuracies(self.model.metrics)
 
 
 def report_text(evaluation: Evaluation, *, worst_most: int) -> str:
-    """For people: one fact a line, then the classes and confusions that matter most."""
+    """For people: a fact on each line, then the worst classes and the most frequent confusions."""
     counted = evaluation.report
     measured = (counted.top1, counted.top5)
     lines = [
@@ -49,10 +49,10 @@ def report_text(evaluation: Evaluation, *, worst_most: int) -> str:
         lines.append(
             f"failed     {evaluation.failed}, not counted above; as wrong answers: top-1 {percent(whole.value)}"
         )
-    for claim in evaluation.claims:
-        place = against(claim, measured)
+    for accuracy in evaluation.manifest_accuracies:
+        place = place_of_accuracy(accuracy, measured)
         judged = f", {place} the interval measured" if place else ""
-        lines.append(f"manifest   {claim.where} {percent(claim.value)}{judged}")
+        lines.append(f"manifest   {accuracy.where} {percent(accuracy.value)}{judged}")
     if evaluation.model.untrained:
         lines.append("note       the model is untrained: its weights are random")
     elif _looks_misnumbered(evaluation):
@@ -87,8 +87,8 @@ def report_json(evaluation: Evaluation) -> dict[str, Any]:
         "top1": counted.top1.to_dict(),
         "top5": None if counted.top5 is None else counted.top5.to_dict(),
         "claims": [
-            {"name": claim.where, "value": claim.value, "against_interval": against(claim, measured)}
-            for claim in evaluation.claims
+            {"name": accuracy.where, "value": accuracy.value, "against_interval": place_of_accuracy(accuracy, measured)}
+            for accuracy in evaluation.manifest_accuracies
         ],
         "classes": [
             {"label": _name(evaluation, label), "index": label, **share.to_dict()}
@@ -112,7 +112,7 @@ def classes_csv(evaluation: Evaluation) -> str:
 
 
 def confusion_csv(evaluation: Evaluation) -> str:
-    """The matrix, without its empty rows: a row a true label, a column a predicted one."""
+    """The matrix: a row for each true label that occurs, a column for each predicted one."""
     counted = evaluation.report
     counts = {(truth, said): count for truth, said, count in counted.confusions}
     counts |= {(label, label): share.right for label, share in counted.classes.items()}

@@ -1,4 +1,4 @@
-"""How the command ends; scripts go by these numbers, and docs/cli.md lists them."""
+"""How the command ends: numbers that scripts depend on and docs/cli.md lists, and the error that carries one."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ START_HINT = "start it, with make serve or laps-server serve, or name another wi
 
 
 class CommandFailed(Exception):
-    """The command cannot go on; becomes a message on standard error and the exit status."""
+    """The command cannot go on; becomes a message on standard error and an exit status."""
 
     def __init__(self, status: int, message: str, hint: str | None = None) -> None:
         super().__init__(message)
@@ -40,12 +40,12 @@ def wrong_use(message: str, hint: str | None = None) -> CommandFailed:
 
 
 def no_server(message: str, hint: str | None = None) -> CommandFailed:
-    """No server that takes videos now."""
+    """There is no server that takes videos now."""
     return CommandFailed(NO_SERVER, message, hint)
 
 
 def not_written(where: str, error: OSError, hint: str | None = None) -> CommandFailed:
-    """What was found cannot be put where it should go."""
+    """Results cannot be written."""
     return CommandFailed(NOT_WRITTEN, f"{where}: {error.strerror or error}", hint)
 
 
@@ -54,22 +54,22 @@ _HERE_CODES = frozenset({"bad_address", "bad_request"})
 
 
 def is_wrong_use(error: LapsError) -> bool:
-    """Whether the error is of the options, and so the same for every file."""
+    """Whether the options are wrong, so that every file would get the same error."""
     return isinstance(error, BadRequest) and error.code in _OPTION_CODES | _HERE_CODES
 
 
 def may_be_no_server(error: LapsError) -> bool:
-    """Whether the error may mean that there is no server any more, which asking for readiness tells."""
+    """Whether the server may be gone; a health check then decides."""
     return isinstance(error, ConnectionFailed) or (isinstance(error, Unavailable) and error.status in (None, 502, 503))
 
 
 def may_be_too_slow(error: LapsError) -> bool:
-    """Whether the time ran out, which says nothing of the server: the next time it may run out for the same file."""
+    """Whether the time ran out, which says nothing about the server: it may run out again for the same file."""
     return isinstance(error, DeadlineExceeded) or (isinstance(error, TimedOut) and error.code == "read_timeout")
 
 
 def failure_for(error: LapsError) -> CommandFailed:
-    """How to end where a call that everything depends on failed."""
+    """How to end where a request failed without which the command cannot go on."""
     if error.code == "connect_failed":
         return CommandFailed(NO_SERVER, error.message, START_HINT)
     if is_wrong_use(error):

@@ -1,4 +1,4 @@
-"""``--plot``: the curves of the first files in one picture, a panel each."""
+"""``--plot``: the curves of the first files in one figure, a panel each."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class CurvesFigure:
     """Collects results and draws them at the end.
 
     Raises:
-        CommandFailed: matplotlib is missing, or cannot write such a file; told before the first upload.
+        CommandFailed: matplotlib is missing, or cannot write such a file; raised before the first upload.
     """
 
     def __init__(self, path: Path) -> None:
@@ -44,15 +44,15 @@ class CurvesFigure:
         self._without = 0
 
     def add(self, outcome: Outcome[FilePath]) -> None:
-        """Take one result; no more than can be drawn are kept."""
+        """Take one result. Only as many are kept as can be drawn."""
         if outcome.result is not None:
             self._take(os.fspath(outcome.path), outcome.result)
 
     def add_row(self, row: Mapping[str, Any]) -> None:
-        """Take one result as a results file holds it."""
+        """Take one result from a line of a results file."""
         try:
             self._take(row[PATH], from_json(Classification, row))
-        except Mismatch:  # of another version, whose results this one cannot draw
+        except Mismatch:  # written by another version, with other fields
             self._without += 1
 
     def save(self, display: Display) -> None:

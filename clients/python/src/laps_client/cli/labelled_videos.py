@@ -23,7 +23,7 @@ _SHOWN = 60
 
 @dataclass(frozen=True, slots=True)
 class LabelledVideo(os.PathLike[str]):
-    """One line: ``name`` is the path as the list has it, ``file`` where it is, ``label`` an index of the model's."""
+    """One line: ``name`` is the path as the list has it, ``file`` where that is, ``label`` an index of the model's."""
 
     name: str
     file: str
@@ -34,7 +34,7 @@ class LabelledVideo(os.PathLike[str]):
 
 
 class LabelNames:
-    """A model's labels as lists name them: by index, or by name in any case, with underscores for spaces."""
+    """A model's labels as lists name them: by index, or by name in any case, with spaces or underscores."""
 
     def __init__(self, names: Sequence[str]) -> None:
         self.names = tuple(names)
@@ -42,10 +42,11 @@ class LabelNames:
         self._loose: dict[str, int | None] = {}
         for index, name in enumerate(names):
             loose = _loosely(name)
-            self._loose[loose] = None if loose in self._loose else index  # two that look alike need their exact name
+            # Of names that look alike, each can only be found exactly as it is.
+            self._loose[loose] = None if loose in self._loose else index
 
     def find(self, text: str) -> int | None:
-        """The index that the text means: of a label of that name, else the number that it is."""
+        """The index that the text means: that of the label of this name, else the number itself."""
         if text in self._exact:
             return self._exact[text]
         if (found := self._loose.get(_loosely(text))) is not None:
@@ -55,7 +56,7 @@ class LabelNames:
 
 
 def read_list(path: Path, labels: LabelNames, *, root: Path | None) -> list[LabelledVideo]:
-    """The list's entries, each path once.
+    """The videos of the list, each path once.
 
     Args:
         path: of the list. Paths in it are relative to ``root``, or to the list's own folder.
@@ -72,17 +73,17 @@ def read_list(path: Path, labels: LabelNames, *, root: Path | None) -> list[Labe
     except UnicodeError as exc:
         raise wrong_use(f"{path} is no text: {exc}", "save it as UTF-8") from exc
     folder = path.parent if root is None else root
-    entries: dict[str, LabelledVideo] = {}
+    videos: dict[str, LabelledVideo] = {}
     for number, name, label_text in _rows(text, labels):
         label = labels.find(label_text)
         if label is None:
             raise wrong_use(f"{path}, line {number}: {_no_label(label_text, labels)}", _label_hint(labels))
-        entry = LabelledVideo(name, str(folder / name), label)
-        if entries.setdefault(name, entry).label != label:
+        video = LabelledVideo(name, str(folder / name), label)
+        if videos.setdefault(name, video).label != label:
             raise wrong_use(f"{path}, line {number}: {name} comes a second time, with another label")
-    if not entries:
+    if not videos:
         raise wrong_use(f"{path} lists nothing", "write a path and a label a line, as: clip.mp4,archery")
-    return list(entries.values())
+    return list(videos.values())
 
 
 def _text(content: bytes) -> str:
@@ -101,7 +102,7 @@ def _text(content: bytes) -> str:
 
 
 def _rows(text: str, labels: LabelNames) -> Iterator[tuple[int, str, str]]:
-    """Line number, path and label of each line; how they are apart is what the first line with a label shows."""
+    """Line number, path and label of each line; the first line with a known label shows the separator."""
     lines = [(number, stripped) for number, line in enumerate(text.split("\n"), 1) if (stripped := line.strip())]
     if lines and _is_header(lines[0][1], labels):
         del lines[0]
@@ -123,7 +124,7 @@ def _separator(line: str, labels: LabelNames) -> str:
 
 
 def _split(line: str, separator: str) -> tuple[str, str] | None:
-    """The path, which may hold spaces, and the label, which may hold them in CSV alone."""
+    """The path, which may hold spaces, and the label, which may hold them only in CSV."""
     if separator == ",":
         cells = next(csv.reader([line], skipinitialspace=True), [])
     elif separator == "\t":
@@ -135,7 +136,7 @@ def _split(line: str, separator: str) -> tuple[str, str] | None:
 
 
 def _is_header(line: str, labels: LabelNames) -> bool:
-    """Whether its first cell, all of it, names a column, and its second is no label: videos may be called anything."""
+    """Whether the first cell is the name of a column and the second no label, since a video may have any name."""
     cells = _split(line, _separator(line, labels))
     return cells is not None and _SPACES.sub("", cells[0]).lower() in _HEADERS and labels.find(cells[1]) is None
 

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from laps_client._results import ModelInfo, ModelSummary
 from laps_client.cli import exit_status
-from laps_client.cli.connection import Connection, asked
+from laps_client.cli.connection import Connection, required
 from laps_client.cli.result_rows import tabbed
 from laps_client.cli.results_writer import emit
 from laps_client.cli.terminal_text import printable
@@ -22,7 +22,7 @@ _COLUMNS = ("name", "versions", "variant", "labels", "views", "")
 async def list_models(connection: Connection, *, as_json: bool, terminal: bool) -> int:
     """Show the served models."""
     async with connection.client() as client:
-        models = await asked(client.models())
+        models = await required(client.models())
     if as_json:
         emit(json.dumps(models.to_dict(), indent=2) + "\n")
     else:
@@ -35,7 +35,7 @@ async def show_model(
 ) -> int:
     """Show one model in full, or its labels in the order of their indices."""
     async with connection.client() as client:
-        model = await asked(client.model(name, version=version))
+        model = await required(client.model(name, version=version))
     if labels:
         emit("".join(f"{printable(label)}\n" for label in model.label_names))
     elif as_json:

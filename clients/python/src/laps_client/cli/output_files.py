@@ -1,4 +1,4 @@
-"""Files that options name for what the command writes at its end: refused before the first upload, not hours later."""
+"""Files that a command writes at its end: a bad name is refused before the first upload, not hours later."""
 
 from __future__ import annotations
 

@@ -19,8 +19,8 @@ _SPARK_WIDTH = 40
 _MS = 1000
 
 
-def block(outcome: Outcome[FilePath], *, ascii_only: bool = False) -> RenderableType:
-    """The block of a file that was answered."""
+def result_block(outcome: Outcome[FilePath], *, ascii_only: bool = False) -> RenderableType:
+    """The block of a file with a result."""
     result = outcome.unwrap()
     parts: list[RenderableType] = [_title(os.fspath(outcome.path), result), _predictions(result, ascii_only=ascii_only)]
     if result.segments:
@@ -29,7 +29,7 @@ def block(outcome: Outcome[FilePath], *, ascii_only: bool = False) -> Renderable
 
 
 def facts(result: Classification) -> str:
-    """What the file is and what was done with it, in one line."""
+    """The video's facts and the model that ran, in one line."""
     video = result.video
     length = "" if video.duration_s is None else f"{video.duration_s:.1f} s, "
     views = f"{result.views.temporal}x{result.views.spatial}"

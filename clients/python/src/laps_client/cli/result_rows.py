@@ -20,7 +20,7 @@ _SCORE_DIGITS = 6
 
 
 def json_row(outcome: Outcome[FilePath]) -> dict[str, Any]:
-    """The server's own JSON, or the error, under the file's path as it was given and the place where that is."""
+    """The file's path as it was given and its absolute path, then the server's own JSON or the error."""
     path = os.fspath(outcome.path)
     names = {PATH: path, FILE: location_of(path)}
     if outcome.result is not None:
@@ -34,12 +34,12 @@ def error_row(error: LapsError) -> dict[str, Any]:
 
 
 def csv_rows(outcome: Outcome[FilePath]) -> Iterator[tuple[object, ...]]:
-    """A row a prediction: of the whole file with no times, then of its segments; an error is one row."""
+    """A row for each prediction: first of the whole file, without times, then of its segments. An error is one row."""
     path = os.fspath(outcome.path)
     if outcome.result is None:
         yield (path, "", "", "", "", "", "", outcome.error.code if outcome.error else "")
         return
-    for start_s, end_s, predictions in _stretches(outcome.result):
+    for start_s, end_s, predictions in _time_ranges(outcome.result):
         for rank, item in enumerate(predictions, 1):
             yield (path, start_s, end_s, rank, item.label, item.index, f"{item.score:.{_SCORE_DIGITS}f}", "")
 
@@ -50,7 +50,7 @@ def csv_text(rows: Iterable[tuple[object, ...]]) -> str:
 
 
 def _csv_line(row: tuple[object, ...]) -> str:
-    """Whatever breaks lines is quoted; Python's writer quotes only what is in its own end of lines."""
+    """Python's writer quotes only the characters of its own line end, so it gets both that may break a line."""
     text = io.StringIO()
     csv.writer(text, lineterminator="\r\n").writerow(row)
     return text.getvalue().removesuffix("\r\n") + "\n"
@@ -62,18 +62,18 @@ def plain_rows(outcome: Outcome[FilePath]) -> Iterator[tuple[str, ...]]:
         return
     path = printable(os.fspath(outcome.path))
     segmented = outcome.result.segments is not None
-    for start_s, end_s, predictions in _stretches(outcome.result):
+    for start_s, end_s, predictions in _time_ranges(outcome.result):
         times = (str(start_s), str(end_s)) if segmented else ()
         for rank, item in enumerate(predictions, 1):
             yield (path, *times, str(rank), printable(item.label), f"{item.score:.{_SCORE_DIGITS}f}")
 
 
 def tabbed(rows: Iterable[tuple[str, ...]]) -> str:
-    """Lines whose cells are apart by tabs; cells hold none themselves."""
+    """Lines with their cells separated by tabs, which no cell contains."""
     return "".join("\t".join(row) + "\n" for row in rows)
 
 
-def _stretches(result: Classification) -> Iterator[tuple[float | str, float | str, tuple[Prediction, ...]]]:
+def _time_ranges(result: Classification) -> Iterator[tuple[float | str, float | str, tuple[Prediction, ...]]]:
     yield "", "", result.predictions
     for segment in result.segments or ():
         yield segment.start_s, segment.end_s, segment.predictions

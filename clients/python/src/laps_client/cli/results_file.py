@@ -1,7 +1,7 @@
-"""Results in a file that outlives the command: one line of JSON each, so that a run can be cut and gone on with.
+"""The results file: a line of JSON for each video, by which a later run continues an interrupted one.
 
-A line is written with one call to a file opened for appending, after its file is answered. A kill therefore loses
-the files that were in flight and at most leaves half a line, which the next run removes before it appends.
+Each line is appended by one write, after its video is answered. So a kill loses only the videos in flight and leaves
+half a line at most, which the next run removes.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from laps_client.cli.exit_status import not_written, wrong_use
 from laps_client.cli.video_files import location_of
 
 PATH = "path"  # as it was given
-FILE = "file"  # where that was, by which a later run goes: it may stand in another folder
+FILE = "file"  # its absolute path, since a later run may start in another folder
 TRUTH = "truth"  # in lines of laps evaluate
-_BEGINNING = b'{"path": "'  # of every line; append() holds it
+_BEGINNING = b'{"path": "'  # of every line that append() writes
 _TAIL_BYTES = 1 << 16
 
 
@@ -29,10 +29,10 @@ class ResultsFile:
     """A results file, open for appending by this process alone.
 
     Args:
-        path: made where it is not there.
+        path: created if it is not there.
 
     Raises:
-        CommandFailed: it cannot be written, is no results file, or another run writes to it.
+        CommandFailed: it cannot be written, is not a results file, or another run writes to it.
     """
 
     def __init__(self, path: Path) -> None:
@@ -42,7 +42,7 @@ class ResultsFile:
         except OSError as exc:
             raise wrong_use(f"{path}: {exc.strerror}") from exc
         try:
-            if not stat.S_ISREG(os.fstat(self._descriptor).st_mode):  # nor to be read to its end: it may have none
+            if not stat.S_ISREG(os.fstat(self._descriptor).st_mode):  # a pipe may never end
                 raise wrong_use(f"{path} is no file that holds lines", "give a new one to --skip-done")
             _lock(self._descriptor, path)
             self._mend()
@@ -68,7 +68,7 @@ class ResultsFile:
         """Add one line; its ``path`` comes first.
 
         Raises:
-            CommandFailed: it cannot be written, as on a full disk. What there is of it is removed by the next run.
+            CommandFailed: it cannot be written, as on a full disk. The next run removes the part that was written.
         """
         line = memoryview(json.dumps({PATH: row[PATH], **row}).encode("ascii") + b"\n")
         try:
@@ -107,7 +107,7 @@ class ResultsFile:
         return row
 
     def _mend(self) -> None:
-        """Remove the half line that a kill may have left; a whole last line only lacks its end."""
+        """Remove the half line that a kill may have left, or end a whole last line."""
         size = os.lseek(self._descriptor, 0, os.SEEK_END)
         if size == 0:
             return
@@ -123,12 +123,12 @@ class ResultsFile:
             os.write(self._descriptor, b"\n")
         elif last[: len(_BEGINNING)] == _BEGINNING[: len(last)]:
             os.ftruncate(self._descriptor, size - len(last))
-        else:  # a file that was named by mistake stays as it is
+        else:  # a file named by mistake stays as it is
             raise wrong_use(f"{self.path} is no results file", "give a file that this command wrote, or a new one")
 
 
-def file_of(row: Mapping[str, Any]) -> str:
-    """The file that a line is of. Lines of an older version have its path alone, which was relative to their run."""
+def file_of_row(row: Mapping[str, Any]) -> str:
+    """The absolute path of a line's video. Lines of older versions have only the path that was given."""
     file = row.get(FILE)
     return file if isinstance(file, str) else location_of(row[PATH])
 
@@ -142,7 +142,7 @@ def _row(line: bytes) -> dict[str, Any] | None:
 
 
 def _lock(descriptor: int, path: Path) -> None:
-    with suppress(ImportError):  # not on Windows, where two runs at once are the user's to avoid
+    with suppress(ImportError):  # not on Windows, where the user has to avoid two runs at once
         import fcntl  # noqa: PLC0415
 
         try:

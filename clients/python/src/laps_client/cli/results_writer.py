@@ -1,4 +1,4 @@
-"""What goes to standard output: data alone, each file's as soon as it is answered."""
+"""What goes to standard output: only data, that of each file as soon as it is answered."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rich.console import Console
 
 from laps_client._outcome import FilePath, Outcome
 from laps_client.cli.exit_status import not_written
-from laps_client.cli.result_block import block
+from laps_client.cli.result_block import result_block
 from laps_client.cli.result_rows import CSV_COLUMNS, csv_rows, csv_text, json_row, plain_rows, tabbed
 from laps_client.cli.standard_streams import send_nowhere
 
@@ -24,17 +24,17 @@ class ResultsWriter(Protocol):
     """Takes outcomes in the order in which they come."""
 
     def write(self, outcome: Outcome[FilePath]) -> None:
-        """Show one, or nothing where the format has no place for errors."""
+        """Write one; a format without a place for errors leaves them out."""
 
     def close(self) -> None:
-        """Write what ends the format."""
+        """Write what the format ends with."""
 
 
 def writer_for(chosen: Format, aside: Callable[[], AbstractContextManager[None]]) -> ResultsWriter:
     """The writer of a format.
 
     Args:
-        chosen: which.
+        chosen: the format.
         aside: keeps progress off the terminal while something is printed to it.
     """
     writers: dict[Format, Callable[[], ResultsWriter]] = {
@@ -48,10 +48,10 @@ def writer_for(chosen: Format, aside: Callable[[], AbstractContextManager[None]]
 
 
 def emit(text: str) -> None:
-    """Write data at once; file names that are no text pass as the bytes that they are.
+    """Write data at once; file names that are not text pass as the bytes that they are.
 
     Raises:
-        BrokenPipeError: whoever read it has left.
+        BrokenPipeError: nobody reads standard output any more.
         CommandFailed: it cannot be written, as on a full disk.
     """
     try:
@@ -72,21 +72,21 @@ class TableWriter:
         self._aside = aside
 
     def write(self, outcome: Outcome[FilePath]) -> None:
-        """Print the file's block; errors are told on standard error."""
+        """Print the file's result_block; errors go to standard error."""
         if outcome.result is not None:
             ascii_only = not self._console.encoding.lower().startswith("utf")
             with self._aside():
-                self._console.print(block(outcome, ascii_only=ascii_only))
+                self._console.print(result_block(outcome, ascii_only=ascii_only))
 
     def close(self) -> None:
         """Nothing ends it."""
 
 
 class PlainWriter:
-    """Cells apart by tabs, for pipes."""
+    """Cells separated by tabs, for pipes."""
 
     def write(self, outcome: Outcome[FilePath]) -> None:
-        """Print the file's rows; errors are told on standard error."""
+        """Print the file's rows; errors go to standard error."""
         emit(tabbed(plain_rows(outcome)))
 
     def close(self) -> None:
@@ -105,7 +105,7 @@ class JsonLinesWriter:
 
 
 class JsonWriter:
-    """One array, written piece by piece, whole also where the command is stopped."""
+    """One array, written element by element and closed even if the command is interrupted."""
 
     def __init__(self) -> None:
         self._before = "[\n"
@@ -135,7 +135,7 @@ class CsvWriter:
 
 
 class NullWriter:
-    """For standard output that is the results file itself, which holds each line already."""
+    """For standard output that is the results file itself, which already has each line."""
 
     def write(self, outcome: Outcome[FilePath]) -> None:
         """Nothing."""
@@ -145,5 +145,5 @@ class NullWriter:
 
 
 def is_terminal(descriptor: int) -> bool:
-    """Whether somebody looks at it."""
+    """Whether it is a terminal."""
     return os.isatty(descriptor)

@@ -1,6 +1,6 @@
-"""What the lines of a results file have in common: one model, one version, one choice of views, one of segments.
+"""What all lines of a results file have in common: the model, its version, the views, and the length of segments.
 
-Lines that answer another question must not pass for answers to this one.
+Results of other settings must not be taken for results of this run.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 from laps_client._async_client import AsyncLapsClient
 from laps_client._options import Options
 from laps_client._results import ModelInfo
-from laps_client.cli.connection import asked
+from laps_client.cli.connection import required
 from laps_client.cli.exit_status import wrong_use
 
 _LENGTH = re.compile(r"([0-9]+(?:\.[0-9]+)?)([smh])")
@@ -25,13 +25,13 @@ _SAME_S = 1e-3  # times in answers are rounded
 
 @dataclass(frozen=True, slots=True)
 class SegmentLength:
-    """In segments of ``length_s``; of a video that is shorter than one of them only ``at_least_s`` is known."""
+    """``length_s`` is None if a video was shorter than one segment, which was then ``at_least_s`` long."""
 
     length_s: float | None
     at_least_s: float = 0.0
 
     def agrees(self, other: SegmentLength) -> bool:
-        """Whether both may be of one length."""
+        """Whether both may be the same length."""
         if self.length_s is None or other.length_s is None:
             known = self.length_s or other.length_s or math.inf
             return max(self.at_least_s, other.at_least_s) <= known + _SAME_S
@@ -43,7 +43,7 @@ class SegmentLength:
 
 @dataclass(frozen=True, slots=True)
 class RunSettings:
-    """What was asked of each file; ``views`` as ``5x3``, ``segments`` None without them."""
+    """The settings of a run; ``views`` as ``5x3``, ``segments`` None without them."""
 
     model: str
     version: int
@@ -51,7 +51,7 @@ class RunSettings:
     segments: SegmentLength | None = None
 
     def agrees(self, other: RunSettings) -> bool:
-        """Whether an answer to one is an answer to the other."""
+        """Whether a result of one is a result of the other."""
         if (self.model, self.version, self.views) != (other.model, other.version, other.views):
             return False
         if self.segments is None or other.segments is None:
@@ -64,36 +64,36 @@ class RunSettings:
 
 
 def settings_of_row(row: Mapping[str, Any]) -> RunSettings | None:
-    """What a line answers; None where it does not tell."""
+    """The settings of a line's result; None where the line lacks them."""
     try:
         views = f"{row['views']['temporal']}x{row['views']['spatial']}"
         segments = row.get("segments")
-        told = None if segments is None else _segmented(segments)
-        return RunSettings(str(row["model"]["name"]), int(row["model"]["version"]), views, told)
+        length = None if segments is None else _segment_length(segments)
+        return RunSettings(str(row["model"]["name"]), int(row["model"]["version"]), views, length)
     except (KeyError, IndexError, TypeError, ValueError):
         return None
 
 
 async def requested_settings(client: AsyncLapsClient, options: Options) -> tuple[RunSettings, ModelInfo]:
-    """What the options ask for, with the server's defaults in the place of what they leave out.
+    """The settings that the options ask for, with the server's defaults where they leave something out.
 
     Raises:
         CommandFailed: there is no such model or version, or no server.
     """
     name = options.get("model")
     if name is None:
-        name = next(model.name for model in await asked(client.models()) if model.default)
-    model = await asked(client.model(name, version=options.get("version")))
+        name = next(model.name for model in await required(client.models()) if model.default)
+    model = await required(client.model(name, version=options.get("version")))
     segments = options.get("segments")
-    told = None if segments is None else SegmentLength(_length_s(str(segments)))
-    return RunSettings(model.name, model.version, _plainly(options.get("views") or model.default_views), told), model
+    length = None if segments is None else SegmentLength(_length_s(str(segments)))
+    return RunSettings(model.name, model.version, _plainly(options.get("views") or model.default_views), length), model
 
 
 def check_agrees(path: Path, found: RunSettings, wanted: RunSettings) -> None:
-    """Refuse to go on with results of another kind.
+    """Refuse a results file of other settings.
 
     Raises:
-        CommandFailed: they are.
+        CommandFailed: they differ.
     """
     if not found.agrees(wanted):
         raise wrong_use(
@@ -102,13 +102,13 @@ def check_agrees(path: Path, found: RunSettings, wanted: RunSettings) -> None:
         )
 
 
-def pinned(options: Options, kind: RunSettings) -> Options:
-    """The options with the model's version named: one that is put in place meanwhile must not answer the rest."""
-    return {**options, "model": kind.model, "version": kind.version}
+def pinned(options: Options, settings: RunSettings) -> Options:
+    """The options with model and version named, so that one published meanwhile does not answer the rest."""
+    return {**options, "model": settings.model, "version": settings.version}
 
 
-def _segmented(segments: list[Mapping[str, Any]]) -> SegmentLength:
-    """By the last segment, since segment k begins at k lengths; the first alone may be cut by the video's end."""
+def _segment_length(segments: list[Mapping[str, Any]]) -> SegmentLength:
+    """From the last segment, since segment k begins at k lengths; a first one may be cut by the video's end."""
     last = segments[-1]
     if last["index"] > 0:
         return SegmentLength(float(last["start_s"]) / last["index"])
@@ -116,11 +116,11 @@ def _segmented(segments: list[Mapping[str, Any]]) -> SegmentLength:
 
 
 def _length_s(text: str) -> float | None:
-    """As the server reads it; what is no length is the server's to refuse."""
+    """As the server reads it, which is left to refuse what is not a length."""
     found = _LENGTH.fullmatch(text)
     return None if found is None else float(found[1]) * _UNIT_S[found[2]]
 
 
 def _plainly(views: str) -> str:
-    """``05x3`` as the server writes it, ``5x3``; what is no grid is the server's to refuse."""
+    """``05x3`` as the server writes it, ``5x3``; refusing what is not of that form is left to the server."""
     return "x".join(part.lstrip("0") for part in views.split("x"))

@@ -1,4 +1,4 @@
-"""How right a model is over a list: counts, Wilson intervals, classes and confusions. Pure functions."""
+"""How accurate a model is on labelled videos: counts, Wilson intervals, classes, confusions. Pure functions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ TOP = 5
 
 @dataclass(frozen=True, slots=True)
 class ScoredVideo:
-    """One video: its label, and the labels that the model ranks best, best first."""
+    """One video: its true label, and the labels that the model ranks highest, best first."""
 
     truth: int
     ranked: tuple[int, ...]
@@ -33,7 +33,7 @@ class Proportion:
         return self.right / self.of if self.of else 0.0
 
     def interval(self) -> tuple[float, float]:
-        """Where the true share lies with 95 %, by Wilson's score."""
+        """Where the true proportion lies with 95 %, by Wilson's score."""
         return wilson(self.right, self.of)
 
     def to_dict(self) -> dict[str, float | int]:
@@ -54,7 +54,7 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class ManifestAccuracy:
-    """A number of the model's manifest: where it stands there, and its value from 0 to 1."""
+    """A top-k accuracy that the model's manifest claims: where it stands there, and its value from 0 to 1."""
 
     where: str
     top: int
@@ -62,9 +62,9 @@ class ManifestAccuracy:
 
 
 def wilson(right: int, of: int) -> tuple[float, float]:
-    """Wilson's score interval of a share, 95 %.
+    """Wilson's score interval of a proportion, 95 %.
 
-    Unlike the usual ± it stays between 0 and 1 and is honest about few videos and about shares near the ends.
+    Unlike the usual ± it stays between 0 and 1, and it holds for few videos and for proportions near 0 and 1 too.
 
     >>> [round(bound, 4) for bound in wilson(8, 10)]
     [0.4902, 0.9433]
@@ -104,17 +104,17 @@ def report(scored: Iterable[ScoredVideo], *, label_count: int) -> Report:
 
 
 def worst(classes: Mapping[int, Proportion], most: int) -> list[tuple[int, Proportion]]:
-    """The classes that are right least often; of equals those with more videos first."""
+    """The classes that are right least often; among equals, those with more videos first."""
     return sorted(classes.items(), key=lambda item: (item[1].value, -item[1].of, item[0]))[:most]
 
 
-def claims(metrics: Mapping[str, Any], prefix: str = "") -> list[ManifestAccuracy]:
+def manifest_accuracies(metrics: Mapping[str, Any], prefix: str = "") -> list[ManifestAccuracy]:
     """Every ``top1`` and ``top5`` in a manifest's metrics, however deep; numbers over 1 are percent."""
     found = []
     for key, value in metrics.items():
         name = str(key).lower().replace("_", "").replace("-", "")
         if isinstance(value, Mapping):
-            found += claims(value, f"{prefix}{key}.")
+            found += manifest_accuracies(value, f"{prefix}{key}.")
         elif name in ("top1", "top5") and isinstance(value, int | float) and not isinstance(value, bool):
             share = value / 100 if value > 1 else float(value)
             if 0 <= share <= 1:
@@ -122,10 +122,10 @@ def claims(metrics: Mapping[str, Any], prefix: str = "") -> list[ManifestAccurac
     return found
 
 
-def against(claim: ManifestAccuracy, measured: Sequence[Proportion | None]) -> str | None:
-    """Where a claim lies beside what was measured: ``below``, ``within`` or ``above`` the interval; None unmeasured."""
-    share = measured[0 if claim.top == 1 else 1]
+def place_of_accuracy(accuracy: ManifestAccuracy, measured: Sequence[Proportion | None]) -> str | None:
+    """Where a claim lies: ``below``, ``within`` or ``above`` the interval measured; None if nothing was."""
+    share = measured[0 if accuracy.top == 1 else 1]
     if share is None or share.of == 0:
         return None
     low, high = share.interval()
-    return "below" if claim.value < low else "above" if claim.value > high else "within"
+    return "below" if accuracy.value < low else "above" if accuracy.value > high else "within"

@@ -1,4 +1,4 @@
-"""The process's own streams: any of them may be closed, full, or a pipe whose reader has left."""
+"""Standard output and error: each may be closed, full, or a pipe that nobody reads any more."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TextIO
 
 
 def send_nowhere(stream: TextIO | None) -> None:
-    """Let what is written from now on, and what the stream still holds, vanish: Python flushes it at its own end."""
+    """Discard what the stream still holds and what is written later; Python would fail to flush it at exit."""
     if stream is None:
         return
     nowhere = os.open(os.devnull, os.O_WRONLY)
@@ -20,7 +20,7 @@ def send_nowhere(stream: TextIO | None) -> None:
 
 
 def settle_messages() -> None:
-    """Where nobody reads standard error any more, nobody misses what is written there, and no status depends on it."""
+    """Discard messages from the start if nobody reads standard error, so that no exit status depends on it."""
     if sys.stderr is not None and _is_unread(sys.stderr.fileno()):
         send_nowhere(sys.stderr)
 

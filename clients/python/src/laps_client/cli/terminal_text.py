@@ -12,7 +12,7 @@ _MINUTE_S, _HOUR_S = 60, 3600
 
 
 def printable(text: str) -> str:
-    """The text as one line that moves no cursor: file names may hold anything, line breaks and escapes among it."""
+    """The text as one line without control characters, since file names may hold line breaks and escapes."""
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in text)
 
 
@@ -31,7 +31,7 @@ def bar(share: float, width: int, *, ascii_only: bool = False) -> str:
 
 
 def sparkline(values: Sequence[float], *, width: int, top: float = 1.0, ascii_only: bool = False) -> str:
-    """Values from 0 to ``top`` as a row of blocks; of more than ``width`` values, means of neighbours.
+    """Values from 0 to ``top`` as a row of blocks; more than ``width`` values are averaged.
 
     >>> sparkline([0, 0.5, 1], width=8)
     '▁▅█'

@@ -1,4 +1,4 @@
-"""Which files are meant: those named, and in folders those whose names are videos'."""
+"""Which files to classify: those named, and in named folders those with the name of a video."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ VIDEO_SUFFIXES = frozenset(f".{name}" for name in _SUFFIXES.split())
 
 
 def check_paths(paths: Sequence[Path]) -> None:
-    """Refuse what is not there before anything is sent.
+    """Refuse a path that is not there, before anything is sent.
 
     Raises:
         CommandFailed: naming the path.
@@ -25,10 +25,10 @@ def check_paths(paths: Sequence[Path]) -> None:
 
 
 def find_videos(paths: Iterable[Path], on_error: Callable[[OSError], object] | None = None) -> Iterator[Path]:
-    """Files as given, whatever their name; folders searched recursively, in the order of their names.
+    """Files as given, whatever their name; folders are searched recursively, in the order of names.
 
-    One folder's names are held at a time. Hidden files, pipes and devices are left out, and links to folders are not
-    followed. A folder that cannot be read is left out too, and told to ``on_error``.
+    Only one folder's names are in memory at a time. Hidden files, pipes and devices are left out, and links to folders
+    are not followed. A folder that cannot be read is passed to ``on_error``.
     """
     for path in paths:
         if path.is_dir():
@@ -38,17 +38,17 @@ def find_videos(paths: Iterable[Path], on_error: Callable[[OSError], object] | N
 
 
 def location_of(path: str | os.PathLike[str]) -> str:
-    """Where a file is: two runs in two folders mean the same file by the same text.
+    """A file's absolute path, by which runs in different folders know it.
 
-    Links among the folders are followed, as ``..`` after one means what the system makes of it. The file itself may be
-    a link: under each name it is asked for by itself, and what it points to may change.
+    Links among its folders are resolved, so that ``..`` after one means what it means to the system. A link as the file
+    itself is not, since what it points to may change.
     """
     folder, name = os.path.split(path)
     return os.path.join(os.path.realpath(folder), name)  # noqa: PTH118 - called for every file
 
 
 def is_video_name(name: str) -> bool:
-    """Whether a folder's entry is taken for a video; copies in progress are mostly hidden or have another suffix."""
+    """Whether a name in a folder is a video's; copies in progress are mostly hidden or have another suffix."""
     return not name.startswith(".") and os.path.splitext(name)[1].lower() in VIDEO_SUFFIXES  # noqa: PTH122 - no Path
 
 
@@ -62,8 +62,8 @@ def _in_folder(folder: Path, on_error: Callable[[OSError], object] | None) -> It
 
 
 def _is_special(path: Path) -> bool:
-    """Whether it is there and no file, as a named pipe, at which a read may wait for ever."""
+    """Whether it is a pipe or a device, from which a read may wait for ever."""
     try:
         return not stat.S_ISREG(path.stat().st_mode)
-    except OSError:  # a link to nothing is told as a file that cannot be read
+    except OSError:  # a link to nothing is an unreadable file later
         return False

@@ -15,7 +15,7 @@ from rich.console import Console
 from laps_client import BadVideo, Classification, FrameScores, Outcome, Prediction, SegmentAnswer, Timeline, Views
 from laps_client._parsing import from_json
 from laps_client.cli import scoring, terminal_text, video_files
-from laps_client.cli.result_block import block, runs
+from laps_client.cli.result_block import result_block, runs
 from laps_client.cli.result_rows import CSV_COLUMNS, csv_rows, csv_text, json_row, plain_rows, tabbed
 from laps_client.cli.terminal_text import bar, clock, printable, sparkline
 from laps_client.cli.video_files import find_videos, is_video_name
@@ -100,7 +100,7 @@ def test_neighbours_of_one_label_are_one_run_up_to_a_gap() -> None:
 
 def shown(result: Classification, **options: bool) -> list[str]:
     console = Console(file=io.StringIO(), width=100)
-    console.print(block(Outcome("a[b].mp4\n", result, None), **options))
+    console.print(result_block(Outcome("a[b].mp4\n", result, None), **options))
     assert isinstance(console.file, io.StringIO)
     return [line.rstrip() for line in console.file.getvalue().splitlines()]
 
