@@ -27,7 +27,8 @@ from av.video.stream import VideoStream
 from laps_server.clips import CropBox, IntArray, SampledFrame, SamplingRule, SegmentLength, VideoInfo, ViewGrid
 from laps_server.part import Part, Segment
 from laps_server.video.accepted_formats import CodecSet
-from laps_server.video.extract import WHOLE_VIDEO_S, ExtractOptions, Thumbnails, extract_parts
+from laps_server.video.extract import extract_parts
+from laps_server.video.extract_options import WHOLE_VIDEO_S, ExtractOptions, Thumbnails
 from laps_server.video.limits import MediaLimits
 from laps_server.video.preprocess import assemble_clip, view_boxes
 
@@ -233,8 +234,8 @@ class Sampled:
             for position, place in enumerate(part.places):
                 if place in frames:
                     assert frames[place] == part.frames[position]
-                    np.testing.assert_array_equal(pixels[place], part.picture(position))
-                frames[place], pixels[place] = part.frames[position], part.picture(position)
+                    np.testing.assert_array_equal(pixels[place], part.frame_pixels(position))
+                frames[place], pixels[place] = part.frames[position], part.frame_pixels(position)
                 if part.thumbnails:
                     jpegs[place] = part.thumbnails[position]
             rows.append(np.asarray(part.places, dtype=np.intp)[part.clip_frames])
