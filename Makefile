@@ -18,9 +18,10 @@ PIP_EXTRA ?=
 PIP_FLAGS := $(PIP_EXTRA) --quiet --disable-pip-version-check --constraint constraints.txt
 
 TARGET ?= cpu
+DIST ?= dist
 
 .DEFAULT_GOAL := help
-.PHONY: help serve dev docs screenshots test lint types pytest test-goldens test-docker docker bench triton-env format clean
+.PHONY: help serve dev docs screenshots test lint types pytest test-goldens test-docker docker dist bench triton-env format clean
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -56,6 +57,12 @@ docker:  ## Build the image laps-server:cpu, or with TARGET=gpu that for CUDA, a
 bench: $(DEV)/.installed  ## Benchmarks against limits; prints ratios
 	$(DEV)/bin/python bench/seek_cost.py
 
+# pip builds each wheel in an environment of its own, with the pinned build backend.
+dist: $(SERVE)/.installed  ## Build the wheels of server, exporter and client into dist/, or DIST=...
+	rm -f "$(DIST)"/laps_*.whl
+	PIP_CONSTRAINT=$(abspath constraints.txt) $(SERVE)/bin/pip wheel --quiet --disable-pip-version-check --no-deps \
+	  --wheel-dir "$(DIST)" ./server ./export ./clients/python
+
 dev: $(DEV)/.installed  ## Set up .venv-dev: laps-export, the client and the test tools
 
 triton-env: $(TRITON)/.installed  ## Set up .venv-triton: a real Triton for tests (Linux on x86-64, glibc 2.35 or newer)
@@ -78,13 +85,13 @@ python-version:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "Python 3.11 or newer is needed; name one with: make PYTHON=python3.12 ..." >&2; exit 1; }
 
-$(SERVE)/.installed: server/pyproject.toml constraints.txt | python-version
+$(SERVE)/.installed: server/pyproject.toml VERSION constraints.txt | python-version
 	@echo "setting up $(SERVE) (once)"
 	$(PYTHON) -m venv $(SERVE)
 	$(SERVE)/bin/pip install $(PIP_FLAGS) --editable server
 	@touch $@
 
-$(DEV)/.installed: server/pyproject.toml export/pyproject.toml clients/python/pyproject.toml requirements-dev.txt constraints.txt | python-version
+$(DEV)/.installed: server/pyproject.toml export/pyproject.toml clients/python/pyproject.toml VERSION requirements-dev.txt constraints.txt | python-version
 	@echo "setting up $(DEV) (once; torch is large)"
 	$(PYTHON) -m venv $(DEV)
 	$(DEV)/bin/pip install $(PIP_FLAGS) --requirement requirements-dev.txt \

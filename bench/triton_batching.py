@@ -31,12 +31,12 @@ import onnx
 from onnx import helper, numpy_helper
 
 from laps_export.triton import PREFERRED_BATCH_SIZES, QUEUE_DELAY_US
-from laps_server.clips import Float32Array, UInt8Array
+from laps_server.arrays import Float32Array, UInt8Array
 from laps_server.engines.base import Engine, EngineInfo
 from laps_server.engines.triton.engine import TritonEngine
 from laps_server.engines.triton.wire import connect
 from laps_server.errors import LapsError
-from laps_server.repository import ModelFiles, read_model
+from laps_server.models.repository import ModelFiles, read_model
 from laps_server.scheduler import Scheduler, Submission, View, ViewResult
 from support.model_repositories import LABELS, colour_graph
 from support.real_triton import Triton, running_triton, write_shipped_model, write_twin

@@ -174,7 +174,7 @@ def test_nothing_below_the_job_asks_whether_segments_were_wanted() -> None:
         and isinstance(node.value, ast.Name | ast.Attribute)
         and (node.value.id if isinstance(node.value, ast.Name) else node.value.attr) in {"options", "_options", "query"}
     }
-    assert readers == {"job.py", "api/answers.py", "api/routes.py"}
+    assert readers == {"job.py", "api/responses.py", "api/routes.py"}
 
 
 def test_stages_are_timed_in_one_place() -> None:

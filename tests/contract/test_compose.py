@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -159,11 +158,6 @@ def test_stages_of_the_gpu_come_after_those_of_the_cpu_which_is_the_default() ->
         assert "HEALTHCHECK" in body
         assert "org.opencontainers.image.licenses" in body
         assert "apt-get" not in body
-
-
-def test_the_images_carry_the_server_version() -> None:
-    version = tomllib.loads((ROOT / "server" / "pyproject.toml").read_text())["project"]["version"]
-    assert [line for line in instructions() if line.startswith("ARG VERSION")] == [f"ARG VERSION={version}"] * 2
 
 
 def test_defaults_of_compose_and_dockerfile_are_one() -> None:

@@ -14,7 +14,6 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from laps_server.clips import ViewGrid
 from laps_server.errors import ClientClosed, ShuttingDown
 from laps_server.part import Part
 from laps_server.video import decode_pool
@@ -22,6 +21,7 @@ from laps_server.video.decode_pool import DecodePool
 from laps_server.video.extract import extract_parts
 from laps_server.video.extract_options import ExtractOptions
 from laps_server.video.limits import MediaLimits
+from laps_server.view_grid import ViewGrid
 from support.plain_videos import RED, write_colour_video
 
 OPTIONS = ExtractOptions(ViewGrid(1, 1), frames=4, stride=2, short_side=32, crop_height=32, crop_width=32)

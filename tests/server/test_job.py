@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from laps_server.clips import ViewGrid
+from laps_server.classify_options import ClassifyOptions
 from laps_server.engines.fake import FakeEngine
 from laps_server.errors import (
     BadParameter,
@@ -26,7 +26,7 @@ from laps_server.errors import (
     UnsupportedContainer,
     VersionNotFound,
 )
-from laps_server.events import Classification, ClassifyOptions, Decoded, Partial
+from laps_server.events import Classification, Decoded, Partial
 from laps_server.observe import Batched, Failed, PartDecoded, Queued, Ran, Received, RequestClock, Stage
 from laps_server.part import Part
 from laps_server.runtime import Runtime, build_runtime
@@ -35,6 +35,7 @@ from laps_server.settings import Settings
 from laps_server.video import decode_pool
 from laps_server.video.decode_pool import DecodePool
 from laps_server.video.extract import extract_parts
+from laps_server.view_grid import ViewGrid
 from support.bare_runtime import Logits, classify, events_of, fake_model, fake_runtime, opened, started
 from support.model_repositories import colour_graph, write_model
 from support.numbered_videos import encode, extract
@@ -220,13 +221,15 @@ async def test_a_model_of_clip_logits_gives_no_frame_scores(settings: Settings, 
     assert sink.of_views.shape == (6, 4)
 
 
-async def test_explain_names_every_frame_and_box(settings: Settings, green: Path) -> None:
+async def test_view_details_name_every_frame_and_box(settings: Settings, green: Path) -> None:
     async with started(build_runtime(settings)) as runtime:
-        answer = await classify(runtime, green, ClassifyOptions(explain=True, thumbnails=True))
-    assert [(view.temporal, view.spatial) for view in answer.replay] == [(t, s) for t in (0, 1) for s in (0, 1, 2)]
+        answer = await classify(runtime, green, ClassifyOptions(view_details=True, thumbnails=True))
+    assert [(view.temporal, view.spatial) for view in answer.view_details] == [
+        (t, s) for t in (0, 1) for s in (0, 1, 2)
+    ]
     # 64 x 48 becomes 42 x 32: left, centre and right crops of 32.
-    assert [view.boxes[0].x for view in answer.replay[:3]] == [0, 5, 10]
-    assert {len(view.frames) for view in answer.replay} == {4}
+    assert [view.boxes[0].x for view in answer.view_details[:3]] == [0, 5, 10]
+    assert {len(view.frames) for view in answer.view_details} == {4}
     assert all(item.jpeg.startswith(b"\xff\xd8") for item in answer.thumbnails)
     assert len(answer.thumbnails) == len(answer.sampled)
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import pytest_asyncio
 
-from laps_server.clips import Float32Array, UInt8Array
+from laps_server.arrays import Float32Array, UInt8Array
 from laps_server.engines.fake import FakeEngine
 from laps_server.errors import InternalError, LapsError, Overloaded, ShuttingDown
 from laps_server.observe import Batched, Queued, Ran, Stage

@@ -12,7 +12,7 @@ import pytest
 from laps_server.engines.triton.engine import TritonEngine
 from laps_server.engines.triton.sharing import SharedMemory
 from laps_server.engines.triton.wire import connect
-from laps_server.repository import discover
+from laps_server.models.repository import discover
 from support.real_triton import (
     BATCH_SIZES,
     CALLS_AT_ONCE,

@@ -14,12 +14,12 @@ import pytest
 
 from laps_export.onnx import TensorContract, export_onnx
 from laps_export.triton import MAX_BATCH_SIZE, render_config
-from laps_server.clips import Float32Array, UInt8Array
+from laps_server.arrays import Float32Array, UInt8Array
 from laps_server.engines.ort import OrtEngine
 from laps_server.engines.triton.engine import TritonEngine
 from laps_server.engines.triton.sharing import SharedMemory
 from laps_server.errors import BackendTimeout, DeadlineExceeded
-from laps_server.repository import discover
+from laps_server.models.repository import discover
 from support.model_repositories import write_model
 from support.real_triton import (
     BATCH_SIZES,

@@ -16,14 +16,15 @@ from pydantic import ValidationError
 from rich.console import Console
 
 from laps_server import __version__
+from laps_server.classify_options import ClassifyOptions
 from laps_server.cli_output import Output, print_models, print_results
-from laps_server.clips import SegmentLength, ViewGrid
 from laps_server.engines.registry import ENGINES
 from laps_server.errors import LapsError
-from laps_server.events import ClassifyOptions
 from laps_server.logs import configure_logging
+from laps_server.segment_length import SegmentLength
 from laps_server.serve import serve as run_server
 from laps_server.settings import Settings
+from laps_server.view_grid import ViewGrid
 
 EXIT_WRONG_USE = 2
 EXIT_INTERRUPTED = 130  # 128 and the signal's number, as shells say it

@@ -17,10 +17,10 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from laps_server.api.answers import classify_response
-from laps_server.events import ClassifyOptions
+from laps_server.api.responses import classify_response
+from laps_server.classify_options import ClassifyOptions
+from laps_server.models.repository import discover
 from laps_server.offline import FileResult, classify_files, find_videos
-from laps_server.repository import discover
 from laps_server.settings import Settings
 
 Output = Literal["table", "json", "jsonl"]

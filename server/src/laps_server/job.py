@@ -24,10 +24,10 @@ from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import partial
 
-from laps_server.clips import ViewGrid
+from laps_server.classify_options import ClassifyOptions
 from laps_server.deadline import HINT_SEGMENTS, HINT_WORK, within
 from laps_server.errors import BadParameter, ClientClosed, InternalError, LapsError
-from laps_server.events import Classification, ClassifyOptions, Decoded, Event, Partial, SegmentDone
+from laps_server.events import Classification, Decoded, Event, Partial, SegmentDone
 from laps_server.observe import Answered, Failed, Observer, PartDecoded, Received, RequestClock, Stage, now
 from laps_server.part import MediaWarning, Part
 from laps_server.results import Accumulator, LogitsSink, model_warnings
@@ -37,6 +37,7 @@ from laps_server.video.decode_pool import DecodePool
 from laps_server.video.extract_options import WHOLE_VIDEO_S, ExtractOptions, Thumbnails
 from laps_server.video.limits import MEMORY_SHARES
 from laps_server.video.preprocess import assemble_clip
+from laps_server.view_grid import ViewGrid
 
 
 def check_options(options: ClassifyOptions) -> None:
@@ -45,8 +46,8 @@ def check_options(options: ClassifyOptions) -> None:
     Raises:
         BadParameter: saying what would.
     """
-    if options.segments is not None and options.explain:
-        raise BadParameter("explain is not given for segments", hint="explain one segment's file")
+    if options.segments is not None and options.view_details:
+        raise BadParameter("segments have no details of views", hint="ask for those of one segment's file")
 
 
 @dataclass(frozen=True, slots=True)

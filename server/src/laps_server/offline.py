@@ -13,12 +13,13 @@ from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from laps_server.clips import MAX_VIEWS
+from laps_server.classify_options import ClassifyOptions
 from laps_server.errors import BadParameter, InternalError, LapsError
-from laps_server.events import Classification, ClassifyOptions
+from laps_server.events import Classification
 from laps_server.observe import RequestClock
 from laps_server.runtime import Runtime, build_runtime
 from laps_server.settings import Settings
+from laps_server.view_grid import MAX_VIEWS
 
 _LOG = logging.getLogger(__name__)
 _SUFFIXES = "3g2 3gp asf avi dv f4v flv gif m2ts m4v mkv mov mp4 mpeg mpg mts ogg ogv ts vob webm wmv"

@@ -20,7 +20,10 @@ from typing import Any, Literal
 
 import numpy as np
 
-from laps_server.clips import IntArray, SampledFrame, UInt8Array, VideoInfo, ViewGrid
+from laps_server.arrays import IntArray, UInt8Array
+from laps_server.sampled_frame import SampledFrame
+from laps_server.video_info import VideoInfo
+from laps_server.view_grid import ViewGrid
 
 CHANNELS = 3
 

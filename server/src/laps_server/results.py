@@ -17,22 +17,18 @@ from collections.abc import Callable
 
 import numpy as np
 
-from laps_server.aggregate import Float64Array, clip_logits, frame_logits, probabilities, rank, video_logits
-from laps_server.clips import Float32Array, FrameScores, IntArray, SampledFrame, ScoredLabel, VideoInfo, ViewGrid
+from laps_server.arrays import Float32Array, Float64Array, IntArray
+from laps_server.classify_options import DEFAULT_TOP_K, ClassifyOptions
 from laps_server.errors import BadParameter, InternalError, VideoCorrupt
-from laps_server.events import (
-    DEFAULT_TOP_K,
-    Classification,
-    ClassifyOptions,
-    ReplayView,
-    SegmentAnswer,
-    Thumbnail,
-    Timeline,
-)
+from laps_server.events import Classification, ReplayView, SegmentAnswer, Thumbnail, Timeline
+from laps_server.models.repository import ModelFiles
 from laps_server.observe import StageTimes
 from laps_server.part import MediaWarning, Part, Segment
-from laps_server.repository import ModelFiles
+from laps_server.sampled_frame import SampledFrame
+from laps_server.scores import FrameScores, ScoredLabel, clip_logits, frame_logits, probabilities, rank, video_logits
 from laps_server.video.preprocess import view_boxes
+from laps_server.video_info import VideoInfo
+from laps_server.view_grid import ViewGrid
 
 # An answer grows with the number of segments, and is held whole. About what its parts take as JSON:
 MAX_ANSWER_BYTES = 128 * 2**20
@@ -89,7 +85,7 @@ class Accumulator:
     def expect(self, part: Part) -> None:
         """The views of ``part`` are on their way. One that begins its segment makes what came of it before void."""
         if part.begins_segment:
-            self._open = _OpenSegment(part, classes=len(self._model.labels), explain=self._options.explain)
+            self._open = _OpenSegment(part, classes=len(self._model.labels), view_details=self._options.view_details)
         else:
             self._segment.expect(part)
         self._video = part.video
@@ -131,7 +127,7 @@ class Accumulator:
             warnings=tuple(f"the segment {item.text}" for item in segment.warnings if item.scope == "segment"),
             sampled=segment.sampled,
             thumbnails=tuple(Thumbnail(segment.frames[place], jpeg) for place, jpeg in sorted(segment.jpegs.items())),
-            replay=tuple(segment.replay),
+            view_details=tuple(segment.view_details),
         )
         self._answers.append(answer)
         self._segment_logits.append(logits.astype(np.float32))
@@ -164,7 +160,7 @@ class Accumulator:
             warnings=warnings,
             sampled=(),
             thumbnails=(),
-            replay=(),
+            view_details=(),
             segments=tuple(self._answers),
             timeline=self._timeline(predictions),
         )
@@ -219,14 +215,14 @@ class Accumulator:
 class _OpenSegment:
     """A segment whose views are coming in; nothing of its pictures is held."""
 
-    def __init__(self, part: Part, *, classes: int, explain: bool) -> None:
-        self._explain = explain
+    def __init__(self, part: Part, *, classes: int, view_details: bool) -> None:
+        self._wants_details = view_details
         self.segment = part.segment
         self.warnings: tuple[MediaWarning, ...] = ()
         self.frames: dict[int, SampledFrame] = {}  # by their places in the segment
         self.clip_places: list[IntArray] = []  # of each Part, [clips, T]
         self.jpegs: dict[int, bytes] = {}  # by the places of their frames
-        self.replay: list[ReplayView] = []
+        self.view_details: list[ReplayView] = []
         self.rows: dict[int, Float32Array] = {}  # logits by view
         self.running_sum = np.zeros(classes)  # [K], so that a running ranking costs the same for each view
         self.expect(part)
@@ -242,8 +238,8 @@ class _OpenSegment:
         self.clip_places.append(np.asarray(part.places, dtype=np.intp)[part.clip_frames])
         if part.thumbnails:
             self.jpegs.update((place, jpeg) for place, jpeg in zip(part.places, part.thumbnails, strict=True) if jpeg)
-        if self._explain:
-            self.replay += [_replay_view(part, view) for view in part.views]
+        if self._wants_details:
+            self.view_details += [_replay_view(part, view) for view in part.views]
 
     def add(self, view: int, logits: Float32Array) -> None:
         self.rows[view] = logits

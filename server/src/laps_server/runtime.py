@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 
+from laps_server.classify_options import ClassifyOptions
 from laps_server.engines.registry import ENGINES, RegisteredEngine, format_of
 from laps_server.errors import NoModels, ShuttingDown
-from laps_server.events import ClassifyOptions
 from laps_server.job import Job, check_options
+from laps_server.models.repository import ModelFiles, discover
 from laps_server.observe import NoObserver, Observer, RequestClock
-from laps_server.repository import ModelFiles, discover
 from laps_server.scheduler import Scheduler
 from laps_server.served_models import ServedModel, ServedModels
 from laps_server.settings import Settings

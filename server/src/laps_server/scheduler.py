@@ -30,7 +30,7 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 
-from laps_server.clips import Float32Array, UInt8Array
+from laps_server.arrays import Float32Array, UInt8Array
 from laps_server.engines.base import Engine
 from laps_server.errors import InternalError, LapsError, Overloaded, ShuttingDown, Unavailable
 from laps_server.observe import Batched, NoObserver, Observer, Queued, Ran, now

@@ -14,10 +14,10 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from laps_server.clips import MAX_VIEWS
 from laps_server.engines.registry import ENGINES
-from laps_server.repository import DEFAULT_ROOT
+from laps_server.models.repository import DEFAULT_ROOT
 from laps_server.video.accepted_formats import CodecSet
+from laps_server.view_grid import MAX_VIEWS
 
 
 def available_cores() -> int:

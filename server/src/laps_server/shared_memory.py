@@ -18,7 +18,7 @@ from typing import Self
 
 import numpy as np
 
-from laps_server.clips import UInt8Array
+from laps_server.arrays import UInt8Array
 
 FOLDER = Path("/dev/shm")
 PREFIX = "laps-clips-"

@@ -95,6 +95,7 @@ def test_the_answer_has_every_documented_part(client: httpx.Client, video: Path)
     assert set(body["timings_ms"]) == {"upload", "decode", "queue", "infer", "total"}
     assert body["warnings"] == []
     assert body["thumbnails"] is None
+    assert body["view_details"] is None
     assert body["explain"] is None
 
 
@@ -105,21 +106,34 @@ def test_raw_body_and_multipart_give_the_same_answer(client: httpx.Client, video
 
 
 def test_query_options_are_obeyed(client: httpx.Client, video: Path) -> None:
-    body = post(client, video, views="1x1", top_k=1, frames=False, thumbnails=True, explain=True, model="untrained")
+    body = post(
+        client, video, views="1x1", top_k=1, frames=False, thumbnails=True, view_details=True, model="untrained"
+    )
     assert body["views"] == {"temporal": 1, "spatial": 1, "used": 1, "sampling": "laps_uniform"}
     assert len(body["predictions"]) == 1
     assert body["frames"] is None
     assert all(base64.b64decode(item["jpeg"]).startswith(b"\xff\xd8") for item in body["thumbnails"])
-    assert [frame["index"] for frame in body["explain"][0]["frames"]] == [0, 2, 4, 7]
+    assert [frame["index"] for frame in body["view_details"][0]["frames"]] == [0, 2, 4, 7]
     assert any("untrained" in warning for warning in body["warnings"])
+
+
+@pytest.mark.parametrize("asked", [(), ("view_details",), ("explain",), ("view_details", "explain")], ids=str)
+def test_details_of_views_are_where_they_were_asked_for(
+    client: httpx.Client, video: Path, asked: tuple[str, ...]
+) -> None:
+    body = post(client, video, views="1x1", **dict.fromkeys(asked, "true"))
+    filled = {name: body[name] for name in ("view_details", "explain") if body[name] is not None}
+    assert filled.keys() == set(asked)
+    for details in filled.values():
+        assert [frame["index"] for frame in details[0]["frames"]] == [0, 2, 4, 7]
 
 
 def test_the_manifests_rule_of_sampling_is_followed_and_told(client: httpx.Client, video: Path) -> None:
     starts = {"colours": 6, "ordered": 12}  # of the second of two clips, in a video of 20 frames
     for model, start in starts.items():
-        body = post(client, video, views="2x1", explain=True, model=model)
+        body = post(client, video, views="2x1", view_details=True, model=model)
         assert body["views"]["sampling"] == {"colours": "laps_uniform", "ordered": "uniform_in_order"}[model]
-        first, second = ([frame["index"] for frame in view["frames"]] for view in body["explain"])
+        first, second = ([frame["index"] for frame in view["frames"]] for view in body["view_details"])
         assert (first, second) == ([0, 2, 4, 7], [start, start + 2, start + 4, start + 7])
 
 
@@ -393,9 +407,13 @@ def test_health_and_the_openapi_page(client: httpx.Client) -> None:
         "frames",
         "deadline_ms",
         "thumbnails",
+        "view_details",
         "explain",
         "segments",
     }
+    assert [item["name"] for item in operation["parameters"] if item.get("deprecated")] == ["explain"]
+    fields = document["components"]["schemas"]["ClassifyResponse"]["properties"]
+    assert [name for name, field in fields.items() if field.get("deprecated")] == ["explain"]
 
 
 @pytest.mark.parametrize("colour", [RED, GREEN, BLUE], ids=["red", "green", "blue"])

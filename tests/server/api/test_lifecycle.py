@@ -89,7 +89,7 @@ def test_sigterm_turns_readiness_off_finishes_what_is_in_flight_and_exits_0(repo
 def test_a_drain_sends_the_whole_answer_to_a_slow_reader(repository: Path, tmp_path: Path) -> None:
     long = write_colour_video(tmp_path / "long.mp4", [RED, GREEN] * 400)
     with running_server(repository) as server:
-        query = "?views=64x3&explain=true&thumbnails=true"
+        query = "?views=64x3&view_details=true&thumbnails=true"
         connection, rest = half_sent_request(server, long, query, receive_buffer=4096)
         connection.sendall(rest)
         answer = connection.recv(1024)

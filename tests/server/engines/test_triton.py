@@ -14,7 +14,7 @@ import pytest
 import pytest_asyncio
 
 from laps_server import shared_memory as memory_module
-from laps_server.clips import Float32Array, UInt8Array
+from laps_server.arrays import Float32Array, UInt8Array
 from laps_server.engines.triton import engine as engine_module
 from laps_server.engines.triton import sharing
 from laps_server.engines.triton.contract import ServedGraph, Tensor
@@ -29,7 +29,7 @@ from laps_server.errors import (
     InternalError,
     LapsError,
 )
-from laps_server.repository import read_model
+from laps_server.models.repository import read_model
 from laps_server.shared_memory import Segment
 from support.model_repositories import write_model
 

@@ -9,12 +9,12 @@ import cv2
 import numpy as np
 import pytest
 
-from laps_server.clips import ViewGrid
 from laps_server.errors import ClientClosed, LapsError
 from laps_server.video.extract import extract_parts
 from laps_server.video.extract_options import ExtractOptions
 from laps_server.video.limits import MediaLimits
 from laps_server.video.preprocess import crop_box, resize_short_side, thumbnail
+from laps_server.view_grid import ViewGrid
 from support.numbered_videos import HEIGHT, WIDTH, encode, extract, read_number, straight
 
 X264 = {"preset": "veryfast", "g": "20", "bf": "3"}

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from laps_server.clips import CropBox, SampledFrame, UInt8Array, VideoInfo, ViewGrid
+from laps_server.arrays import UInt8Array
 from laps_server.part import Part, Segment, join_pixels
+from laps_server.sampled_frame import CropBox, SampledFrame
 from laps_server.video.preprocess import (
     assemble_clip,
     crop_box,
@@ -22,6 +23,8 @@ from laps_server.video.preprocess import (
     thumbnail,
     view_boxes,
 )
+from laps_server.video_info import VideoInfo
+from laps_server.view_grid import ViewGrid
 
 SIZES = st.integers(1, 600)
 

@@ -12,7 +12,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from laps_server.clips import SamplingRule
 from laps_server.video.frame_numbering import FrameNumbering
 from laps_server.video.sampling import (
     Sampling,
@@ -27,6 +26,7 @@ from laps_server.video.sampling import (
     time_windows,
     window_members,
 )
+from laps_server.view_grid import SamplingRule
 
 SAMPLINGS = st.builds(Sampling, frames=st.integers(1, 32), stride=st.integers(1, 16), views=st.integers(1, 64))
 IN_ORDER = st.builds(

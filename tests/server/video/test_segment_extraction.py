@@ -16,8 +16,8 @@ import cv2
 import numpy as np
 import pytest
 
-from laps_server.clips import SegmentLength
 from laps_server.errors import BadParameter, ClientClosed, MediaError, ResolutionTooLarge, VideoCorrupt
+from laps_server.segment_length import SegmentLength
 from laps_server.video.extract import extract_parts
 from laps_server.video.limits import MediaLimits
 from support.numbered_videos import (

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from laps_server.clips import SegmentLength
 from laps_server.errors import BadParameter
 from laps_server.part import Segment
+from laps_server.segment_length import SegmentLength
 from laps_server.video.sampling import Sampling, clip_numbers, clips_of, numbers_in_order
 from laps_server.video.segments import count_windows, segment_clips, shortest_length_s, split
 

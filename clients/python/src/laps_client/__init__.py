@@ -5,6 +5,8 @@
 ...     client.classify("clip.mp4").top
 """
 
+from importlib.metadata import version as _version
+
 from laps_client.async_client import AsyncLapsClient
 from laps_client.errors import (
     BadAnswer,
@@ -90,4 +92,4 @@ __all__ = [
     "Views",
 ]
 
-__version__ = "0.1.0"
+__version__ = _version("laps-client")

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from laps_server.clips import SamplingRule
+from laps_server.view_grid import SamplingRule
 
 _SAMPLING = "Rule by which clips are placed in time: `laps_uniform` or `uniform_in_order` (docs/protocol.md)."
 
@@ -49,12 +49,21 @@ class ClassifyQuery(BaseModel):
     thumbnails: bool = Field(
         False, description="Return small JPEGs of the sampled frames; with segments, of the middle one of each."
     )
-    explain: bool = Field(False, description="Return frames, pts and crop boxes of every view; not with segments.")
+    view_details: bool = Field(False, description="Return frames, pts and crop boxes of every view; not with segments.")
+    explain: bool = Field(
+        False, deprecated=True, description="Deprecated: `view_details` by its old name, answered in `explain`."
+    )
     segments: str | None = Field(
         None,
         description="Classify window by window of this length, a number and s, m or h, as 10s, 1.5m or 1h; "
         "at least 1s and no more windows than the server's limit.",
     )
+
+    @property
+    def detail_fields(self) -> frozenset[str]:
+        """Fields of the answer that are to hold the details of views."""
+        given = dict(self)  # a deprecated field that is read as an attribute warns
+        return frozenset(name for name in ("view_details", "explain") if given[name])
 
 
 class ModelRef(BaseModel):
@@ -189,7 +198,12 @@ class ClassifyResponse(BaseModel):
     thumbnails: list[ThumbnailBody] | None = Field(
         None, description="Where they were asked for, one a sampled frame; not with segments."
     )
-    explain: list[ReplayViewBody] | None = Field(None, description="Where it was asked for, one entry a view.")
+    view_details: list[ReplayViewBody] | None = Field(
+        None, description="Where they were asked for, one entry a view; not with segments."
+    )
+    explain: list[ReplayViewBody] | None = Field(
+        None, deprecated=True, description="Deprecated: what `view_details` holds, where `explain` was asked for."
+    )
     segments: list[SegmentBody] | None = Field(None, description="In order of time, where they were asked for.")
     timeline: TimelineBody | None = Field(None, description="Where segments were asked for.")
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Set
 from contextlib import AsyncExitStack, aclosing
 
 from fastapi import Request
@@ -21,10 +21,10 @@ from pydantic import BaseModel
 from starlette.types import Receive, Scope, Send
 
 from laps_server.api import schemas
-from laps_server.api.answers import classify_response, decoded_event, partial_event, segment_event
 from laps_server.api.disconnect import unless_disconnected
 from laps_server.api.errors import error_event
 from laps_server.api.negotiate import EVENT_STREAM
+from laps_server.api.responses import classify_response, decoded_event, partial_event, segment_event
 from laps_server.errors import ClientClosed
 from laps_server.events import Decoded, Event, Partial, SegmentDone
 from laps_server.observe import RequestClock
@@ -51,7 +51,11 @@ _HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}  # the secon
 
 
 async def classification_stream(
-    events: AsyncGenerator[Event, None], *, accepted: schemas.AcceptedEvent, clock: RequestClock
+    events: AsyncGenerator[Event, None],
+    *,
+    accepted: schemas.AcceptedEvent,
+    clock: RequestClock,
+    detail_fields: Set[str],
 ) -> AsyncGenerator[bytes, None]:
     """Each event as bytes, from ``accepted`` to ``result`` or ``error``; closing this early closes ``events``.
 
@@ -59,6 +63,7 @@ async def classification_stream(
         events: what the job tells of the request.
         accepted: the event that comes before them.
         clock: of the request.
+        detail_fields: as :func:`~laps_server.api.responses.classify_response` has them.
     """
     yield _encode("accepted", accepted)
     failure: Exception | None = None
@@ -67,7 +72,7 @@ async def classification_stream(
             try:
                 event = await anext(events)
                 # In a thread: with all labels, frames and thumbnails an event is megabytes.
-                chunk = await asyncio.to_thread(_encode_event, event, clock)
+                chunk = await asyncio.to_thread(_encode_event, event, clock, detail_fields)
             except StopAsyncIteration:
                 return
             except Exception as exc:  # the client is told of a defect too, as it is outside a stream
@@ -79,14 +84,14 @@ async def classification_stream(
     yield _encode("error", error)
 
 
-def _encode_event(event: Event, clock: RequestClock) -> bytes:
+def _encode_event(event: Event, clock: RequestClock, detail_fields: Set[str]) -> bytes:
     if isinstance(event, Decoded):
         return _encode("decoded", decoded_event(event))
     if isinstance(event, Partial):
         return _encode("partial", partial_event(event))
     if isinstance(event, SegmentDone):
         return _encode("segment", segment_event(event))
-    body = classify_response(event, request_id=clock.request_id, total_s=clock.elapsed_s)
+    body = classify_response(event, request_id=clock.request_id, total_s=clock.elapsed_s, detail_fields=detail_fields)
     return _encode("result", body)
 
 

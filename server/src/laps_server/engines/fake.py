@@ -10,7 +10,7 @@ import asyncio
 
 import numpy as np
 
-from laps_server.clips import Float32Array, UInt8Array
+from laps_server.arrays import Float32Array, UInt8Array
 from laps_server.engines.base import EngineInfo
 
 

@@ -14,10 +14,10 @@ from typing import Literal
 import numpy as np
 import onnxruntime as ort
 
-from laps_server.clips import Float32Array, UInt8Array
+from laps_server.arrays import Float32Array, UInt8Array
 from laps_server.engines.base import EngineInfo
 from laps_server.errors import DeviceMissing, InternalError, ModelCorrupt
-from laps_server.repository import ModelFiles
+from laps_server.models.repository import ModelFiles
 
 Device = Literal["cpu", "cuda"]
 

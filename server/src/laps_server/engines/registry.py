@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Literal
 
 from laps_server.engines.base import Engine
 from laps_server.errors import BadParameter
-from laps_server.manifest import Manifest
+from laps_server.models.manifest import Manifest
 
 if TYPE_CHECKING:  # settings take their defaults from here
-    from laps_server.repository import ModelFiles
+    from laps_server.models.repository import ModelFiles
     from laps_server.settings import Settings
 
 # Of what engines get: a model, what the operator chose, and the one thread that engines in this process share.

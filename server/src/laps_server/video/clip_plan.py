@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from laps_server.clips import IntArray, SampledFrame
+from laps_server.arrays import IntArray
 from laps_server.part import MediaWarning, Segment
+from laps_server.sampled_frame import SampledFrame
 
 GROUP_CLIPS = 8  # so that frames of few clips are held at once
 EARLY_GROUP_CLIPS = 4  # behind a first one alone: as many as fill a batch on a CPU at one crop a clip

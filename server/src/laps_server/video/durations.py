@@ -9,12 +9,13 @@ from array import array
 from dataclasses import replace
 from fractions import Fraction
 
-from laps_server.clips import SampledFrame, VideoInfo
 from laps_server.errors import VideoCorrupt
+from laps_server.sampled_frame import SampledFrame
 from laps_server.video.av_file.video_file import VideoFile
 from laps_server.video.index_summary import lasts
 from laps_server.video.timestamps import END_OF_TIME
 from laps_server.video.video_start import VideoStart
+from laps_server.video_info import VideoInfo
 
 DEFAULT_FPS = 25
 # A stream may end this much before its declared end without being called cut.

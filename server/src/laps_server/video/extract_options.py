@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal
 
-from laps_server.clips import SamplingRule, ViewGrid
+from laps_server.view_grid import SamplingRule, ViewGrid
 
 Thumbnails = Literal["none", "middle", "all"]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from laps_server.clips import UInt8Array, VideoInfo
+from laps_server.arrays import UInt8Array
 from laps_server.errors import ResolutionTooLarge
 from laps_server.part import MediaWarning, Part, join_pixels
 from laps_server.video.av_file.decoded_frame import DecodedFrame
@@ -15,6 +15,7 @@ from laps_server.video.clip_plan import WholeClips
 from laps_server.video.extract_options import ExtractOptions
 from laps_server.video.limits import MEMORY_SHARES, MediaLimits
 from laps_server.video.preprocess import needed_pixels, resize_short_side, resized_size, thumbnail
+from laps_server.video_info import VideoInfo
 
 
 @dataclass(frozen=True, slots=True)

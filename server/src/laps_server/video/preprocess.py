@@ -9,8 +9,9 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from laps_server.clips import CropBox, UInt8Array
+from laps_server.arrays import UInt8Array
 from laps_server.part import Part
+from laps_server.sampled_frame import CropBox
 
 # A frame is kept whole up to this many crops' worth of pixels: what three crops would take that do not overlap.
 WHOLE_CROPS = 3

@@ -35,8 +35,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from laps_server.clips import IntArray, SamplingRule
+from laps_server.arrays import IntArray
 from laps_server.video.frame_numbering import ROUNDING_TICKS
+from laps_server.view_grid import SamplingRule
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 from math import ceil, floor
 
-from laps_server.clips import IntArray
+from laps_server.arrays import IntArray
 from laps_server.part import Segment
 from laps_server.video.sampling import Sampling, clips_of
 

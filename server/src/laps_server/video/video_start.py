@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from laps_server.clips import VideoInfo
 from laps_server.video.av_file.decoded_frame import DecodedFrame
 from laps_server.video.av_file.video_file import VideoFile
+from laps_server.video_info import VideoInfo
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from typing import Any
 
 from laps_server.engines.base import EngineInfo
 from laps_server.errors import BackendMismatch
-from laps_server.repository import ModelFiles
+from laps_server.models.repository import ModelFiles
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from laps_server.clips import Float32Array, UInt8Array
+from laps_server.arrays import Float32Array, UInt8Array
 from laps_server.deadline import too_late
 from laps_server.engines.base import EngineInfo
 from laps_server.engines.triton.breaker import Breaker
@@ -31,7 +31,7 @@ from laps_server.errors import (
     InternalError,
     LapsError,
 )
-from laps_server.repository import ModelFiles
+from laps_server.models.repository import ModelFiles
 
 _LOG = logging.getLogger(__name__)
 _HINT = "send the request again later"

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from typing import Literal
 
-from laps_server.clips import UInt8Array
+from laps_server.arrays import UInt8Array
 from laps_server.engines.triton.wire import Refused, Region, Wire
 from laps_server.errors import BackendMismatch, BackendTimeout, BackendUnavailable
 from laps_server.shared_memory import Segment, abandoned

@@ -21,7 +21,7 @@ import tritonclient.grpc.aio as grpc_client
 import tritonclient.http.aio as http_client
 from tritonclient.utils import InferenceServerException
 
-from laps_server.clips import Float32Array, UInt8Array
+from laps_server.arrays import Float32Array, UInt8Array
 from laps_server.engines.triton.contract import ServedGraph
 from laps_server.errors import BackendTimeout, BackendUnavailable, LapsError
 

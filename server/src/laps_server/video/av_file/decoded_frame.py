@@ -11,7 +11,7 @@ import numpy as np
 from av.sidedata.sidedata import SideDataContainer
 from av.sidedata.sidedata import Type as SideDataType
 
-from laps_server.clips import UInt8Array
+from laps_server.arrays import UInt8Array
 from laps_server.errors import VideoCorrupt
 from laps_server.video.orientation import AS_DECODED, Orientation, nearest_turn
 

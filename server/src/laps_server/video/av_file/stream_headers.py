@@ -9,10 +9,10 @@ import av.container
 import av.stream
 import av.video.stream
 
-from laps_server.clips import VideoInfo
 from laps_server.video.accepted_formats import ACCEPTED
 from laps_server.video.av_file.decoded_frame import DecodedFrame
 from laps_server.video.limits import MediaLimits
+from laps_server.video_info import VideoInfo
 
 MEASURED = ("mpegts", "mpegps")  # containers that declare no duration
 FROM_ZERO = ("matroska", "flv")  # those whose duration counts from time zero, not from their first packet

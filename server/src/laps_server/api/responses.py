@@ -3,17 +3,10 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from typing import Any
 
 from laps_server.api import schemas
-from laps_server.clips import (
-    MAX_TEMPORAL_VIEWS,
-    SPATIAL_VIEWS,
-    FrameScores,
-    ScoredLabel,
-    VideoInfo,
-)
 from laps_server.events import (
     Classification,
     Decoded,
@@ -25,14 +18,28 @@ from laps_server.events import (
     Timeline,
 )
 from laps_server.job import Job
+from laps_server.scores import FrameScores, ScoredLabel
 from laps_server.served_models import ServedModel, ServedModels
 from laps_server.settings import Settings
+from laps_server.video_info import VideoInfo
+from laps_server.view_grid import MAX_TEMPORAL_VIEWS, SPATIAL_VIEWS
 
 _MS = 1000.0
+_DETAIL_FIELDS = frozenset({"view_details"})
 
 
-def classify_response(answer: Classification, *, request_id: str, total_s: float) -> schemas.ClassifyResponse:
-    """The answer of ``POST /classify``; thumbnails, explain and segments only where they were asked for."""
+def classify_response(
+    answer: Classification, *, request_id: str, total_s: float, detail_fields: Set[str] = _DETAIL_FIELDS
+) -> schemas.ClassifyResponse:
+    """The answer of ``POST /classify``; thumbnails, details of views and segments only where they were asked for.
+
+    Args:
+        answer: what the job came to.
+        request_id: by which the client knows it.
+        total_s: since the request arrived.
+        detail_fields: under which names the details of views were asked for: ``view_details``, ``explain`` or both.
+    """
+    details = [_replay_view(view) for view in answer.view_details] or None
     return schemas.ClassifyResponse(
         request_id=request_id,
         model=schemas.ModelRef(name=answer.model, version=answer.version),
@@ -49,7 +56,8 @@ def classify_response(answer: Classification, *, request_id: str, total_s: float
         ),
         warnings=list(answer.warnings),
         thumbnails=_thumbnails(answer.thumbnails),
-        explain=[_replay_view(view) for view in answer.replay] or None,
+        view_details=details if "view_details" in detail_fields else None,
+        explain=details if "explain" in detail_fields else None,
         segments=[schemas.SegmentBody(**_segment(segment)) for segment in answer.segments]
         if answer.segments is not None
         else None,

@@ -12,8 +12,8 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from laps_server.clips import SamplingRule, ViewGrid
 from laps_server.errors import LapsError, ManifestInvalid
+from laps_server.view_grid import SamplingRule, ViewGrid
 
 SCHEMA_VERSIONS = (1, 2)  # in 1, sampling is laps_uniform alone
 FILE_NAME = "laps.json"

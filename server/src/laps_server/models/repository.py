@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Literal
 
 from laps_server.errors import ManifestInvalid, ModelCorrupt, NoModels
-from laps_server.manifest import FILE_NAME, LABELS_FILE_NAME, Manifest, parse_manifest
+from laps_server.models.manifest import FILE_NAME, LABELS_FILE_NAME, Manifest, parse_manifest
 
 DEFAULT_ROOT = Path("model_repository")  # in the folder that a command is run in
 _VERSION = re.compile(r"[1-9][0-9]{0,8}")

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from laps_server.aggregate import frame_logits, probabilities, rank, video_logits
+from laps_server.scores import frame_logits, probabilities, rank, video_logits
 
 
 def test_video_logits_are_the_mean_over_views_of_the_mean_over_frames() -> None:

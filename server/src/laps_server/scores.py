@@ -7,15 +7,38 @@ the mean over a clip's frames, video logits the mean over views.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from laps_server.clips import IntArray, ScoredLabel
+from laps_server.arrays import Float32Array, Float64Array, IntArray
+from laps_server.sampled_frame import SampledFrame
 
-Float64Array = npt.NDArray[np.float64]
 Activation = Literal["softmax", "sigmoid"]
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredLabel:
+    """One label of a ranking: its index in the model's label list and its probability."""
+
+    label: str
+    index: int
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class FrameScores:
+    """Per-frame scores on the video's own time axis; ``scores`` is ``[F, len(labels)]``."""
+
+    frames: tuple[SampledFrame, ...]
+    labels: tuple[str, ...]
+    scores: Float32Array
+
+    def __post_init__(self) -> None:
+        if self.scores.shape != (len(self.frames), len(self.labels)):
+            raise ValueError(f"scores {self.scores.shape} for {len(self.frames)} frames, {len(self.labels)} labels")
 
 
 def clip_logits(view_logits: npt.NDArray[np.floating]) -> Float64Array:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from laps_server.errors import ManifestInvalid, ModelCorrupt, NoModels
-from laps_server.repository import discover
+from laps_server.models.repository import discover
 from laps_server.settings import Settings
 from support.model_repositories import LABELS, write_model
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from laps_server.errors import ManifestInvalid
-from laps_server.manifest import parse_manifest
+from laps_server.models.manifest import parse_manifest
 from support.model_repositories import write_model
 
 
