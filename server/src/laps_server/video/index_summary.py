@@ -18,7 +18,7 @@ LAST_FRAME_SHARE = Fraction(1, 100)  # of the duration, by which the last frame 
 
 
 @dataclass(frozen=True, slots=True)
-class ContainerIndex:
+class IndexSummary:
     """Entries of an index: how many, whether each looks like a frame, and the times of the first and the last."""
 
     length: int

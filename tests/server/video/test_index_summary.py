@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from laps_server.video.container_index import ContainerIndex, lasts, on_a_line
+from laps_server.video.index_summary import IndexSummary, lasts, on_a_line
 
-STEADY = ContainerIndex(length=100, counts_frames=True, first=0, last=99 * 512)
+STEADY = IndexSummary(length=100, counts_frames=True, first=0, last=99 * 512)
 
 
 def test_a_header_that_says_what_the_index_does_is_believed() -> None:
@@ -20,12 +20,12 @@ def test_a_header_that_says_what_the_index_does_is_believed() -> None:
         (STEADY, 18, 100 * 512),
         (STEADY, 100, 100 * 512 // 30),
         (STEADY, 100, 300 * 512),
-        (ContainerIndex(length=100, counts_frames=False, first=0, last=99 * 512), 100, 100 * 512),
-        (ContainerIndex(length=50, counts_frames=True, first=0, last=49 * 512), 100, 100 * 512),
+        (IndexSummary(length=100, counts_frames=False, first=0, last=99 * 512), 100, 100 * 512),
+        (IndexSummary(length=50, counts_frames=True, first=0, last=49 * 512), 100, 100 * 512),
     ],
     ids=["fewer frames declared", "shorter declared", "longer declared", "hidden entries", "half an index"],
 )
-def test_a_header_that_says_otherwise_is_not(index: ContainerIndex, count: int, duration: int) -> None:
+def test_a_header_that_says_otherwise_is_not(index: IndexSummary, count: int, duration: int) -> None:
     assert not index.agrees(count=count, duration=duration)
 
 
