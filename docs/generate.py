@@ -16,7 +16,7 @@ from laps_server.api.app import create_app
 from laps_server.api.errors import RETRY_AFTER_S, STATUS
 from laps_server.runtime import Runtime
 from laps_server.served_models import ServedModels
-from laps_server.settings import Settings
+from laps_server.settings import RENAMED, Settings, variable
 from laps_server.video.decode_pool import DecodePool
 
 Node = dict[str, Any]  # a part of the OpenAPI document
@@ -39,7 +39,17 @@ def settings_page() -> str:
     ]
     for name, field in Settings.model_fields.items():
         default = "the cores it may use" if field.default_factory else field.default
-        lines.append(f"| `LAPS_{name.upper()}` | {'' if default is None else default} | {field.description} |")
+        lines.append(f"| `{variable(name)}` | {'' if default is None else default} | {field.description} |")
+    lines += [
+        "",
+        "## Old names",
+        "",
+        "Old names are still read in this release, with a warning in the log. Where both are set, the new one wins.",
+        "",
+        "| old name | name |",
+        "| --- | --- |",
+        *(f"| `{variable(old)}` | `{variable(name)}` |" for old, name in RENAMED.items()),
+    ]
     return "\n".join(lines) + "\n"
 
 
