@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.sync_api import expect
+from pydantic import BaseModel
 
+from laps_server.api.schemas import AcceptedEvent, ClassifyResponse, DecodedEvent, SegmentEvent
 from support.browser import Axes, Classify, curve, flat, wait_for_answer
 from support.model_repositories import LABELS
 
@@ -70,9 +71,10 @@ def test_a_long_timeline_is_not_drawn_anew_for_each_segment(opened: Any, video: 
 def _an_hour(count: int) -> str:
     """The events of a video in so many segments of 2 s."""
     model = {"name": "colours", "version": 1}
-    views = {"temporal": 1, "spatial": 1, "used": 1}
+    grid = {"temporal": 1, "spatial": 1}
+    views = grid | {"used": 1, "sampling": "laps_uniform"}
     shape = {"container": "mp4", "codec": "h264", "width": 64, "height": 48, "rotation": 0, "sample_aspect_ratio": None}
-    facts = shape | {"fps": 10, "duration_s": 2.0 * count, "frame_count": 20 * count}
+    facts = shape | {"stream_index": 0, "fps": 10, "duration_s": 2.0 * count, "frame_count": 20 * count}
     ranking = [{"label": label, "index": index, "score": 1 / len(LABELS)} for index, label in enumerate(LABELS)]
     common = {"predictions": ranking, "frames": None, "views": views, "thumbnails": None, "warnings": []}
     segments = [{"index": i, "start_s": 2.0 * i, "end_s": 2.0 * i + 2, **common} for i in range(count)]
@@ -84,13 +86,19 @@ def _an_hour(count: int) -> str:
     }
     times = dict.fromkeys(("upload", "decode", "queue", "infer", "total"), 1.0)
     result = common | {"request_id": "x", "model": model, "views": views | {"used": count}, "video": facts}
-    events = [
-        ("accepted", {"request_id": "x", "model": model, "views": views, "upload_bytes": 1, "segment_s": 2.0}),
-        ("decoded", {"video": facts, "views_total": count, "segments_total": count, "warnings": []}),
-        *(("segment", each | {"segments_done": i + 1, "segments_total": count}) for i, each in enumerate(segments)),
-        ("result", result | {"timings_ms": times, "explain": None, "segments": segments, "timeline": timeline}),
+    accepted = {"request_id": "x", "model": model, "views": grid, "upload_bytes": 1, "segment_s": 2.0}
+    decoded = {"video": facts, "views_total": count, "segments_total": count, "warnings": []}
+    events: list[tuple[str, type[BaseModel], dict[str, Any]]] = [
+        ("accepted", AcceptedEvent, accepted),
+        ("decoded", DecodedEvent, decoded),
+        *(
+            ("segment", SegmentEvent, each | {"segments_done": i + 1, "segments_total": count})
+            for i, each in enumerate(segments)
+        ),
+        ("result", ClassifyResponse, result | {"timings_ms": times, "segments": segments, "timeline": timeline}),
     ]
-    return "".join(f"event: {name}\ndata: {json.dumps(data)}\n\n" for name, data in events)
+    bodies = [(name, schema.model_validate(data).model_dump_json()) for name, schema, data in events]
+    return "".join(f"event: {name}\ndata: {body}\n\n" for name, body in bodies)
 
 
 def test_segments_of_a_file_that_cannot_be_played_have_a_frame_each(opened: Any, avi: Path) -> None:
