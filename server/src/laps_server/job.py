@@ -34,7 +34,8 @@ from laps_server.results import Accumulator, LogitsSink, model_warnings
 from laps_server.scheduler import Submission, View, ViewResult
 from laps_server.served_models import ServedModel
 from laps_server.video.decode_pool import DecodePool
-from laps_server.video.extract import SHARE, WHOLE_VIDEO_S, ExtractOptions, Thumbnails
+from laps_server.video.extract_options import WHOLE_VIDEO_S, ExtractOptions, Thumbnails
+from laps_server.video.limits import MEMORY_SHARES
 from laps_server.video.preprocess import assemble_clip
 from laps_server.view_grid import ViewGrid
 
@@ -211,7 +212,7 @@ class _Feeder:
         self._ended = False
         self._found: tuple[MediaWarning, ...] = ()
         # The other share is the decoder's.
-        self.backlog = _Backlog(job.decode_pool.limits.max_kept_bytes // SHARE)
+        self.backlog = _Backlog(job.decode_pool.limits.max_kept_bytes // MEMORY_SHARES)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:

@@ -247,7 +247,7 @@ class _OpenSegment:
 
 
 def _replay_view(part: Part, view: int) -> ReplayView:
-    row, spatial = part.split(view)
+    row, spatial = part.locate(view)
     return ReplayView(
         temporal=part.clips.start + row,
         spatial=spatial,

@@ -18,7 +18,8 @@ from laps_server.errors import ClientClosed, ShuttingDown
 from laps_server.part import Part
 from laps_server.video import decode_pool
 from laps_server.video.decode_pool import DecodePool
-from laps_server.video.extract import ExtractOptions, extract_parts
+from laps_server.video.extract import extract_parts
+from laps_server.video.extract_options import ExtractOptions
 from laps_server.video.limits import MediaLimits
 from laps_server.view_grid import ViewGrid
 from support.plain_videos import RED, write_colour_video
