@@ -32,7 +32,7 @@ def in_order(video: Straight) -> list[list[int]]:
 
 def steady(video: Straight) -> Straight:
     """The same frames, shown at an even rate."""
-    return Straight(video.pictures, list(range(len(video.times))), video.declared, video.duration, video.time_base)
+    return Straight(video.frames, list(range(len(video.times))), video.declared, video.duration, video.time_base)
 
 
 def sampled(path: Path) -> Sampled:

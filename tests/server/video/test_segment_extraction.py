@@ -12,7 +12,6 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
-import cv2
 import numpy as np
 import pytest
 
@@ -100,19 +99,6 @@ def test_frames_that_no_segment_samples_are_jumped_over(name: str, tmp_path: Pat
     path = encode(tmp_path / name, "libx264", count=600, options=X264)
     assert_segments_same_as_straight(path, "6s", views=1)
     assert sum(decoded) <= 0.3 * 600
-
-
-@pytest.mark.parametrize("name", ["one.mp4", "one.mkv", "one.avi"])
-def test_a_segment_as_long_as_the_video_is_the_video(name: str, tmp_path: Path) -> None:
-    path = encode(tmp_path / name, "mpeg4", count=COUNT, options=MPEG)
-    whole = extract(path, views="5x1")
-    ((segment,), _) = cut(path, "1h", extract_options(views="5x1"))
-    batch = segment
-    assert batch.frames == whole.frames
-    np.testing.assert_array_equal(batch.clip_frames, whole.clip_frames)
-    np.testing.assert_array_equal(np.stack(batch.pixels), np.stack(whole.pixels))
-    assert segment.info == whole.info
-    assert segment.segment.end_s == whole.info.duration_s
 
 
 @pytest.mark.parametrize("name", ["parts.mp4", "parts.mov", "parts.mkv", "parts.ts", "parts.avi", "parts.flv"])
@@ -302,16 +288,6 @@ def test_the_decoder_may_keep_half_of_what_a_video_may(tmp_path: Path) -> None:
     assert len(segments) == 4
     with pytest.raises(ResolutionTooLarge, match="memory"):
         cut(path, "1s", options, limits=MediaLimits(max_kept_bytes=7 * picture_bytes))
-
-
-def test_thumbnails_are_one_jpeg_for_each_frame(tmp_path: Path) -> None:
-    path = encode(tmp_path / "thumbs.mp4", "libx264", count=60, options=X264)
-    for segment in cut(path, "1s", extract_options(thumbnails="all"))[0]:
-        frames = segment.frames
-        for data, frame in zip(segment.thumbnails, frames, strict=True):
-            picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
-            assert picture is not None
-            assert read_number(np.asarray(picture, dtype=np.uint8)) == frame.index
 
 
 @pytest.mark.parametrize("calls", [0, 30, 230, 330])
