@@ -122,11 +122,11 @@ def measure(path: Path) -> tuple[int, float]:
     return peak, last_s
 
 
-@pytest.mark.parametrize("name", ["film.mp4", "film.mkv"])
+@pytest.mark.parametrize("name", ["video.mp4", "video.mkv"])
 def test_two_hours_take_as_much_memory_as_a_minute(name: str, tmp_path: Path) -> None:
     minute = encode(tmp_path / f"minute_{name}", "libx264", count=MINUTE, options=X264, size=(192, 128))
-    film = repeat(minute, tmp_path / name, TWO_HOURS // MINUTE)
+    video = repeat(minute, tmp_path / name, TWO_HOURS // MINUTE)
     short_peak, _ = measure(minute)
-    long_peak, last_s = measure(film)
+    long_peak, last_s = measure(video)
     assert 5000 < last_s < 7200
     assert long_peak <= 1.2 * short_peak, f"{short_peak} KiB for a minute, {long_peak} KiB for two hours"

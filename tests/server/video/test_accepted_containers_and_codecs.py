@@ -199,12 +199,25 @@ NAMES = {
 }
 
 
+# Containers as an answer names them, where files of theirs end otherwise.
+CONTAINERS = {
+    "mov": "mp4",
+    "3gp": "mp4",
+    "mkv": "matroska",
+    "webm": "matroska",
+    "ts": "mpegts",
+    "mpg": "mpegps",
+    "wmv": "asf",
+}
+
+
 def assert_a_cell_is_right(cell: Cell, folder: Path, decoded: list[int], codecs: CodecSet) -> None:
     path = cell.write(folder)
     extraction = assert_same_as_straight(path, views=4, frames=3, stride=3, codecs=codecs)
     assert all(frame.index is not None for frame in extraction.frames)
     assert sum(decoded) <= cell.share * cell.count
     assert extraction.info.codec == NAMES.get(cell.codec, cell.codec)
+    assert extraction.info.container == CONTAINERS.get(path.suffix[1:], path.suffix[1:])
     assert_one_segment_is_the_video(path, views=4, frames=3, stride=3, codecs=codecs)
     assert_one_segment_is_the_video(path, views=3, frames=8, stride=16, codecs=codecs)
 

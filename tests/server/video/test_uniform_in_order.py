@@ -32,7 +32,7 @@ def in_order(video: Straight) -> list[list[int]]:
 
 def steady(video: Straight) -> Straight:
     """The same frames, shown at an even rate."""
-    return Straight(video.pictures, list(range(len(video.times))), video.declared, video.duration, video.time_base)
+    return Straight(video.frames, list(range(len(video.times))), video.declared, video.duration, video.time_base)
 
 
 def sampled(path: Path) -> Sampled:
@@ -58,7 +58,7 @@ def test_a_steady_file_is_sampled_by_its_frame_numbers_whatever_holds_it(name: s
 
 
 @pytest.mark.parametrize("name", ["29.mkv", "29.ts", "29.mp4"])
-def test_rounded_times_of_a_steady_film_change_nothing(name: str, tmp_path: Path) -> None:
+def test_rounded_times_of_a_steady_video_change_nothing(name: str, tmp_path: Path) -> None:
     path = encode(tmp_path / name, "libx264", count=100, options=X264, rate=Fraction(30000, 1001))
     assert sampled_numbers(sampled(path)) == in_order(steady(straight(path)))
 
@@ -127,7 +127,7 @@ def test_only_the_segment_whose_time_runs_back_says_so(uneven: Path) -> None:
 
 @pytest.mark.parametrize("rate", [25, Fraction(30000, 1001)], ids=str)
 @pytest.mark.parametrize("name", ["even.mp4", "even.mkv"])
-def test_a_steady_film_says_nothing_by_the_authors_rule(name: str, rate: Fraction, tmp_path: Path) -> None:
+def test_a_steady_video_says_nothing_by_the_authors_rule(name: str, rate: Fraction, tmp_path: Path) -> None:
     path = encode(tmp_path / name, "libx264", count=100, options=X264, rate=rate)
     assert extract(path, views="5x1", frames=FRAMES, stride=STRIDE).warnings == ()
 

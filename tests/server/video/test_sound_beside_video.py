@@ -1,4 +1,4 @@
-"""Films beside sound that begins earlier or ends later: what is said of the film is about the film."""
+"""Videos beside sound that begins earlier or ends later: what is said of the video is about the video."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ SOUND_RATE = 16_000
 NAMES = ["a.mp4", "fragments.mp4", "a.mov", "a.mkv", "a.webm", "a.flv", "a.ts", "a.mpg", "a.avi"]
 VIDEO = {"webm": "libvpx", "ts": "mpeg2video", "mpg": "mpeg2video", "flv": "libx264"}
 SOUND = {"webm": "libopus", "ts": "mp2", "mpg": "mp2", "avi": "mp2"}
-# A film that begins late is written with empty entries in AVI, which are another matter.
+# A video that begins late is written with empty entries in AVI, which are another matter.
 CASES = [
-    pytest.param(name, film_s, sound_s, id=f"{name}, {title}")
+    pytest.param(name, video_s, sound_s, id=f"{name}, {title}")
     for name in NAMES
-    for title, film_s, sound_s in [("together", 0, 3), ("sound first", 5, 8), ("sound last", 0, 8), ("both", 3, 10)]
-    if not (film_s and name == "a.avi")
+    for title, video_s, sound_s in [("together", 0, 3), ("sound first", 5, 8), ("sound last", 0, 8), ("both", 3, 10)]
+    if not (video_s and name == "a.avi")
 ]
 
 
-def write(path: Path, *, film_s: float = 0, sound_s: float, count: int = COUNT) -> Path:
-    """A film of ``count`` numbered pictures that begins at ``film_s``, beside sound from 0 to ``sound_s``."""
+def write(path: Path, *, video_s: float = 0, sound_s: float, count: int = COUNT) -> Path:
+    """A video of ``count`` numbered pictures that begins at ``video_s``, beside sound from 0 to ``sound_s``."""
     suffix = path.suffix[1:]
     silent = encode(
         path.with_suffix(f".silent.{suffix}"),
@@ -40,7 +40,7 @@ def write(path: Path, *, film_s: float = 0, sound_s: float, count: int = COUNT) 
     )
     options = {"movflags": "frag_keyframe+delay_moov"} if path.stem == "fragments" else {}
     with av.open(str(silent)) as source, av.open(str(path), "w", options=options) as out:
-        film = out.add_stream_from_template(source.streams.video[0])
+        video = out.add_stream_from_template(source.streams.video[0])
         sound = cast(AudioStream, out.add_stream(SOUND.get(suffix, "aac"), rate=SOUND_RATE))
         sound.layout = "mono"
         packets = []
@@ -49,8 +49,8 @@ def write(path: Path, *, film_s: float = 0, sound_s: float, count: int = COUNT) 
         for packet in source.demux(video=0):
             if packet.size and packet.dts is not None and packet.pts is not None:
                 first = packet.dts if first is None else first
-                late = round(film_s / base) - first
-                packet.pts, packet.dts, packet.stream = packet.pts + late, packet.dts + late, film
+                late = round(video_s / base) - first
+                packet.pts, packet.dts, packet.stream = packet.pts + late, packet.dts + late, video
                 packets.append((float(packet.dts * base), packet))
         step = sound.codec_context.frame_size or 1024
         for number in range(int(sound_s * SOUND_RATE) // step):
@@ -66,11 +66,11 @@ def write(path: Path, *, film_s: float = 0, sound_s: float, count: int = COUNT) 
     return path
 
 
-@pytest.mark.parametrize(("name", "film_s", "sound_s"), CASES)
-def test_how_long_the_sound_is_says_nothing_of_the_film(
-    name: str, film_s: float, sound_s: float, tmp_path: Path
+@pytest.mark.parametrize(("name", "video_s", "sound_s"), CASES)
+def test_how_long_the_sound_is_says_nothing_of_the_video(
+    name: str, video_s: float, sound_s: float, tmp_path: Path
 ) -> None:
-    path = write(tmp_path / name, film_s=film_s, sound_s=sound_s)
+    path = write(tmp_path / name, video_s=video_s, sound_s=sound_s)
     whole = extract(path)
     assert whole.warnings == ()
     assert whole.info.duration_s == pytest.approx(COUNT / RATE, abs=0.07)
@@ -99,12 +99,12 @@ def test_a_cut_is_told_beside_sound_too(name: str, tmp_path: Path) -> None:
     assert any("cut off" in warning for warning in extract(path).warnings)
 
 
-def test_a_film_that_begins_at_a_picture_that_does_not_decode_is_not_cut(tmp_path: Path) -> None:
+def test_a_video_that_begins_at_a_picture_that_does_not_decode_is_not_cut(tmp_path: Path) -> None:
     """A Matroska file alone, cut out between two key frames: what cannot be shown is not missing at the end."""
     options = {"g": "50", "keyint_min": "50", "sc_threshold": "0", "bf": "0"}
-    film = encode(tmp_path / "film.mkv", "libx264", count=160, options=options)
+    video = encode(tmp_path / "video.mkv", "libx264", count=160, options=options)
     path = tmp_path / "part.mkv"
-    with av.open(str(film)) as source, av.open(str(path), "w") as out:
+    with av.open(str(video)) as source, av.open(str(path), "w") as out:
         added = out.add_stream_from_template(source.streams.video[0])
         for number, packet in enumerate(source.demux(video=0)):
             if packet.size and number >= 10:
@@ -115,7 +115,7 @@ def test_a_film_that_begins_at_a_picture_that_does_not_decode_is_not_cut(tmp_pat
     assert found.info.duration_s == pytest.approx(110 / RATE, abs=0.07)
 
 
-def test_a_long_film_beside_sound_is_still_searched_by_its_index(
+def test_a_long_video_beside_sound_is_still_searched_by_its_index(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = write(tmp_path / "a.mkv", sound_s=8)
@@ -126,10 +126,10 @@ def test_a_long_film_beside_sound_is_still_searched_by_its_index(
     assert found.info.duration_s == pytest.approx(COUNT / RATE, abs=0.07)
 
 
-def test_a_pause_before_a_trimmed_film_is_not_missing_at_its_end(tmp_path: Path) -> None:
+def test_a_pause_before_a_trimmed_video_is_not_missing_at_its_end(tmp_path: Path) -> None:
     """An edit list of an empty edit and a trim: FFmpeg's duration counts both."""
-    film = encode(tmp_path / "film.mp4", "mpeg4", count=COUNT, options={"g": "25"})
-    data = film.read_bytes()
+    video = encode(tmp_path / "video.mp4", "mpeg4", count=COUNT, options={"g": "25"})
+    data = video.read_bytes()
     at = data.index(b"elst") - 4
     start = data[at + 20 : at + 28]  # media time and rate of the only edit
     edits = [(2000).to_bytes(4) + b"\xff" * 4 + b"\x00\x01\x00\x00", (1000).to_bytes(4) + start]
@@ -139,7 +139,7 @@ def test_a_pause_before_a_trimmed_film_is_not_missing_at_its_end(tmp_path: Path)
     for box in (b"moov", b"trak", b"edts"):  # the index lies behind the pictures, so no place in it changes
         place = data.index(box) - 4
         data = data[:place] + (int.from_bytes(data[place : place + 4]) + grown).to_bytes(4) + data[place + 4 :]
-    film.write_bytes(data)
-    found = extract(film)
+    video.write_bytes(data)
+    found = extract(video)
     assert found.warnings == ()
     assert found.info.duration_s == pytest.approx(1, abs=0.07)

@@ -15,7 +15,7 @@ import pytest
 from support.numbered_videos import (
     HEIGHT,
     WIDTH,
-    Picture,
+    Pixels,
     Sampled,
     assert_same_as_straight,
     encode,
@@ -118,15 +118,15 @@ def test_rotated_videos_come_upright(clockwise: int, tmp_path: Path) -> None:
     assert spread(extraction) == [0, 17, 34, 51, 68]
 
 
-def as_it_is(picture: Picture) -> Picture:
+def as_it_is(picture: Pixels) -> Pixels:
     return picture
 
 
-def transposed(picture: Picture) -> Picture:
+def transposed(picture: Pixels) -> Pixels:
     return picture.transpose(1, 0, 2)
 
 
-def transposed_the_other_way(picture: Picture) -> Picture:
+def transposed_the_other_way(picture: Pixels) -> Pixels:
     return np.rot90(picture, 2).transpose(1, 0, 2)
 
 
@@ -144,10 +144,10 @@ def transposed_the_other_way(picture: Picture) -> Picture:
     ],
 )
 def test_mirrored_videos_come_as_they_are_to_be_seen(
-    matrix: tuple[float, float, float, float], seen: Callable[[Picture], Picture], rotation: int, tmp_path: Path
+    matrix: tuple[float, float, float, float], seen: Callable[[Pixels], Pixels], rotation: int, tmp_path: Path
 ) -> None:
     path = encode(tmp_path / "mirrored.mp4", "libx264", count=COUNT, options=X264)
-    decoded = straight(path).pictures
+    decoded = straight(path).frames
     set_matrix(path, matrix)
     extraction = extract(path)
     assert extraction.info.rotation == rotation
@@ -177,7 +177,7 @@ def exif_of(orientation: int) -> bytes:
     ],
 )
 def test_pictures_that_say_themselves_how_they_are_seen(
-    orientation: int, seen: Callable[[Picture], Picture], tmp_path: Path
+    orientation: int, seen: Callable[[Pixels], Pixels], tmp_path: Path
 ) -> None:
     plain = encode(tmp_path / "plain.mkv", "mjpeg", count=20, pix_fmt="yuvj444p")
     path = tmp_path / "exif.mkv"
@@ -190,7 +190,7 @@ def test_pictures_that_say_themselves_how_they_are_seen(
                 tagged.stream, tagged.pts, tagged.dts = copy, packet.pts, packet.dts
                 tagged.time_base, tagged.is_keyframe = packet.time_base, True
                 out.mux(tagged)
-    decoded = straight(plain).pictures
+    decoded = straight(plain).frames
     batch = extract(path)
     for frame, pixels in zip(batch.frames, batch.pixels, strict=True):
         assert frame.index is not None
@@ -250,7 +250,7 @@ def test_edit_lists_hide_frames(name: str, start: str, tmp_path: Path) -> None:
     ffmpeg("-ss", start, "-i", source, "-c", "copy", path)
     reference = straight(path)
     extraction = assert_same_as_straight(path)
-    assert spread(extraction)[0] == read_number(reference.pictures[0]) == ceil(float(start) * 25)
+    assert spread(extraction)[0] == read_number(reference.frames[0]) == ceil(float(start) * 25)
 
 
 def test_an_edit_list_that_ends_early(tmp_path: Path) -> None:
@@ -275,9 +275,9 @@ def test_a_size_that_changes_midway(tmp_path: Path) -> None:
     path.write_bytes(small.read_bytes() + large.read_bytes())
     reference = straight(path)
     extraction = extract(path)
-    assert {picture.shape for picture in reference.pictures} == {(64, 96, 3), (128, 192, 3)}
+    assert {picture.shape for picture in reference.frames} == {(64, 96, 3), (128, 192, 3)}
     assert {pixels.shape for pixels in extraction.pixels} == {(64, 96, 3)}
-    shown = [read_number(picture) for picture in reference.pictures]
+    shown = [read_number(picture) for picture in reference.frames]
     assert sampled_numbers(extraction) == [[shown[i] for i in clip] for clip in reference.clips(4, 4, 5)]
 
 
@@ -375,6 +375,6 @@ def test_headers_that_lie_cost_nothing(lie: Callable[[Path], None], tmp_path: Pa
     lie(path)
     extraction = extract(path)
     reference = straight(path)
-    shown = {read_number(picture) for picture in reference.pictures}
+    shown = {read_number(picture) for picture in reference.frames}
     assert {number for clip in sampled_numbers(extraction) for number in clip} <= shown
     assert spread(extraction)[0] == 0
