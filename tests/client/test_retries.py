@@ -361,7 +361,7 @@ def test_not_ready_has_a_reason_and_is_asked_once(connect: Connect, flaky: Flaky
 
 
 def test_a_silent_server_is_soon_not_ready(connect: Connect, flaky: Flaky, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("laps_client.calls._READY_S", 0.3)
+    monkeypatch.setattr("laps_client._endpoints._READY_S", 0.3)
     flaky_server = flaky(answering(200, b"{}", after_s=20))
     began = time.monotonic()
     readiness = connect(flaky_server.url).ready()
@@ -401,7 +401,7 @@ def test_what_is_not_this_apis_answer_is_told_and_not_asked_twice(
 
 
 def test_an_answer_without_an_end_is_not_kept(connect: Connect, flaky: Flaky, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("laps_client.call.MAX_ANSWER_BYTES", 1000)
+    monkeypatch.setattr("laps_client._attempts.MAX_ANSWER_BYTES", 1000)
     with pytest.raises(BadAnswer, match="longer than 1000"):
         connect(flaky(answering(200, b" " * 2000)).url).models()
 

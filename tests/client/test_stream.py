@@ -1,4 +1,4 @@
-"""Both clients on streams: the events of a video, and of a server that breaks off, beats, stumbles or knows none."""
+"""Both clients on streams: the events of a video, and of a server that breaks off, stumbles, or knows none."""
 
 from __future__ import annotations
 
@@ -313,7 +313,7 @@ def test_what_is_no_stream_of_this_api_is_told_and_not_asked_twice(
 
 
 def test_an_event_without_an_end_is_not_kept(connect: Connect, flaky: Flaky, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("laps_client.call.MAX_ANSWER_BYTES", 1000)
+    monkeypatch.setattr("laps_client._attempts.MAX_ANSWER_BYTES", 1000)
     with pytest.raises(BadAnswer, match="longer than 1000"):
         list(connect(flaky(telling(b"data: " + b"x" * 2000)).url).stream(b"video"))
 
@@ -372,7 +372,7 @@ def test_what_the_callers_source_raises_passes_unchanged(client: AnyClient) -> N
 
 @pytest.fixture(scope="module")
 def slow(folder: Path) -> Iterator[ServerProcess]:
-    """A view takes some tenths of a second, and it beats meanwhile."""
+    """A view takes some tenths of a second, with heartbeats meanwhile."""
     write_model(folder / "slow", graph=slow_graph(frames=4, size=32, classes=4, rounds=4))
     with running_server(folder / "slow", env={"LAPS_MAX_BATCH_VIEWS": "1", "LAPS_HEARTBEAT_S": "0.1"}) as process:
         yield process

@@ -14,8 +14,8 @@ import pytest
 
 import laps_client
 from laps_client import AsyncLapsClient, BadRequest, LapsClient, Timeouts
-from laps_client.calls import Options
-from laps_client.timeouts import Deadline, ShrinkingTimeouts
+from laps_client._options import Options
+from laps_client._timeouts import Deadline, ShrinkingTimeouts
 
 
 def methods(kind: type) -> dict[str, Any]:

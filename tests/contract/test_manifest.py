@@ -21,10 +21,10 @@ from laps_export.errors import LapsExportError
 from laps_export.labels import LabelSet
 from laps_export.manifest import Origin, Serving
 from laps_export.verify import Parity
-from laps_server.clips import SamplingRule
 from laps_server.errors import LapsError
-from laps_server.manifest import SCHEMA_VERSIONS, Manifest, parse_manifest
-from laps_server.repository import discover
+from laps_server.models.manifest import SCHEMA_VERSIONS, Manifest, parse_manifest
+from laps_server.models.repository import discover
+from laps_server.view_grid import SamplingRule
 from support.small_laps import SMALL, build_small
 
 LABELS = LabelSet("seven", tuple(f"label {i}" for i in range(SMALL.classes)))

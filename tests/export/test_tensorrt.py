@@ -24,7 +24,7 @@ from laps_export.manifest import Origin
 from laps_export.onnx import TensorContract
 from laps_export.verify import Gate
 from laps_server.errors import NoModels
-from laps_server.manifest import parse_manifest
+from laps_server.models.manifest import parse_manifest
 from laps_server.runtime import build_runtime
 from laps_server.settings import Settings
 from support.small_laps import SMALL, build_small

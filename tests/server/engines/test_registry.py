@@ -1,4 +1,4 @@
-"""The table of engines, and what is told of one that is not installed."""
+"""The table of engines, and the error of one that is not installed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from laps_server.engines.base import Engine
 from laps_server.engines.registry import ENGINES, RegisteredEngine
 from laps_server.errors import BadParameter
-from laps_server.repository import ModelFiles, read_model
+from laps_server.models.repository import ModelFiles, read_model
 from laps_server.runtime import build_runtime
 from laps_server.settings import Settings
 from support.model_repositories import write_model

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from laps_server.clips import SampledFrame, SegmentLength
+from laps_server.sampled_frame import SampledFrame
+from laps_server.segment_length import SegmentLength
 from support.numbered_videos import Sampled, Straight, cut, encode, extract, extract_options, sampled_numbers, straight
 
 X264 = {"g": "12", "bf": "2", "preset": "ultrafast"}

@@ -9,7 +9,7 @@ import av
 import pytest
 
 from laps_server.errors import UnsupportedCodec, UnsupportedContainer
-from laps_server.video.codecs import CodecSet
+from laps_server.video.accepted_formats import CodecSet
 from support.numbered_videos import (
     HEIGHT,
     WIDTH,

@@ -16,8 +16,8 @@ import cv2
 import numpy as np
 import pytest
 
-from laps_server.clips import SegmentLength
 from laps_server.errors import BadParameter, ClientClosed, MediaError, ResolutionTooLarge, VideoCorrupt
+from laps_server.segment_length import SegmentLength
 from laps_server.video.extract import extract_parts
 from laps_server.video.limits import MediaLimits
 from support.numbered_videos import (
@@ -199,13 +199,13 @@ def test_a_wrong_guess_of_the_number_of_frames_is_put_right(
 ) -> None:
     """Counting begins with a guess of the end, and what depends on the end waits for it."""
     from laps_server.video import sampler
-    from laps_server.video.timeline import Untrusted
+    from laps_server.video.timestamps import TimestampsUnreliable
 
     def distrust(*_: object) -> None:
-        raise Untrusted("a test says so", packets=lie)
+        raise TimestampsUnreliable("a test says so", packets=lie)
 
     path = encode(tmp_path / "counted.mkv", "libx264", count=COUNT, options=X264)
-    monkeypatch.setattr(sampler, "walk", distrust)
+    monkeypatch.setattr(sampler, "walk_packets", distrust)
     segments, warnings = cut(path, "1s", extract_options(views="3x1"))
     expected = straight(path).segments(Fraction(1))
     assert [segment.segment.index for segment in segments] == list(expected)

@@ -120,7 +120,7 @@ def test_a_long_film_beside_sound_is_still_searched_by_its_index(
 ) -> None:
     path = write(tmp_path / "a.mkv", sound_s=8)
     monkeypatch.setattr(sampler, "WALK_SECONDS", 1)
-    monkeypatch.setattr(sampler, "walk", None)  # would fail
+    monkeypatch.setattr(sampler, "walk_packets", None)  # would fail
     found = extract(path, views="2x1")
     assert found.warnings == ()
     assert found.info.duration_s == pytest.approx(COUNT / RATE, abs=0.07)

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import chain
 
-from laps_client.extras import missing
-from laps_client.results import Classification
+from laps_client._extras import missing
+from laps_client._results import Classification
 
 try:
     from matplotlib.axes import Axes

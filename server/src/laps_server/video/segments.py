@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 from math import ceil, floor
 
-from laps_server.clips import IntArray
+from laps_server.arrays import IntArray
 from laps_server.part import Segment
 from laps_server.video.sampling import Sampling, clips_of
 
@@ -69,7 +69,7 @@ def segment_clips(timestamps: Sequence[int], frames: range, *, by_time: bool, sa
     origin = timestamps[frames.start]
     own = [time - origin for time in timestamps[frames.start : frames.stop]]
     count, duration = (len(own), _even_duration(own)) if by_time else (None, None)
-    return frames.start + clips_of(own, count, duration, sampling)
+    return frames.start + clips_of(own, sampling, count=count, duration=duration)
 
 
 def _even_duration(timestamps: Sequence[int]) -> int:
