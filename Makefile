@@ -13,6 +13,7 @@ SERVE_OPTIONS = $(call given,HOST,--host) $(call given,PORT,--port) \
 SERVE := .venv
 DEV := .venv-dev
 TRITON := .venv-triton
+TSC := tests/web/types/node_modules/.bin/tsc
 # Anything pip needs besides, as another index for a CPU build of torch.
 PIP_EXTRA ?=
 PIP_FLAGS := $(PIP_EXTRA) --quiet --disable-pip-version-check --constraint constraints.txt
@@ -35,9 +36,20 @@ lint: $(DEV)/.installed
 	$(DEV)/bin/ruff check .
 	$(DEV)/bin/ruff format --check .
 
-types: $(DEV)/.installed
+types: $(DEV)/.installed types-web
 	$(DEV)/bin/mypy server/src export/src clients/python/src tests bench docker examples docs/generate.py \
 	  docs/screenshots.py
+
+# Of the page's scripts. Where there is no npm it says that it is skipped, or fails if LAPS_TESTS_NEED_NODE is set.
+.PHONY: types-web
+types-web:
+	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory --quiet $(TSC) && $(TSC) --project tests/web/types; \
+	elif [ -n "$$LAPS_TESTS_NEED_NODE" ]; then echo "types-web: npm is not installed" >&2; exit 1; \
+	else echo "types-web: skipped, since npm is not installed"; fi
+
+$(TSC): tests/web/types/package-lock.json
+	npm ci --prefix tests/web/types --no-audit --no-fund
+	@touch $@
 
 pytest: $(DEV)/.installed $(SERVE)/.installed
 	$(DEV)/bin/pytest
@@ -78,7 +90,7 @@ format: $(DEV)/.installed  ## Fix what the linter can fix
 	$(DEV)/bin/ruff format .
 
 clean:  ## Remove all environments and caches
-	rm -rf $(SERVE) $(DEV) $(TRITON) .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(SERVE) $(DEV) $(TRITON) tests/web/types/node_modules .pytest_cache .mypy_cache .ruff_cache
 
 .PHONY: python-version
 python-version:

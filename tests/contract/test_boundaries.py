@@ -16,8 +16,21 @@ SOURCES = {
     "laps_export": ROOT / "export" / "src" / "laps_export",
     "laps_client": ROOT / "clients" / "python" / "src" / "laps_client",
 }
+# What touches PyAV is too long for one module; the package's docstring says what is in it, and nothing else may.
+AV_MODULES = {
+    f"video/av_file/{name}.py"
+    for name in (
+        "container_index",
+        "container_streams",
+        "decoded_frame",
+        "open_container",
+        "packet",
+        "stream_headers",
+        "video_file",
+    )
+}
 ENGINE_PACKAGES = {"onnxruntime", "tritonclient", "grpc", "aiohttp"}
-ADAPTERS = {path.stem for path in (SOURCES["laps_server"] / "engines").glob("[a-z]*")} - {"base", "registry"}
+ADAPTERS = {path.stem for path in (SOURCES["laps_server"] / "engines").glob("[a-z]*")} - {"base", "choices", "registry"}
 
 
 def imports(file: Path) -> Iterator[str]:
@@ -53,7 +66,7 @@ def test_the_server_and_the_client_never_import_torch() -> None:
 @pytest.mark.parametrize(
     ("package", "allowed"),
     [
-        ("av", {"video/decode.py"}),
+        ("av", AV_MODULES),
         ("onnxruntime", {"engines/ort.py"}),
         ("tritonclient", {"engines/triton/wire.py"}),
         ("grpc", {"engines/triton/wire.py"}),

@@ -109,7 +109,7 @@ def test_shared_memory_is_sized_by_the_views_of_the_largest_model() -> None:
     view = config.frames * config.resolution**2 * 3
     assert 15 * view == pytest.approx(187e6, rel=0.01), "as compose file and docs/deploy.md say"
     settings = Settings(engine="triton", triton_url="grpc://triton:8001")
-    a_model = settings.triton_calls * max(settings.batch_sizes) * view
+    a_model = settings.triton_concurrency * max(settings.batch_sizes) * view
     assert a_model == pytest.approx(199e6, rel=0.01), "as compose file and docs/deploy.md say"
     services = compose()["services"]
     assert math.floor(size_of(services["server"]["shm_size"]) / a_model) == 5

@@ -37,7 +37,7 @@ WORDLESS_OF_ITS_OWN = {"foreign"}
 
 def page_codes() -> list[str]:
     """The keys of the page's table of words."""
-    table = (SCRIPTS / "failure.js").read_text().partition("HEADLINES = new Map(\n  Object.entries({\n")[2]
+    table = (SCRIPTS / "request_errors.js").read_text().partition("HEADLINES = new Map(\n  Object.entries({\n")[2]
     rows = [row for row in table.partition("  }),\n);")[0].splitlines() if not row.lstrip().startswith("//")]
     codes = [re.fullmatch(r"    (\w+): (['\"]).+\2,", row) for row in rows]
     assert None not in codes, rows

@@ -150,7 +150,7 @@ def hold_behind_the_first_part(monkeypatch: pytest.MonkeyPatch) -> threading.Eve
 async def test_a_video_that_turns_out_otherwise_begins_once_more(
     repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Damage behind the first clip: views of clips that were chosen by the index are void, and told again."""
+    """Damage behind the first clip: views of clips that were chosen by the index are void, and sent again."""
     path = encode(tmp_path / "hole.mp4", "mpeg4", count=500, options={"g": "25", "b": "400k"})
     data = bytearray(path.read_bytes())
     start = data.index(b"mdat") + len(data) * 4 // 10
@@ -306,11 +306,11 @@ async def test_decoding_leaves_no_descriptor_behind(settings: Settings, green: P
 
 
 async def test_stages_are_told_with_their_times_and_the_answer_has_them(repository: Path, green: Path) -> None:
-    told: list[Stage] = []
+    reported: list[Stage] = []
 
     class Notes:
         def observe(self, stage: Stage) -> None:
-            told.append(stage)
+            reported.append(stage)
 
     engine = FakeEngine(clip_shape=(4, 32, 32, 3), classes=4)
     notes = Notes()
@@ -319,23 +319,23 @@ async def test_stages_are_told_with_their_times_and_the_answer_has_them(reposito
         with runtime.job(ClassifyOptions(views=ViewGrid(2, 1)), RequestClock("one")) as job, opened(green) as file:
             job.received(123)
             answer = await job.classify(file)
-        names = [type(stage).__name__ for stage in told]
+        names = [type(stage).__name__ for stage in reported]
         assert names[:2] == ["Received", "PartDecoded"]
         assert names[-1] == "Answered"
         assert set(names) == {"Received", "PartDecoded", "Batched", "Queued", "Ran", "Answered"}
-        assert {stage.request_id for stage in told if isinstance(stage, Received | PartDecoded | Queued)} == {"one"}
-        assert {rid for stage in told if isinstance(stage, Batched | Ran) for rid in stage.request_ids} == {"one"}
-        decoded_s = sum(stage.seconds for stage in told if isinstance(stage, PartDecoded))
+        assert {stage.request_id for stage in reported if isinstance(stage, Received | PartDecoded | Queued)} == {"one"}
+        assert {rid for stage in reported if isinstance(stage, Batched | Ran) for rid in stage.request_ids} == {"one"}
+        decoded_s = sum(stage.seconds for stage in reported if isinstance(stage, PartDecoded))
         assert answer.times.decode_s == pytest.approx(decoded_s)
-        ran_s = sum(stage.seconds for stage in told if isinstance(stage, Batched | Ran))
+        ran_s = sum(stage.seconds for stage in reported if isinstance(stage, Batched | Ran))
         assert answer.times.infer_s == pytest.approx(ran_s)
-        assert answer.times.upload_s == next(stage.seconds for stage in told if isinstance(stage, Received))
-        told.clear()
+        assert answer.times.upload_s == next(stage.seconds for stage in reported if isinstance(stage, Received))
+        reported.clear()
         engine.failure = RuntimeError("no memory")
         with pytest.raises(InternalError):
             await classify(runtime, green)
-        assert [stage.code for stage in told if isinstance(stage, Failed)] == ["internal"]
-        told.clear()
+        assert [stage.code for stage in reported if isinstance(stage, Failed)] == ["internal"]
+        reported.clear()
         engine.failure = None
         engine.running.clear()
         engine.gate.clear()
@@ -344,7 +344,7 @@ async def test_stages_are_told_with_their_times_and_the_answer_has_them(reposito
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         engine.gate.set()
-        assert [stage.code for stage in told if isinstance(stage, Failed)] == ["client_closed"]
+        assert [stage.code for stage in reported if isinstance(stage, Failed)] == ["client_closed"]
 
 
 async def test_the_first_views_run_while_later_ones_are_decoded(

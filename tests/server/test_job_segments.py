@@ -23,7 +23,7 @@ from laps_server.part import join_pixels
 from laps_server.runtime import build_runtime
 from laps_server.segment_length import SegmentLength
 from laps_server.settings import Settings
-from laps_server.video import extract
+from laps_server.video import kept_frames
 from laps_server.video.preprocess import needed_pixels
 from laps_server.view_grid import ViewGrid
 from support.bare_runtime import Logits, classify, events_of, fake_runtime, opened, started
@@ -153,8 +153,8 @@ async def test_pictures_of_two_segments_are_alive_and_never_of_three(
             time.sleep(0.001)
         alive.append(living)
 
-    def kept(picture: UInt8Array, height: int, width: int, count: int) -> UInt8Array:
-        pixels = needed_pixels(picture, height, width, count)
+    def kept(frame: UInt8Array, *, crop_height: int, crop_width: int, count: int) -> UInt8Array:
+        pixels = needed_pixels(frame, crop_height=crop_height, crop_width=crop_width, count=count)
         note(len(held_pictures) // 8, pixels)
         held_pictures.append(0)
         return pixels
@@ -165,8 +165,8 @@ async def test_pictures_of_two_segments_are_alive_and_never_of_three(
         return pixels, offsets
 
     held_pictures: list[int] = []
-    monkeypatch.setattr(extract, "needed_pixels", kept)
-    monkeypatch.setattr(extract, "join_pixels", put_together)
+    monkeypatch.setattr(kept_frames, "needed_pixels", kept)
+    monkeypatch.setattr(kept_frames, "join_pixels", put_together)
     engine = kind(clip_shape=(4, 32, 32, 3), classes=4)
     async with started(fake_runtime(repository, engine)) as runtime:
         answer = await classify(runtime, film, in_segments("1s"))

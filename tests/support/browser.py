@@ -45,8 +45,8 @@ def running_browser() -> Iterator[Browser]:
 
 def wait_for_answer(page: Page) -> None:
     """Wait until the round is over and its answer is shown."""
-    page.wait_for_selector("#provenance:not(:empty), #problem .problem", timeout=PATIENCE_MS)
-    assert page.locator("#problem").text_content() == ""
+    page.wait_for_selector("#provenance:not(:empty), #errors .error-panel", timeout=PATIENCE_MS)
+    assert page.locator("#errors").text_content() == ""
     page.wait_for_selector("#progress", state="hidden", timeout=PATIENCE_MS)
 
 

@@ -29,7 +29,8 @@ from laps_server.part import Part, Segment
 from laps_server.sampled_frame import CropBox, SampledFrame
 from laps_server.segment_length import SegmentLength
 from laps_server.video.accepted_formats import CodecSet
-from laps_server.video.extract import WHOLE_VIDEO_S, ExtractOptions, Thumbnails, extract_parts
+from laps_server.video.extract import extract_parts
+from laps_server.video.extract_options import WHOLE_VIDEO_S, ExtractOptions, Thumbnails
 from laps_server.video.limits import MediaLimits
 from laps_server.video.preprocess import assemble_clip, view_boxes
 from laps_server.video_info import VideoInfo
@@ -237,8 +238,8 @@ class Sampled:
             for position, place in enumerate(part.places):
                 if place in frames:
                     assert frames[place] == part.frames[position]
-                    np.testing.assert_array_equal(pixels[place], part.picture(position))
-                frames[place], pixels[place] = part.frames[position], part.picture(position)
+                    np.testing.assert_array_equal(pixels[place], part.frame_pixels(position))
+                frames[place], pixels[place] = part.frames[position], part.frame_pixels(position)
                 if part.thumbnails:
                     jpegs[place] = part.thumbnails[position]
             rows.append(np.asarray(part.places, dtype=np.intp)[part.clip_frames])

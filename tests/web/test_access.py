@@ -60,7 +60,7 @@ def test_every_curve_colour_stands_out(opened: Any, scheme: str) -> None:
     page.evaluate(
         """() => {
           document.querySelector('#result').hidden = false;
-          document.querySelector('#strip').innerHTML = [...Array(10).keys()].map((n) => `c${n}`).concat('other')
+          document.querySelector('#filmstrip').innerHTML = [...Array(10).keys()].map((n) => `c${n}`).concat('other')
             .map((name) => `<svg><g class="series ${name}"><path class="curve" d="M0,0h9"/></g></svg>`).join('');
         }"""
     )
@@ -95,7 +95,7 @@ def test_the_tab_key_reaches_everything_in_the_order_of_reading(opened: Any, vid
     names = list(dict.fromkeys(stop["id"] for stop in stops))
     first = ["skip", "A", "file", "record", "model", "compare", "views", "segments", "top_k"]
     assert names[: len(first)] == first
-    later = ["VIDEO", "button small", "plot", "frame", "SUMMARY"]
+    later = ["VIDEO", "button small", "chart", "frame", "SUMMARY"]
     assert [name for name in names if name in later] == later
     assert sum(stop["id"] == "frame" for stop in stops) == 1  # the strip is one stop, arrow keys move inside it
     assert [stop["id"] for stop in stops if not stop["ring"] and stop["id"] != "VIDEO"] == []
@@ -131,7 +131,7 @@ def test_progress_is_said_and_not_every_percent(opened: Any, video: Path) -> Non
         """() => {
           window.said = [];
           new MutationObserver((records) => said.push(...records.flatMap((r) => [...r.addedNodes].map((n) => n.data))))
-            .observe(document.querySelector('#said'), {childList: true});
+            .observe(document.querySelector('#announcement'), {childList: true});
         }"""
     )
     page.set_input_files("#file", video)
@@ -145,6 +145,6 @@ def test_progress_is_said_and_not_every_percent(opened: Any, video: Path) -> Non
 def test_the_skip_link_leads_past_the_header(opened: Any) -> None:
     page = opened()
     page.keyboard.press("Tab")
-    expect(page.get_by_role("link", name="Skip to the page")).to_be_focused()
+    expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
     page.keyboard.press("Enter")
     expect(page.locator("main")).to_be_focused()

@@ -20,14 +20,14 @@ Ask = Callable[..., dict[str, Any]]
 
 
 def series(page: Page, label: str, model: int) -> list[tuple[float, float]]:
-    curve = page.locator(f'#plot .series[data-label="{label}"][data-model="{model}"] .curve')
+    curve = page.locator(f'#chart .series[data-label="{label}"][data-model="{model}"] .curve')
     return corners(curve.get_attribute("d") or "")
 
 
 def test_two_models_share_a_plot_solid_and_dashed(opened: Any, video: Path, ask: Ask) -> None:
     page = opened("?compare=paler&top_k=2", file=video)
     labels = [item["label"] for item in ask(video, top_k=2)["predictions"]]
-    axes = Axes.of(page.locator("#plot svg"))
+    axes = Axes.of(page.locator("#chart svg"))
     for model, name in enumerate(["colours", "paler"]):
         frames = ask(video, model=name, top_k=4)["frames"]
         for label in labels:
@@ -37,7 +37,7 @@ def test_two_models_share_a_plot_solid_and_dashed(opened: Any, video: Path, ask:
                 for time, row in zip(frames["time_s"], frames["scores"], strict=True)
             ]
             assert flat(series(page, label, model)) == pytest.approx(flat(expected), abs=0.05)
-    dashes = page.locator("#plot .curve").evaluate_all(
+    dashes = page.locator("#chart .curve").evaluate_all(
         "(curves) => curves.map((c) => [c.parentElement.dataset.model, getComputedStyle(c).strokeDasharray])"
     )
     assert len(dashes) == 4
@@ -52,7 +52,7 @@ def test_another_model_is_asked_without_asking_the_first_again(opened: Any, vide
     expect(again).to_be_disabled()
     page.select_option("#compare", "paler")
     again.click()
-    expect(page.locator("#plot .series[data-model='1']")).to_have_count(4, timeout=PATIENCE_MS)
+    expect(page.locator("#chart .series[data-model='1']")).to_have_count(4, timeout=PATIENCE_MS)
     asked = [url for url in opened.watched.requests if "/classify" in url]
     assert [("model=colours" in url, "model=paler" in url) for url in asked] == [(True, False), (False, True)]
     expect(again).to_be_disabled()
@@ -62,12 +62,12 @@ def test_segments_are_drawn_along_the_video(opened: Any, video: Path, ask: Ask) 
     page = opened("?segments=2s&views=1x1&top_k=3", file=video)
     answer = ask(video, segments="2s", views="1x1", top_k=3)
     timeline = answer["timeline"]
-    axes = Axes.of(page.locator("#plot svg"))
-    cells = page.locator("#plot .cell")
+    axes = Axes.of(page.locator("#chart svg"))
+    cells = page.locator("#chart .segment-label")
     assert cells.evaluate_all("(cells) => cells.map((cell) => cell.dataset.label)") == [
         segment["predictions"][0]["label"] for segment in answer["segments"]
     ]
-    boxes = [float(box.get_attribute("x") or "") for box in page.locator("#plot .cell-box").all()]
+    boxes = [float(box.get_attribute("x") or "") for box in page.locator("#chart .segment-box").all()]
     assert boxes == pytest.approx([axes.x(start) for start in timeline["start_s"]], abs=0.05)
     assert len(boxes) == 4
     for column, label in enumerate(timeline["labels"]):
@@ -75,18 +75,18 @@ def test_segments_are_drawn_along_the_video(opened: Any, video: Path, ask: Ask) 
         for start, end, row in zip(timeline["start_s"], timeline["end_s"], timeline["scores"], strict=True):
             expected += [(axes.x(start), axes.y(row[column])), (axes.x(end), axes.y(row[column]))]
         assert flat(series(page, label, 0)) == pytest.approx(flat(expected), abs=0.05)
-    page.focus("#plot")
+    page.focus("#chart")
     page.keyboard.press("ArrowRight")
-    expect(page.locator("#plot")).to_have_attribute("aria-valuenow", "2.00")
+    expect(page.locator("#chart")).to_have_attribute("aria-valuenow", "2.00")
 
 
 _COUNT_CELLS = """() => {
   window.drawn = [];
   new MutationObserver((records) => {
     for (const record of records) {
-      for (const node of record.addedNodes) drawn.push(node.querySelectorAll?.('.cell').length ?? 0);
+      for (const node of record.addedNodes) drawn.push(node.querySelectorAll?.('.segment-label').length ?? 0);
     }
-  }).observe(document.querySelector('#plot'), {childList: true});
+  }).observe(document.querySelector('#chart'), {childList: true});
 }"""
 
 
@@ -115,17 +115,17 @@ def test_a_long_timeline_is_not_drawn_anew_for_each_segment(opened: Any, video: 
 def test_of_what_comes_in_a_pause_the_last_is_done(opened: Any) -> None:
     done = opened().evaluate(
         """async () => {
-          const { Pace } = await import('/web/js/pace.js');
+          const { Throttle } = await import('/web/js/throttle.js');
           const done = [];
-          const pace = new Pace(50);
+          const throttle = new Throttle(50);
           const rest = () => new Promise((resolve) => setTimeout(resolve, 300));
-          for (const name of ['at once', 'overtaken', 'when the pause is over']) pace.run(() => done.push(name));
+          for (const name of ['at once', 'overtaken', 'when the pause is over']) throttle.run(() => done.push(name));
           done.push('meanwhile');
           await rest();
-          for (const name of ['again at once', 'at the end']) pace.run(() => done.push(name));
-          pace.finish();
-          for (const name of ['anew', 'dropped']) pace.run(() => done.push(name));
-          pace.drop();
+          for (const name of ['again at once', 'at the end']) throttle.run(() => done.push(name));
+          throttle.flush();
+          for (const name of ['anew', 'dropped']) throttle.run(() => done.push(name));
+          throttle.cancel();
           await rest();
           return done;
         }"""
@@ -161,7 +161,7 @@ def _an_hour(count: int) -> str:
 
 def test_segments_of_a_file_that_cannot_be_played_have_a_frame_each(opened: Any, avi: Path) -> None:
     page = opened("?segments=2s&views=1x1", file=avi)
-    expect(page.locator(".strip img")).to_have_count(4)
+    expect(page.locator(".filmstrip img")).to_have_count(4)
     expect(page.get_by_role("img", name="Frame at")).to_be_visible()
 
 
@@ -187,7 +187,7 @@ def test_choices_are_in_the_address_and_come_back_from_it(opened: Any, video: Pa
 
 def test_a_link_to_what_is_not_served_says_so(opened: Any) -> None:
     page = opened("?model=gone&views=99x7&segments=5s")
-    notes = page.locator("#problem .note").all_text_contents()
+    notes = page.locator("#errors .warning").all_text_contents()
     assert [("gone" in note, "99x7" in note) for note in notes] == [(True, False), (False, True)]
     assert page.locator("#model").input_value() == ""
     assert page.locator("#segments").input_value() == "5s"
@@ -260,7 +260,7 @@ def test_a_phone_shows_everything_without_scrolling_sideways(opened: Any, video:
     assert page.evaluate("document.documentElement.scrollWidth") == width
     wide = page.evaluate(
         """(width) => [...document.querySelectorAll('main *')]
-          .filter((each) => !each.closest('.strip, .table-scroll, .visually-hidden'))
+          .filter((each) => !each.closest('.filmstrip, .table-scroll, .visually-hidden'))
           .filter((each) => each.getBoundingClientRect().right > width + 0.5)
           .map((each) => each.outerHTML.slice(0, 80))""",
         width,
@@ -270,9 +270,9 @@ def test_a_phone_shows_everything_without_scrolling_sideways(opened: Any, video:
         "(all) => all.filter((each) => each.getBoundingClientRect().height < 32).map((each) => each.textContent)"
     )
     assert small == []
-    axes = Axes.of(page.locator("#plot svg"))
-    page.locator("#plot").tap(position={"x": axes.x(3.0), "y": 80})
-    wait_until(page, "() => Math.abs(document.querySelector('#plot').ariaValueNow - 3) < 0.1")
+    axes = Axes.of(page.locator("#chart svg"))
+    page.locator("#chart").tap(position={"x": axes.x(3.0), "y": 80})
+    wait_until(page, "() => Math.abs(document.querySelector('#chart').ariaValueNow - 3) < 0.1")
 
 
 def test_dark_and_light_follow_the_system(opened: Any) -> None:

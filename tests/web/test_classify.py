@@ -29,11 +29,11 @@ _FOLLOW = """() => {
 
 
 def time_of(page: Page) -> float:
-    return float(page.locator("#plot").get_attribute("aria-valuenow") or "nan")
+    return float(page.locator("#chart").get_attribute("aria-valuenow") or "nan")
 
 
 def wait_for_time(page: Page, time: float) -> None:
-    wait_until(page, "(t) => Math.abs(document.querySelector('#plot').ariaValueNow - t) < 0.06", time)
+    wait_until(page, "(t) => Math.abs(document.querySelector('#chart').ariaValueNow - t) < 0.06", time)
 
 
 def test_an_upload_shows_its_way_and_then_the_answer(opened: Any, video: Path, ask: Ask) -> None:
@@ -57,7 +57,7 @@ def test_an_upload_shows_its_way_and_then_the_answer(opened: Any, video: Path, a
     expect(page.locator("#video-facts")).to_have_text(
         "64 \N{MULTIPLICATION SIGN} 48 · h264 in mp4 · 10 fps · 6.4 s · 64 frames"
     )
-    assert page.locator(".timing-words dt").all_text_contents() == ["upload", "decode", "queue", "infer", "total"]
+    assert page.locator(".timing-list dt").all_text_contents() == ["upload", "decode", "queue", "infer", "total"]
     expect(page.locator("#provenance")).to_contain_text("colours version 1, 4 views, request ")
 
 
@@ -80,10 +80,10 @@ def test_partial_results_are_there_while_views_still_wait(opened: Any, video: Pa
 def test_each_curve_goes_through_the_scores_of_the_answer(opened: Any, video: Path, ask: Ask) -> None:
     page = opened(file=video)
     frames = ask(video)["frames"]
-    axes = Axes.of(page.locator("#plot svg"))
+    axes = Axes.of(page.locator("#chart svg"))
     assert len(frames["time_s"]) > 8
     for column, label in enumerate(frames["labels"]):
-        series = page.locator(f'#plot .series[data-label="{label}"]')
+        series = page.locator(f'#chart .series[data-label="{label}"]')
         expected = [
             (axes.x(time), axes.y(row[column])) for time, row in zip(frames["time_s"], frames["scores"], strict=True)
         ]
@@ -92,7 +92,7 @@ def test_each_curve_goes_through_the_scores_of_the_answer(opened: Any, video: Pa
         dots = series.locator(".dot").all()
         centres = [float(dot.get_attribute(name) or "") for dot in dots for name in ("cx", "cy")]
         assert centres == pytest.approx(flat(drawn), abs=0.011)
-    assert page.locator("#plot .series").count() == len(frames["labels"])
+    assert page.locator("#chart .series").count() == len(frames["labels"])
 
 
 def test_curves_tell_the_story_of_the_video(opened: Any, video: Path) -> None:
@@ -102,7 +102,7 @@ def test_curves_tell_the_story_of_the_video(opened: Any, video: Path) -> None:
         page.evaluate("(t) => { document.querySelector('#screen video').currentTime = t }", time)
         wait_for_time(page, time)
         scores = {
-            chip.locator(".chip-name").text_content(): float(chip.locator(".chip-now").inner_text().strip("<% "))
+            chip.locator(".chip-name").text_content(): float(chip.locator(".chip-score").inner_text().strip("<% "))
             for chip in page.locator("#legend .chip").all()
         }
         assert max(scores, key=lambda label: scores[label]) == best
@@ -110,20 +110,20 @@ def test_curves_tell_the_story_of_the_video(opened: Any, video: Path) -> None:
 
 def test_a_click_into_the_plot_seeks(opened: Any, video: Path) -> None:
     page = opened(file=video)
-    plot = page.locator("#plot")
+    plot = page.locator("#chart")
     axes = Axes.of(plot.locator("svg"))
     for time in (4.0, 1.5):
         plot.click(position={"x": axes.x(time), "y": 120})
         wait_for_time(page, time)
         assert page.evaluate("document.querySelector('#screen video').currentTime") == pytest.approx(time, abs=0.06)
-        transform = page.locator("#plot .playhead").get_attribute("transform") or ""
+        transform = page.locator("#chart .playhead").get_attribute("transform") or ""
         assert float(re.findall(r"[0-9.]+", transform)[0]) == pytest.approx(axes.x(time), abs=5)
 
 
 def test_keys_seek_from_frame_to_frame(opened: Any, video: Path, ask: Ask) -> None:
     page = opened(file=video)
     times = ask(video)["frames"]["time_s"]
-    page.focus("#plot")
+    page.focus("#chart")
     for key, time in [
         ("ArrowRight", times[1]),
         ("ArrowRight", times[2]),
@@ -134,14 +134,14 @@ def test_keys_seek_from_frame_to_frame(opened: Any, video: Path, ask: Ask) -> No
     ]:
         page.keyboard.press(key)
         wait_for_time(page, time)
-    assert re.match(r"0\.0 s: red \d\d", page.locator("#plot").get_attribute("aria-valuetext") or "")
+    assert re.match(r"0\.0 s: red \d\d", page.locator("#chart").get_attribute("aria-valuetext") or "")
 
 
 def test_the_playhead_moves_as_the_video_plays(opened: Any, video: Path) -> None:
     page = opened(file=video)
-    page.focus("#plot")
+    page.focus("#chart")
     page.keyboard.press(" ")
-    wait_until(page, "() => document.querySelector('#plot').ariaValueNow > 0.5")
+    wait_until(page, "() => document.querySelector('#chart').ariaValueNow > 0.5")
     page.keyboard.press(" ")
     wait_until(page, "() => document.querySelector('#screen video').paused")
 
@@ -149,7 +149,7 @@ def test_the_playhead_moves_as_the_video_plays(opened: Any, video: Path) -> None
 def test_the_strip_shows_the_sampled_frames_and_seeks(opened: Any, video: Path, ask: Ask) -> None:
     page = opened(file=video)
     times = ask(video)["frames"]["time_s"]
-    frames = page.locator(".strip .frame")
+    frames = page.locator(".filmstrip .frame")
     assert frames.count() == len(times)
     frames.nth(3).click()
     wait_for_time(page, times[3])
@@ -165,18 +165,18 @@ def test_a_switch_of_the_legend_takes_a_curve_away(opened: Any, video: Path) -> 
     expect(switch).to_have_attribute("aria-pressed", "true")
     switch.click()
     expect(switch).to_have_attribute("aria-pressed", "false")
-    expect(page.locator('#plot .series[data-label="green"]')).to_have_count(0)
-    expect(page.locator('#plot .series[data-label="red"]')).to_have_count(1)
+    expect(page.locator('#chart .series[data-label="green"]')).to_have_count(0)
+    expect(page.locator('#chart .series[data-label="red"]')).to_have_count(1)
     switch.click()
-    expect(page.locator('#plot .series[data-label="green"]')).to_have_count(1)
+    expect(page.locator('#chart .series[data-label="green"]')).to_have_count(1)
 
 
 def test_the_table_holds_the_same_numbers(opened: Any, video: Path, ask: Ask) -> None:
     page = opened(file=video)
     page.get_by_text("Scores as a table").click()
     frames = ask(video)["frames"]
-    assert page.locator("#table thead th").all_text_contents() == ["time", *frames["labels"]]
-    rows = page.locator("#table tbody tr")
+    assert page.locator("#score-table thead th").all_text_contents() == ["time", *frames["labels"]]
+    rows = page.locator("#score-table tbody tr")
     assert rows.count() == len(frames["time_s"])
     first = [float(text.strip("<% ")) / 100 for text in rows.first.locator("td").all_text_contents()]
     assert first == pytest.approx(frames["scores"][0], abs=0.006)
@@ -185,12 +185,12 @@ def test_the_table_holds_the_same_numbers(opened: Any, video: Path, ask: Ask) ->
 def test_frames_stand_in_where_the_browser_cannot_play(opened: Any, avi: Path, ask: Ask) -> None:
     page = opened(file=avi)
     times = ask(avi)["frames"]["time_s"]
-    expect(page.locator(".still-note")).to_have_text(
-        "This browser cannot play this AVI file: the sampled frames stand in for it."
+    expect(page.locator(".sampled-frame-note")).to_have_text(
+        "This browser cannot play this AVI file. The sampled frames are shown instead."
     )
     assert page.locator("#screen video").count() == 0
-    assert page.locator(".strip img").count() == len(times)
-    plot = page.locator("#plot")
+    assert page.locator(".filmstrip img").count() == len(times)
+    plot = page.locator("#chart")
     axes = Axes.of(plot.locator("svg"))
     seen = set()
     for time in (0.5, 3.5):
@@ -202,7 +202,7 @@ def test_frames_stand_in_where_the_browser_cannot_play(opened: Any, avi: Path, a
         assert still.evaluate("(image) => image.decode().then(() => image.naturalWidth)") == 42
         seen.add(still.get_attribute("src"))
     assert len(seen) == 2
-    page.locator("#plot").press("ArrowRight")
+    page.locator("#chart").press("ArrowRight")
     wait_for_time(page, min(time for time in times if time > 3.52))
 
 
@@ -237,9 +237,9 @@ def test_the_webcam_is_recorded_and_classified(opened: Any) -> None:
     wait_for_answer(page)
     expect(page.locator("#source-title")).to_have_text("webcam.webm")
     assert not page.locator("#recorder").is_visible()
-    assert page.locator("#plot .curve").count() == 4
+    assert page.locator("#chart .curve").count() == 4
     # A recording does not say how long it is: the axis ends where the frames do.
-    assert 1 < float(page.locator("#plot").get_attribute("aria-valuemax") or "0") < 60
+    assert 1 < float(page.locator("#chart").get_attribute("aria-valuemax") or "0") < 60
 
 
 def test_cancel_stops_the_work(opened: Any, video: Path, server: ServerProcess) -> None:
@@ -259,7 +259,7 @@ def test_what_is_no_video_is_told_in_words(opened: Any, tmp_path: Path, server: 
     page = opened()
     page.set_input_files("#file", notes)
     alert = page.get_by_role("alert")
-    alert.locator(".problem").wait_for(timeout=PATIENCE_MS)
+    alert.locator(".error-panel").wait_for(timeout=PATIENCE_MS)
     expect(alert).to_contain_text("This file is not a video that the server can open")
     expect(alert.locator(".hint")).to_contain_text("MP4")
     code, request_id = alert.locator("code").all_text_contents()
@@ -273,13 +273,13 @@ def test_a_refused_choice_is_told_with_its_hint(opened: Any, video: Path) -> Non
     page = opened("?segments=0.5s")
     page.set_input_files("#file", video)
     alert = page.get_by_role("alert")
-    alert.locator(".problem").wait_for(timeout=PATIENCE_MS)
-    expect(alert).to_contain_text("One of the choices does not work")
+    alert.locator(".error-panel").wait_for(timeout=PATIENCE_MS)
+    expect(alert).to_contain_text("The server does not accept one of the options")
     assert alert.locator("code").first.text_content() == "bad_parameter"
     page.select_option("#segments", "")
     page.get_by_role("button", name="Try again").click()
     wait_for_answer(page)
-    expect(page.locator("#problem")).to_be_empty()
+    expect(page.locator("#errors")).to_be_empty()
 
 
 def test_a_file_over_the_limit_is_not_sent(opened: Any, video: Path) -> None:
@@ -295,7 +295,7 @@ def test_a_file_over_the_limit_is_not_sent(opened: Any, video: Path) -> None:
     page.reload()
     page.wait_for_selector("#model option", state="attached")
     page.set_input_files("#file", video)
-    expect(page.get_by_role("alert")).to_contain_text("the server takes 1000 bytes")
+    expect(page.get_by_role("alert")).to_contain_text("the server takes at most 1000 bytes")
     assert not any("/classify" in url for url in opened.watched.requests)
 
 
@@ -304,7 +304,7 @@ def test_a_stream_that_breaks_off_is_an_error(opened: Any, video: Path) -> None:
     cut = 'event: accepted\ndata: {"request_id": "x"}\n\nevent: result\ndata: {"request'
     page.route("**/classify?*", lambda route: route.fulfill(content_type="text/event-stream", body=cut))
     page.set_input_files("#file", video)
-    expect(page.get_by_role("alert")).to_contain_text("The connection ended before the answer")
+    expect(page.get_by_role("alert")).to_contain_text("The connection closed before the answer arrived")
 
 
 @pytest.mark.noisy

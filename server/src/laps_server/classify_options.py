@@ -1,4 +1,4 @@
-"""What a request asks for."""
+"""The options of a request."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ DEFAULT_TOP_K = 5
 
 @dataclass(frozen=True, slots=True)
 class ClassifyOptions:
-    """What a request asks for; None stands for the model's or the server's default.
+    """What a request asks for; None means the model's or the server's default.
 
     ``top_k`` of None is :data:`DEFAULT_TOP_K`, or all labels where there are fewer. ``deadline`` is a point of
-    ``laps_server.observe.now()``, so that it can have begun with the upload. ``segments`` asks for the video window by
+    ``laps_server.observe.now()``, counted from before the upload. With ``segments`` the video is classified window by
     window.
     """
 

@@ -1,14 +1,14 @@
-"""From the logits of views to what a request is answered: rankings so far, segments, the timeline, the answer.
+"""From the logits of views to a request's answer: rankings so far, segments, the timeline, the answer.
 
-One :class:`Accumulator` a request. Parts announce views, results fill them in; once a segment's last view is there, its
-answer is made and everything but that is let go of::
+One :class:`Accumulator` a request. Parts announce views, results fill them in. Once a segment's last view is there,
+only its answer is kept::
 
     Part ───► expect ─┐                    ┌─► ranking_so_far
                       ├─► segment_complete ┤
     logits ─► add ────┘                    └─► close_segment ─► SegmentAnswer … ─► answer
 
-No I/O and nothing awaited: :meth:`Accumulator.close_segment` and :meth:`Accumulator.answer` take a while with many
-labels and frames, and are for a thread.
+No I/O and nothing awaited. :meth:`Accumulator.close_segment` and :meth:`Accumulator.answer` take a while with many
+labels and frames: call them in a thread.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ LogitsSink = Callable[[Segment, Float32Array], None]
 
 
 def model_warnings(model: ModelFiles) -> tuple[str, ...]:
-    """What a client should know of the model whatever the video."""
+    """What a client should know of the model, whatever the video."""
     if model.manifest.untrained:
         return (f"model {model.name!r} is untrained: its weights are random and its labels mean nothing",)
     return ()
@@ -65,7 +65,7 @@ class Accumulator:
         self._video: VideoInfo | None = None
 
     def check_size(self, segments: int) -> None:
-        """Refuse what would make an answer of giant size, before it is worked for.
+        """Refuse what would make a giant answer, before any work is done.
 
         Raises:
             BadParameter: with ways to a smaller one.
@@ -83,7 +83,7 @@ class Accumulator:
             )
 
     def expect(self, part: Part) -> None:
-        """The views of ``part`` are on their way. One that begins its segment makes what came of it before void."""
+        """The views of ``part`` are on their way. One that begins its segment makes earlier results of it void."""
         if part.begins_segment:
             self._open = _OpenSegment(part, classes=len(self._model.labels), view_details=self._options.view_details)
         else:
@@ -213,7 +213,7 @@ class Accumulator:
 
 
 class _OpenSegment:
-    """A segment whose views are coming in; nothing of its pictures is held."""
+    """A segment whose views are coming in; holds no pixels."""
 
     def __init__(self, part: Part, *, classes: int, view_details: bool) -> None:
         self._wants_details = view_details
@@ -247,7 +247,7 @@ class _OpenSegment:
 
 
 def _replay_view(part: Part, view: int) -> ReplayView:
-    row, spatial = part.split(view)
+    row, spatial = part.locate(view)
     return ReplayView(
         temporal=part.clips.start + row,
         spatial=spatial,

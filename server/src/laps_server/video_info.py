@@ -9,7 +9,7 @@ from dataclasses import dataclass
 class VideoInfo:
     """What the container and the decoder say of a video stream.
 
-    ``width`` and ``height`` are coded pixels, before ``rotation`` (degrees clockwise that the picture is
+    ``width`` and ``height`` are coded pixels, before ``rotation`` (degrees clockwise that frames are
     turned for display, one of 0, 90, 180, 270). ``fps``, ``duration_s`` and ``frame_count`` are None where the
     container does not say or says something absurd. ``sample_aspect_ratio`` is reported, never applied.
     ``stream_index`` counts all streams of the file, sound among them.

@@ -416,7 +416,7 @@ def test_a_deadline_that_passes_in_a_stream_is_an_event(repository: Path, video:
             assert server.scheduler.queued_views == 0
 
 
-def test_a_full_line_says_in_the_stream_when_to_come_again(repository: Path, video: Path) -> None:
+def test_a_full_queue_says_in_the_stream_when_to_come_again(repository: Path, video: Path) -> None:
     with in_process(repository, max_queued_views=192) as server:
         server.engine.go_on.clear()
         with streamed(server.url, video, views="64x3") as first:

@@ -1,4 +1,4 @@
-"""The table of engines, and what is told of one that is not installed."""
+"""The table of engines, and the error of one that is not installed."""
 
 from __future__ import annotations
 

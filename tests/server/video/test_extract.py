@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import inspect
 import os
-import pkgutil
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
-from laps_server import video
 from laps_server.errors import ClientClosed, LapsError
-from laps_server.video import decode
-from laps_server.video.extract import ExtractOptions, extract_parts
+from laps_server.video.extract import extract_parts
+from laps_server.video.extract_options import ExtractOptions
 from laps_server.video.limits import MediaLimits
 from laps_server.video.preprocess import crop_box, resize_short_side, thumbnail
 from laps_server.view_grid import ViewGrid
@@ -89,7 +86,9 @@ def test_crops_and_thumbnails_of_an_elongated_video_are_those_of_its_whole_frame
         temporal, spatial = divmod(view, 3)
         numbers = [batch.frames[position].index or 0 for position in batch.clip_frames[temporal]]
         wholes = [resize_short_side(decoded[number], side) for number in numbers]
-        boxes = [crop_box(whole.shape[0], whole.shape[1], side, side, spatial, 3) for whole in wholes]
+        boxes = [
+            crop_box(*whole.shape[:2], crop_height=side, crop_width=side, position=spatial, count=3) for whole in wholes
+        ]
         assert batch.boxes(view) == tuple(boxes)
         expected = [w[b.y : b.y + side, b.x : b.x + side] for w, b in zip(wholes, boxes, strict=True)]
         np.testing.assert_array_equal(batch.clip(view), np.stack(expected))
@@ -172,13 +171,3 @@ def test_limits_end_a_walk_and_a_count_with_a_warning(tmp_path: Path) -> None:
     extraction = extract(counted, limits=MediaLimits(max_frames=50))
     assert max(frame.index or 0 for frame in extraction.frames) < 50
     assert any("first 50 frames" in warning for warning in extraction.warnings)
-
-
-def test_av_is_imported_in_one_module_only() -> None:
-    importers = []
-    for module in pkgutil.iter_modules(video.__path__):
-        source = Path(video.__path__[0], f"{module.name}.py").read_text()
-        if any(line.split()[:2] in (["import", "av"], ["from", "av"]) for line in source.splitlines() if line.strip()):
-            importers.append(module.name)
-    assert importers == ["decode"]
-    assert inspect.getmodule(decode.VideoFile) is decode

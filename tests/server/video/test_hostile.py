@@ -30,10 +30,11 @@ from laps_server.errors import (
     UnsupportedContainer,
     VideoCorrupt,
 )
-from laps_server.video import decode, sampler
+from laps_server.video import index_planner, sampler
 from laps_server.video.accepted_formats import ACCEPTED, AcceptedFormats, CodecSet
+from laps_server.video.av_file.stream_headers import StreamHeaders
 from laps_server.video.limits import MediaLimits
-from laps_server.video.packet_walk import TimestampsUnreliable
+from laps_server.video.timestamps import TimestampsUnreliable
 from support.numbered_videos import encode, extract, ffmpeg, patch_bytes
 
 X264 = {"preset": "veryfast", "g": "20", "bf": "3"}
@@ -491,8 +492,8 @@ def test_times_further_apart_than_a_number_holds_are_not_used(tmp_path: Path) ->
 def test_a_duration_beyond_all_time_is_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = encode(tmp_path / "joined.ts", "libx264", count=40, options=X264)
     path.write_bytes(path.read_bytes() * 2)  # the clock goes back, so that frames are counted
-    monkeypatch.setattr(decode.VideoFile, "frames_from_header", 1)
-    monkeypatch.setattr(decode.VideoFile, "duration_from_header", 2**63 - 1)
+    monkeypatch.setattr(StreamHeaders, "frame_count", 1)
+    monkeypatch.setattr(StreamHeaders, "duration", 2**63 - 1)
     with pytest.raises(VideoCorrupt, match="beyond all time"):
         extract(path)
 
@@ -501,7 +502,7 @@ def test_a_duration_beyond_all_time_is_damage(tmp_path: Path, monkeypatch: pytes
 def test_numbers_that_nothing_can_be_made_of_are_damage(
     trouble: Exception, good: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sampler, "time_windows", Mock(side_effect=trouble))
+    monkeypatch.setattr(index_planner, "time_windows", Mock(side_effect=trouble))
     with pytest.raises(VideoCorrupt, match="impossible numbers") as damage:
         extract(good)
     assert damage.value.__cause__ is trouble
@@ -509,7 +510,7 @@ def test_numbers_that_nothing_can_be_made_of_are_damage(
 
 @pytest.mark.parametrize("trouble", [ClientClosed("gone"), NoVideoStream("none"), TypeError("a defect")], ids=repr)
 def test_other_errors_stay_what_they_are(trouble: Exception, good: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sampler, "time_windows", Mock(side_effect=trouble))
+    monkeypatch.setattr(index_planner, "time_windows", Mock(side_effect=trouble))
     with pytest.raises(type(trouble)) as raised:
         extract(good)
     assert raised.value is trouble

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from laps_server.video import sampler
-from laps_server.video.decode import Packet, VideoFile
+from laps_server.video.av_file.packet import Packet
+from laps_server.video.av_file.video_file import VideoFile
 from support.numbered_videos import assert_same_as_straight, encode, extract, read_number, repeat
 
 TESTS = Path(__file__).parents[2]

@@ -173,7 +173,7 @@ def test_a_slower_half_shows_fewer_frames_to_a_clip() -> None:
     """30 a second for 4 s, then 10 a second for 6 s: clips last 32 mean intervals of 10 s / 180 frames."""
     times = [*range(0, 4000, 1000 // 30), *range(4000, 10_000, 100)]
     sampling = Sampling(8, 4, 5, "uniform_in_order")
-    clips = clips_of(times, len(times), 10_000, sampling)
+    clips = clips_of(times, sampling, count=len(times), duration=10_000)
     stamps = np.array(times)[clips]
     assert (np.diff(clips, axis=1) > 0).all()
     mean = times[-1] / (len(times) - 1)
@@ -186,13 +186,15 @@ def test_the_rule_in_order_asks_no_header() -> None:
     times = [number * 40 for number in range(250)]
     sampling = Sampling(8, 8, 5, "uniform_in_order")
     for count, duration in ((None, None), (250, 10_000), (3, 40)):
-        np.testing.assert_array_equal(clips_of(times, count, duration, sampling), numbers_in_order(250, sampling))
+        np.testing.assert_array_equal(
+            clips_of(times, sampling, count=count, duration=duration), numbers_in_order(250, sampling)
+        )
 
 
 @pytest.mark.parametrize("rule", ["laps_uniform", "uniform_in_order"])
 def test_no_clip_lies_in_no_frames(rule: SamplingRule) -> None:
     with pytest.raises(ValueError, match="0 frames"):
-        clips_of([], None, None, Sampling(4, 4, 1, rule))
+        clips_of([], Sampling(4, 4, 1, rule), count=None, duration=None)
     with pytest.raises(ValueError, match="0 frames"):
         numbers_in_order(0, Sampling(4, 4, 1))
 
@@ -202,7 +204,7 @@ def test_time_never_runs_back_in_a_clip(times: list[int], sampling: Sampling) ->
     for clips in (
         numbers_in_order(len(times), sampling),
         numbers_in_order_by_time(times, sampling),
-        clips_of(times, None, None, sampling),
+        clips_of(times, sampling, count=None, duration=None),
     ):
         assert clips.shape == (sampling.views, sampling.frames)
         assert clips.min() >= 0
@@ -236,7 +238,7 @@ def test_even_times_are_the_index_rule(count: int, tick: int, sampling: Sampling
     assert is_steady(times)
     numbers = numbers_in_order(count, sampling)
     np.testing.assert_array_equal(numbers_in_order_by_time(times, sampling), numbers)
-    np.testing.assert_array_equal(clips_of(times, None, None, sampling), numbers)
+    np.testing.assert_array_equal(clips_of(times, sampling, count=None, duration=None), numbers)
 
 
 @given(st.integers(1, 2000), RATES, TIME_BASES, st.sampled_from(ROUNDINGS), IN_ORDER)
@@ -244,7 +246,9 @@ def test_rounded_times_of_a_steady_film_are_the_index_rule_in_any_time_base(
     count: int, rate: Fraction, time_base: Fraction, rounded: Callable[[Fraction], int], sampling: Sampling
 ) -> None:
     times = [rounded(number / rate / time_base) for number in range(count)]
-    np.testing.assert_array_equal(clips_of(times, None, None, sampling), numbers_in_order(count, sampling))
+    np.testing.assert_array_equal(
+        clips_of(times, sampling, count=None, duration=None), numbers_in_order(count, sampling)
+    )
 
 
 @given(TIMES, st.integers(0, 10**9), IN_ORDER)

@@ -199,7 +199,7 @@ def test_a_wrong_guess_of_the_number_of_frames_is_put_right(
 ) -> None:
     """Counting begins with a guess of the end, and what depends on the end waits for it."""
     from laps_server.video import sampler
-    from laps_server.video.packet_walk import TimestampsUnreliable
+    from laps_server.video.timestamps import TimestampsUnreliable
 
     def distrust(*_: object) -> None:
         raise TimestampsUnreliable("a test says so", packets=lie)

@@ -1,28 +1,35 @@
-"""Which stream of a file is taken: the choice by itself, and on files that hold several."""
+"""Which stream of a file is classified: the choice by itself, and on files that hold several."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from heapq import merge
 from pathlib import Path
 
 import av
 import pytest
+from av.container import InputContainer
 
 from laps_server.errors import UnsupportedCodec
-from laps_server.video import decode
-from laps_server.video.stream_choice import StreamCandidate, StreamChoice, choose, packets_by_index, possible_films
+from laps_server.video.av_file.container_streams import count_packets
+from laps_server.video.stream_choice import (
+    StreamCandidate,
+    StreamChoice,
+    choose_stream,
+    packets_by_index,
+    without_thumbnails,
+)
 from support.numbered_videos import encode, extract, numbered, read_number
 
-FILM = StreamCandidate(
+VIDEO = StreamCandidate(
     index=0, width=96, height=64, decoder="h264", is_default=True, is_thumbnail=False, frames=100, entries=100
 )
 DECODERS = {"h264", "mjpeg"}
 
 
 def stream(index: int, **changes: object) -> StreamCandidate:
-    return replace(FILM, index=index, **changes)  # type: ignore[arg-type]
+    return replace(VIDEO, index=index, **changes)  # type: ignore[arg-type]
 
 
 SMALL = {"width": 48, "height": 32}
@@ -37,13 +44,13 @@ SMALL = {"width": 48, "height": 32}
         pytest.param([stream(1, is_default=False), stream(2, is_default=False)], {0: 9, 1: 50, 2: 50}, id="three"),
     ],
 )
-def test_what_is_no_film_loses_without_a_word(others: list[StreamCandidate], packets: Mapping[int, int]) -> None:
-    assert choose([FILM, *others], packets, DECODERS) == StreamChoice(0)
-    assert choose([*others, FILM], packets, DECODERS) == StreamChoice(0)
+def test_what_is_not_the_video_loses_without_a_word(others: list[StreamCandidate], packets: Mapping[int, int]) -> None:
+    assert choose_stream([VIDEO, *others], packets, DECODERS) == StreamChoice(0)
+    assert choose_stream([*others, VIDEO], packets, DECODERS) == StreamChoice(0)
 
 
 @pytest.mark.parametrize(
-    ("films", "packets", "taken"),
+    ("candidates", "packets", "taken"),
     [
         pytest.param([stream(0, **SMALL), stream(1)], {0: 50, 1: 40}, "1 (96x64)", id="most pixels"),
         pytest.param([stream(0), stream(1)], {0: 40, 1: 50}, "1 (96x64)", id="most pictures"),
@@ -65,26 +72,28 @@ def test_what_is_no_film_loses_without_a_word(others: list[StreamCandidate], pac
         ),
     ],
 )
-def test_a_choice_between_films_is_told(films: list[StreamCandidate], packets: Mapping[int, int], taken: str) -> None:
-    choice = choose(films, packets, DECODERS)
+def test_a_choice_between_candidates_is_told(
+    candidates: list[StreamCandidate], packets: Mapping[int, int], taken: str
+) -> None:
+    choice = choose_stream(candidates, packets, DECODERS)
     assert choice.warning == f"the file has 2 video streams: stream {taken} was taken"
     assert choice.index == int(taken[0])
 
 
 def test_what_is_left_is_taken_even_if_it_has_nothing_or_no_decoder() -> None:
-    assert choose([stream(3), stream(4)], {3: 0, 4: 0}, DECODERS).index == 3
-    assert choose([stream(3), stream(4)], {3: 1, 4: 1}, DECODERS).index == 3
+    assert choose_stream([stream(3), stream(4)], {3: 0, 4: 0}, DECODERS).index == 3
+    assert choose_stream([stream(3), stream(4)], {3: 1, 4: 1}, DECODERS).index == 3
     poster = stream(0, decoder="mjpeg", is_default=False)
-    assert choose([poster, stream(1, decoder="prores")], {0: 1, 1: 50}, DECODERS) == StreamChoice(1)
+    assert choose_stream([poster, stream(1, decoder="prores")], {0: 1, 1: 50}, DECODERS) == StreamChoice(1)
 
 
-def test_flagged_thumbnails_are_never_films() -> None:
-    assert possible_films([stream(0, is_thumbnail=True), stream(1)]) == (stream(1),)
-    assert possible_films([stream(0, is_thumbnail=True)]) == ()
+def test_flagged_thumbnails_are_never_candidates() -> None:
+    assert without_thumbnails([stream(0, is_thumbnail=True), stream(1)]) == (stream(1),)
+    assert without_thumbnails([stream(0, is_thumbnail=True)]) == ()
 
 
 @pytest.mark.parametrize(
-    ("films", "known"),
+    ("candidates", "known"),
     [
         pytest.param([stream(0), stream(1)], {0: 100, 1: 100}, id="all"),
         pytest.param([stream(0, frames=0, entries=0), stream(1)], {0: 0, 1: 100}, id="one of nothing"),
@@ -94,9 +103,9 @@ def test_flagged_thumbnails_are_never_films() -> None:
     ],
 )
 def test_an_index_is_believed_where_it_holds_what_is_declared(
-    films: list[StreamCandidate], known: Mapping[int, int] | None
+    candidates: list[StreamCandidate], known: Mapping[int, int] | None
 ) -> None:
-    assert packets_by_index(films) == known
+    assert packets_by_index(candidates) == known
 
 
 # Files ---------------------------------------------------------------------------------------------------
@@ -132,7 +141,7 @@ def together(
     return path
 
 
-def write_film(path: Path, codec: str = "mpeg4") -> Path:
+def write_video(path: Path, codec: str = "mpeg4") -> Path:
     return encode(path, codec, count=60, options={"g": "20", "b": "400k"})
 
 
@@ -149,8 +158,8 @@ def write_copy(path: Path, codec: str = "mpeg4") -> Path:
 
 
 @pytest.fixture
-def film(tmp_path: Path) -> Path:
-    return write_film(tmp_path / "film.mp4")
+def video(tmp_path: Path) -> Path:
+    return write_video(tmp_path / "video.mp4")
 
 
 @pytest.fixture
@@ -170,29 +179,29 @@ def taken(path: Path) -> tuple[int | None, tuple[str, ...], int]:
 
 
 @pytest.mark.parametrize("suffix", ["mp4", "mov", "mkv"])
-def test_the_default_stream_is_taken(suffix: str, film: Path, copy: Path, tmp_path: Path) -> None:
-    assert taken(together(tmp_path / f"a.{suffix}", copy, film, default=(1,))) == (1, (), 0)
-    assert taken(together(tmp_path / f"b.{suffix}", copy, film, default=(0,))) == (0, (), 1000)
+def test_the_default_stream_is_taken(suffix: str, video: Path, copy: Path, tmp_path: Path) -> None:
+    assert taken(together(tmp_path / f"a.{suffix}", copy, video, default=(1,))) == (1, (), 0)
+    assert taken(together(tmp_path / f"b.{suffix}", copy, video, default=(0,))) == (0, (), 1000)
 
 
 @pytest.mark.parametrize("suffix", ["mkv", "ts", "avi"])
 def test_without_a_default_the_larger_one_is_taken_and_the_choice_told(suffix: str, tmp_path: Path) -> None:
     codec = "mpeg2video" if suffix == "ts" else "mpeg4"
-    parts = (write_copy(tmp_path / f"copy.{suffix}", codec), write_film(tmp_path / f"film.{suffix}", codec))
+    parts = (write_copy(tmp_path / f"copy.{suffix}", codec), write_video(tmp_path / f"video.{suffix}", codec))
     told = ("the file has 2 video streams: stream 1 (96x64) was taken",)
     assert taken(together(tmp_path / f"a.{suffix}", *parts)) == (1, told, 0)
 
 
 @pytest.mark.parametrize("suffix", ["mp4", "mkv", "avi"])
-def test_a_poster_is_no_film_however_large(suffix: str, film: Path, poster: Path, tmp_path: Path) -> None:
-    assert taken(together(tmp_path / f"a.{suffix}", poster, film, default=(0, 1))) == (1, (), 0)
+def test_a_poster_is_not_the_video_however_large(suffix: str, video: Path, poster: Path, tmp_path: Path) -> None:
+    assert taken(together(tmp_path / f"a.{suffix}", poster, video, default=(0, 1))) == (1, (), 0)
 
 
 @pytest.mark.parametrize("suffix", ["mp4", "mkv", "avi"])
-def test_a_stream_that_never_comes_is_no_film(suffix: str, film: Path, copy: Path, tmp_path: Path) -> None:
+def test_a_stream_that_never_comes_is_not_the_video(suffix: str, video: Path, copy: Path, tmp_path: Path) -> None:
     # Only in fragments does FFmpeg write a track that has no samples.
     fragments = {"movflags": "empty_moov+frag_keyframe"} if suffix == "mp4" else None
-    path = together(tmp_path / f"a.{suffix}", copy, film, default=(0, 1), announced=(0,), muxer_options=fragments)
+    path = together(tmp_path / f"a.{suffix}", copy, video, default=(0, 1), announced=(0,), muxer_options=fragments)
     assert taken(path) == (1, (), 0)
 
 
@@ -203,18 +212,17 @@ def test_a_poster_is_not_answered_for_a_film_that_cannot_be_decoded(tmp_path: Pa
 
 
 def test_the_choice_is_made_once_and_one_stream_costs_nothing(
-    film: Path, copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    video: Path, copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read = []
-    census = decode.VideoFile._census
 
-    def counted(self: decode.VideoFile, indices: list[int]) -> Mapping[int, int]:
+    def counted(container: InputContainer, indices: list[int], bytes_read: Callable[[], int]) -> Mapping[int, int]:
         read.append(indices)
-        return census(self, indices)
+        return count_packets(container, indices, bytes_read)
 
-    monkeypatch.setattr(decode.VideoFile, "_census", counted)
-    extract(together(tmp_path / "one.mkv", film))
-    extract(together(tmp_path / "two.mp4", copy, film, default=(1,)))
+    monkeypatch.setattr("laps_server.video.av_file.video_file.count_packets", counted)
+    extract(together(tmp_path / "one.mkv", video))
+    extract(together(tmp_path / "two.mp4", copy, video, default=(1,)))
     assert read == []
-    extract(together(tmp_path / "two.mkv", copy, film, default=(1,)))
+    extract(together(tmp_path / "two.mkv", copy, video, default=(1,)))
     assert read == [[0, 1]]

@@ -124,8 +124,8 @@ def test_a_transport_stream_that_could_not_be_read_on_goes_on_where_its_packets_
     zeros = bytes(400_000)
     for data, expected in ((zeros, False), (zeros + packets, True), (b"GoGoG" * 200 + zeros, False)):
         read = _reading(data)
-        assert has_media_after("mpegts", 0, len(data), read) is expected
-    assert has_media_after("mp4", 0, 10, _reading(bytes(10))), "nobody can tell"
+        assert has_media_after(0, container="mpegts", size=len(data), read=read) is expected
+    assert has_media_after(0, container="mp4", size=10, read=_reading(bytes(10))), "nobody can tell"
 
 
 @pytest.mark.parametrize("tail", BEHIND.values(), ids=BEHIND)

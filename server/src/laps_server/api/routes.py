@@ -93,7 +93,7 @@ async def classify(
     _check_given_once(request)
     options = _options(query, services.settings, clock.arrived)
     async with AsyncExitStack() as stack:
-        # A wrong option is told before the upload is read.
+        # A wrong option is refused before the upload is read.
         job = stack.enter_context(services.runtime.job(options, clock))
         async with within(options.deadline, hint=HINT_UPLOAD):
             file = await stack.enter_async_context(received_upload(request, services.uploads))

@@ -4,8 +4,8 @@
 
     job events ─► bytes, an error as the last one ─► heartbeats where it is silent ─► the connection
 
-The status of a stream is sent before its first event. Whatever fails later is an event too, so nothing of a request
-may leave this module as an exception.
+The status of a stream is sent before its first event. Whatever fails later is an event too: no exception may leave
+this module.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ EVENTS: dict[str, tuple[type[BaseModel], str]] = {
     "error": (schemas.ErrorEvent, "last, instead of a result"),
 }
 HEARTBEAT = b": heartbeat\n\n"
-STALLED_READER_S = 60.0  # a client that takes not even a piece in so long is gone, and must not hold a place
+STALLED_READER_S = 60.0  # a client that reads nothing for so long must not hold a place
 PIECE_BYTES = 64 * 1024
 
 _HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}  # the second tells nginx not to hold events back
@@ -60,7 +60,7 @@ async def classification_stream(
     """Each event as bytes, from ``accepted`` to ``result`` or ``error``; closing this early closes ``events``.
 
     Args:
-        events: what the job tells of the request.
+        events: the job's.
         accepted: the event that comes before them.
         clock: of the request.
         detail_fields: as :func:`~laps_server.api.responses.classify_response` has them.
@@ -75,7 +75,7 @@ async def classification_stream(
                 chunk = await asyncio.to_thread(_encode_event, event, clock, detail_fields)
             except StopAsyncIteration:
                 return
-            except Exception as exc:  # the client is told of a defect too, as it is outside a stream
+            except Exception as exc:  # a defect is answered too, as outside a stream
                 failure = exc
             else:
                 yield chunk
@@ -120,7 +120,7 @@ async def with_heartbeats(chunks: AsyncGenerator[bytes, None], *, every_s: float
 
 
 class EventStream(StreamingResponse):
-    """Sends chunks as they come, until their end, until the client is gone, or until it takes nothing any more."""
+    """Sends chunks as they come, until their end, until the client is gone, or until it stops reading."""
 
     media_type = EVENT_STREAM
 
@@ -137,7 +137,7 @@ class EventStream(StreamingResponse):
             except ClientClosed:
                 _LOG.info("the client left the stream")
             except TimeoutError:
-                _LOG.warning("the client took nothing for %g s, its stream was cut", STALLED_READER_S)
+                _LOG.warning("the client read nothing for %g s, its stream was cut", STALLED_READER_S)
 
     async def _send_all(self, send: Send) -> None:
         async with asyncio.timeout(STALLED_READER_S):

@@ -1,4 +1,4 @@
-"""The engines by name: to add one is to write its adapter, and here its builder and its row.
+"""The engines by name: another engine is another adapter, a name in ``choices.py``, and here a builder and a row.
 
 Builders import their adapter when they are called and not before, since some adapters stand on packages that only an
 extra brings. The fake engine has no row: tests hand it to a scheduler themselves, and no setting can choose it.
@@ -104,7 +104,7 @@ def _build_triton(files: ModelFiles, settings: Settings, _: ThreadPoolExecutor) 
         url=settings.triton_url,
         connect=connect,
         shared_memory=settings.triton_shared_memory,
-        calls_at_once=settings.triton_calls,
+        concurrency=settings.triton_concurrency,
         timeout_s=settings.triton_timeout_s,
         start_timeout_s=settings.triton_start_timeout_s,
     )

@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from laps_server.errors import LapsError, ManifestInvalid
+from laps_server.scores import Activation
 from laps_server.view_grid import SamplingRule, ViewGrid
 
 SCHEMA_VERSIONS = (1, 2)  # in 1, sampling is laps_uniform alone
@@ -33,7 +34,7 @@ class _Strict:
 
 
 @dataclass(frozen=True, slots=True)
-class Output(_Strict):
+class ModelOutput(_Strict):
     """The graph's output: logits for every frame ``[B, T, K]`` or for the whole clip ``[B, K]``."""
 
     name: str
@@ -80,7 +81,7 @@ class Preprocess(_Strict):
 
 
 @dataclass(frozen=True, slots=True)
-class Labels(_Strict):
+class ManifestLabels(_Strict):
     """The label set: its name, how many labels, and the hash of ``labels.txt`` beside the version folders."""
 
     name: str
@@ -110,7 +111,7 @@ class Precision(_Strict):
 
 
 @dataclass(frozen=True, slots=True)
-class Plan(_Strict):
+class TensorrtPlan(_Strict):
     """What a TensorRT plan was built with and for: it runs there alone, and only Triton runs it."""
 
     tensorrt: str
@@ -127,20 +128,20 @@ class Manifest(_Strict):
     name: str
     family: str
     variant: str
-    output: Output
+    output: ModelOutput
     inputs: tuple[ClipInput, ...]
     sampling: SamplingRule
     preprocess: Preprocess
-    activation: Literal["softmax", "sigmoid"]
+    activation: Activation
     temperature: float
     default_views: str
-    labels: Labels
+    labels: ManifestLabels
     precisions: dict[str, Precision]
     opset: int
     files: dict[str, str]
     untrained: bool
     provenance: dict[str, Any] = field(default_factory=dict)
-    plan: Plan | None = None
+    plan: TensorrtPlan | None = None
 
     def __post_init__(self) -> None:
         if self.schema_version == 1 and self.sampling != "laps_uniform":

@@ -21,6 +21,8 @@ from typing import Literal
 from laps_server.errors import ManifestInvalid, ModelCorrupt, NoModels
 from laps_server.models.manifest import FILE_NAME, LABELS_FILE_NAME, Manifest, parse_manifest
 
+VersionChoice = Literal["latest", "all"]
+
 DEFAULT_ROOT = Path("model_repository")  # in the folder that a command is run in
 _VERSION = re.compile(r"[1-9][0-9]{0,8}")
 
@@ -45,7 +47,7 @@ class ModelFiles:
         return self.folder / self.manifest.graph_file
 
 
-def discover(root: Path, *, versions: Literal["latest", "all"]) -> tuple[ModelFiles, ...]:
+def discover(root: Path, *, versions: VersionChoice) -> tuple[ModelFiles, ...]:
     """Read every model below ``root``, in order of name and version.
 
     Raises:
@@ -110,7 +112,7 @@ def _versions(folder: Path) -> list[int]:
     return sorted(int(name) for name in names if _VERSION.fullmatch(name))
 
 
-def _chosen(found: list[int], which: Literal["latest", "all"]) -> list[int]:
+def _chosen(found: list[int], which: VersionChoice) -> list[int]:
     return found if which == "all" else found[-1:]
 
 

@@ -1,4 +1,4 @@
-"""Which containers and codecs are taken, and what is said of a file that is neither.
+"""Which containers and codecs are accepted, and what is said of a file in any other.
 
 Each decoder is code that reads a stranger's bytes, so only those of videos that people send are let in. Archives hold
 more: ``wide`` lets in what Windows, camcorders and editing rooms wrote. Names of containers are FFmpeg's demuxers,
@@ -94,7 +94,7 @@ _WIDE = AcceptedFormats(
 )
 ACCEPTED: dict[CodecSet, AcceptedFormats] = {"standard": _STANDARD, "wide": _WIDE}
 
-# What people call containers, ours and some that are told apart by their first bytes only to say what they are.
+# What people call containers: ours, and some that are recognised by their first bytes only to name them in a refusal.
 _TITLES = {
     "mp4": "MP4, MOV, 3GP",
     "matroska": "MKV, WebM",
@@ -115,7 +115,7 @@ _TITLES = {
 
 
 def refused_container(found: str | None, chosen: CodecSet) -> UnsupportedContainer:
-    """What to say of a file in ``found``, our or FFmpeg's name for the container; None where nothing knows it."""
+    """What is said of a file in ``found``, our or FFmpeg's name for the container; None where nothing knows it."""
     if found is None:
         *others, last = (_TITLES.get(name, name) for name in ACCEPTED[chosen].containers.values())
         return UnsupportedContainer(
@@ -127,8 +127,8 @@ def refused_container(found: str | None, chosen: CodecSet) -> UnsupportedContain
     )
 
 
-def refused_codec(codec: str, decoder: str, title: str, chosen: CodecSet) -> UnsupportedCodec:
-    """What to say of a stream of ``codec``, which FFmpeg describes as ``title`` and decodes by ``decoder``."""
+def refused_codec(codec: str, *, decoder: str, title: str, chosen: CodecSet) -> UnsupportedCodec:
+    """What is said of a stream of ``codec``, which FFmpeg describes as ``title`` and decodes by ``decoder``."""
     wider = _WIDER if any(decoder in accepted.decoders for accepted in _beyond(chosen)) else ""
     return UnsupportedCodec(f"codec {codec} ({title}) is not on the list", hint=f"{_CONVERT}{wider}")
 

@@ -11,7 +11,7 @@ from laps_server.arrays import IntArray
 from laps_server.part import MediaWarning, Segment
 from laps_server.sampled_frame import SampledFrame
 
-GROUP_CLIPS = 8  # so that pictures of few clips are held at once
+GROUP_CLIPS = 8  # so that frames of few clips are held at once
 EARLY_GROUP_CLIPS = 4  # behind a first one alone: as many as fill a batch on a CPU at one crop a clip
 
 

@@ -1,7 +1,7 @@
 """The last resort and the yardstick: decode from the first packet on and count frames in output order.
 
-It trusts no timestamp, so it is right for any file that decodes; it costs the decoding of everything up to
-the last frame wanted.
+It trusts no timestamp, so it is right for any file that decodes. It costs decoding everything up to the last frame
+wanted.
 """
 
 from __future__ import annotations
@@ -9,16 +9,17 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterator
 
-from laps_server.video.decode import Picture, VideoFile
+from laps_server.video.av_file.decoded_frame import DecodedFrame
+from laps_server.video.av_file.video_file import VideoFile
 
-MAX_HELD = 20  # pictures that a decoder holds back, by the codecs' own limits
+MAX_HELD = 20  # frames that a decoder holds back, by the codecs' own limits
 
 
 class FrameCounter:
-    """One pass over a video.
+    """One pass over a video that numbers its frames as they come out of the decoder.
 
     Attributes:
-        found: pictures that came out so far.
+        found: frames that came out so far.
         fed: packets that went in, those that show nothing left out.
     """
 
@@ -31,24 +32,24 @@ class FrameCounter:
         self.fed = 0
 
     @property
-    def pictures_are_missing(self) -> bool:
-        """Whether more packets went in than a decoder holds back: not every one of them is a picture."""
+    def frames_are_missing(self) -> bool:
+        """Whether more packets went in than a decoder holds back: not every one of them gives a frame."""
         return self.fed - self.found > MAX_HELD
 
     @property
     def last_time(self) -> int | None:
-        """When the picture that came out last is shown, from the first; None where stamps are no order."""
+        """When the frame that came out last is shown, from the first; None where timestamps go back."""
         return self._stamps[-1] - self._stamps[0] if self._rising and self._stamps else None
 
     @property
     def own_times(self) -> array[int] | None:
-        """When the pictures so far are shown, from the first, as they say themselves; None where that is no order."""
+        """When the frames so far are shown, from the first, as they say themselves; None where timestamps go back."""
         if not self._rising or not self._stamps:
             return None
         return array("q", (stamp - self._stamps[0] for stamp in self._stamps))
 
-    def pictures(self) -> Iterator[tuple[int, Picture]]:
-        """Each picture with its number in output order."""
+    def frames(self) -> Iterator[tuple[int, DecodedFrame]]:
+        """Each frame with its number in output order."""
         self._video.rewind()
         packets = self._video.packets()
         draining = False
@@ -57,11 +58,11 @@ class FrameCounter:
             draining = packet is None
             if packet is not None and packet.shown:
                 self.fed += 1
-            for picture in self._video.decode(packet):
-                self._note(picture.pts)
+            for frame in self._video.decode(packet):
+                self._note(frame.pts)
                 number = self.found
                 self.found += 1
-                yield number, picture
+                yield number, frame
 
     def _note(self, stamp: int | None) -> None:
         if stamp is None or (self._stamps and stamp < self._stamps[-1]):
@@ -71,9 +72,9 @@ class FrameCounter:
 
 
 def count_frames(video: VideoFile, *, max_frames: int, max_packets: int) -> FrameCounter:
-    """Decode ``video`` from its start to its end, or up to a limit, and keep none of its pictures."""
+    """Decode ``video`` from its start to its end, or up to a limit, and keep none of its frames."""
     count = FrameCounter(video, max_packets=max_packets)
-    for _ in count.pictures():
+    for _ in count.frames():
         if count.found >= max_frames:
             break
     return count

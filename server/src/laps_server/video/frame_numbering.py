@@ -1,13 +1,12 @@
 """Frame numbers from timestamps, for containers that do not count their frames.
 
-Matroska and WebM give timestamps rounded to a millisecond and a frame rate, but no count. Where the frames lie
-on the grid of that rate, a frame's number follows from its timestamp, and the whole stream's count from the
-last one::
+Matroska and WebM give timestamps rounded to a millisecond and a frame rate, but no count. Where the frames lie evenly
+at that rate, a frame's number follows from its timestamp, and the count of all from the last one::
 
     25 fps        |     |     |     |     |
     timestamps    0     40    80    120   160      number = round(timestamp * rate)
 
-That the frames do lie on it is checked at every timestamp that is read; the caller counts packets otherwise.
+Whether they do is checked at every timestamp that is read; the caller counts packets otherwise.
 """
 
 from __future__ import annotations
@@ -55,12 +54,12 @@ class FrameNumbering:
         high = self.origin + (last + Fraction(1, 2)) / self.frames_per_tick
         return int(low), int(high)
 
-    def holds(self, timestamps: Iterable[int]) -> bool:
-        """Whether every timestamp lies on the grid."""
+    def fits(self, timestamps: Iterable[int]) -> bool:
+        """Whether every timestamp lies where a frame does."""
         exact = (float((stamp - self.origin) * self.frames_per_tick) for stamp in timestamps)
         return all(abs(value - round(value)) <= self.tolerance for value in exact)
 
     def is_regular(self, timestamps: Sequence[int]) -> bool:
-        """Whether ``timestamps`` lie on the grid with no frame missing and none doubled."""
+        """Whether ``timestamps`` are those of frames with none missing and none doubled."""
         numbers = [self.number(stamp) for stamp in timestamps]
-        return self.holds(timestamps) and all(b == a + 1 for a, b in pairwise(numbers))
+        return self.fits(timestamps) and all(b == a + 1 for a, b in pairwise(numbers))

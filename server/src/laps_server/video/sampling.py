@@ -178,7 +178,7 @@ def steady_numbers(count: int, sampling: Sampling) -> IntArray:
     return numbers_in_order(count, sampling) if sampling.rule == "uniform_in_order" else clip_numbers(count, sampling)
 
 
-def clips_of(timestamps: Sequence[int], count: int | None, duration: int | None, sampling: Sampling) -> IntArray:
+def clips_of(timestamps: Sequence[int], sampling: Sampling, *, count: int | None, duration: int | None) -> IntArray:
     """``[V_t, T]`` frame numbers by the model's rule.
 
     ``timestamps`` are all of the stream's, from 0; ``count`` and ``duration`` what the headers say, which

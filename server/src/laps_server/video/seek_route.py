@@ -1,8 +1,8 @@
 """Reach key frames through a container's own index, and read timestamps around them.
 
 A seek is a request, not a promise: MP4 indexes decoding times, so a key frame that is decoded before the wanted
-time may be shown after it; other demuxers guess positions. Every landing is therefore looked at, and one that
-is late is repeated further back, in the end from the start of the file::
+time may be shown after it; other demuxers guess positions. So every landing is checked. One that is late is
+repeated further back, in the end from the start of the file::
 
     wanted            |
     first try    -----|--K        shown later than wanted: late
@@ -16,17 +16,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain, pairwise
 
-from laps_server.video.decode import Packet, VideoFile
-from laps_server.video.packet_walk import TimestampsUnreliable
-from laps_server.video.sweep import EntryPoint
+from laps_server.video.av_file.packet import Packet
+from laps_server.video.av_file.video_file import VideoFile
+from laps_server.video.route import EntryPoint
+from laps_server.video.timestamps import TimestampsUnreliable
 
 MAX_SEEKS = 24  # each is twice as far back as the one before
-SETTLED_PACKETS = 64  # without decoding times: no decoder holds pictures back for longer
+SETTLED_PACKETS = 64  # without decoding times: no decoder holds frames back for longer
 
 
 @dataclass(frozen=True, slots=True)
 class NearbyFrames:
-    """The frames from a key frame on, up to the first after the asked time.
+    """Frames read without decoding them: from a key frame on, up to the first after the time asked for.
 
     Attributes:
         timestamps: increasing presentation times, none missing in between.
@@ -44,14 +45,14 @@ class SeekRoute:
         self._video = video
         self._first_pts = first_pts
         self._numbered = numbered
-        self._by_decoding_time = video.container == "mp4"
+        self._by_decoding_time = video.headers.container == "mp4"
         self._second = max(1, int(1 / video.time_base))
         self._delay = 0  # the most that a packet was seen to be shown after its decoding
         self._last_key = 0  # index timestamp of the key packet read last
         self.ended_at: int | None = None  # the last frame's time, where reading around a window met the file's end
 
     def enter(self, pts: int, back: int | None) -> EntryPoint:
-        """See :class:`laps_server.video.sweep.Route`."""
+        """See :class:`laps_server.video.route.Route`."""
         if back is None:
             return self._start()
         target = pts
@@ -75,9 +76,9 @@ class SeekRoute:
         return self._start()
 
     def is_key_ahead(self, pts: int) -> bool:
-        """See :class:`laps_server.video.sweep.Route`."""
-        position = self._video.index_position(pts - self._delay)
-        return position is not None and self._video.index_timestamp(position) > self._last_key
+        """See :class:`laps_server.video.route.Route`."""
+        position = self._video.index.key_position(pts - self._delay)
+        return position is not None and self._video.index.timestamp(position) > self._last_key
 
     def around(self, lo: int, hi: int) -> NearbyFrames:
         """The frames that a window from ``lo`` to ``hi`` may use, read without decoding."""
@@ -89,7 +90,7 @@ class SeekRoute:
         ended = True
         for packet in entry.packets:
             if not times and self._numbered and packet.dts is not None:
-                position = self._video.index_position(packet.dts)
+                position = self._video.index.key_position(packet.dts)
             if self._numbered and not packet.shown:
                 raise TimestampsUnreliable("an entry of the index without a picture")
             if packet.shown:

@@ -69,7 +69,7 @@ def segment_clips(timestamps: Sequence[int], frames: range, *, by_time: bool, sa
     origin = timestamps[frames.start]
     own = [time - origin for time in timestamps[frames.start : frames.stop]]
     count, duration = (len(own), _even_duration(own)) if by_time else (None, None)
-    return frames.start + clips_of(own, count, duration, sampling)
+    return frames.start + clips_of(own, sampling, count=count, duration=duration)
 
 
 def _even_duration(timestamps: Sequence[int]) -> int:

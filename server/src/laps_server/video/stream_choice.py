@@ -1,17 +1,17 @@
-"""Which of a file's video streams is the film, as pure functions.
+"""Which of a file's video streams is the video to classify, as pure functions.
 
-Beside the film lie covers, posters, thumbnails for seeking, small copies for editing, and streams that were announced
-and never came. Each step leaves the streams that may be the film, unless it would leave none::
+Beside it lie covers, posters, thumbnails for seeking, small copies for editing, and streams that were announced and
+never came. Each step narrows the streams down, unless none would be left::
 
-    all video streams       cover   poster   copy   film   announced
-    none a thumbnail                poster   copy   film   announced     by its flags
-    with packets                    poster   copy   film                 by the index, or by reading packets
-    more than one picture                    copy   film                 where another one has more
-    default                                         film                 where not all are
-    a codec of ours                                 film
-    most pixels, most pictures, first
+    all video streams       cover   poster   copy   video   announced
+    none a thumbnail                poster   copy   video   announced    by its flags
+    with packets                    poster   copy   video                by the index, or by reading packets
+    more than one frame                      copy   video                where another stream has more
+    default                                         video                where not all are
+    a codec of ours                                 video
+    most pixels, most frames, first
 
-Where flags and packets leave more than one, the answer says which was taken.
+Where flags and packets leave more than one, a warning says which was taken.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class StreamCandidate:
         decoder: FFmpeg's name of the decoder, None where there is none.
         is_default: whether it is flagged as the one to show, or enabled.
         is_thumbnail: whether it is flagged as a cover, a still image or thumbnails for seeking.
-        frames: how many pictures are declared; 0 also where the container does not say.
+        frames: how many frames are declared; 0 also where the container does not say.
         entries: how many packets the container's index holds so far.
     """
 
@@ -45,48 +45,59 @@ class StreamCandidate:
 
     @property
     def pixels(self) -> int:
-        """Of one picture."""
+        """Of one frame."""
         return self.width * self.height
 
 
 @dataclass(frozen=True, slots=True)
 class StreamChoice:
-    """The stream to classify, and what a client should know where there was a choice."""
+    """The stream to classify, and a warning where there was a choice."""
 
     index: int
     warning: str | None = None
 
 
-def possible_films(candidates: Sequence[StreamCandidate]) -> tuple[StreamCandidate, ...]:
+def without_thumbnails(candidates: Sequence[StreamCandidate]) -> tuple[StreamCandidate, ...]:
     """The streams that no flag calls a thumbnail."""
     return tuple(stream for stream in candidates if not stream.is_thumbnail)
 
 
-def packets_by_index(films: Sequence[StreamCandidate]) -> Mapping[int, int] | None:
+def packets_by_index(candidates: Sequence[StreamCandidate]) -> Mapping[int, int] | None:
     """Packets of each stream, by its index; None where the container's own index does not tell all of them.
 
-    It tells where every stream has as many entries as pictures declared: those of fragments, of a file whose index is
-    lost and of containers that list key frames do not.
+    It tells where every stream has as many entries as frames declared. It does not in fragments, in files whose index
+    is lost, and in containers that list key frames alone.
     """
-    counts = {stream.index: stream.entries for stream in films}
-    return counts if any(counts.values()) and all(stream.entries == stream.frames for stream in films) else None
+    counts = {stream.index: stream.entries for stream in candidates}
+    is_complete = any(counts.values()) and all(stream.entries == stream.frames for stream in candidates)
+    return counts if is_complete else None
 
 
-def choose(films: Sequence[StreamCandidate], packets: Mapping[int, int], decoders: Collection[str]) -> StreamChoice:
-    """The film among ``films``, at least one; none of ``decoders`` takes it only where they take nothing that is left.
+def choose_stream(
+    candidates: Sequence[StreamCandidate], packets: Mapping[int, int], decoders: Collection[str]
+) -> StreamChoice:
+    """The stream to classify.
 
-    ``packets`` says how many each has, by its index, as far as was looked.
+    Args:
+        candidates: at least one.
+        packets: how many each has, by its index, as far as was looked.
+        decoders: those that are accepted; a stream for none of them is chosen only where no other is left.
     """
-    counted = [replace(stream, frames=packets[stream.index]) for stream in films]
-    left = _those(counted, lambda stream: stream.frames > 0)
-    left = _those(left, lambda stream: stream.frames > 1)
-    preferred = _those(left, lambda stream: stream.is_default)
-    # A copy that can be decoded is better than none, where the stream to show cannot be.
-    usable = next((ours for those in (preferred, left) if (ours := [s for s in those if s.decoder in decoders])), None)
-    film = max(usable or preferred, key=lambda stream: (stream.pixels, stream.frames, -stream.index))
-    warning = f"the file has {len(left)} video streams: stream {film.index} ({film.width}x{film.height}) was taken"
-    return StreamChoice(film.index, None if preferred == [film] else warning)
+    counted = [replace(stream, frames=packets[stream.index]) for stream in candidates]
+    left = _narrowed(counted, lambda stream: stream.frames > 0)
+    left = _narrowed(left, lambda stream: stream.frames > 1)
+    preferred = _narrowed(left, lambda stream: stream.is_default)
+    # Where the stream to show cannot be decoded, a copy that can be is better than none.
+    usable = next(
+        (ours for streams in (preferred, left) if (ours := [s for s in streams if s.decoder in decoders])), None
+    )
+    chosen = max(usable or preferred, key=lambda stream: (stream.pixels, stream.frames, -stream.index))
+    warning = (
+        f"the file has {len(left)} video streams: stream {chosen.index} ({chosen.width}x{chosen.height}) was taken"
+    )
+    return StreamChoice(chosen.index, None if preferred == [chosen] else warning)
 
 
-def _those(streams: list[StreamCandidate], are_wanted: Callable[[StreamCandidate], bool]) -> list[StreamCandidate]:
-    return [stream for stream in streams if are_wanted(stream)] or streams
+def _narrowed(streams: list[StreamCandidate], is_wanted: Callable[[StreamCandidate], bool]) -> list[StreamCandidate]:
+    """The streams that are wanted, or all of them where none is."""
+    return [stream for stream in streams if is_wanted(stream)] or streams

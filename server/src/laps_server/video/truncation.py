@@ -45,10 +45,10 @@ def is_truncated(container: str, size: int, read: Read) -> bool:
     return check is not None and check(size, read)
 
 
-def has_media_after(container: str, position: int, size: int, read: Read) -> bool:
+def has_media_after(position: int, *, container: str, size: int, read: Read) -> bool:
     """Whether more of the container lies behind ``position``, where reading it failed; True where nobody can tell.
 
-    Recorders leave what they had reserved behind a file's end, and demuxers that look for more there give up.
+    Recorders leave reserved space behind a file's end, and demuxers that look for more there give up.
     """
     holds_more = {"mpegts": _holds_packets, "ogg": _holds_a_page}.get(container)
     if holds_more is None:
