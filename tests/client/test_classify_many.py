@@ -166,6 +166,7 @@ def test_a_flaky_server_costs_retries_and_no_files(
     assert len(flaky_server.exchanges) == 7
 
 
+@pytest.mark.server
 def test_an_unreachable_server_is_an_outcome_too(connect: Connect, tmp_path: Path) -> None:
     client = connect("http://127.0.0.1:9", retries=RetryPolicy(attempts=1))
     outcomes = list(client.classify_many(files(tmp_path, 3)))
