@@ -17,6 +17,8 @@ from laps_server.arrays import Float32Array, Float64Array, IntArray
 from laps_server.sampled_frame import SampledFrame
 
 Activation = Literal["softmax", "sigmoid"]
+# What the mean over views is taken of.
+Average = Literal["logits", "probabilities"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,17 @@ from typing import Literal
 from laps_server.errors import BadParameter
 
 # laps_server/video/sampling.py has the arithmetic of each rule.
-SamplingRule = Literal["laps_uniform", "uniform_in_order"]
+SamplingRule = Literal[
+    "laps_uniform",
+    "uniform_in_order",
+    "slowfast_uniform",
+    "slowfast_offset",
+    "strided_centre",
+    "segments_of_5",
+    "whole_clip",
+    "tokshift",
+    "steady_25",
+]
 
 MAX_TEMPORAL_VIEWS = 64
 SPATIAL_VIEWS = (1, 3)

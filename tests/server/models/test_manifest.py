@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from laps_server.errors import ManifestInvalid
-from laps_server.models.manifest import parse_manifest
+from laps_server.models.manifest import Embedding, parse_manifest
 from support.model_repositories import write_model
 
 
@@ -46,7 +46,7 @@ def test_a_manifest_of_a_newer_exporter_is_refused_with_the_versions_that_are_re
     ("path", "value", "said"),
     [
         ("schema_version", 3, "schema_version: Input should be 1 or 2"),
-        ("sampling", "uniform", "sampling: Input should be 'laps_uniform' or 'uniform_in_order'"),
+        ("sampling", "uniform", "sampling: Input should be 'laps_uniform', 'uniform_in_order', 'slowfast_uniform'"),
         ("sampling", "uniform_in_order", "sampling uniform_in_order needs schema_version 2"),
         ("surprise", 1, "surprise"),
         ("temperature", 0.0, "temperature 0.0 must be 0.001 to 1000"),
@@ -68,6 +68,26 @@ def test_a_manifest_of_a_newer_exporter_is_refused_with_the_versions_that_are_re
         ("files", {}, "no hash of 'model.onnx'"),
         ("files", {"model.onnx": "0", "../../etc/passwd": "0"}, "must lie in the version's own folder"),
         ("precisions", {}, "precisions must hold float32"),
+        ("output.kind", "per_step", "kind per_step needs steps"),
+        ("output.steps", [[0, 1]], "kind per_frame has no steps"),
+        ("output", {"name": "logits", "kind": "per_step", "steps": []}, "pairs of a first place"),
+        ("output", {"name": "logits", "kind": "per_step", "steps": [[1, 0]]}, "pairs of a first place"),
+        ("output", {"name": "logits", "kind": "per_step", "steps": [[-1, 0]]}, "pairs of a first place"),
+        ("output", {"name": "logits", "kind": "per_step", "steps": [[0, 1, 2]]}, "output.steps.0"),
+        ("output", {"name": "logits", "kind": "per_step", "steps": [[1, 2], [0, 3]]}, "follow each other"),
+        ("output", {"name": "logits", "kind": "per_step", "steps": [[0, 3], [1, 2]]}, "follow each other"),
+        ("output", {"name": "logits", "kind": "per_step", "steps": [[0, 3], [0, 3]]}, "follow each other"),
+        ("output", {"name": "logits", "kind": "per_step", "steps": [[0, 1], [2, 4]]}, "place 4 of a clip of 4 frames"),
+        ("preprocess.interpolation", "bicubic", "preprocess.interpolation"),
+        ("preprocess.long_side", "ceil", "preprocess.long_side: Input should be 'floor' or 'round'"),
+        ("preprocess.crop_order", "across", "preprocess.crop_order"),
+        ("preprocess.crop_offset", "even", "preprocess.crop_offset: Input should be 'up' or 'down'"),
+        ("average", "votes", "average: Input should be 'logits' or 'probabilities'"),
+        ("max_batch", 0, "max_batch 0 must be 1 to 1024"),
+        ("max_batch", 1025, "max_batch 1025 must be 1 to 1024"),
+        ("embedding", {"name": "embedding", "size": 0}, "size 0 must be 1 to 65536"),
+        ("embedding", {"name": "frame_logits", "size": 8}, "both named 'frame_logits'"),
+        ("embedding", {"name": "embedding", "size": 8, "unit": True}, "embedding.unit"),
     ],
 )
 def test_a_wrong_key_is_named(document: dict[str, Any], path: str, value: object, said: str) -> None:
@@ -80,6 +100,72 @@ def test_a_wrong_key_is_named(document: dict[str, Any], path: str, value: object
         parse(document)
     assert "m/1/laps.json" in caught.value.message
     assert said in caught.value.message
+
+
+# What schema 2 may say and schema 1 may not: the path of each key and a value that is not its default.
+OPTIONAL = {
+    "output": {"name": "logits", "kind": "per_step", "steps": [[0, 2], [1, 3]]},
+    "preprocess.interpolation": "bilinear_antialiased",
+    "preprocess.long_side": "round",
+    "preprocess.crop_order": "ends_first",
+    "preprocess.crop_offset": "down",
+    "average": "probabilities",
+    "max_batch": 4,
+    "embedding": {"name": "embedding", "size": 1024},
+}
+
+
+def with_key(document: dict[str, Any], path: str, value: object) -> dict[str, Any]:
+    first, _, second = path.partition(".")
+    return {**document, first: {**document[first], second: value} if second else value}
+
+
+def test_a_manifest_without_the_optional_keys_says_their_defaults(document: dict[str, Any]) -> None:
+    manifest = parse_manifest(json.dumps(document).encode(), where="m/1/laps.json")
+    preprocess = manifest.preprocess
+    assert (preprocess.interpolation, preprocess.long_side) == ("bilinear", "floor")
+    assert (preprocess.crop_order, preprocess.crop_offset) == ("along", "up")
+    assert (manifest.average, manifest.max_batch, manifest.embedding, manifest.output.steps) == (
+        "logits",
+        None,
+        None,
+        None,
+    )
+
+
+def test_a_manifest_with_all_optional_keys_is_read(document: dict[str, Any]) -> None:
+    document["schema_version"] = 2
+    for path, value in OPTIONAL.items():
+        document = with_key(document, path, value)
+    manifest = parse_manifest(json.dumps(document).encode(), where="m/1/laps.json")
+    preprocess = manifest.preprocess
+    assert manifest.output.steps == ((0, 2), (1, 3))
+    assert manifest.output_shape == (2, manifest.labels.count)
+    assert (preprocess.interpolation, preprocess.long_side) == ("bilinear_antialiased", "round")
+    assert (preprocess.crop_order, preprocess.crop_offset) == ("ends_first", "down")
+    assert (manifest.average, manifest.max_batch) == ("probabilities", 4)
+    assert manifest.embedding == Embedding(name="embedding", size=1024)
+
+
+@pytest.mark.parametrize("path", OPTIONAL)
+def test_an_optional_key_needs_schema_2(document: dict[str, Any], path: str) -> None:
+    for schema_version in (1, 2):
+        changed = with_key({**document, "schema_version": schema_version}, path, OPTIONAL[path])
+        if schema_version == 2:
+            parse(changed)
+            continue
+        with pytest.raises(ManifestInvalid, match="needs schema_version 2"):
+            parse(changed)
+
+
+@pytest.mark.parametrize(("kind", "shape"), [("per_frame", (4, 4)), ("per_clip", (4,)), ("per_step", (1, 4))])
+def test_the_kind_of_output_decides_the_shape_of_the_logits(
+    document: dict[str, Any], kind: str, shape: tuple[int, ...]
+) -> None:
+    steps = {"steps": [[0, 3]]} if kind == "per_step" else {}
+    document |= {"schema_version": 2, "output": {"name": "logits", "kind": kind, **steps}}
+    manifest = parse_manifest(json.dumps(document).encode(), where="m/1/laps.json")
+    assert manifest.output_shape == shape
 
 
 def test_a_missing_key_is_named(document: dict[str, Any]) -> None:

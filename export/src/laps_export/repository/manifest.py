@@ -23,7 +23,17 @@ FILE_NAME = "laps.json"
 GRAPH_NAME = "model.onnx"
 SCHEMA_VERSION = 2
 
-SamplingRule = Literal["laps_uniform", "uniform_in_order"]
+SamplingRule = Literal[
+    "laps_uniform",
+    "uniform_in_order",
+    "slowfast_uniform",
+    "slowfast_offset",
+    "strided_centre",
+    "segments_of_5",
+    "whole_clip",
+    "tokshift",
+    "steady_25",
+]
 MAX_TEMPORAL_VIEWS = 64
 SPATIAL_VIEWS = (1, 3)
 MAX_STRIDE = 1024

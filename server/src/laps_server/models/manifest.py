@@ -8,20 +8,24 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, ClassVar, Literal
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from laps_server.errors import LapsError, ManifestInvalid
-from laps_server.scores import Activation
+from laps_server.preprocess_rules import CropOffset, CropOrder, Interpolation, LongSide
+from laps_server.scores import Activation, Average
 from laps_server.view_grid import SamplingRule, ViewGrid
 
-SCHEMA_VERSIONS = (1, 2)  # in 1, sampling is laps_uniform alone
+SCHEMA_VERSIONS = (1, 2)  # in 1, no optional key but plan and provenance, and sampling is laps_uniform alone
 FILE_NAME = "laps.json"
 LABELS_FILE_NAME = "labels.txt"
 
 _MAX_FRAMES = 1024
 _MAX_SIDE = 4096
+_MAX_BATCH = 1024
+_MAX_EMBEDDING = 65536
 _MIN_TEMPERATURE = 0.001
 _MAX_TEMPERATURE = 1000.0
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
@@ -35,10 +39,40 @@ class _Strict:
 
 @dataclass(frozen=True, slots=True)
 class ModelOutput(_Strict):
-    """The graph's output: logits for every frame ``[B, T, K]`` or for the whole clip ``[B, K]``."""
+    """The graph's logits: for every frame ``[B, T, K]``, for every step ``[B, S, K]`` or for the whole clip ``[B, K]``.
+
+    ``steps`` has the first and the last place of the clip that each step speaks for; steps may overlap::
+
+        T = 6, steps [0, 3] [2, 5]     places  0 1 2 3 4 5
+                                       step 0  [-----]
+                                       step 1      [-----]
+    """
 
     name: str
-    kind: Literal["per_frame", "per_clip"]
+    kind: Literal["per_frame", "per_step", "per_clip"]
+    steps: tuple[tuple[int, int], ...] | None = None
+
+    def __post_init__(self) -> None:
+        if (self.steps is not None) != (self.kind == "per_step"):
+            raise ValueError(f"kind {self.kind} {'needs' if self.steps is None else 'has no'} steps")
+        if self.steps is None:
+            return
+        if not self.steps or any(not 0 <= first <= last for first, last in self.steps):
+            raise ValueError("steps must be pairs of a first place of the clip and a last one that is not before it")
+        if any(a[0] > b[0] or a[1] > b[1] or a == b for a, b in pairwise(self.steps)):
+            raise ValueError("steps must follow each other in time")
+
+
+@dataclass(frozen=True, slots=True)
+class Embedding(_Strict):
+    """A second output of the graph: one float32 vector of ``size`` numbers a clip, ``[B, D]``."""
+
+    name: str
+    size: int
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.size <= _MAX_EMBEDDING:
+            raise ValueError(f"size {self.size} must be 1 to {_MAX_EMBEDDING}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +101,12 @@ class Preprocess(_Strict):
     short_side: int
     crop_height: int
     crop_width: int
-    interpolation: Literal["bilinear"]
+    interpolation: Interpolation
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
+    long_side: LongSide = "floor"
+    crop_order: CropOrder = "along"
+    crop_offset: CropOffset = "up"
 
     def __post_init__(self) -> None:
         if self.short_side > _MAX_SIDE:
@@ -142,14 +179,25 @@ class Manifest(_Strict):
     untrained: bool
     provenance: dict[str, Any] = field(default_factory=dict)
     plan: TensorrtPlan | None = None
+    average: Average = "logits"
+    max_batch: int | None = None
+    embedding: Embedding | None = None
 
     def __post_init__(self) -> None:
-        if self.schema_version == 1 and self.sampling != "laps_uniform":
-            raise ValueError(f"sampling {self.sampling} needs schema_version 2")
         if not _MIN_TEMPERATURE <= self.temperature <= _MAX_TEMPERATURE:
             raise ValueError(f"temperature {self.temperature} must be {_MIN_TEMPERATURE} to {_MAX_TEMPERATURE}")
+        if self.max_batch is not None and not 1 <= self.max_batch <= _MAX_BATCH:
+            raise ValueError(f"max_batch {self.max_batch} must be 1 to {_MAX_BATCH}")
         if not isinstance(self.provenance.get("metrics", {}), dict):
             raise ValueError("provenance.metrics must be an object")
+        self._check_input()
+        self._check_outputs()
+        self._check_files()
+        self.grid  # noqa: B018 - parsed here so that a bad value is found when the manifest is read
+        if self.schema_version == 1 and self._of_schema_2:
+            raise ValueError(f"{self._of_schema_2[0]} needs schema_version 2")
+
+    def _check_input(self) -> None:
         if len(self.inputs) != 1:
             raise ValueError(f"{len(self.inputs)} inputs; this server feeds models of exactly one")
         clip, preprocess = self.clip, self.preprocess
@@ -158,6 +206,15 @@ class Manifest(_Strict):
                 f"input {clip.height} x {clip.width} differs from crop "
                 f"{preprocess.crop_height} x {preprocess.crop_width}"
             )
+
+    def _check_outputs(self) -> None:
+        output, frames = self.output, self.clip.frames
+        if output.steps is not None and output.steps[-1][1] >= frames:
+            raise ValueError(f"output.steps end at place {output.steps[-1][1]} of a clip of {frames} frames")
+        if self.embedding is not None and self.embedding.name == output.name:
+            raise ValueError(f"output and embedding are both named {output.name!r}")
+
+    def _check_files(self) -> None:
         if self.plan is None and "float32" not in self.precisions:
             raise ValueError("precisions must hold float32")
         if self.plan is not None and len(self.precisions) != 1:
@@ -168,7 +225,23 @@ class Manifest(_Strict):
         for name in self.files:
             if not _FILE_NAME.fullmatch(name):
                 raise ValueError(f"file {name[:100]!r} must lie in the version's own folder")
-        self.grid  # noqa: B018 - parsed here so that a bad value is found when the manifest is read
+
+    @property
+    def _of_schema_2(self) -> list[str]:
+        """What an old server would get wrong."""
+        preprocess = self.preprocess
+        found = {
+            f"sampling {self.sampling}": self.sampling != "laps_uniform",
+            f"output.kind {self.output.kind}": self.output.kind == "per_step",
+            f"preprocess.interpolation {preprocess.interpolation}": preprocess.interpolation != "bilinear",
+            f"preprocess.long_side {preprocess.long_side}": preprocess.long_side != "floor",
+            f"preprocess.crop_order {preprocess.crop_order}": preprocess.crop_order != "along",
+            f"preprocess.crop_offset {preprocess.crop_offset}": preprocess.crop_offset != "up",
+            f"average {self.average}": self.average != "logits",
+            "max_batch": self.max_batch is not None,
+            "embedding": self.embedding is not None,
+        }
+        return [what for what, is_there in found.items() if is_there]
 
     @property
     def clip_shape(self) -> tuple[int, int, int, int]:
@@ -177,9 +250,11 @@ class Manifest(_Strict):
 
     @property
     def output_shape(self) -> tuple[int, ...]:
-        """Of one view's logits: ``(T, K)``, or ``(K,)`` where they are of the clip."""
+        """Of one view's logits: ``(T, K)`` of frames, ``(S, K)`` of steps, or ``(K,)`` of the clip."""
         classes = self.labels.count
-        return (self.clip.frames, classes) if self.output.kind == "per_frame" else (classes,)
+        if self.output.kind == "per_clip":
+            return (classes,)
+        return (self.clip.frames if self.output.steps is None else len(self.output.steps), classes)
 
     @property
     def clip(self) -> ClipInput:

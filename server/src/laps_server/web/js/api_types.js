@@ -240,7 +240,7 @@
  * @property {number} temporal
  * @property {number} spatial
  * @property {number} used
- * @property {'laps_uniform'|'uniform_in_order'} sampling
+ * @property {'laps_uniform'|'uniform_in_order'|'slowfast_uniform'|'slowfast_offset'|'strided_centre'|'segments_of_5'|'whole_clip'|'tokshift'|'steady_25'} sampling
  */
 
 export {};
