@@ -9,7 +9,8 @@
     ├── ParityError        ONNX Runtime does not repeat what torch computed
     ├── DataError          training data that is missing or cannot be made
     ├── TrainingError      a training run that cannot start, resume or go on
-    └── BuilderError       TensorRT's builder is not here, or failed
+    ├── BuilderError       TensorRT's builder is not here, or failed
+    └── FetchError         a package's archive that cannot be had, or is not the one that is pinned
 
 Each error carries a stable `code` for programs, a message that names what was found, and a hint that
 says what would be right. The command line turns them into exit codes (`cli.EXIT_CODES`).
@@ -71,3 +72,7 @@ class TrainingError(LapsExportError):
 
 class BuilderError(LapsExportError):
     """TensorRT's builder is not installed, or it built no plan."""
+
+
+class FetchError(LapsExportError):
+    """A package's source archive cannot be fetched, or is not the one that is pinned."""
