@@ -23,12 +23,12 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-from laps_export import registry
-from laps_export.checkpoint import read_checkpoint
-from laps_export.complexity import measure
-from laps_export.data.labels import LABELS
+from laps_export.checkpoint.reading import read_checkpoint
+from laps_export.data.camera_motion import LABELS
+from laps_export.families.laps import variants as registry
+from laps_export.graph.complexity import measure
 from laps_export.train.loop import CHECKPOINT_NAME
-from laps_export.train.recipe import WEIGHTS_NAME
+from laps_export.train.run_recipe import WEIGHTS_NAME
 from laps_export.train.scoring import wilson
 
 KINDS = ("base2d", "plain_shift", "p_shift", "la", "laps", "base3d")

@@ -30,7 +30,7 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from laps_export.triton import PREFERRED_BATCH_SIZES, QUEUE_DELAY_US
+from laps_export.repository.triton_config import PREFERRED_BATCH_SIZES, QUEUE_DELAY_US
 from laps_server.arrays import Float32Array, UInt8Array
 from laps_server.engines.base import Engine, EngineInfo
 from laps_server.engines.triton.engine import TritonEngine

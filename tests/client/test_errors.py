@@ -136,7 +136,7 @@ def test_every_code_of_the_server_has_its_class(code: str, status: int) -> None:
     [b"", b"null", b"[]", b'"text"', b'{"error": "text"}', b'{"error": {"code": 3, "message": null}}', b"\xff"],
 )
 @pytest.mark.parametrize(
-    ("status", "kind"), [(502, Unavailable), (418, BadRequest), (507, ServerError), (302, BadAnswer)]
+    ("status", "kind"), [(502, Unavailable), (418, BadRequest), (507, ServerError), (302, BadAnswer), (204, BadAnswer)]
 )
 def test_an_error_of_nobodys_format_is_still_typed(content: bytes, status: int, kind: type[LapsError]) -> None:
     error = error_of(ReadResponse(status, {}, content), "mine")

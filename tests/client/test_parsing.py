@@ -143,3 +143,21 @@ def test_what_stands_under_a_fields_old_name_counts_where_the_new_one_says_nothi
     details = BODY["view_details"]
     assert from_json(Classification, {**older, "explain": details, **new}) == from_json(Classification, BODY)
     assert from_json(Classification, {**BODY, "explain": None}) == from_json(Classification, BODY)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"<html>hello</html>", "not JSON, but text/html"),
+        (b"\xff\xfe", "not JSON"),
+        (b"[" * 100_000, "not JSON"),
+        (b"[1]", "not an object"),
+        (b'{"request_id": "x"}', "lacks model, predictions"),
+    ],
+    ids=["page", "bytes", "nesting", "list", "keys"],
+)
+def test_what_is_not_this_apis_answer_is_a_bad_answer(content: bytes, said: str) -> None:
+    headers = {"content-type": "text/html; charset=utf-8"}
+    with pytest.raises(BadAnswer, match=said) as caught:
+        result_of(Classification, ReadResponse(200, headers, content), "mine")
+    assert caught.value.request_id == "mine"

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from laps_export import registry
+from laps_export.families.laps import variants as registry
 from laps_server.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -215,6 +215,6 @@ def test_bytes_a_view_are_those_of_the_models(name: str) -> None:
 
 def test_triton_and_the_plans_builder_are_of_one_release() -> None:
     release = gpu_env()["TRITON_IMAGE"].rpartition(":")[2]
-    builders = (ROOT / "export" / "src" / "laps_export" / "builders.py").read_text()
+    builders = (ROOT / "export" / "src" / "laps_export" / "tensorrt" / "builders.py").read_text()
     for text in (deploy_page(), builders):
         assert set(re.findall(r"nvidia/tensorrt:([\w.-]+)", text)) == {release}

@@ -10,17 +10,17 @@ from typing import Any, get_args
 
 import pytest
 
-from laps_export import bundle as bundle_module
-from laps_export import manifest as manifest_module
-from laps_export.attention import AttentionKind
-from laps_export.bundle import Bundle, write_bundle
-from laps_export.complexity import Complexity
-from laps_export.config import LapsConfig
-from laps_export.entry import check_version
 from laps_export.errors import LapsExportError
-from laps_export.labels import LabelSet
-from laps_export.manifest import Origin, Serving
-from laps_export.verify import Parity
+from laps_export.families.laps.attention import AttentionKind
+from laps_export.families.laps.config import LapsConfig
+from laps_export.graph.complexity import Complexity
+from laps_export.graph.parity import Parity
+from laps_export.repository import manifest as manifest_module
+from laps_export.repository import write_version as bundle_module
+from laps_export.repository.entry import check_version
+from laps_export.repository.label_set import LabelSet
+from laps_export.repository.manifest import Origin, Serving
+from laps_export.repository.write_version import Bundle, write_bundle
 from laps_server.errors import LapsError
 from laps_server.models.manifest import SCHEMA_VERSIONS, Manifest, parse_manifest
 from laps_server.models.repository import discover

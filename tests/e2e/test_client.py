@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from laps_client import Accepted, Classification, Decoded, LapsClient, Partial, SegmentDone
-from laps_export.bundle import Bundle, write_bundle
-from laps_export.labels import LabelSet
-from laps_export.manifest import Origin
-from laps_export.verify import Gate
+from laps_export.graph.parity import Gate
+from laps_export.repository.label_set import LabelSet
+from laps_export.repository.manifest import Origin
+from laps_export.repository.write_version import Bundle, write_bundle
 from support.golden_videos import golden_video
 from support.laps_command import COMMAND
 from support.live_servers import ServerProcess, running_server

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from laps_export import registry
-from laps_export.labels import LabelSet
-from laps_export.onnx import export_onnx
-from laps_export.registry import Variant
-from laps_export.visformer import Laps
+from laps_export.families.laps import variants as registry
+from laps_export.families.laps.variants import Variant
+from laps_export.families.laps.visformer import Laps
+from laps_export.graph.onnx_export import export_onnx
+from laps_export.repository.label_set import LabelSet
 from support.small_laps import SMALL, build_small
 
 

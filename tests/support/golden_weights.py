@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from laps_export import registry
+from laps_export.families.laps import variants as registry
 
 AUTHORS_PREFIX = "module.base_model."
 INPUT_SEED = 20220712

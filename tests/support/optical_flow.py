@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from laps_export.data.labels import CameraMotion
+from laps_export.data.camera_motion import CameraMotion
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,8 @@ from typing import Any
 import httpx
 import pytest
 
-from laps_export.onnx import TensorContract
-from laps_export.triton import render_config
+from laps_export.graph.onnx_export import TensorContract
+from laps_export.repository.triton_config import render_config
 from laps_server.engines.triton.engine import TritonEngine
 from laps_server.shared_memory import PREFIX
 from support.model_repositories import LABELS, write_model

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from laps_export.attention import AttentionKind
-from laps_export.config import LapsConfig
-from laps_export.visformer import Laps
+from laps_export.families.laps.attention import AttentionKind
+from laps_export.families.laps.config import LapsConfig
+from laps_export.families.laps.visformer import Laps
 from support.golden_weights import golden_state_dict
 
 SMALL = LapsConfig(

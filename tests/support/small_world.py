@@ -9,7 +9,7 @@ import numpy as np
 from laps_export.data.clips import ClipMaker, ClipSettings, World
 from laps_export.data.pyramid import build_pyramid
 from laps_export.data.textures import draw_texture
-from laps_export.photos import PHOTOGRAPHS, photograph
+from laps_export.graph.moving_clips import PHOTOGRAPHS, photograph
 
 
 @cache

@@ -12,8 +12,8 @@ import numpy as np
 import onnx
 import pytest
 
-from laps_export.onnx import TensorContract, export_onnx
-from laps_export.triton import MAX_BATCH_SIZE, render_config
+from laps_export.graph.onnx_export import TensorContract, export_onnx
+from laps_export.repository.triton_config import MAX_BATCH_SIZE, render_config
 from laps_server.arrays import Float32Array, UInt8Array
 from laps_server.engines.choices import SharedMemoryMode
 from laps_server.engines.ort import OrtEngine

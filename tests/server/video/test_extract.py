@@ -37,24 +37,6 @@ def test_facts_of_the_video(clip: Path) -> None:
     assert info.sample_aspect_ratio is None
 
 
-@pytest.mark.parametrize(
-    ("name", "codec", "container", "common_name"),
-    [
-        ("a.mkv", "libsvtav1", "matroska", "av1"),
-        ("a.webm", "libvpx-vp9", "matroska", "vp9"),
-        ("a.mov", "mjpeg", "mp4", "mjpeg"),
-        ("a.ts", "mpeg2video", "mpegts", "mpeg2video"),
-    ],
-)
-def test_names_are_the_common_ones(
-    name: str, codec: str, container: str, common_name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("SVT_LOG", "-1")
-    pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
-    info = extract(encode(tmp_path / name, codec, count=30, pix_fmt=pix_fmt)).info
-    assert (info.container, info.codec) == (container, common_name)
-
-
 def test_each_distinct_frame_is_held_once_and_in_order(clip: Path) -> None:
     batch = extract(clip, views="10x3")
     times = [frame.pts for frame in batch.frames]
@@ -75,7 +57,7 @@ def test_crops_and_thumbnails_of_an_elongated_video_are_those_of_its_whole_frame
     size: tuple[int, int], side: int, tmp_path: Path
 ) -> None:
     path = encode(tmp_path / "long.mkv", "libx264", count=40, size=size, pix_fmt="yuv444p")
-    decoded = straight(path).pictures
+    decoded = straight(path).frames
     extraction = extract(path, views="2x3", side=side, thumbnails="all")
     batch = extraction
     for frame, kept, jpeg in zip(batch.frames, batch.pixels, extraction.thumbnails, strict=True):

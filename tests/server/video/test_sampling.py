@@ -12,7 +12,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from laps_server.video.frame_numbering import FrameNumbering
 from laps_server.video.sampling import (
     Sampling,
     Window,
@@ -122,31 +121,6 @@ def test_members_follow_the_definition(times: list[int], lo: int, length: int) -
     assert list(window_members(times, window)) == (inside + later[:1] or [len(times) - 1])
 
 
-@given(
-    st.sampled_from([Fraction(24000, 1001), Fraction(25), Fraction(30000, 1001), Fraction(30), Fraction(60)]),
-    st.integers(0, 500_000),
-    st.integers(-5000, 5000),
-    st.booleans(),
-)
-def test_a_grid_reads_numbers_through_rounded_timestamps(rate: Fraction, number: int, origin: int, down: bool) -> None:
-    grid = FrameNumbering(origin, rate, Fraction(1, 1000))
-    exact = origin + number / (rate * Fraction(1, 1000))
-    stamp = int(exact // 1) if down else round(exact)
-    assert grid.is_usable
-    assert grid.number(stamp) == number
-    low, high = grid.span(number, number)
-    assert low < stamp < high
-
-
-def test_a_grid_sees_gaps_doubles_and_drift() -> None:
-    grid = FrameNumbering(0, Fraction(25), Fraction(1, 1000))
-    assert grid.is_regular([0, 40, 80, 121])
-    assert not grid.is_regular([0, 40, 120])
-    assert not grid.is_regular([0, 40, 41])
-    assert not grid.is_regular([0, 40, 95])
-    assert not FrameNumbering(0, Fraction(500), Fraction(1, 1000)).is_usable
-
-
 def test_clips_in_order_reach_from_the_first_frame_to_the_last() -> None:
     sampling = Sampling(8, 8, 5, "uniform_in_order")
     assert numbers_in_order(250, sampling)[:, 0].tolist() == [0, 46, 93, 139, 186]
@@ -242,7 +216,7 @@ def test_even_times_are_the_index_rule(count: int, tick: int, sampling: Sampling
 
 
 @given(st.integers(1, 2000), RATES, TIME_BASES, st.sampled_from(ROUNDINGS), IN_ORDER)
-def test_rounded_times_of_a_steady_film_are_the_index_rule_in_any_time_base(
+def test_rounded_times_of_a_steady_video_are_the_index_rule_in_any_time_base(
     count: int, rate: Fraction, time_base: Fraction, rounded: Callable[[Fraction], int], sampling: Sampling
 ) -> None:
     times = [rounded(number / rate / time_base) for number in range(count)]

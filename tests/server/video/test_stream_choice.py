@@ -65,7 +65,7 @@ def test_what_is_not_the_video_loses_without_a_word(others: list[StreamCandidate
             [stream(0, decoder="prores"), stream(1, is_default=False, **SMALL)],
             {0: 50, 1: 50},
             "1 (48x32)",
-            id="a copy where the film cannot be decoded",
+            id="a copy where the video cannot be decoded",
         ),
         pytest.param(
             [stream(0, decoder=None), stream(1, **SMALL)], {0: 50, 1: 50}, "1 (48x32)", id="one that can be decoded"
@@ -205,7 +205,7 @@ def test_a_stream_that_never_comes_is_not_the_video(suffix: str, video: Path, co
     assert taken(path) == (1, (), 0)
 
 
-def test_a_poster_is_not_answered_for_a_film_that_cannot_be_decoded(tmp_path: Path, poster: Path) -> None:
+def test_a_poster_is_not_answered_for_a_video_that_cannot_be_decoded(tmp_path: Path, poster: Path) -> None:
     foreign = encode(tmp_path / "foreign.avi", "huffyuv", count=20, pix_fmt="yuv422p")
     with pytest.raises(UnsupportedCodec, match="codec huffyuv"):
         extract(together(tmp_path / "a.avi", poster, foreign))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,7 +14,7 @@ from support.numbered_videos import encode, extract, ffmpeg
 
 COUNT = 60
 UNSEEN_SHARE = 0.03  # a cut between two packets, or within a few bytes of one, looks like an end
-FRAGMENTS = {"movflags": "frag_keyframe+empty_moov+default_base_moof"}
+FRAGMENTS = (("movflags", "frag_keyframe+empty_moov+default_base_moof"),)
 
 
 class Kind(NamedTuple):
@@ -22,12 +23,12 @@ class Kind(NamedTuple):
     container: str
     name: str
     codec: str = "mpeg4"
-    muxer_options: Mapping[str, str] | None = None
+    muxer_options: tuple[tuple[str, str], ...] = ()
     pix_fmt: str = "yuv420p"
 
 
 KINDS = [
-    Kind("mp4", "first.mp4", muxer_options={"movflags": "+faststart"}),
+    Kind("mp4", "first.mp4", muxer_options=(("movflags", "+faststart"),)),
     Kind("mp4", "fragments.mp4", muxer_options=FRAGMENTS),
     Kind("matroska", "a.mkv"),
     Kind("matroska", "a.webm", "libvpx"),
@@ -51,6 +52,17 @@ BEHIND = {
 }
 
 
+@pytest.fixture(scope="module")
+def data_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Kind], bytes]:
+    """The file of a kind, written once."""
+
+    @cache
+    def written(kind: Kind) -> bytes:
+        return write(kind, tmp_path_factory.mktemp("written")).read_bytes()
+
+    return written
+
+
 def write(kind: Kind, folder: Path) -> Path:
     if kind.container == "ogg":  # PyAV comes without the encoder
         source = encode(folder / "source.mp4", "mpeg4", count=COUNT)
@@ -62,7 +74,7 @@ def write(kind: Kind, folder: Path) -> Path:
         count=COUNT,
         options={"g": "20", "b": "400k"},
         pix_fmt=kind.pix_fmt,
-        muxer_options=kind.muxer_options,
+        muxer_options=dict(kind.muxer_options),
     )
 
 
@@ -82,8 +94,8 @@ def _reading(data: bytes) -> Callable[[int, int], bytes]:
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=IDS)
-def test_a_cut_is_seen_nearly_wherever_it_is(kind: Kind, tmp_path: Path) -> None:
-    data = write(kind, tmp_path).read_bytes()
+def test_a_cut_is_seen_nearly_wherever_it_is(kind: Kind, data_of: Callable[[Kind], bytes]) -> None:
+    data = data_of(kind)
     assert not is_cut(kind.container, data)
     lengths = range(len(data) // 4, len(data) - 1, max(1, len(data) // 300))
     unseen = [length for length in lengths if not is_cut(kind.container, data[:length])]
@@ -130,7 +142,9 @@ def test_a_transport_stream_that_could_not_be_read_on_goes_on_where_its_packets_
 
 @pytest.mark.parametrize("tail", BEHIND.values(), ids=BEHIND)
 @pytest.mark.parametrize("kind", KINDS, ids=IDS)
-def test_bytes_behind_the_end_are_nothing(kind: Kind, tail: bytes, tmp_path: Path) -> None:
-    path = write(kind, tmp_path)
-    path.write_bytes(path.read_bytes() + tail)
+def test_bytes_behind_the_end_are_nothing(
+    kind: Kind, tail: bytes, data_of: Callable[[Kind], bytes], tmp_path: Path
+) -> None:
+    path = tmp_path / kind.name
+    path.write_bytes(data_of(kind) + tail)
     assert extract(path, codecs="wide").warnings == ()

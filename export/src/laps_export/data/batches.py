@@ -19,8 +19,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
+from laps_export.data.camera_motion import CameraMotion
 from laps_export.data.clips import Clip, ClipMaker
-from laps_export.data.labels import CameraMotion
 from laps_export.data.symmetry import draw_symmetry
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from laps_export.data.motion import Path
+from laps_export.data.motion_script import Path
 
 Floats = NDArray[np.float64]
 

@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from laps_export.data.camera import Lens, focal_for
+from laps_export.data.camera_motion import CameraMotion
 from laps_export.data.codec import compress, draw_codec
 from laps_export.data.crop import resize_and_crop
 from laps_export.data.degrade import Degrader
-from laps_export.data.labels import CameraMotion
-from laps_export.data.motion import Story, draw_story
+from laps_export.data.motion_script import Story, draw_story
 from laps_export.data.photographs import Collection, Split
 from laps_export.data.pyramid import Picture, Pyramid, build_pyramid, load_pyramid
 from laps_export.data.scene import Scene, draw_actors, draw_background, render, visible_detail

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from laps_export.data.camera import Lens, frame_to_plane
-from laps_export.data.motion import Path
+from laps_export.data.motion_script import Path
 from laps_export.data.pyramid import Picture, Pyramid
 from laps_export.data.textures import noise
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from laps_export.data.labels import CameraMotion as M
+from laps_export.data.camera_motion import CameraMotion as M
 from laps_export.data.pyramid import Picture
 
 _SWAPS = {

@@ -22,12 +22,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from laps_export.data.batches import Batch
+from laps_export.data.camera_motion import IGNORED
 from laps_export.data.clips import Clip
-from laps_export.data.labels import IGNORED
 from laps_export.errors import TrainingError
-from laps_export.preprocess import Normalise
+from laps_export.families.laps.visformer import Laps
+from laps_export.families.normalise import Normalise
 from laps_export.train.scoring import Scores, score
-from laps_export.visformer import Laps
 
 OnProgress = Callable[[str, float], None]
 """Called with what is being done and the share of the run that is done."""

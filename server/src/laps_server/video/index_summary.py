@@ -1,8 +1,8 @@
-"""What a container's index tells at open, and how far it may be believed; plain numbers, no file.
+"""What a container's index says at open, and how far it may be believed; plain numbers, no file.
 
 An index says where packets lie. It may be incomplete (fragments that were not read yet), hold entries that an edit list
-hides, or count samples in which there is no picture. So its numbers stand where the header's count, its length and the
-time that its last entry reaches agree, and its entries lie evenly, none of them hidden::
+hides, or count samples in which there is no picture. So it is believed only where the header's count and duration are
+those of its entries, and its entries lie evenly in time, none of them hidden::
 
     entries   |0 1 2 3 . . . . . . . . . . . n-1|        n = declared count
     time       first                        last         last - first + one step = declared duration

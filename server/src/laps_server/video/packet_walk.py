@@ -39,7 +39,7 @@ class PacketWalk:
         return bisect_left(self.timestamps, timestamp)
 
     def key_before(self, timestamp: int, earlier: int) -> int | None:
-        """Position in the key lists of the last key frame at or before ``timestamp``, or ``earlier`` ones up."""
+        """Position in the key lists of the last key frame at or before ``timestamp``, or so many ``earlier`` ones."""
         position = bisect_right(self.key_times, timestamp) - 1 - earlier
         return position if position >= 0 else None
 

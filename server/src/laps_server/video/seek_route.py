@@ -92,7 +92,7 @@ class SeekRoute:
             if not times and self._numbered and packet.dts is not None:
                 position = self._video.index.key_position(packet.dts)
             if self._numbered and not packet.shown:
-                raise TimestampsUnreliable("an entry of the index without a picture")
+                raise TimestampsUnreliable("an entry of the index without a frame")
             if packet.shown:
                 if packet.pts is None:
                     raise TimestampsUnreliable("a packet without a presentation time")

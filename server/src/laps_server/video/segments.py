@@ -1,7 +1,7 @@
 """Windows of a video's time, each sampled as a video of its own: arithmetic on timestamps, as pure functions.
 
-A segment of length ``L`` holds the frames whose time lies in its window; the last one ends where the video does, and
-a window without a frame is no segment::
+A segment of length ``L`` holds the frames whose time lies in its window. The last one ends where the video does; a
+window without a frame is no segment::
 
     frames    |0 1 2 3 4 5 6 7 8           9 . . . n-1|
     time      0        L        2L        3L          end

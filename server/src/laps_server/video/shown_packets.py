@@ -28,7 +28,7 @@ _AV1_FRAME_HEADER, _AV1_FRAME = 3, 6
 
 
 def shown_packet_test(codec: str, extradata: bytes) -> ShowsPicture | None:
-    """The test for packets of ``codec``; None where every packet shows something, or nobody can tell.
+    """The test for packets of ``codec``; None where every packet shows a picture, or where none is known.
 
     Args:
         codec: FFmpeg's canonical name.
@@ -42,6 +42,7 @@ def shown_packet_test(codec: str, extradata: bytes) -> ShowsPicture | None:
 
 
 def _nal_units_of(codec: str, extradata: bytes) -> ShowsPicture:
+    # Behind a length each, of a size that the stream's header gives, or behind start codes.
     framed = len(extradata) > _HVCC_LENGTH_BYTE and extradata[0] == 1 if codec == "hevc" else extradata[:1] == b"\x01"
     length_byte = _AVCC_LENGTH_BYTE if codec == "h264" else _HVCC_LENGTH_BYTE
     size = (extradata[length_byte] & 3) + 1 if framed and len(extradata) > length_byte else 0

@@ -1,8 +1,8 @@
 """Whether a file was cut off, where the container says how it ends.
 
 A declared duration tells of a cut too, but it may be the sound's, or FFmpeg's guess from what is there. The checks here
-go by lengths and marks alone. Bytes behind the end of a file that is whole are nobody's business: tags, text and zeros
-are left there by players, cameras and downloads.
+go by lengths and marks alone. Bytes behind the end of a whole file are ignored: players, cameras and downloads leave
+tags, text and zeros there.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Read = Callable[[int, int], bytes]  # (offset, size) -> bytes
 
 _MAX_SEARCHED_BYTES = 64 * 1024 * 1024
 _TAIL_BYTES = 128 * 1024  # an Ogg page and an MPEG packet have at most 64 KiB
-_MAX_STEPS = 1_000_000  # parts that are gone through one by one; a file of more is taken for whole
+_MAX_STEPS = 1_000_000  # boxes, tags or blocks looked at one by one; a file of more counts as whole
 _MEDIA_BOXES = (b"mdat", b"moof", b"moov")
 _EBML_SEGMENT = bytes.fromhex("18538067")
 _EBML_BEFORE_SEGMENT = 16  # elements: the header, and what a writer may have put in between
@@ -72,7 +72,7 @@ def _holds_a_page(data: bytes) -> bool:
 
 
 def _mp4(size: int, read: Read) -> bool:
-    """Boxes follow each other, each with its length; what lies behind the last is no box, or none of media."""
+    """Boxes follow each other, each with its length. One of media that is longer than what is left was cut."""
     position = 0
     for _ in range(_MAX_STEPS):
         head = read(position, 16)
@@ -111,7 +111,7 @@ def _ebml_length(head: bytes) -> int:
 
 
 def _flv(size: int, read: Read) -> bool:
-    """A tag's length stands before and behind it; where the last one is none, tags are gone through from the first."""
+    """A tag's length stands before and behind it. Where the file does not end with a tag, all are looked at in turn."""
     length = int.from_bytes(read(max(0, size - 4), 4))
     if 0 < length <= size - 4 and _flv_tag(read(size - 4 - length, _FLV_TAG_BYTES)) == length:
         return False
@@ -148,7 +148,7 @@ def _avi(size: int, read: Read) -> bool:
 
 
 def _mpegts(size: int, read: Read) -> bool:
-    """Packets of 188 bytes; a remainder that begins as one is one cut through. Other packings are not looked into."""
+    """Packets have 188 bytes; a remainder that begins like one was cut. Other packings are not checked."""
     remainder = size % _TS_PACKET_BYTES
     if not read(0, 1) == read(_TS_PACKET_BYTES, 1) == b"\x47":
         return False
@@ -190,7 +190,7 @@ def _is_ogg_open(position: int, size: int, read: Read) -> bool:
 
 
 def _gif(size: int, read: Read) -> bool:
-    """A trailer ends the pictures. Where it does not end the file as well, the blocks are gone through up to it."""
+    """A trailer ends the pictures. Where it does not end the file too, the blocks are looked at in turn up to it."""
     start = max(0, size - _TAIL_BYTES)
     if read(start, size - start).rstrip(b"\x00").endswith(b"\x3b"):
         return False
@@ -220,7 +220,7 @@ def _gif_colours(flags: bytes) -> int:
 
 
 def _asf(size: int, read: Read) -> bool:
-    """The header says how long the file is; where that is wrong FFmpeg takes no duration from it either."""
+    """The header says how long the file is."""
     return (declared_size(read) or 0) > size
 
 

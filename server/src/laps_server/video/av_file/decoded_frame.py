@@ -56,7 +56,7 @@ class DecodedFrame:
         matrix = known.get(SideDataType.DISPLAYMATRIX)
         if matrix is not None and matrix.buffer_size >= DISPLAY_MATRIX.size:
             a, b, _, c, d, *_ = DISPLAY_MATRIX.unpack_from(matrix)
-            return Orientation.of_matrix(a, b, c, d)
+            return Orientation.of_matrix(a=a, b=b, c=c, d=d)
         turn = 0 if complete else -self._frame.rotation
         return Orientation(mirrored=False, clockwise=nearest_turn(turn)) if abs(turn) <= HALF_TURN else AS_DECODED
 

@@ -1,0 +1,1 @@
+"""Leap attention and periodic shift on a Visformer: the networks of the LAPS paper, and small ones of our own."""

@@ -1,0 +1,270 @@
+"""The parity gate: an exported graph is only worth having if it computes what torch computes.
+
+Every batch size is tried on noise and on photographs. Logits must agree within a tolerance, which must be small
+beside what tells one frame from another, and where the reference separates two classes by more than a gap, the
+graph must rank them the same way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import torch
+from numpy.typing import NDArray
+
+from laps_export.errors import GraphError, ParityError
+from laps_export.families.laps.visformer import Laps
+from laps_export.graph.moving_clips import PHOTOGRAPHS, Frames, moving_clip
+from laps_export.graph.onnx_export import INPUT_NAME, OUTPUT_NAME, ServedModel
+
+Logits = NDArray[np.float32]
+OnProgress = Callable[[str, int, int], None]
+"""Called with what is being done, clips done and clips in all."""
+
+TOP = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gate:
+    """What a graph must reach.
+
+    Attributes:
+        tolerance: largest allowed absolute difference of a frame logit.
+        relative: largest allowed difference as a share of the reference's spread. Float32 graphs reach 2e-6;
+            the graph of another network differs by several times the spread, however small its logits are.
+        gap: two of the top classes further apart than this must keep their order.
+        batch_sizes: batches tried, each on noise and on photographs.
+        seed: of noise and of the crops' motion.
+    """
+
+    tolerance: float = 1e-3
+    relative: float = 1e-2
+    gap: float = 2e-3
+    batch_sizes: tuple[int, ...] = (1, 3, 16)
+    seed: int = 0
+
+
+FLOAT32_GATE = Gate()
+
+FLOAT16_GATE = Gate(tolerance=0.1, relative=0.02, gap=0.05, batch_sizes=(1, 3))
+"""Float16 rounds each step to a 2000th: the camera-motion models stray by 0.002 to 0.006 of their spread."""
+
+_MIN_CLIPS = 2  # clips that differ, so that there is a spread
+_MIN_SPREAD = 1e-5
+"""As a share of the largest logit; below it, what tells frames apart drowns in float32's rounding."""
+
+
+@dataclass(frozen=True)
+class Parity:
+    """What a graph did reach."""
+
+    max_abs_diff: float
+    tolerance: float
+    batch_sizes: tuple[int, ...]
+
+
+def check_parity(
+    model: Laps, path: Path, *, gate: Gate = FLOAT32_GATE, on_progress: OnProgress | None = None
+) -> Parity:
+    """Compare an ONNX file with the torch model it came from.
+
+    Torch computes every clip alone, ONNX Runtime in batches: a graph that mixes the clips of a batch fails.
+
+    Args:
+        model: the reference; evaluated, its mode is restored.
+        path: the ONNX file.
+        gate: what must be reached.
+        on_progress: told after every step.
+
+    Raises:
+        ParityError: `parity_not_finite`, `parity_constant`, `parity_logits`, `parity_relative` or
+            `parity_order`, with the figures.
+        GraphError: `graph_does_not_run`.
+    """
+    frames, size = model.config.frames, model.config.resolution
+    reference = _Reference("torch", lambda clips: _torch_logits(model, clips))
+    return _check(reference, path, frames=frames, size=size, gate=gate, on_progress=on_progress)
+
+
+def check_twin(
+    source: Path, path: Path, *, frames: int, size: int, gate: Gate, on_progress: OnProgress | None = None
+) -> Parity:
+    """Compare an ONNX file with another that it was made from, both on ONNX Runtime.
+
+    Args:
+        source: the reference.
+        path: what was made from it.
+        frames: T of both.
+        size: H and W of both.
+        gate: what must be reached.
+        on_progress: told after every step.
+
+    Raises:
+        ParityError, GraphError: as `check_parity`.
+    """
+    session = open_session(source)
+    reference = _Reference(source.name, lambda clips: run_graph(session, clips))
+    return _check(reference, path, frames=frames, size=size, gate=gate, on_progress=on_progress)
+
+
+@dataclass(frozen=True)
+class _Reference:
+    """What is right: a name for progress, and clips `[1, T, H, W, 3]` to logits `[1, T, K]`."""
+
+    name: str
+    run: Callable[[Frames], Logits]
+
+
+def _check(
+    reference: _Reference, path: Path, *, frames: int, size: int, gate: Gate, on_progress: OnProgress | None
+) -> Parity:
+    count = max(_MIN_CLIPS, *gate.batch_sizes)
+    total = 2 * (count + sum(gate.batch_sizes))
+    done = 0
+
+    def advance(what: str, clips: int) -> None:
+        nonlocal done
+        done += clips
+        if on_progress is not None:
+            on_progress(what, done, total)
+
+    session = open_session(path)
+    inputs = _inputs(frames, size, count, gate.seed)
+    references: dict[str, Logits] = {}
+    for kind, clips in inputs.items():
+        answers = []
+        for clip in clips:
+            answers.append(reference.run(clip[None]))
+            advance(f"{reference.name}, {kind}", 1)
+        references[kind] = np.concatenate(answers)
+    spread = spread_of(np.concatenate([*references.values()]))
+    worst = 0.0
+    for kind, expected in references.items():
+        for batch in gate.batch_sizes:
+            computed = run_graph(session, inputs[kind][:batch])
+            what = f"{kind}, batch {batch}"
+            worst = max(worst, compare(expected[:batch], computed, gate=gate, spread=spread, what=what))
+            advance(f"ONNX Runtime, {kind}, batch {batch}", batch)
+    return Parity(max_abs_diff=worst, tolerance=gate.tolerance, batch_sizes=gate.batch_sizes)
+
+
+def spread_of(reference: Logits) -> float:
+    """How far a class's logit strays from its own mean over all frames: root mean square over the classes.
+
+    Raises:
+        ParityError: `parity_not_finite`, or `parity_constant` for a model that answers every frame alike.
+    """
+    if not np.isfinite(reference).all():
+        raise ParityError("the model's own logits hold NaN or infinity", code="parity_not_finite")
+    frames = reference.reshape(-1, reference.shape[-1]).astype(np.float64)  # [B * T, K]
+    spread = float(np.sqrt(frames.var(axis=0).mean()))
+    if spread <= _MIN_SPREAD * float(np.abs(frames).max()):
+        raise ParityError(
+            f"the model answers every frame alike: its logits stray by {spread:.3g}",
+            code="parity_constant",
+            hint="no comparison can tell its graph from another's; look whether the head's weights are zero",
+        )
+    return spread
+
+
+def compare(expected: Logits, computed: Logits, *, gate: Gate, spread: float, what: str) -> float:
+    """Largest absolute difference of two `[B, T, K]` frame logits.
+
+    Args:
+        expected: the reference's.
+        computed: the graph's.
+        gate: what must be reached.
+        spread: `spread_of` all the reference's logits, not only these.
+        what: names the comparison in an error.
+
+    Raises:
+        ParityError: they differ by more than the gate allows.
+    """
+    if expected.shape != computed.shape:
+        raise ParityError(f"{what}: logits have shape {computed.shape}, not {expected.shape}", code="parity_shape")
+    if not (np.isfinite(expected).all() and np.isfinite(computed).all()):
+        raise ParityError(f"{what}: logits hold NaN or infinity", code="parity_not_finite")
+    worst = float(np.abs(expected - computed).max())
+    if worst > gate.tolerance:
+        raise ParityError(f"{what}: logits differ by {worst:.3g}, allowed are {gate.tolerance:g}", code="parity_logits")
+    if worst > gate.relative * spread:
+        raise ParityError(
+            f"{what}: logits differ by {worst:.3g}, which is {worst / spread:.2g} of their spread {spread:.3g},"
+            f" allowed is {gate.relative:g}",
+            code="parity_relative",
+            hint="the graph does not compute this model, though its logits are small enough to hide it",
+        )
+    pairs = {"clip": (expected.mean(1), computed.mean(1)), "frame": (expected, computed)}
+    for level, (want, have) in pairs.items():
+        swapped = count_swaps(want, have, gap=gate.gap)
+        if swapped:
+            raise ParityError(
+                f"{what}: {swapped} pairs of top classes change order in the {level} logits"
+                f" though they are more than {gate.gap:g} apart",
+                code="parity_order",
+            )
+    return worst
+
+
+def count_swaps(expected: Logits, computed: Logits, *, gap: float) -> int:
+    """Pairs of classes ranked otherwise, among those that the reference's top classes lead by a gap.
+
+    Args:
+        expected: `[..., K]`.
+        computed: `[..., K]`.
+        gap: smaller leads do not count.
+    """
+    top = np.argsort(-expected, axis=-1)[..., : min(TOP, expected.shape[-1])]  # [..., top]
+    want = np.take_along_axis(expected, top, axis=-1)[..., None] - expected[..., None, :]  # [..., top, K]
+    have = np.take_along_axis(computed, top, axis=-1)[..., None] - computed[..., None, :]
+    return int(((want > gap) & (have <= 0)).sum())
+
+
+def open_session(path: Path) -> onnxruntime.InferenceSession:
+    """The graph on ONNX Runtime's CPU provider.
+
+    Raises:
+        GraphError: `graph_does_not_run`.
+    """
+    try:
+        return onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    except Exception as exc:  # ONNX Runtime's exception types share no public base
+        raise GraphError(f"{path.name} does not load in ONNX Runtime: {exc}", code="graph_does_not_run") from exc
+
+
+def run_graph(session: onnxruntime.InferenceSession, clips: Frames) -> Logits:
+    """uint8 `[B, T, H, W, 3]` to float32 `[B, T, K]`.
+
+    Raises:
+        GraphError: `graph_does_not_run`.
+    """
+    try:
+        logits: Logits = session.run([OUTPUT_NAME], {INPUT_NAME: clips})[0]
+    except Exception as exc:  # as above
+        raise GraphError(f"the graph fails on {clips.shape}: {exc}", code="graph_does_not_run") from exc
+    return logits
+
+
+def _torch_logits(model: Laps, clips: Frames) -> Logits:
+    training = model.training
+    with torch.inference_mode():
+        logits: Logits = ServedModel(model).eval()(torch.from_numpy(clips)).numpy()
+    model.train(training)
+    return logits
+
+
+def _inputs(frames: int, size: int, count: int, seed: int) -> dict[str, Frames]:
+    rng = np.random.default_rng(seed)
+    return {
+        "noise": rng.integers(0, 256, (count, frames, size, size, 3), dtype=np.uint8),
+        "photographs": np.stack(
+            [
+                moving_clip(PHOTOGRAPHS[i % len(PHOTOGRAPHS)], frames=frames, size=size, seed=seed + i)
+                for i in range(count)
+            ]
+        ),
+    }

@@ -1,0 +1,1 @@
+"""An exported graph to a TensorRT plan, for the GPU that will run it."""
