@@ -18,17 +18,26 @@ TSC := tests/web/types/node_modules/.bin/tsc
 PIP_EXTRA ?=
 PIP_FLAGS := $(PIP_EXTRA) --quiet --disable-pip-version-check --constraint constraints.txt
 
+# Parts of the test suite that run side by side, each in a process of its own.
+TEST_JOBS ?= 2
+# Stays in one process and is quick; docs/testing.md tells what the markers mean.
+PURE := not server and not browser and not torch and not triton and not long
+
 TARGET ?= cpu
 DIST ?= dist
 
 .DEFAULT_GOAL := help
-.PHONY: help serve dev docs screenshots test lint types pytest test-goldens test-docker docker dist bench triton-env format clean
+.PHONY: help serve dev docs screenshots check test lint types pure pytest test-goldens test-docker docker dist bench triton-env format clean
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 serve: $(SERVE)/.installed  ## Serve model_repository/, or MODEL_REPOSITORY=...; also HOST=... PORT=...
 	@exec $(SERVE)/bin/laps-server serve $(SERVE_OPTIONS)
+
+# The type check takes one core while tests take the other.
+check:  ## Linter, strict type check, pure tests, side by side: a minute, before every commit
+	@$(MAKE) --no-print-directory --keep-going --jobs=2 lint types pure
 
 test: lint types pytest  ## Linter, strict type check, all tests
 
@@ -51,8 +60,11 @@ $(TSC): tests/web/types/package-lock.json
 	npm ci --prefix tests/web/types --no-audit --no-fund
 	@touch $@
 
+pure: $(DEV)/.installed
+	$(DEV)/bin/pytest --numprocesses=$(TEST_JOBS) --dist=loadgroup -m "$(PURE)"
+
 pytest: $(DEV)/.installed $(SERVE)/.installed
-	$(DEV)/bin/pytest
+	$(DEV)/bin/pytest --numprocesses=$(TEST_JOBS) --dist=loadgroup
 
 test-goldens: $(DEV)/.installed  ## Every golden video and grid through a real server process (long)
 	$(DEV)/bin/pytest tests/e2e --run-long

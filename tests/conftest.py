@@ -16,6 +16,9 @@ from support.purity import kept_pure
 # take minutes on a busy machine.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
+# Their files share servers, a browser or an export.
+_SHARING_FOLDERS = ("e2e", "web")
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--run-long", action="store_true", help="run tests marked long too")
@@ -38,8 +41,19 @@ def pytest_itemcollected(item: pytest.Item) -> None:
     if not isinstance(item, pytest.Function):
         return
     fixtures = [fixture.func for chain in item._fixtureinfo.name2fixturedefs.values() for fixture in chain]
-    for name in reached([item.function, *fixtures]) | ({"torch"} if loads_torch(item.path) else set()):
+    markers = reached([item.function, *fixtures]) | ({"torch"} if loads_torch(item.path) else set())
+    for name in markers:
         item.add_marker(name)
+    if item.config.pluginmanager.hasplugin("xdist"):
+        item.add_marker(pytest.mark.xdist_group(_group(item, markers)))
+
+
+def _group(item: pytest.Item, markers: set[str]) -> str:
+    """Tests of one group run in one process, one after the other: those of a file share its fixtures."""
+    if "triton" in markers:
+        return "triton"  # they look at all of the machine's shared memory
+    folder = item.path.relative_to(Path(__file__).parent).parts[0]
+    return folder if folder in _SHARING_FOLDERS else str(item.path)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -274,7 +274,9 @@ def test_what_the_source_raises_is_raised_unchanged_also_where_it_looks_like_a_l
 
 
 def error_event(code: str, status: int, retry_after_s: float | None = None) -> ErrorEventReceived:
-    return ErrorEventReceived(ErrorEvent(ErrorBody(code, f"{code} happened", None, None), status, retry_after_s))
+    return ErrorEventReceived(
+        ErrorEvent(ErrorBody(code, f"{code} happened", None, "from-server"), status, retry_after_s)
+    )
 
 
 def test_an_error_event_is_as_good_as_a_refusal(clock: Clock) -> None:
@@ -284,7 +286,7 @@ def test_an_error_event_is_as_good_as_a_refusal(clock: Clock) -> None:
     for code, status, kind in (("internal", 500, ServerError), ("deadline_exceeded", 504, DeadlineExceeded)):
         with pytest.raises(kind) as caught:
             attempts.after_failure(error_event(code, status))
-        assert (caught.value.code, caught.value.request_id) == (code, "mine")
+        assert (caught.value.code, caught.value.request_id) == (code, "from-server")
 
 
 @pytest.mark.parametrize("exc", [LOST, error_event("overloaded", 503)], ids=["lost", "error event"])

@@ -167,7 +167,7 @@ class Attempts(Generic[T]):
                 request_id=self._request.request_id,
             ) from exc
         if isinstance(exc, ErrorEventReceived):
-            return self._after_server_error(error_of_event(exc.event, self._request.request_id))
+            return self._after_server_error(error_of_event(exc.event))
         error = translated(exc, where=self._server(), request_id=self._request.request_id)
         return self._wait_or_raise(error, retry=translation_of(exc).retry, cause=exc)
 

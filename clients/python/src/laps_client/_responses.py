@@ -66,7 +66,7 @@ class ErrorBody:
     code: str
     message: str
     hint: str | None
-    request_id: str | None
+    request_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,14 +117,14 @@ def error_of(response: ReadResponse, request_id: str) -> LapsError:
     )
 
 
-def error_of_event(event: ErrorEvent, request_id: str) -> LapsError:
+def error_of_event(event: ErrorEvent) -> LapsError:
     """The error of an ``error`` event, whose status is what the HTTP status would have been."""
     return _class_of(event.error.code, event.status)(
         event.error.message,
         code=event.error.code,
         hint=event.error.hint,
         status=event.status,
-        request_id=event.error.request_id or request_id,
+        request_id=event.error.request_id,
         retry_after_s=event.retry_after_s,
     )
 
