@@ -6,6 +6,8 @@
 # there, name the target, as docker-compose.yml and `make docker` do. Nothing here needs BuildKit.
 ARG PYTHON_IMAGE=python:3.11-slim-bookworm
 ARG CUDA_IMAGE=nvidia/cuda:13.0.2-cudnn-runtime-ubuntu24.04
+# The label of both images. A build cannot read it from the file VERSION; a test holds the two together.
+ARG VERSION=0.2.0
 
 
 FROM ${PYTHON_IMAGE} AS build
@@ -18,7 +20,7 @@ WORKDIR /src
 # An environment without pip: the image installs nothing later.
 RUN python -m venv --without-pip /opt/laps
 # Dependencies first: a change of the sources leaves their layer alone.
-COPY constraints.txt ./
+COPY VERSION constraints.txt ./
 COPY server/pyproject.toml server/README.md server/
 RUN mkdir -p server/src/laps_server && touch server/src/laps_server/__init__.py \
  && pip --python /opt/laps/bin/python install './server[triton]'
@@ -28,7 +30,7 @@ COPY LICENSE docker/ready.py /opt/laps/
 
 
 FROM ${PYTHON_IMAGE} AS cpu
-ARG VERSION=0.1.0
+ARG VERSION
 LABEL org.opencontainers.image.title="laps-server" \
       org.opencontainers.image.description="HTTP gateway for LAPS video classification, CPU" \
       org.opencontainers.image.version="${VERSION}" \
@@ -58,7 +60,7 @@ RUN mkdir -p /interpreter/bin /interpreter/lib \
 
 
 FROM ${CUDA_IMAGE} AS gpu
-ARG VERSION=0.1.0
+ARG VERSION
 LABEL org.opencontainers.image.title="laps-server" \
       org.opencontainers.image.description="HTTP gateway for LAPS video classification, CUDA" \
       org.opencontainers.image.version="${VERSION}" \

@@ -13,14 +13,21 @@ SERVE_OPTIONS = $(call given,HOST,--host) $(call given,PORT,--port) \
 SERVE := .venv
 DEV := .venv-dev
 TRITON := .venv-triton
+TSC := tests/web/types/node_modules/.bin/tsc
 # Anything pip needs besides, as another index for a CPU build of torch.
 PIP_EXTRA ?=
 PIP_FLAGS := $(PIP_EXTRA) --quiet --disable-pip-version-check --constraint constraints.txt
 
+# Parts of the test suite that run side by side, each in a process of its own.
+TEST_JOBS ?= 2
+# Stays in one process and is quick; docs/testing.md tells what the markers mean.
+PURE := not server and not browser and not torch and not triton and not long
+
 TARGET ?= cpu
+DIST ?= dist
 
 .DEFAULT_GOAL := help
-.PHONY: help serve dev docs screenshots test lint types pytest test-goldens test-docker docker bench triton-env format clean
+.PHONY: help serve dev docs screenshots check test lint types pure pytest test-goldens test-docker docker dist bench triton-env format clean
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -28,18 +35,36 @@ help:  ## List the targets
 serve: $(SERVE)/.installed  ## Serve model_repository/, or MODEL_REPOSITORY=...; also HOST=... PORT=...
 	@exec $(SERVE)/bin/laps-server serve $(SERVE_OPTIONS)
 
+# The type check takes one core while tests take the other.
+check:  ## Linter, strict type check, pure tests, side by side: a minute, before every commit
+	@$(MAKE) --no-print-directory --keep-going --jobs=2 lint types pure
+
 test: lint types pytest  ## Linter, strict type check, all tests
 
 lint: $(DEV)/.installed
 	$(DEV)/bin/ruff check .
 	$(DEV)/bin/ruff format --check .
 
-types: $(DEV)/.installed
+types: $(DEV)/.installed types-web
 	$(DEV)/bin/mypy server/src export/src clients/python/src tests bench docker examples docs/generate.py \
 	  docs/screenshots.py
 
+# Of the page's scripts. Where there is no npm it says that it is skipped, or fails if LAPS_TESTS_NEED_NODE is set.
+.PHONY: types-web
+types-web:
+	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory --quiet $(TSC) && $(TSC) --project tests/web/types; \
+	elif [ -n "$$LAPS_TESTS_NEED_NODE" ]; then echo "types-web: npm is not installed" >&2; exit 1; \
+	else echo "types-web: skipped, since npm is not installed"; fi
+
+$(TSC): tests/web/types/package-lock.json
+	npm ci --prefix tests/web/types --no-audit --no-fund
+	@touch $@
+
+pure: $(DEV)/.installed
+	$(DEV)/bin/pytest --numprocesses=$(TEST_JOBS) --dist=loadgroup -m "$(PURE)"
+
 pytest: $(DEV)/.installed $(SERVE)/.installed
-	$(DEV)/bin/pytest
+	$(DEV)/bin/pytest --numprocesses=$(TEST_JOBS) --dist=loadgroup
 
 test-goldens: $(DEV)/.installed  ## Every golden video and grid through a real server process (long)
 	$(DEV)/bin/pytest tests/e2e --run-long
@@ -56,6 +81,12 @@ docker:  ## Build the image laps-server:cpu, or with TARGET=gpu that for CUDA, a
 bench: $(DEV)/.installed  ## Benchmarks against limits; prints ratios
 	$(DEV)/bin/python bench/seek_cost.py
 
+# pip builds each wheel in an environment of its own, with the pinned build backend.
+dist: $(SERVE)/.installed  ## Build the wheels of server, exporter and client into dist/, or DIST=...
+	rm -f "$(DIST)"/laps_*.whl
+	PIP_CONSTRAINT=$(abspath constraints.txt) $(SERVE)/bin/pip wheel --quiet --disable-pip-version-check --no-deps \
+	  --wheel-dir "$(DIST)" ./server ./export ./clients/python
+
 dev: $(DEV)/.installed  ## Set up .venv-dev: laps-export, the client and the test tools
 
 triton-env: $(TRITON)/.installed  ## Set up .venv-triton: a real Triton for tests (Linux on x86-64, glibc 2.35 or newer)
@@ -71,20 +102,20 @@ format: $(DEV)/.installed  ## Fix what the linter can fix
 	$(DEV)/bin/ruff format .
 
 clean:  ## Remove all environments and caches
-	rm -rf $(SERVE) $(DEV) $(TRITON) .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(SERVE) $(DEV) $(TRITON) tests/web/types/node_modules .pytest_cache .mypy_cache .ruff_cache
 
 .PHONY: python-version
 python-version:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "Python 3.11 or newer is needed; name one with: make PYTHON=python3.12 ..." >&2; exit 1; }
 
-$(SERVE)/.installed: server/pyproject.toml constraints.txt | python-version
+$(SERVE)/.installed: server/pyproject.toml VERSION constraints.txt | python-version
 	@echo "setting up $(SERVE) (once)"
 	$(PYTHON) -m venv $(SERVE)
 	$(SERVE)/bin/pip install $(PIP_FLAGS) --editable server
 	@touch $@
 
-$(DEV)/.installed: server/pyproject.toml export/pyproject.toml clients/python/pyproject.toml requirements-dev.txt constraints.txt | python-version
+$(DEV)/.installed: server/pyproject.toml export/pyproject.toml clients/python/pyproject.toml VERSION requirements-dev.txt constraints.txt | python-version
 	@echo "setting up $(DEV) (once; torch is large)"
 	$(PYTHON) -m venv $(DEV)
 	$(DEV)/bin/pip install $(PIP_FLAGS) --requirement requirements-dev.txt \

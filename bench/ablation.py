@@ -21,7 +21,7 @@ from statistics import mean
 from typing import Any
 
 import matplotlib as mpl
-from laps_export.train.run_recipe import WEIGHTS_NAME
+from laps_export.train.train_model import WEIGHTS_NAME
 from matplotlib.figure import Figure
 
 from laps_export.checkpoint.reading import read_checkpoint

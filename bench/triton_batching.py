@@ -9,7 +9,7 @@ view, of 8 frames of 224 x 224 whose pixels go all the way. That is a model of a
 
 The load: clients with videos of 15 views, one after the other, and as many with a single view each, shared among
 gateways that have a scheduler and a connection each. They share a process, and with the accelerator's arithmetic a
-processor with Triton: more calls cost more there than they would on a machine of one's own.
+processor with Triton: more batches in flight cost more there than on a machine of their own.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ import onnx
 from onnx import helper, numpy_helper
 
 from laps_export.repository.triton_config import PREFERRED_BATCH_SIZES, QUEUE_DELAY_US
-from laps_server.clips import Float32Array, UInt8Array
+from laps_server.arrays import Float32Array, UInt8Array
 from laps_server.engines.base import Engine, EngineInfo
 from laps_server.engines.triton.engine import TritonEngine
 from laps_server.engines.triton.wire import connect
 from laps_server.errors import LapsError
-from laps_server.repository import ModelFiles, read_model
+from laps_server.models.repository import ModelFiles, read_model
 from laps_server.scheduler import Scheduler, Submission, View, ViewResult
 from support.model_repositories import LABELS, colour_graph
 from support.real_triton import Triton, running_triton, write_shipped_model, write_twin
@@ -51,28 +51,28 @@ class Answer:
     """One answer to the question."""
 
     says: str
-    calls_at_once: int
+    concurrency: int
     batch_sizes: tuple[int, ...]
     dynamic_batching: bool
 
 
 ANSWERS = (
-    Answer("scheduler, 1 call of 16", 1, (1, 2, 4, 8, 16), False),
+    Answer("scheduler, 1 batch of 16", 1, (1, 2, 4, 8, 16), False),
     Answer("the same, and Triton joins", 1, (1, 2, 4, 8, 16), True),
-    Answer("scheduler, 2 calls of 16", 2, (1, 2, 4, 8, 16), False),
+    Answer("scheduler, 2 batches of 16", 2, (1, 2, 4, 8, 16), False),
     Answer("the same, and Triton joins", 2, (1, 2, 4, 8, 16), True),
-    Answer("Triton, from 16 calls of 1", 16, (1,), True),
-    Answer("Triton, from 8 calls of 4", 8, (1, 2, 4), True),
-    Answer("Triton, from 4 calls of 8", 4, (1, 2, 4, 8), True),
+    Answer("Triton, from 16 batches of 1", 16, (1,), True),
+    Answer("Triton, from 8 batches of 4", 8, (1, 2, 4), True),
+    Answer("Triton, from 4 batches of 8", 4, (1, 2, 4, 8), True),
 )
 
 
 class WithInfo:
-    """An engine that says something else of how it wants its calls."""
+    """An engine that has another concurrency."""
 
     def __init__(self, engine: Engine, answer: Answer) -> None:
         self._engine = engine
-        self.info: EngineInfo = replace(engine.info, calls_at_once=answer.calls_at_once)
+        self.info: EngineInfo = replace(engine.info, concurrency=answer.concurrency)
         self.unavailable_reason = None
         self.start = engine.start
         self.close = engine.close
@@ -99,7 +99,7 @@ async def gateway(
         url=triton.grpc_url,
         connect=connect,
         shared_memory=arguments.shared_memory,
-        calls_at_once=answer.calls_at_once,
+        concurrency=answer.concurrency,
         timeout_s=120,
         start_timeout_s=60,
     )

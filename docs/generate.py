@@ -1,4 +1,8 @@
-"""Writes the reference pages that are derived from code: ``make docs``. A test fails where they are out of date."""
+"""Writes what is derived from code: ``make docs``. A test fails where any of it is out of date.
+
+These are the reference pages of this folder, and the types of the server's answers that the page's scripts are checked
+against.
+"""
 
 from __future__ import annotations
 
@@ -12,12 +16,12 @@ from laps_server.api.app import create_app
 from laps_server.api.errors import RETRY_AFTER_S, STATUS
 from laps_server.runtime import Runtime
 from laps_server.served_models import ServedModels
-from laps_server.settings import Settings
+from laps_server.settings import RENAMED, Settings, variable
 from laps_server.video.decode_pool import DecodePool
 
 Node = dict[str, Any]  # a part of the OpenAPI document
 
-FOLDER = Path(__file__).parent
+ROOT = Path(__file__).parents[1]
 NOTE = "<!-- Written by `make docs`; edit the code it is derived from. -->"
 
 
@@ -35,7 +39,17 @@ def settings_page() -> str:
     ]
     for name, field in Settings.model_fields.items():
         default = "the cores it may use" if field.default_factory else field.default
-        lines.append(f"| `LAPS_{name.upper()}` | {'' if default is None else default} | {field.description} |")
+        lines.append(f"| `{variable(name)}` | {'' if default is None else default} | {field.description} |")
+    lines += [
+        "",
+        "## Old names",
+        "",
+        "Old names are still read in this release, with a warning in the log. Where both are set, the new one wins.",
+        "",
+        "| old name | name |",
+        "| --- | --- |",
+        *(f"| `{variable(old)}` | `{variable(name)}` |" for old, name in RENAMED.items()),
+    ]
     return "\n".join(lines) + "\n"
 
 
@@ -263,13 +277,71 @@ def _anchor(heading: str) -> str:
     return kept.replace(" ", "-")
 
 
-PAGES = {"settings.md": settings_page, "errors.md": errors_page, "api.md": api_page}
+# What the page asks a server for.
+PAGE_OPERATIONS = [("/models", "get"), ("/classify", "post")]
+SCALARS = {"integer": "number", "number": "number", "string": "string", "boolean": "boolean", "null": "null"}
+
+
+def page_types() -> str:
+    """Query, events and answers of the page's requests, as JSDoc types under their OpenAPI names."""
+    document = openapi_document()
+    operations = [document["paths"][path][method] for path, method in PAGE_OPERATIONS]
+    schemas = document["components"]["schemas"]
+    lines = [
+        "/**",
+        " * The server's API, from its OpenAPI document. Written by `make docs`; edit the code it is derived from.",
+        " *",
+        " * What docs/api.md says of each field is not said again here.",
+        " */",
+        "",
+    ]
+    parameters = {each["name"]: each["schema"] for each in operations[-1]["parameters"] if each["in"] == "query"}
+    lines += _typedef("ClassifyQuery", {"properties": parameters})
+    events = operations[-1]["responses"]["200"]["content"]["text/event-stream"]["x-events"]
+    data = {name: event["data"] for name, event in events.items()}
+    lines += _typedef("ClassifyEvents", {"properties": data, "required": list(data)})
+    for name in sorted(_used_schemas({"paths": operations, "components": document["components"]})):
+        lines += _typedef(name, schemas[name])
+    return "\n".join([*lines, "export {};"]) + "\n"
+
+
+def _typedef(name: str, schema: Node) -> list[str]:
+    required = schema.get("required", ())
+    fields = [
+        f" * @property {{{_js_type(field)}}} {key if key in required else f'[{key}]'}"
+        for key, field in schema["properties"].items()
+    ]
+    return ["/**", f" * @typedef {{object}} {name}", *fields, " */", ""]
+
+
+def _js_type(schema: Node) -> str:
+    """A schema as TypeScript writes it: ``(number|null)[]``."""
+    if "$ref" in schema:
+        return str(schema["$ref"].rpartition("/")[2])
+    if "anyOf" in schema:
+        return "|".join(_js_type(choice) for choice in schema["anyOf"])
+    if "enum" in schema:
+        return "|".join(f"'{choice}'" for choice in schema["enum"])
+    if schema["type"] == "array":
+        items = _js_type(schema["items"])
+        return f"({items})[]" if "|" in items else f"{items}[]"
+    if schema["type"] == "object":
+        return "Record<string, unknown>"
+    return SCALARS[schema["type"]]
+
+
+WRITTEN = {
+    "docs/settings.md": settings_page,
+    "docs/errors.md": errors_page,
+    "docs/api.md": api_page,
+    "server/src/laps_server/web/js/api_types.js": page_types,
+}
 
 
 def main() -> None:
-    """Write every page."""
-    for name, page in PAGES.items():
-        (FOLDER / name).write_text(page())
+    """Write every file."""
+    for path, text in WRITTEN.items():
+        (ROOT / path).write_text(text())
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ IMAGES = ROOT / "docs" / "images"
 MAX_BYTES = 150_000
 BITS = 5  # of each colour of a photograph
 NARROW = 760  # pixels; below it the video is not at the top of the page
-POSITION = 0.62  # of the plot's width, where the clip changes from one motion to the other
+POSITION = 0.62  # of the chart's width, where the clip changes from one motion to the other
 
 
 def main() -> None:
@@ -38,7 +38,7 @@ def main() -> None:
             if width < NARROW:
                 page.evaluate("document.querySelector('#result').scrollIntoView()")
             page.screenshot(path=IMAGES / name)
-            boxes = [page.locator(each).bounding_box() for each in ("#screen", "#strip")]
+            boxes = [page.locator(each).bounding_box() for each in ("#screen", "#filmstrip")]
             page.context.close()
             _shrink(IMAGES / name, [box for box in boxes if box is not None and box["y"] < height])
 
@@ -53,10 +53,10 @@ def _open(browser: Browser, url: str, video: Path, **context: Any) -> Page:
     page.wait_for_selector("#model option", state="attached")
     page.set_input_files("#file", video)
     wait_for_answer(page)
-    box = page.locator("#plot").bounding_box()
+    box = page.locator("#chart").bounding_box()
     if box is None:
-        raise RuntimeError("the page shows no plot")
-    page.locator("#plot").click(position={"x": box["width"] * POSITION, "y": box["height"] / 2})
+        raise RuntimeError("the page shows no chart")
+    page.locator("#chart").click(position={"x": box["width"] * POSITION, "y": box["height"] / 2})
     page.wait_for_function("() => { const v = document.querySelector('#screen video'); return v && !v.seeking; }")
     page.evaluate("() => { document.activeElement.blur(); document.querySelector('#screen video').controls = false; }")
     page.mouse.move(0, 0)

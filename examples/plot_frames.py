@@ -10,7 +10,7 @@ import sys
 
 server, video, picture = sys.argv[1:]
 
-# %% Classify it. Of each view that goes through the video, every sampled frame has a score.
+# %% Classify it. Every sampled frame of every view has a score.
 from laps_client import LapsClient
 
 with LapsClient(server) as client:
@@ -29,7 +29,7 @@ axes.set_title(f"{video}: {result.top.label}")
 figure.savefig(picture)
 figure
 
-# %% The same scores segment by segment, which a long video has more use for.
+# %% The same scores segment by segment, which suit long videos better.
 with LapsClient(server) as client:
     long = client.classify(video, segments="1s", frames=False)
 

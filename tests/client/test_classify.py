@@ -31,7 +31,7 @@ from laps_client import (
     RetryPolicy,
     TooLarge,
 )
-from laps_client.parsing import from_json
+from laps_client._parsing import from_json
 from support.live_servers import ServerProcess
 
 
@@ -136,11 +136,12 @@ def test_a_missing_file_is_pythons_own_error(client: AnyClient, tmp_path: Path) 
 
 
 def test_the_result_says_what_the_servers_json_says(server: ServerProcess, clip: Path) -> None:
-    query: dict[str, str | int] = {"explain": "true", "thumbnails": "true", "top_k": 4}
+    query: dict[str, str | int] = {"view_details": "true", "thumbnails": "true", "top_k": 4}
     body = httpx.post(f"{server.url}/classify", params=query, content=clip.read_bytes()).json()
     result = from_json(Classification, body)
     asked_for = {key: value for key, value in result.to_dict().items() if key in body}
-    assert asked_for == json.loads(json.dumps(asked_for)) == body
+    assert asked_for == json.loads(json.dumps(asked_for)) == body | {"explain": body["view_details"]}
+    assert len(body["view_details"]) == result.views.used
     assert (result.segments, result.timeline) == (None, None)
     assert result.thumbnails is not None
     assert result.thumbnails[0].jpeg.startswith(b"\xff\xd8")
@@ -159,20 +160,31 @@ def test_scores_over_time_follow_the_video(client: AnyClient, clip: Path) -> Non
 
 
 def test_options_reach_the_server(client: AnyClient, clip: Path) -> None:
-    result = client.classify(
-        clip, model="untrained", version=1, views="1x1", top_k=2, frames=False, thumbnails=True, explain=True
-    )
+    shown: dict[str, Any] = {"frames": False, "thumbnails": True, "view_details": True}
+    result = client.classify(clip, model="untrained", version=1, views="1x1", top_k=2, **shown)
     assert (result.model.name, result.model.version) == ("untrained", 1)
     assert (result.views.temporal, result.views.spatial, result.views.used) == (1, 1, 1)
     assert len(result.predictions) == 2
     assert result.frames is None
     assert result.thumbnails
-    assert result.explain is not None
-    assert [frame.index for frame in result.explain[0].frames] == [0, 2, 4, 7]
+    assert result.view_details is not None
+    assert [frame.index for frame in result.view_details[0].frames] == [0, 2, 4, 7]
     assert any("untrained" in warning for warning in result.warnings)
     plain = client.classify(clip)
-    assert (plain.model.name, plain.thumbnails, plain.explain) == ("colours", None, None)
+    assert (plain.model.name, plain.thumbnails, plain.view_details) == ("colours", None, None)
     assert plain.frames is not None
+
+
+def test_the_old_name_of_view_details_works_with_a_warning(client: AnyClient, clip: Path) -> None:
+    with pytest.warns(DeprecationWarning, match="explain= is now view_details="):
+        result = client.classify(clip, views="1x1", explain=True)
+    assert result.view_details is not None
+    assert [frame.index for frame in result.view_details[0].frames] == [0, 2, 4, 7]
+    with pytest.warns(DeprecationWarning, match="explain is now view_details"):
+        assert result.explain == result.view_details
+    document = result.to_dict()
+    assert document["explain"] == document["view_details"]
+    assert document["explain"][0]["frames"][0]["index"] == 0
 
 
 @pytest.mark.parametrize(

@@ -18,10 +18,10 @@ import pytest
 import typer
 
 from laps_client import LapsClient, RetryPolicy, Timeouts, errors
-from laps_client.cli import exits
+from laps_client._httpx_errors import TRANSLATIONS
+from laps_client.cli import exit_status
 from laps_client.cli.app import app
-from laps_client.cli.text import bar, sparkline
-from laps_client.foreign import MEANINGS
+from laps_client.cli.terminal_text import bar, sparkline
 from support.live_servers import ServerProcess
 from support.plain_videos import GREEN, write_colour_video
 
@@ -92,7 +92,7 @@ def test_every_code_of_the_clients_own_is_listed() -> None:
     }
     table = CLIENT_MD.split("| code | |")[1].split("\n\n")[0]
     listed = set(re.findall(r"`([a-z]+_[a-z]+|timeout)`", table))
-    assert listed == written | {meaning.code for meaning in MEANINGS.values()}
+    assert listed == written | {translation.code for translation in TRANSLATIONS.values()}
 
 
 def test_the_defaults_shown_are_the_defaults() -> None:
@@ -136,7 +136,7 @@ def test_every_option_and_status_of_the_command_line_is_told() -> None:
         for option in command.params:
             names = [name for name in (*option.opts, *option.secondary_opts) if name.startswith("--")]
             assert not names or any(f"{name}`" in page or f"{name} " in page for name in names), names
-    statuses = {value for name, value in vars(exits).items() if name.isupper() and isinstance(value, int)}
+    statuses = {value for name, value in vars(exit_status).items() if name.isupper() and isinstance(value, int)}
     told = re.findall(r"^\| ([0-9, ]+) \|", page.split("## Exit status")[1], re.MULTILINE)
     assert {int(number) for row in told for number in row.split(",")} == statuses
 

@@ -11,7 +11,8 @@ import pytest
 
 import laps_client
 from laps_client import errors
-from laps_client.answers import Reply, error_of
+from laps_client._httpx_errors import HTTPX_ERRORS, TRANSLATIONS, translated, translation_of
+from laps_client._responses import ReadResponse, error_of
 from laps_client.errors import (
     BadAnswer,
     BadRequest,
@@ -23,7 +24,6 @@ from laps_client.errors import (
     TooLarge,
     Unavailable,
 )
-from laps_client.foreign import FOREIGN, MEANINGS, meaning_of, translated
 from laps_server.api.errors import STATUS
 from laps_server.errors import MediaError
 
@@ -46,16 +46,16 @@ def instance(kind: type[Exception]) -> Exception:
 
 def test_the_table_names_every_exception_of_httpx_and_nothing_else() -> None:
     assert len(FOREIGN_ERRORS) > 20
-    assert set(MEANINGS) == set(FOREIGN_ERRORS)
+    assert set(TRANSLATIONS) == set(FOREIGN_ERRORS)
 
 
 @pytest.mark.parametrize("kind", FOREIGN_ERRORS, ids=lambda kind: kind.__name__)
 def test_every_exception_of_httpx_is_caught_and_becomes_one_of_the_tree(kind: type[Exception]) -> None:
     exc = instance(kind)
-    assert isinstance(exc, FOREIGN)
+    assert isinstance(exc, HTTPX_ERRORS)
     error = translated(exc, where="http://host", request_id="r")
-    assert isinstance(error, MEANINGS[kind].kind)
-    assert (error.code, error.request_id, error.status) == (MEANINGS[kind].code, "r", None)
+    assert isinstance(error, TRANSLATIONS[kind].kind)
+    assert (error.code, error.request_id, error.status) == (TRANSLATIONS[kind].code, "r", None)
     assert error.message.startswith("http://host: ")
     assert len(error.message) > len("http://host: ")
 
@@ -64,11 +64,11 @@ def test_an_exception_that_a_later_httpx_adds_is_taken_for_its_base() -> None:
     class NewTimeout(httpx.ConnectTimeout):
         pass
 
-    assert meaning_of(NewTimeout("said")) is MEANINGS[httpx.ConnectTimeout]
+    assert translation_of(NewTimeout("said")) is TRANSLATIONS[httpx.ConnectTimeout]
 
 
 def test_only_a_lost_or_unopened_connection_is_worth_another_try() -> None:
-    assert {kind.__name__ for kind, meaning in MEANINGS.items() if meaning.retry} == {
+    assert {kind.__name__ for kind, translation in TRANSLATIONS.items() if translation.retry} == {
         "HTTPError",
         "RequestError",
         "TransportError",
@@ -125,7 +125,7 @@ BY_STATUS: dict[int, type[LapsError]] = {
 @pytest.mark.parametrize(("code", "status"), STATUS.items())
 def test_every_code_of_the_server_has_its_class(code: str, status: int) -> None:
     envelope = b'{"error": {"code": "%s", "message": "m", "hint": null, "request_id": "s"}}' % code.encode()
-    error = error_of(Reply(status, {"retry-after": "3"}, envelope), "mine")
+    error = error_of(ReadResponse(status, {"retry-after": "3"}, envelope), "mine")
     assert type(error) is (BadVideo if code in MEDIA_CODES else BY_STATUS[status])
     assert (error.code, error.message, error.hint, error.status) == (code, "m", None, status)
     assert (error.request_id, error.retry_after_s) == ("s", 3.0)
@@ -136,10 +136,10 @@ def test_every_code_of_the_server_has_its_class(code: str, status: int) -> None:
     [b"", b"null", b"[]", b'"text"', b'{"error": "text"}', b'{"error": {"code": 3, "message": null}}', b"\xff"],
 )
 @pytest.mark.parametrize(
-    ("status", "kind"), [(502, Unavailable), (418, BadRequest), (507, ServerError), (302, BadAnswer)]
+    ("status", "kind"), [(502, Unavailable), (418, BadRequest), (507, ServerError), (302, BadAnswer), (204, BadAnswer)]
 )
 def test_an_error_of_nobodys_format_is_still_typed(content: bytes, status: int, kind: type[LapsError]) -> None:
-    error = error_of(Reply(status, {}, content), "mine")
+    error = error_of(ReadResponse(status, {}, content), "mine")
     assert type(error) is kind
     assert (error.code, error.request_id, error.status) == (f"http_{status}", "mine", status)
     assert f"HTTP {status}" in error.message

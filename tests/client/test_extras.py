@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from laps_client import Classification, FrameScores, Timeline
-from laps_client.parsing import from_json
+from laps_client._parsing import from_json
 from laps_client.plots import plot
 from support.response_bodies import BODY
 

@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 
 from laps_client import BadAnswer, Classification, ModelInfo, Models
-from laps_client.answers import Reply, result_of
-from laps_client.parsing import Mismatch, from_json
+from laps_client._parsing import Mismatch, from_json
+from laps_client._responses import ReadResponse, result_of
 from support.response_bodies import BODY
 
-NEWER = {"segments", "timeline", "stream_index", "sampling"}  # what an older server does not answer
+NEWER = {"segments", "timeline", "stream_index", "sampling", "view_details"}  # what an older server does not answer
+WRITTEN = BODY | {"explain": BODY["view_details"]}  # the old name is written too
 
 
 def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
@@ -53,7 +54,7 @@ def test_an_answer_is_read_and_written_back() -> None:
     assert result.timeline is not None
     assert result.timeline.curve("a") == (0.5,)
     assert type(result.frames.time_s[0]) is float
-    assert result.to_dict() == BODY
+    assert result.to_dict() == WRITTEN
 
 
 def test_results_cannot_be_changed() -> None:
@@ -64,7 +65,7 @@ def test_results_cannot_be_changed() -> None:
 @pytest.mark.parametrize("path", PLACES, ids=PATH_IDS)
 def test_an_extra_key_beside_any_other_is_left_out(path: tuple[Any, ...]) -> None:
     body = changed((*path[:-1], "of_a_newer_server"), set_to({"any": ["thing"]}))
-    assert from_json(Classification, body).to_dict() == BODY
+    assert from_json(Classification, body).to_dict() == WRITTEN
 
 
 def test_what_an_older_server_does_not_answer_is_none() -> None:
@@ -72,15 +73,17 @@ def test_what_an_older_server_does_not_answer_is_none() -> None:
     for part in ("video", "views"):
         older[part] = {key: value for key, value in BODY[part].items() if key not in NEWER}
     result = from_json(Classification, older)
-    assert (result.segments, result.timeline) == (None, None)
+    assert (result.segments, result.timeline, result.view_details) == (None, None, None)
     assert (result.video.stream_index, result.views.sampling) == (None, None)
     unsaid = {
         "segments": None,
         "timeline": None,
+        "view_details": None,
+        "explain": None,
         "video": BODY["video"] | {"stream_index": None},
         "views": BODY["views"] | {"sampling": None},
     }
-    assert result.to_dict() == BODY | unsaid
+    assert result.to_dict() == WRITTEN | unsaid
 
 
 @pytest.mark.parametrize("path", [path for path in PLACES if not {path[-1]} & NEWER])
@@ -130,5 +133,31 @@ def test_what_does_not_fit_is_told_with_its_place(path: tuple[Any, ...], value: 
 @pytest.mark.parametrize("kind", [Classification, Models, ModelInfo])
 def test_a_broken_answer_is_a_bad_answer_with_the_calls_id(kind: type[Classification]) -> None:
     with pytest.raises(BadAnswer, match="lacks") as caught:
-        result_of(kind, Reply(200, {}, b"{}"), "mine")
+        result_of(kind, ReadResponse(200, {}, b"{}"), "mine")
     assert (caught.value.status, caught.value.request_id) == (200, "mine")
+
+
+@pytest.mark.parametrize("new", [{}, {"view_details": None}], ids=["missing", "null"])
+def test_what_stands_under_a_fields_old_name_counts_where_the_new_one_says_nothing(new: dict[str, Any]) -> None:
+    older = {key: value for key, value in BODY.items() if key != "view_details"}
+    details = BODY["view_details"]
+    assert from_json(Classification, {**older, "explain": details, **new}) == from_json(Classification, BODY)
+    assert from_json(Classification, {**BODY, "explain": None}) == from_json(Classification, BODY)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"<html>hello</html>", "not JSON, but text/html"),
+        (b"\xff\xfe", "not JSON"),
+        (b"[" * 100_000, "not JSON"),
+        (b"[1]", "not an object"),
+        (b'{"request_id": "x"}', "lacks model, predictions"),
+    ],
+    ids=["page", "bytes", "nesting", "list", "keys"],
+)
+def test_what_is_not_this_apis_answer_is_a_bad_answer(content: bytes, said: str) -> None:
+    headers = {"content-type": "text/html; charset=utf-8"}
+    with pytest.raises(BadAnswer, match=said) as caught:
+        result_of(Classification, ReadResponse(200, headers, content), "mine")
+    assert caught.value.request_id == "mine"

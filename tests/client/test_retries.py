@@ -1,4 +1,8 @@
-"""Both clients against a server that drops, refuses, cuts short and dawdles."""
+"""Retries as sockets show them: both clients against a server that drops, refuses, cuts short and dawdles.
+
+Which outcome of an attempt is followed by another, and after how long, is tested in test_attempts.py and
+test_retry_policy.py.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +13,6 @@ import time
 import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from datetime import UTC, datetime, timedelta
-from email.utils import format_datetime
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +51,8 @@ from support.flaky_server import (
 from support.live_servers import ServerProcess
 
 QUICK = RetryPolicy(attempts=3, backoff_s=0.02, max_backoff_s=0.02)
+DAWDLES_S = 30
+BEFORE_IT_ANSWERS_S = 15  # generous: how exactly a deadline is kept is tested on a clock of the test's own
 LARGE = b"v" * 20_000_000  # more than the buffers of two sockets hold
 
 Flaky = Callable[..., FlakyServer]
@@ -69,11 +73,8 @@ BREAKS: dict[str, Step] = {
     "dropped before a byte": dropping,
     "dropped within the upload": dropping_after(500),
     "answer cut short": cutting_short(b'{"request_id": "half"}' * 100),
-    "408": failing(408, "slow_upload"),
-    "429": failing(429, "too_many"),
     "502 of a proxy": answering(502, b"<html>Bad Gateway</html>", {"Content-Type": "text/html"}),
     "503": failing(503, "overloaded"),
-    "504": failing(504, "deadline_exceeded"),
 }
 
 
@@ -101,24 +102,11 @@ def test_a_file_is_rewound_to_where_it_stood(connect: Connect, flaky: Flaky, for
     assert flaky_server.exchanges[-1].body == clip.read_bytes()
 
 
-@pytest.mark.parametrize(
-    ("status", "code", "kind"),
-    [
-        (400, "bad_multipart", BadRequest),
-        (401, "http_401", BadRequest),
-        (404, "model_not_found", NotFound),
-        (422, "bad_parameter", BadRequest),
-        (500, "internal", ServerError),
-        (501, "http_501", ServerError),
-    ],
-)
-def test_what_would_only_fail_again_is_not_tried_again(
-    connect: Connect, flaky: Flaky, status: int, code: str, kind: type[LapsError]
-) -> None:
-    flaky_server = flaky(failing(status, code))
-    with pytest.raises(LapsError) as caught:
+def test_what_would_only_fail_again_is_not_tried_again(connect: Connect, flaky: Flaky) -> None:
+    flaky_server = flaky(failing(500, "internal"))
+    with pytest.raises(ServerError) as caught:
         connect(flaky_server.url, retries=QUICK).classify(b"video")
-    assert (type(caught.value), caught.value.code, caught.value.request_id) == (kind, code, "from-server")
+    assert (caught.value.code, caught.value.request_id) == ("internal", "from-server")
     assert len(flaky_server.exchanges) == 1
 
 
@@ -127,11 +115,9 @@ def test_what_would_only_fail_again_is_not_tried_again(
     [
         (dropping, ConnectionFailed, None, "connection_lost"),
         (cutting_short(b"{}" * 100), ConnectionFailed, None, "connection_lost"),
-        (BREAKS["502 of a proxy"], Unavailable, 502, "http_502"),
         (failing(503, "overloaded"), Unavailable, 503, "overloaded"),
-        (failing(504, "deadline_exceeded"), DeadlineExceeded, 504, "deadline_exceeded"),
     ],
-    ids=["drop", "cut short", "502 of a proxy", "503", "504"],
+    ids=["drop", "cut short", "503"],
 )
 def test_the_last_attempts_error_is_raised(
     connect: Connect, flaky: Flaky, broken: Step, kind: type[LapsError], status: int | None, code: str
@@ -143,7 +129,7 @@ def test_the_last_attempts_error_is_raised(
     assert (type(error), error.status) == (kind, status)
     # A reset so early may already fail the connecting.
     assert error.code == code or (broken is dropping and error.code == "connect_failed")
-    assert error.request_id == ("from-server" if code in ("overloaded", "deadline_exceeded") else "mine")
+    assert error.request_id == ("from-server" if code == "overloaded" else "mine")
     assert len(flaky_server.exchanges) == QUICK.attempts
 
 
@@ -154,40 +140,14 @@ def test_reads_of_the_api_are_tried_again_too(connect: Connect, flaky: Flaky, fo
     assert client.model("colours").name == "colours"
 
 
-@pytest.mark.parametrize("form", ["seconds", "date"])
-def test_retry_after_is_waited_for(connect: Connect, flaky: Flaky, forward: Step, clip: Path, form: str) -> None:
-    now = datetime.now(UTC)
-    headers = {
-        "seconds": {"Retry-After": "1"},
-        "date": {"Retry-After": format_datetime(now + timedelta(seconds=2), usegmt=True)},
-    }[form]
-    flaky_server = flaky(failing(503, "overloaded", headers), forward)
+def test_retry_after_is_waited_for(connect: Connect, flaky: Flaky, forward: Step, clip: Path) -> None:
+    flaky_server = flaky(failing(503, "overloaded", {"Retry-After": "0.5"}), forward)
     assert connect(flaky_server.url, retries=QUICK).classify(clip).top.label == "red"
-    assert 0.9 <= flaky_server.waits_s[0] <= 3
+    assert flaky_server.waits_s[0] >= 0.5
 
 
-def test_a_retry_after_beyond_the_bound_ends_the_call(connect: Connect, flaky: Flaky) -> None:
-    flaky_server = flaky(failing(503, "storage_full", {"Retry-After": "3600"}))
-    began = time.monotonic()
-    with pytest.raises(Unavailable) as caught:
-        connect(flaky_server.url, retries=QUICK).classify(b"video")
-    assert caught.value.retry_after_s == 3600
-    assert len(flaky_server.exchanges) == 1
-    assert time.monotonic() - began < 1
-
-
-def test_a_wait_beyond_the_deadline_is_not_begun(connect: Connect, flaky: Flaky) -> None:
-    flaky_server = flaky(failing(503, "storage_full", {"Retry-After": "5"}))
-    began = time.monotonic()
-    with pytest.raises(Unavailable) as caught:
-        connect(flaky_server.url, retries=QUICK).classify(b"video", deadline_s=3)
-    assert caught.value.code == "storage_full"
-    assert time.monotonic() - began < 1.5
-
-
-@pytest.mark.parametrize("broken", [dropping_after(500), failing(503, "overloaded")], ids=["drop", "503"])
-def test_a_source_that_cannot_rewind_is_never_sent_twice(connect: Connect, flaky: Flaky, broken: Step) -> None:
-    flaky_server = flaky(broken)
+def test_a_source_that_cannot_rewind_is_never_sent_twice(connect: Connect, flaky: Flaky) -> None:
+    flaky_server = flaky(dropping_after(500))
     with pytest.raises(Unavailable) as caught:
         connect(flaky_server.url, retries=QUICK).classify(b"v" * 1000 for _ in range(10))
     assert len(flaky_server.exchanges) == 1
@@ -224,39 +184,20 @@ def test_progress_starts_again_with_each_attempt(connect: Connect, flaky: Flaky,
     assert calls == [(0, size), (size, size)] * 2
 
 
-def test_retries_stop_at_the_deadline_and_say_what_was_wrong(connect: Connect, flaky: Flaky) -> None:
-    flaky_server = flaky(failing(503, "overloaded"))
-    policy = RetryPolicy(attempts=10_000, backoff_s=0.1, max_backoff_s=0.1)
-    began = time.monotonic()
-    with pytest.raises(Unavailable) as caught:
-        connect(flaky_server.url, retries=policy).classify(b"video", deadline_s=0.7)
-    # The deadline may pass in a wait or in an attempt.
-    assert caught.value.code in ("overloaded", "deadline_exceeded")
-    assert "overloaded happened" in caught.value.message
-    assert time.monotonic() - began < 1.5
-    assert len(flaky_server.exchanges) > 2
-
-
-def test_an_attempt_cut_by_the_deadline_tells_of_the_one_before(connect: Connect, flaky: Flaky) -> None:
-    flaky_server = flaky(failing(503, "overloaded"), answering(200, b"{}", after_s=20))
-    with pytest.raises(DeadlineExceeded, match="in attempt 2; the one before: overloaded happened"):
-        connect(flaky_server.url, retries=QUICK).classify(b"video", deadline_s=0.5)
-
-
 def test_the_client_wide_total_bounds_calls_without_a_deadline(connect: Connect, flaky: Flaky) -> None:
-    flaky_server = flaky(answering(200, b"{}", after_s=20))
+    flaky_server = flaky(answering(200, b"{}", after_s=DAWDLES_S))
     client = connect(flaky_server.url, timeouts=Timeouts(total_s=0.4))
     for call in (lambda: client.classify(b"video"), client.models):
         began = time.monotonic()
         with pytest.raises(DeadlineExceeded):
             call()
-        assert 0.3 < time.monotonic() - began < 1.5
+        assert 0.3 < time.monotonic() - began < BEFORE_IT_ANSWERS_S
     assert all("deadline_ms" not in exchange.query for exchange in flaky_server.exchanges)
 
 
 SLOW: dict[str, Step] = {
-    "silent": answering(200, b"{}", after_s=20),
-    "trickling": trickling(b"{}" * 100, 0.1),
+    "silent": answering(200, b"{}", after_s=DAWDLES_S),
+    "trickling": trickling(b"{}" * 150, 0.1),
     "not reading": never_reading,
 }
 
@@ -269,7 +210,7 @@ def test_a_deadline_bounds_a_server_that_dawdles(connect: Connect, flaky: Flaky,
     with pytest.raises(DeadlineExceeded) as caught:
         connect(flaky_server.url, retries=QUICK).classify(video, deadline_s=0.6, request_id="late")
     assert (caught.value.status, caught.value.request_id) == (None, "late")
-    assert 0.5 < time.monotonic() - began < 2
+    assert 0.5 < time.monotonic() - began < BEFORE_IT_ANSWERS_S
 
 
 def test_a_deadline_bounds_a_source_that_dawdles(connect: Connect, flaky: Flaky) -> None:
@@ -287,22 +228,14 @@ def test_a_deadline_bounds_a_source_that_dawdles(connect: Connect, flaky: Flaky)
 def test_the_server_is_told_what_is_left_of_the_deadline(
     connect: Connect, flaky: Flaky, forward: Step, clip: Path
 ) -> None:
-    flaky_server = flaky(failing(503, "overloaded", {"Retry-After": "1"}), forward)
-    connect(flaky_server.url, retries=QUICK).classify(clip, deadline_s=30)
+    flaky_server = flaky(failing(503, "overloaded"), forward)
+    connect(flaky_server.url, retries=QUICK).classify(clip, deadline_s=60)
     first, second = (int(exchange.query["deadline_ms"][0]) for exchange in flaky_server.exchanges)
-    assert 29_000 < first < 30_000
-    assert 25_000 < second <= first - 1000
-
-
-def test_the_servers_own_too_late_is_not_tried_again_within_a_deadline(connect: Connect, flaky: Flaky) -> None:
-    flaky_server = flaky(failing(504, "deadline_exceeded"))
-    with pytest.raises(DeadlineExceeded) as caught:
-        connect(flaky_server.url, retries=QUICK).classify(b"video", deadline_s=5)
-    assert (caught.value.status, len(flaky_server.exchanges)) == (504, 1)
+    assert 0 < second < first < 60_000
 
 
 def test_a_silent_server_is_a_read_timeout_and_not_asked_twice(connect: Connect, flaky: Flaky) -> None:
-    flaky_server = flaky(answering(200, b"{}", after_s=20))
+    flaky_server = flaky(answering(200, b"{}", after_s=DAWDLES_S))
     with pytest.raises(TimedOut) as caught:
         connect(flaky_server.url, retries=QUICK, timeouts=Timeouts(read_s=0.3)).classify(b"video")
     assert caught.value.code == "read_timeout"
@@ -361,11 +294,11 @@ def test_not_ready_has_a_reason_and_is_asked_once(connect: Connect, flaky: Flaky
 
 
 def test_a_silent_server_is_soon_not_ready(connect: Connect, flaky: Flaky, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("laps_client.calls._READY_S", 0.3)
-    flaky_server = flaky(answering(200, b"{}", after_s=20))
+    monkeypatch.setattr("laps_client._endpoints._READY_S", 0.3)
+    flaky_server = flaky(answering(200, b"{}", after_s=DAWDLES_S))
     began = time.monotonic()
     readiness = connect(flaky_server.url).ready()
-    assert time.monotonic() - began < 1.5
+    assert time.monotonic() - began < BEFORE_IT_ANSWERS_S
     assert not readiness
     assert "no answer" in (readiness.reason or "")
 
@@ -379,15 +312,10 @@ def test_ready_of_another_service_is_an_error(connect: Connect, flaky: Flaky) ->
     ("step", "said"),
     [
         (answering(200, b"<html>hello</html>", {"Content-Type": "text/html; charset=utf-8"}), "text/html"),
-        (answering(200, b"\xff\xfe"), "not JSON"),
-        (answering(200, b"[" * 100_000), "not JSON"),
-        (answering(200, [1]), "not an object"),
-        (answering(200, {"request_id": "x"}), "lacks model, predictions"),
         (answering(307, b"", {"Location": "https://elsewhere.example/classify"}), "https://elsewhere.example"),
-        (answering(204, b""), "HTTP 204"),
         (answering(200, b"not gzip", {"Content-Encoding": "gzip"}), ""),
     ],
-    ids=["page", "bytes", "nesting", "list", "keys", "redirect", "no content", "encoding"],
+    ids=["page", "redirect", "encoding"],
 )
 def test_what_is_not_this_apis_answer_is_told_and_not_asked_twice(
     connect: Connect, flaky: Flaky, step: Step, said: str
@@ -401,7 +329,7 @@ def test_what_is_not_this_apis_answer_is_told_and_not_asked_twice(
 
 
 def test_an_answer_without_an_end_is_not_kept(connect: Connect, flaky: Flaky, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("laps_client.call.MAX_ANSWER_BYTES", 1000)
+    monkeypatch.setattr("laps_client._attempts.MAX_ANSWER_BYTES", 1000)
     with pytest.raises(BadAnswer, match="longer than 1000"):
         connect(flaky(answering(200, b" " * 2000)).url).models()
 

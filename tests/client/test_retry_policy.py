@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from laps_client import RetryPolicy
-from laps_client.retry import retry_after_s
+from laps_client._retry_policy import retry_after_s
 
 NOW = datetime(2024, 5, 1, 12, 0, 0, tzinfo=UTC)
 

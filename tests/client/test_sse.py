@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from laps_client.sse import EventParser, EventTooLong, ServerSentEvent
+from laps_client._sse import EventParser, EventTooLong, ServerSentEvent
 
 LIMIT = 1000
 

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable
 from importlib import resources
 from importlib.metadata import requires, version
 from typing import Any
 
+import httpx
 import pytest
 
 import laps_client
 from laps_client import AsyncLapsClient, BadRequest, LapsClient, Timeouts
-from laps_client.calls import Options
-from laps_client.timeouts import Deadline, ShrinkingTimeouts
+from laps_client._options import Options
+from laps_client._timeouts import Deadline, ShrinkingTimeouts
+from support.response_bodies import BODY
 
 
 def methods(kind: type) -> dict[str, Any]:
@@ -107,3 +111,65 @@ def test_timeouts_shrink_with_the_deadline() -> None:
     assert far["read"] == pytest.approx(1000, abs=0.5)
     over = ShrinkingTimeouts(limits, Deadline(0.0), read_until_deadline=True)
     assert all(value is not None and 0 < value < 0.1 for value in over.values()), "0 would not wait, but not block"
+
+
+@pytest.mark.parametrize(("old", "new"), [("Segment", "SegmentAnswer"), ("Grid", "ViewGrid")])
+def test_an_old_name_can_be_imported_with_a_warning_that_points_at_its_user(old: str, new: str) -> None:
+    with pytest.warns(DeprecationWarning, match=f"laps_client.{old} is now {new}") as caught:
+        found = getattr(laps_client, old)
+    assert found is getattr(laps_client, new)
+    assert caught[0].filename == __file__
+    assert old not in laps_client.__all__
+    with pytest.warns(DeprecationWarning, match=new):
+        exec(f"from laps_client import {old}")
+
+
+def test_a_name_that_never_was_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'Segments'"):
+        _ = laps_client.Segments  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("options", "query"),
+    [
+        ({"view_details": True}, {"view_details": "true"}),
+        ({"explain": True}, {"explain": "true"}),
+        ({"explain": True, "view_details": True}, {"view_details": "true"}),
+        ({"explain": False}, {}),
+    ],
+    ids=["new", "old", "both", "old and off"],
+)
+@pytest.mark.parametrize("name", ["classify", "stream", "classify_many"])
+@pytest.mark.parametrize("kind", [LapsClient, AsyncLapsClient])
+def test_view_details_are_asked_for_by_their_name_and_with_a_warning_by_the_old_one(
+    kind: type[Any], name: str, options: dict[str, bool], query: dict[str, str]
+) -> None:
+    """The old name is sent as it is: older servers know no other."""
+    sent: list[dict[str, str]] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        sent.append(dict(request.url.params))
+        return httpx.Response(200, json=BODY)
+
+    given: Any = [__file__] if name == "classify_many" else b"video"
+
+    def ask() -> None:
+        with httpx.Client(transport=httpx.MockTransport(answer)) as http:
+            found = getattr(LapsClient(http=http), name)(given, **options)
+            _ = found if name == "classify" else list(found)
+
+    async def ask_async() -> None:
+        async with httpx.AsyncClient(transport=httpx.MockTransport(answer)) as http:
+            found = getattr(AsyncLapsClient(http=http), name)(given, **options)
+            _ = await found if name == "classify" else [item async for item in found]
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        if kind is LapsClient:
+            ask()
+        else:
+            asyncio.run(ask_async())
+    assert sent == [query]
+    assert [(item.category, item.filename) for item in caught] == (
+        [(DeprecationWarning, __file__)] if "explain" in options else []
+    )

@@ -16,8 +16,21 @@ SOURCES = {
     "laps_export": ROOT / "export" / "src" / "laps_export",
     "laps_client": ROOT / "clients" / "python" / "src" / "laps_client",
 }
+# What touches PyAV is too long for one module; the package's docstring says what is in it, and nothing else may.
+AV_MODULES = {
+    f"video/av_file/{name}.py"
+    for name in (
+        "container_index",
+        "container_streams",
+        "decoded_frame",
+        "open_container",
+        "packet",
+        "stream_headers",
+        "video_file",
+    )
+}
 ENGINE_PACKAGES = {"onnxruntime", "tritonclient", "grpc", "aiohttp"}
-ADAPTERS = {path.stem for path in (SOURCES["laps_server"] / "engines").glob("[a-z]*")} - {"base", "registry"}
+ADAPTERS = {path.stem for path in (SOURCES["laps_server"] / "engines").glob("[a-z]*")} - {"base", "choices", "registry"}
 
 
 def imports(file: Path) -> Iterator[str]:
@@ -53,7 +66,7 @@ def test_the_server_and_the_client_never_import_torch() -> None:
 @pytest.mark.parametrize(
     ("package", "allowed"),
     [
-        ("av", {"video/decode.py"}),
+        ("av", AV_MODULES),
         ("onnxruntime", {"engines/ort.py"}),
         ("tritonclient", {"engines/triton/wire.py"}),
         ("grpc", {"engines/triton/wire.py"}),
@@ -83,8 +96,8 @@ def test_the_registry_alone_imports_adapters_of_engines(adapter: str) -> None:
 @pytest.mark.parametrize(
     ("package", "allowed"),
     [
-        ("pandas", {"tables.py"}),
-        ("matplotlib", {"plots.py", "cli/picture.py"}),
+        ("pandas", {"_tables.py"}),
+        ("matplotlib", {"plots.py", "cli/figure.py"}),
         ("typer", None),
         ("click", None),
         ("rich", None),
@@ -95,7 +108,7 @@ def test_each_of_the_clients_extras_stays_in_its_place(package: str, allowed: se
     if allowed is None:
         assert all(name.startswith("cli/") for name in found)
     else:
-        assert allowed <= found <= allowed | {"results.py"}  # in results.py for the types alone
+        assert allowed <= found <= allowed | {"_results.py"}  # in _results.py for the types alone
 
 
 def test_the_clients_library_never_imports_its_command_line() -> None:
@@ -161,7 +174,7 @@ def test_nothing_below_the_job_asks_whether_segments_were_wanted() -> None:
         and isinstance(node.value, ast.Name | ast.Attribute)
         and (node.value.id if isinstance(node.value, ast.Name) else node.value.attr) in {"options", "_options", "query"}
     }
-    assert readers == {"job.py", "api/answers.py", "api/routes.py"}
+    assert readers == {"job.py", "api/responses.py", "api/routes.py"}
 
 
 def test_stages_are_timed_in_one_place() -> None:

@@ -37,7 +37,7 @@ WORDLESS_OF_ITS_OWN = {"foreign"}
 
 def page_codes() -> list[str]:
     """The keys of the page's table of words."""
-    table = (SCRIPTS / "failure.js").read_text().partition("HEADLINES = new Map(\n  Object.entries({\n")[2]
+    table = (SCRIPTS / "request_errors.js").read_text().partition("HEADLINES = new Map(\n  Object.entries({\n")[2]
     rows = [row for row in table.partition("  }),\n);")[0].splitlines() if not row.lstrip().startswith("//")]
     codes = [re.fullmatch(r"    (\w+): (['\"]).+\2,", row) for row in rows]
     assert None not in codes, rows
@@ -84,9 +84,9 @@ def test_the_page_makes_no_code_that_is_neither_the_servers_nor_its_own() -> Non
 @pytest.mark.parametrize(
     ("module", "table", "own"),
     [
-        ("answers.py", "_KIND_OF_CODE", set()),
-        ("cli/exits.py", "_OPTION_CODES", set()),
-        ("cli/exits.py", "_HERE_CODES", {"bad_address"}),
+        ("_responses.py", "_CLASS_OF_CODE", set()),
+        ("cli/exit_status.py", "_OPTION_CODES", set()),
+        ("cli/exit_status.py", "_HERE_CODES", {"bad_address"}),
     ],
 )
 def test_the_client_knows_no_code_that_the_server_has_not(module: str, table: str, own: set[str]) -> None:
@@ -95,4 +95,7 @@ def test_the_client_knows_no_code_that_the_server_has_not(module: str, table: st
 
 
 def test_the_client_takes_every_code_of_a_video_for_a_bad_video() -> None:
-    assert texts_of("answers.py", "_KIND_OF_CODE") == {MediaError.code, *(kind.code for kind in subclasses(MediaError))}
+    assert texts_of("_responses.py", "_CLASS_OF_CODE") == {
+        MediaError.code,
+        *(kind.code for kind in subclasses(MediaError)),
+    }

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from laps_client.cli import find as client
-from laps_client.cli.exits import Stop
+from laps_client.cli import video_files as client
+from laps_client.cli.exit_status import CommandFailed
 from laps_server import offline as server
 from laps_server.errors import BadParameter
 
@@ -65,7 +65,7 @@ def test_both_search_a_hidden_folder_that_is_named(folder: Path) -> None:
 
 def test_both_refuse_what_is_not_there_in_the_same_words(folder: Path) -> None:
     missing = folder / "missing.mp4"
-    with pytest.raises(Stop) as by_client:
+    with pytest.raises(CommandFailed) as by_client:
         client.check_paths([missing])
     with pytest.raises(BadParameter) as by_server:
         server.find_videos([missing])

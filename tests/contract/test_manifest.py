@@ -24,10 +24,10 @@ from laps_export.repository.label_set import LabelSet
 from laps_export.repository.manifest import WeightOrigin
 from laps_export.repository.serving import Serving
 from laps_export.repository.write_version import VersionRequest, write_version
-from laps_server.clips import SamplingRule
 from laps_server.errors import LapsError
-from laps_server.manifest import SCHEMA_VERSIONS, Manifest, parse_manifest
-from laps_server.repository import discover
+from laps_server.models.manifest import SCHEMA_VERSIONS, Manifest, parse_manifest
+from laps_server.models.repository import discover
+from laps_server.view_grid import SamplingRule
 from support.small_laps import LABELS, small_version_request
 
 

@@ -39,9 +39,9 @@ def test_the_size_after_the_resize_is_the_same_for_every_size_before(short_side:
 def test_the_pixels_of_a_square_are_the_same(height: int, width: int, side: int) -> None:
     frame = np.random.default_rng(height * width).integers(0, 256, (height, width, 3), dtype=np.uint8)
     resized = server.resize_short_side(frame, 112)
-    box = server.crop_box(resized.shape[0], resized.shape[1], 112, 112, side + 1, 3)
+    box = server.crop_box(*resized.shape[:2], crop_height=112, crop_width=112, position=side + 1, count=3)
     expected = resized[box.y : box.y + 112, box.x : box.x + 112]
     assert np.array_equal(training.resize_and_crop(frame, 112, side), expected)
     if side == 0:
-        alone = server.crop_box(resized.shape[0], resized.shape[1], 112, 112, 0, 1)
+        alone = server.crop_box(*resized.shape[:2], crop_height=112, crop_width=112, position=0, count=1)
         assert (alone.x, alone.y) == (box.x, box.y)

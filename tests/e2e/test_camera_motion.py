@@ -132,5 +132,5 @@ def _still(film: Path, moment: float) -> Image.Image:
     with av.open(str(film)) as container:
         for frame in container.decode(video=0):
             if frame.time >= moment:
-                return Image.fromarray(frame.to_ndarray(format="rgb24"))
+                return Image.fromarray(frame.to_ndarray(format="rgb24", threads=1))
     raise AssertionError(f"{film.name} ends before {moment} s")

@@ -16,16 +16,17 @@ import httpx
 import numpy as np
 import pytest
 
-from laps_server.aggregate import clip_logits, video_logits
-from laps_server.clips import Float32Array, UInt8Array, ViewGrid
+from laps_server.arrays import Float32Array, UInt8Array
+from laps_server.classify_options import ClassifyOptions
 from laps_server.engines.base import EngineInfo
 from laps_server.engines.ort import OrtEngine
-from laps_server.events import ClassifyOptions
-from laps_server.repository import discover
+from laps_server.models.repository import discover
 from laps_server.runtime import Runtime
 from laps_server.scheduler import Scheduler
+from laps_server.scores import clip_logits, video_logits
 from laps_server.served_models import ServedModel, ServedModels
 from laps_server.video.decode_pool import DecodePool
+from laps_server.view_grid import ViewGrid
 from support.bare_runtime import Logits, classify, started
 from support.golden_pipeline import (
     FRAME_TOLERANCE,
@@ -118,7 +119,7 @@ def post(server: ServerProcess, video: Path, grid: str) -> dict[str, Any]:
     with video.open("rb") as file:
         response = httpx.post(
             f"{server.url}/classify",
-            params={"views": grid, "top_k": 400, "explain": True},
+            params={"views": grid, "top_k": 400, "view_details": True},
             files={"file": file},
             timeout=300,
         )
@@ -148,8 +149,8 @@ def test_a_real_server_gives_the_same_answer(server: ServerProcess, name: str) -
     frames = body["frames"]
     scores = np.array(frames["scores"])
     order = [item["index"] for item in body["predictions"]]
-    # A clip that wraps is not in the order of time: `explain` says which frame stands at each of its places.
-    for place, shown in enumerate(body["explain"][0]["frames"]):
+    # A clip that wraps is not in the order of time: `view_details` say which frame stands at each of its places.
+    for place, shown in enumerate(body["view_details"][0]["frames"]):
         row = frames["time_s"].index(shown["time_s"])
         log_softmax = expected[place] - np.log(np.exp(expected[place]).sum())
         np.testing.assert_allclose(np.log(scores[row]), log_softmax[order], atol=2 * FRAME_TOLERANCE, rtol=0)

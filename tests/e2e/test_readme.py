@@ -1,4 +1,4 @@
-"""The README's commands, run in order as they stand, in a folder that looks like a clone."""
+"""The commands of README, tour and checkpoint page, run in order as they stand, in a folder that looks like a clone."""
 
 from __future__ import annotations
 
@@ -21,13 +21,15 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
+TOUR = (ROOT / "docs" / "tour.md").read_text()
+CHECKPOINT = (ROOT / "docs" / "checkpoint.md").read_text()
 SHIPPED = ("camera-motion", "camera-motion-base2d")
 PNG = b"\x89PNG"
 EXPORT_COMMAND = "laps-export onnx --checkpoint best_ckpt.pth --variant laps --labels kinetics400-laps --name laps-k400"
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
+def blocks(language: str, page: str = README) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", page, flags=re.MULTILINE | re.DOTALL)
 
 
 @pytest.fixture
@@ -104,6 +106,10 @@ def terminal(command: str, folder: Path, port: int) -> str:
     return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", written).replace("\r\n", "\n")
 
 
+def save(path: Path, program: str, port: int) -> None:
+    path.write_text(program.replace("127.0.0.1:8000", f"127.0.0.1:{port}"))
+
+
 def eighths(drawn: str) -> list[int]:
     """How full each character of a bar or a sparkline is."""
     return [ord(mark) - 0x2580 if ord(mark) <= 0x2588 else 0x2590 - ord(mark) for mark in drawn]
@@ -126,13 +132,14 @@ def assert_shows(printed: str, shown: str) -> None:
                 assert cell == shown_cell
 
 
-def test_the_first_minutes_go_as_shown(clone: Path, port: int, started: list[subprocess.Popen[bytes]]) -> None:
-    serve, sample, dev, run, line, offline, film, segments, stream, *_ = blocks("sh")
-    shown_sample, shown_film = map(json.loads, blocks("json"))
-    shown_line, shown_segments = blocks("text")
+def test_the_first_session_and_the_tour_go_as_shown(
+    clone: Path, port: int, started: list[subprocess.Popen[bytes]]
+) -> None:
+    serve, sample, _docker, dev, run = blocks("sh")
     assert (serve, dev) == ("make serve\n", "make dev\n")
     started.append(subprocess.Popen(["make", "serve", f"PORT={port}"], cwd=clone, start_new_session=True))
 
+    (shown_sample,) = map(json.loads, blocks("json"))
     answered = shell(sample, clone, port)
     assert answered.returncode == 0, answered.stderr
     ready, end = json.JSONDecoder().raw_decode(answered.stdout)
@@ -142,7 +149,19 @@ def test_the_first_minutes_go_as_shown(clone: Path, port: int, started: list[sub
         assert type(answer.pop(changing)) is type(shown_sample.pop(changing))
     assert answer == approx(shown_sample)
 
-    told = re.findall(r"\*([a-z ]+)\* (0\.\d+) at\s`(\d+x1)`", README)
+    (program,) = blocks("python")
+    save(clone / "scores.py", program, port)
+    printed = shell(run, clone, port)
+    assert f"prints `{printed.stdout.strip()}`" in README, printed.stderr
+
+    check_the_tour(clone, port)
+
+
+def check_the_tour(clone: Path, port: int) -> None:
+    run, line, offline, film, segments, stream = blocks("sh", TOUR)
+    (shown_film,) = map(json.loads, blocks("json", TOUR))
+    shown_line, shown_segments = blocks("text", TOUR)
+    told = re.findall(r"\*([a-z ]+)\* (0\.\d+) at\s`(\d+x1)`", TOUR)
     assert len(told) == 3
     for label, score, views in told:
         request = f"curl -sS -F file=@examples/pan-then-zoom.mp4 'http://127.0.0.1:8000/classify?views={views}'"
@@ -150,10 +169,10 @@ def test_the_first_minutes_go_as_shown(clone: Path, port: int, started: list[sub
         assert first["label"] == label
         assert first["score"] == pytest.approx(float(score), abs=0.01)
 
-    (program,) = blocks("python")
-    (clone / "scores.py").write_text(program.replace("127.0.0.1:8000", f"127.0.0.1:{port}"))
+    (program,) = blocks("python", TOUR)
+    save(clone / "curve.py", program, port)
     plotted = shell(run, clone, port)
-    assert f"prints `{plotted.stdout.strip()}`" in README, plotted.stderr
+    assert plotted.returncode == 0, plotted.stderr
     assert (clone / "scores.png").read_bytes().startswith(PNG)
 
     assert_shows(terminal(line, clone, port), shown_line)
@@ -177,21 +196,21 @@ def test_the_first_minutes_go_as_shown(clone: Path, port: int, started: list[sub
 
 
 def test_the_tests_are_run_by_the_command_shown() -> None:
-    assert "make test\n" in blocks("sh")
+    assert "make test\n" in "".join(blocks("sh", (ROOT / "CONTRIBUTING.md").read_text()))
     assert (ROOT / ".ci" / "run").read_text().rstrip().endswith("make test")
 
 
 def test_a_trial_with_random_weights_goes_as_shown(
     clone: Path, port: int, started: list[subprocess.Popen[bytes]]
 ) -> None:
-    (trial,) = (block for block in blocks("sh") if "--random-weights" in block)
+    (trial,) = (block for block in blocks("sh", CHECKPOINT) if "--random-weights" in block)
     done = shell(trial, clone, port)
     assert done.returncode == 0, done.stderr
     (warning,) = json.loads(done.stdout.splitlines()[-1])["warnings"]
     assert "untrained" in warning
 
     # What is said of the checkpoint's entry holds for this one.
-    (restart,) = (block for block in blocks("sh") if "LAPS_DEFAULT_MODEL" in block)
+    (restart,) = (block for block in blocks("sh", CHECKPOINT) if "LAPS_DEFAULT_MODEL" in block)
     command = restart.replace("laps-k400", "trial").replace("make serve", f"exec make serve PORT={port}")
     started.append(subprocess.Popen(["bash", "-c", command], cwd=clone, start_new_session=True))
     ready = blocks("sh")[1].splitlines()[0]
@@ -210,6 +229,6 @@ def test_an_empty_repository_tells_how_to_fill_it(clone: Path, port: int) -> Non
 
 
 def test_the_checkpoint_command_is_the_one_that_the_golden_tests_run() -> None:
-    assert any(EXPORT_COMMAND in block for block in blocks("sh"))
+    assert any(EXPORT_COMMAND in block for block in blocks("sh", CHECKPOINT))
     conftest = (Path(__file__).parent / "conftest.py").read_text()
     assert EXPORT_COMMAND.removeprefix("laps-export ").replace("best_ckpt.pth", "{checkpoint}") in conftest

@@ -182,6 +182,14 @@ def test_settings_come_from_the_environment_and_options_win(repository: Path, tm
     assert "threads" in done.stderr
 
 
+def test_an_old_name_of_a_setting_is_warned_of_where_the_log_is_silent(repository: Path, videos: Path) -> None:
+    done = run("classify", videos / "red.mp4", "--model-repository", repository, LAPS_TRITON_CALLS="2")
+    assert done.returncode == 0
+    assert done.stderr.splitlines() == [
+        "warning: LAPS_TRITON_CALLS is now LAPS_TRITON_CONCURRENCY: the next release does not read the old name"
+    ]
+
+
 def test_version_is_printed() -> None:
     from laps_server import __version__
 

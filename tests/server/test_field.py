@@ -198,7 +198,7 @@ def test_five_pictures_of_a_pan_are_no_pan_the_other_way(client: httpx.Client, s
 
 def test_a_clip_of_few_pictures_keeps_their_order(client: httpx.Client) -> None:
     body = ask_whole(client, FILES / "pan_right_5_frames.mp4", model="camera-motion").json()
-    for view in body["explain"]:
+    for view in body["view_details"]:
         times = [frame["time_s"] for frame in view["frames"]]
         assert all(before <= after for before, after in pairwise(times)), times
 

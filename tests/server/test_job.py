@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from laps_server.clips import ViewGrid
+from laps_server.classify_options import ClassifyOptions
 from laps_server.engines.fake import FakeEngine
 from laps_server.errors import (
     BadParameter,
@@ -26,7 +26,7 @@ from laps_server.errors import (
     UnsupportedContainer,
     VersionNotFound,
 )
-from laps_server.events import Classification, ClassifyOptions, Decoded, Partial
+from laps_server.events import Classification, Decoded, Partial
 from laps_server.observe import Batched, Failed, PartDecoded, Queued, Ran, Received, RequestClock, Stage
 from laps_server.part import Part
 from laps_server.runtime import Runtime, build_runtime
@@ -35,6 +35,7 @@ from laps_server.settings import Settings
 from laps_server.video import decode_pool
 from laps_server.video.decode_pool import DecodePool
 from laps_server.video.extract import extract_parts
+from laps_server.view_grid import ViewGrid
 from support.bare_runtime import Logits, classify, events_of, fake_model, fake_runtime, opened, started
 from support.model_repositories import colour_graph, write_model
 from support.numbered_videos import encode, extract
@@ -149,7 +150,7 @@ def hold_behind_the_first_part(monkeypatch: pytest.MonkeyPatch) -> threading.Eve
 async def test_a_video_that_turns_out_otherwise_begins_once_more(
     repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Damage behind the first clip: views of clips that were chosen by the index are void, and told again."""
+    """Damage behind the first clip: views of clips that were chosen by the index are void, and sent again."""
     path = encode(tmp_path / "hole.mp4", "mpeg4", count=500, options={"g": "25", "b": "400k"})
     data = bytearray(path.read_bytes())
     start = data.index(b"mdat") + len(data) * 4 // 10
@@ -220,13 +221,15 @@ async def test_a_model_of_clip_logits_gives_no_frame_scores(settings: Settings, 
     assert sink.of_views.shape == (6, 4)
 
 
-async def test_explain_names_every_frame_and_box(settings: Settings, green: Path) -> None:
+async def test_view_details_name_every_frame_and_box(settings: Settings, green: Path) -> None:
     async with started(build_runtime(settings)) as runtime:
-        answer = await classify(runtime, green, ClassifyOptions(explain=True, thumbnails=True))
-    assert [(view.temporal, view.spatial) for view in answer.replay] == [(t, s) for t in (0, 1) for s in (0, 1, 2)]
+        answer = await classify(runtime, green, ClassifyOptions(view_details=True, thumbnails=True))
+    assert [(view.temporal, view.spatial) for view in answer.view_details] == [
+        (t, s) for t in (0, 1) for s in (0, 1, 2)
+    ]
     # 64 x 48 becomes 42 x 32: left, centre and right crops of 32.
-    assert [view.boxes[0].x for view in answer.replay[:3]] == [0, 5, 10]
-    assert {len(view.frames) for view in answer.replay} == {4}
+    assert [view.boxes[0].x for view in answer.view_details[:3]] == [0, 5, 10]
+    assert {len(view.frames) for view in answer.view_details} == {4}
     assert all(item.jpeg.startswith(b"\xff\xd8") for item in answer.thumbnails)
     assert len(answer.thumbnails) == len(answer.sampled)
 
@@ -303,11 +306,11 @@ async def test_decoding_leaves_no_descriptor_behind(settings: Settings, green: P
 
 
 async def test_stages_are_told_with_their_times_and_the_answer_has_them(repository: Path, green: Path) -> None:
-    told: list[Stage] = []
+    reported: list[Stage] = []
 
     class Notes:
         def observe(self, stage: Stage) -> None:
-            told.append(stage)
+            reported.append(stage)
 
     engine = FakeEngine(clip_shape=(4, 32, 32, 3), classes=4)
     notes = Notes()
@@ -316,23 +319,23 @@ async def test_stages_are_told_with_their_times_and_the_answer_has_them(reposito
         with runtime.job(ClassifyOptions(views=ViewGrid(2, 1)), RequestClock("one")) as job, opened(green) as file:
             job.received(123)
             answer = await job.classify(file)
-        names = [type(stage).__name__ for stage in told]
+        names = [type(stage).__name__ for stage in reported]
         assert names[:2] == ["Received", "PartDecoded"]
         assert names[-1] == "Answered"
         assert set(names) == {"Received", "PartDecoded", "Batched", "Queued", "Ran", "Answered"}
-        assert {stage.request_id for stage in told if isinstance(stage, Received | PartDecoded | Queued)} == {"one"}
-        assert {rid for stage in told if isinstance(stage, Batched | Ran) for rid in stage.request_ids} == {"one"}
-        decoded_s = sum(stage.seconds for stage in told if isinstance(stage, PartDecoded))
+        assert {stage.request_id for stage in reported if isinstance(stage, Received | PartDecoded | Queued)} == {"one"}
+        assert {rid for stage in reported if isinstance(stage, Batched | Ran) for rid in stage.request_ids} == {"one"}
+        decoded_s = sum(stage.seconds for stage in reported if isinstance(stage, PartDecoded))
         assert answer.times.decode_s == pytest.approx(decoded_s)
-        ran_s = sum(stage.seconds for stage in told if isinstance(stage, Batched | Ran))
+        ran_s = sum(stage.seconds for stage in reported if isinstance(stage, Batched | Ran))
         assert answer.times.infer_s == pytest.approx(ran_s)
-        assert answer.times.upload_s == next(stage.seconds for stage in told if isinstance(stage, Received))
-        told.clear()
+        assert answer.times.upload_s == next(stage.seconds for stage in reported if isinstance(stage, Received))
+        reported.clear()
         engine.failure = RuntimeError("no memory")
         with pytest.raises(InternalError):
             await classify(runtime, green)
-        assert [stage.code for stage in told if isinstance(stage, Failed)] == ["internal"]
-        told.clear()
+        assert [stage.code for stage in reported if isinstance(stage, Failed)] == ["internal"]
+        reported.clear()
         engine.failure = None
         engine.running.clear()
         engine.gate.clear()
@@ -341,7 +344,7 @@ async def test_stages_are_told_with_their_times_and_the_answer_has_them(reposito
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         engine.gate.set()
-        assert [stage.code for stage in told if isinstance(stage, Failed)] == ["client_closed"]
+        assert [stage.code for stage in reported if isinstance(stage, Failed)] == ["client_closed"]
 
 
 async def test_the_first_views_run_while_later_ones_are_decoded(

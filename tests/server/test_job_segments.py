@@ -14,15 +14,18 @@ import numpy as np
 import pytest
 
 from laps_server import results
-from laps_server.clips import Float32Array, SegmentLength, UInt8Array, ViewGrid
+from laps_server.arrays import Float32Array, UInt8Array
+from laps_server.classify_options import ClassifyOptions
 from laps_server.engines.fake import FakeEngine
 from laps_server.errors import BadParameter, DeadlineExceeded, InternalError, Overloaded, ShuttingDown, VideoCorrupt
-from laps_server.events import Classification, ClassifyOptions, Decoded, Event, SegmentDone
-from laps_server.part import joined
+from laps_server.events import Classification, Decoded, Event, SegmentDone
+from laps_server.part import join_pixels
 from laps_server.runtime import build_runtime
+from laps_server.segment_length import SegmentLength
 from laps_server.settings import Settings
-from laps_server.video import extract
+from laps_server.video import kept_frames
 from laps_server.video.preprocess import needed_pixels
+from laps_server.view_grid import ViewGrid
 from support.bare_runtime import Logits, classify, events_of, fake_runtime, opened, started
 from support.model_repositories import write_model
 from support.numbered_videos import encode, ffmpeg, read_number
@@ -101,7 +104,7 @@ async def test_one_segment_that_holds_all_is_the_plain_answer(repository: Path, 
     if segment.frames is not None and plain.frames is not None:
         np.testing.assert_array_equal(segment.frames.scores, plain.frames.scores)
     assert answer.frames is None
-    assert (answer.thumbnails, answer.replay) == ((), ())
+    assert (answer.thumbnails, answer.view_details) == ((), ())
 
 
 async def test_events_tell_the_video_then_each_segment_then_the_answer(
@@ -150,20 +153,20 @@ async def test_pictures_of_two_segments_are_alive_and_never_of_three(
             time.sleep(0.001)
         alive.append(living)
 
-    def kept(picture: UInt8Array, height: int, width: int, count: int) -> UInt8Array:
-        pixels = needed_pixels(picture, height, width, count)
+    def kept(frame: UInt8Array, *, crop_height: int, crop_width: int, count: int) -> UInt8Array:
+        pixels = needed_pixels(frame, crop_height=crop_height, crop_width=crop_width, count=count)
         note(len(held_pictures) // 8, pixels)
         held_pictures.append(0)
         return pixels
 
     def put_together(pictures: Sequence[UInt8Array]) -> tuple[UInt8Array, tuple[int, ...]]:
-        pixels, offsets = joined(pictures)
+        pixels, offsets = join_pixels(pictures)
         note((len(held_pictures) - 1) // 8, pixels)
         return pixels, offsets
 
     held_pictures: list[int] = []
-    monkeypatch.setattr(extract, "needed_pixels", kept)
-    monkeypatch.setattr(extract, "joined", put_together)
+    monkeypatch.setattr(kept_frames, "needed_pixels", kept)
+    monkeypatch.setattr(kept_frames, "join_pixels", put_together)
     engine = kind(clip_shape=(4, 32, 32, 3), classes=4)
     async with started(fake_runtime(repository, engine)) as runtime:
         answer = await classify(runtime, film, in_segments("1s"))
@@ -312,11 +315,11 @@ async def test_a_pool_that_closes_tells_a_video_between_segments(
 # What is refused ------------------------------------------------------------------------------------
 
 
-async def test_explain_is_for_whole_videos(repository: Path, engine: FakeEngine) -> None:
+async def test_view_details_are_for_whole_videos(repository: Path, engine: FakeEngine) -> None:
     async with started(fake_runtime(repository, engine)) as runtime:
-        with pytest.raises(BadParameter) as refused, runtime.job(in_segments("1s", explain=True)):
+        with pytest.raises(BadParameter) as refused, runtime.job(in_segments("1s", view_details=True)):
             pass
-    assert refused.value.hint == "explain one segment's file"
+    assert refused.value.hint == "ask for those of one segment's file"
 
 
 async def test_an_answer_that_would_be_giant_is_refused_before_it_is_worked_for(

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from laps_server.classify_options import ClassifyOptions
 from laps_server.errors import BadParameter, ModelNotFound, NoModels, UnsupportedContainer
-from laps_server.events import ClassifyOptions
 from laps_server.offline import classify_files, find_videos
 from laps_server.settings import Settings
 from support.model_repositories import write_model

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from laps_server.part import MediaWarning, Part, joined
+from laps_server.part import MediaWarning, Part, join_pixels
 from support.numbered_videos import encode, extract
 
 X264 = {"preset": "veryfast", "g": "20", "bf": "0"}
@@ -43,10 +43,10 @@ def test_a_frame_that_two_parts_use_is_in_both(tmp_path: Path) -> None:
     shared = set(first.places) & {place for part in others for place in part.places}
     assert shared
     for place in shared:
-        ours = first.picture(first.places.index(place))
+        ours = first.frame_pixels(first.places.index(place))
         for part in others:
             if place in part.places:
-                np.testing.assert_array_equal(ours, part.picture(part.places.index(place)))
+                np.testing.assert_array_equal(ours, part.frame_pixels(part.places.index(place)))
 
 
 @pytest.mark.parametrize("protocol", range(2, pickle.HIGHEST_PROTOCOL + 1))
@@ -72,7 +72,7 @@ def test_a_part_does_not_change(part: Part) -> None:
     with pytest.raises(ValueError, match="read-only"):
         part.pixels[0] = 1
     with pytest.raises(ValueError, match="read-only"):
-        part.picture(0)[0, 0, 0] = 1
+        part.frame_pixels(0)[0, 0, 0] = 1
     with pytest.raises(ValueError, match="read-only"):
         part.clip_frames[0, 0] = 1
     with pytest.raises(FrozenInstanceError):
@@ -102,6 +102,6 @@ def test_what_does_not_fit_together_is_refused(part: Part, wrong: str) -> None:
 
 def test_pictures_are_joined_into_one_run_of_bytes() -> None:
     pictures = [np.full((2, 3, 3), 7, np.uint8), np.full((1, 1, 3), 9, np.uint8)]
-    pixels, offsets = joined(pictures)
+    pixels, offsets = join_pixels(pictures)
     assert offsets == (0, 18, 21)
     assert pixels.tolist() == [7] * 18 + [9] * 3

@@ -65,6 +65,16 @@ def test_plans_are_left_to_an_engine_that_runs_them(tmp_path: Path, caplog: pyte
     assert [model.files.name for model in behind.served.versions] == ["colours", "colours-trt"]
 
 
+def test_an_old_name_of_a_setting_is_warned_of_in_the_log(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_model(tmp_path, "colours")
+    monkeypatch.setenv("LAPS_TRITON_CALLS", "2")
+    build_runtime(Settings(model_repository=tmp_path))
+    (warning,) = [record.message for record in caplog.records if record.levelno == logging.WARNING]
+    assert "LAPS_TRITON_CALLS is now LAPS_TRITON_CONCURRENCY" in warning
+
+
 def test_plans_alone_are_nothing_to_serve_in_process(tmp_path: Path) -> None:
     write_plan(tmp_path, "colours-trt")
     with pytest.raises(NoModels, match="holds TensorRT plans alone"):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import pytest_asyncio
 
-from laps_server.clips import Float32Array, UInt8Array
+from laps_server.arrays import Float32Array, UInt8Array
 from laps_server.engines.fake import FakeEngine
 from laps_server.errors import InternalError, LapsError, Overloaded, ShuttingDown
 from laps_server.observe import Batched, Queued, Ran, Stage
@@ -87,7 +87,7 @@ async def held(engine: FakeEngine, scheduler: Scheduler) -> asyncio.Task[dict[in
     return task
 
 
-async def test_views_of_two_requests_share_a_call_in_turn(engine: FakeEngine, scheduler: Scheduler) -> None:
+async def test_views_of_two_requests_share_a_batch_in_turn(engine: FakeEngine, scheduler: Scheduler) -> None:
     first = await held(engine, scheduler)
     a = asyncio.create_task(collect(scheduler, Views(10, 11, 12)))
     b = asyncio.create_task(collect(scheduler, Views(20)))
@@ -97,7 +97,7 @@ async def test_views_of_two_requests_share_a_call_in_turn(engine: FakeEngine, sc
     assert [values(batch) for batch in engine.batches] == [[0], [10, 20, 11, 12]]
 
 
-async def test_answers_do_not_depend_on_what_shares_the_call(engine: FakeEngine, scheduler: Scheduler) -> None:
+async def test_answers_do_not_depend_on_what_shares_the_batch(engine: FakeEngine, scheduler: Scheduler) -> None:
     alone = [await collect(scheduler, Views(10, 200)), await collect(scheduler, Views(90))]
     first = await held(engine, scheduler)
     together = [asyncio.create_task(collect(scheduler, views)) for views in (Views(10, 200), Views(90))]
@@ -109,7 +109,7 @@ async def test_answers_do_not_depend_on_what_shares_the_call(engine: FakeEngine,
         assert shared.keys() == single.keys()
         for view, logits in single.items():
             np.testing.assert_array_equal(shared[view], logits)
-    assert any({10, 90} <= set(values(batch)) for batch in engine.batches), "no call held views of both"
+    assert any({10, 90} <= set(values(batch)) for batch in engine.batches), "no batch held views of both"
 
 
 async def test_batch_sizes_come_from_the_fixed_set(engine: FakeEngine, scheduler: Scheduler) -> None:
@@ -117,7 +117,7 @@ async def test_batch_sizes_come_from_the_fixed_set(engine: FakeEngine, scheduler
     assert [len(batch) for batch in engine.batches] == [4, 2, 1]
 
 
-async def test_a_failed_call_fails_its_own_requests_and_no_other(engine: FakeEngine, scheduler: Scheduler) -> None:
+async def test_a_failed_batch_fails_its_own_requests_and_no_other(engine: FakeEngine, scheduler: Scheduler) -> None:
     engine.failure = RuntimeError("device lost")
     with pytest.raises(InternalError):
         await collect(scheduler, Views(1, 2))
@@ -174,7 +174,7 @@ async def test_non_finite_logits_of_one_view_fail_its_own_request_alone(
         await bad
 
 
-async def test_a_cancelled_engine_ends_every_request_and_lets_nobody_in(
+async def test_a_cancelled_engine_ends_every_request_and_admits_none(
     engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scheduler = Scheduler(engine, batch_sizes=(1,), max_queued_views=32)
@@ -239,7 +239,7 @@ async def test_closing_ends_every_request(engine: FakeEngine) -> None:
 
 @pytest.fixture
 def remote() -> FakeEngine:
-    return FakeEngine(clip_shape=CLIP, classes=3, calls_at_once=2, cancellable=True)
+    return FakeEngine(clip_shape=CLIP, classes=3, concurrency=2, cancellable=True)
 
 
 @pytest_asyncio.fixture
@@ -256,7 +256,7 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.005)
 
 
-async def test_an_engine_gets_as_many_calls_at_once_as_it_takes(remote: FakeEngine, ahead: Scheduler) -> None:
+async def test_an_engine_gets_as_many_batches_as_its_concurrency(remote: FakeEngine, ahead: Scheduler) -> None:
     remote.gate.clear()
     request = asyncio.create_task(collect(ahead, Views(*range(7))))
     await until(lambda: len(remote.batches) == 2)
@@ -266,7 +266,7 @@ async def test_an_engine_gets_as_many_calls_at_once_as_it_takes(remote: FakeEngi
     assert sorted(await request) == list(range(7))
 
 
-async def test_a_call_is_taken_back_when_all_of_its_requests_are_gone(remote: FakeEngine, ahead: Scheduler) -> None:
+async def test_a_batch_is_cancelled_when_all_of_its_requests_are_gone(remote: FakeEngine, ahead: Scheduler) -> None:
     remote.gate.clear()
     gone = asyncio.create_task(collect(ahead, Views(*range(10, 15))))
     await until(lambda: len(remote.batches) == 2)
@@ -279,7 +279,7 @@ async def test_a_call_is_taken_back_when_all_of_its_requests_are_gone(remote: Fa
     assert remote.cancelled == 2
 
 
-async def test_a_call_that_somebody_wants_goes_on(remote: FakeEngine, ahead: Scheduler) -> None:
+async def test_a_batch_that_is_still_wanted_is_finished(remote: FakeEngine, ahead: Scheduler) -> None:
     remote.gate.clear()
     gone = asyncio.create_task(collect(ahead, Views(10)))
     stays = asyncio.create_task(collect(ahead, Views(20)))
@@ -292,7 +292,7 @@ async def test_a_call_that_somebody_wants_goes_on(remote: FakeEngine, ahead: Sch
     assert remote.cancelled == 0
 
 
-async def test_closing_takes_calls_back(remote: FakeEngine) -> None:
+async def test_closing_cancels_batches(remote: FakeEngine) -> None:
     scheduler = Scheduler(remote, batch_sizes=(1,), max_queued_views=32)
     await scheduler.start()
     remote.gate.clear()
@@ -303,17 +303,17 @@ async def test_closing_takes_calls_back(remote: FakeEngine) -> None:
         await request
 
 
-async def test_an_engine_is_told_how_long_somebody_wants_the_result(engine: FakeEngine, scheduler: Scheduler) -> None:
-    for deadlines, told in (((100.0, 200.0), 200.0), ((100.0, None), None)):
+async def test_an_engine_gets_the_latest_deadline_of_its_batch(engine: FakeEngine, scheduler: Scheduler) -> None:
+    for deadlines, expected in (((100.0, 200.0), 200.0), ((100.0, None), None)):
         first = await held(engine, scheduler)
-        calls = [
+        batches = [
             asyncio.create_task(collect(scheduler, Views(value), deadline))
             for value, deadline in enumerate(deadlines, 1)
         ]
         await asyncio.sleep(0)
         engine.gate.set()
-        await asyncio.gather(first, *calls)
-        assert engine.deadlines[-1] == told
+        await asyncio.gather(first, *batches)
+        assert engine.deadlines[-1] == expected
 
 
 # Submissions that grow ------------------------------------------------------------------------------
@@ -368,7 +368,9 @@ async def test_views_that_were_withdrawn_do_not_run_and_others_may_follow(
     request.submission.stop()
 
 
-async def test_a_stopped_submission_takes_nothing_and_tells_nothing(engine: FakeEngine, scheduler: Scheduler) -> None:
+async def test_a_stopped_submission_takes_nothing_and_delivers_nothing(
+    engine: FakeEngine, scheduler: Scheduler
+) -> None:
     engine.gate.clear()
     request = Request(scheduler, announced=2)
     request.add(Views(10))
@@ -422,9 +424,7 @@ async def test_a_batch_that_could_still_grow_is_left_to_grow(engine: FakeEngine,
     assert [values(batch) for batch in engine.batches] == [[0], [10, 20, 11, 12]]
 
 
-async def test_a_batch_put_together_for_somebody_who_left_is_made_anew(
-    engine: FakeEngine, scheduler: Scheduler
-) -> None:
+async def test_a_batch_assembled_for_a_request_that_left_is_made_anew(engine: FakeEngine, scheduler: Scheduler) -> None:
     first = await held(engine, scheduler)
     gone = asyncio.create_task(collect(scheduler, Views(10, 11)))
     stays = NotedViews(20, 21)
@@ -438,7 +438,7 @@ async def test_a_batch_put_together_for_somebody_who_left_is_made_anew(
     assert [values(batch) for batch in engine.batches] == [[0], [20, 21]]
 
 
-# What is told ---------------------------------------------------------------------------------------
+# What is reported -----------------------------------------------------------------------------------
 
 
 class Notes:
@@ -449,7 +449,7 @@ class Notes:
         self.stages.append(stage)
 
 
-async def test_observers_are_told_of_queue_and_batches(engine: FakeEngine) -> None:
+async def test_observers_get_stages_of_queue_and_batches(engine: FakeEngine) -> None:
     everything, own, other = Notes(), Notes(), Notes()
     scheduler = Scheduler(engine, batch_sizes=(1, 2, 4), max_queued_views=32, observer=everything)
     await scheduler.start()

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from laps_server.classify_options import ClassifyOptions
 from laps_server.engines.fake import FakeEngine
 from laps_server.errors import InternalError, ModelNotFound, NotReady, VersionNotFound
-from laps_server.events import ClassifyOptions
-from laps_server.repository import read_model
+from laps_server.models.repository import read_model
 from laps_server.runtime import Runtime
 from laps_server.scheduler import Scheduler
 from laps_server.served_models import ServedModel, ServedModels

@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from laps_server.settings import Settings
+from laps_server import settings as settings_module
+from laps_server.settings import RENAMED, Settings
 
 
 @pytest.mark.parametrize(
@@ -31,6 +32,52 @@ def test_a_setting_that_would_break_every_request_is_refused_at_start(
 def test_the_environment_chooses_the_codecs(monkeypatch: pytest.MonkeyPatch, value: str, codecs: str) -> None:
     monkeypatch.setenv("LAPS_CODECS", value)
     assert Settings().codecs == codecs
+
+
+@pytest.fixture
+def renamed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Settings of two kinds that had other names a release ago, whatever the real ones are."""
+    monkeypatch.setattr(settings_module, "RENAMED", {"max_calls": "max_requests", "listen_on": "host"})
+
+
+@pytest.mark.usefixtures("renamed")
+def test_a_setting_is_read_by_its_old_name_with_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LAPS_MAX_CALLS", "7")
+    monkeypatch.setenv("LAPS_LISTEN_ON", "0.0.0.0")
+    settings = Settings()
+    assert (settings.max_requests, settings.host) == (7, "0.0.0.0")
+    assert settings.warnings == (
+        "LAPS_MAX_CALLS is now LAPS_MAX_REQUESTS: the next release does not read the old name",
+        "LAPS_LISTEN_ON is now LAPS_HOST: the next release does not read the old name",
+    )
+
+
+@pytest.mark.usefixtures("renamed")
+def test_the_new_name_wins_and_an_old_one_that_is_empty_is_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LAPS_MAX_CALLS", "7")
+    monkeypatch.setenv("LAPS_MAX_REQUESTS", "8")
+    monkeypatch.setenv("LAPS_LISTEN_ON", "")
+    settings = Settings()
+    assert (settings.max_requests, settings.host) == (8, "127.0.0.1")
+    assert ["LAPS_MAX_CALLS" in warning for warning in settings.warnings] == [True]
+    assert Settings(max_requests=9).max_requests == 9
+
+
+@pytest.mark.usefixtures("renamed")
+def test_a_wrong_value_by_an_old_name_is_refused_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LAPS_MAX_CALLS", "none")
+    with pytest.raises(ValidationError, match="max_requests"):
+        Settings()
+
+
+def test_every_setting_that_was_renamed_is_read_and_nothing_is_warned_of_without(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert Settings().warnings == ()
+    monkeypatch.setenv("LAPS_TRITON_CALLS", "3")
+    assert Settings().triton_concurrency == 3
+    assert RENAMED.keys().isdisjoint(Settings.model_fields)
+    assert set(RENAMED.values()) <= Settings.model_fields.keys()
 
 
 def test_batch_sizes_are_powers_of_two_up_to_the_limit() -> None:

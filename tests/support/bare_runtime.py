@@ -9,16 +9,17 @@ from pathlib import Path
 
 import numpy as np
 
-from laps_server.aggregate import Float64Array, video_logits
-from laps_server.clips import Float32Array
+from laps_server.arrays import Float32Array, Float64Array
+from laps_server.classify_options import ClassifyOptions
 from laps_server.engines.base import Engine
-from laps_server.events import Classification, ClassifyOptions, Event
+from laps_server.events import Classification, Event
+from laps_server.models.repository import discover
 from laps_server.observe import Observer
 from laps_server.part import Segment
-from laps_server.repository import discover
 from laps_server.results import LogitsSink
 from laps_server.runtime import Runtime
 from laps_server.scheduler import Scheduler
+from laps_server.scores import video_logits
 from laps_server.served_models import ServedModel, ServedModels
 from laps_server.video.decode_pool import DecodePool
 

@@ -24,6 +24,7 @@ _ARGUMENTS = [
     "--use-fake-device-for-media-stream",
     "--use-fake-ui-for-media-stream",
 ]
+Classify = Callable[..., dict[str, Any]]  # a video's path and a query to the server's own answer
 PATIENCE_MS = 90_000  # for anything that waits for the server on a busy machine
 
 
@@ -44,9 +45,9 @@ def running_browser() -> Iterator[Browser]:
 
 
 def wait_for_answer(page: Page) -> None:
-    """Wait until the round is over and its answer is shown."""
-    page.wait_for_selector("#provenance:not(:empty), #problem .problem", timeout=PATIENCE_MS)
-    assert page.locator("#problem").text_content() == ""
+    """Wait until the classification is over and its answer is shown."""
+    page.wait_for_selector("#provenance:not(:empty), #errors .error-panel", timeout=PATIENCE_MS)
+    assert page.locator("#errors").text_content() == ""
     page.wait_for_selector("#progress", state="hidden", timeout=PATIENCE_MS)
 
 
@@ -93,6 +94,12 @@ def corners(path: str) -> list[tuple[float, float]]:
         values = [float(number) for number in re.findall(r"-?[0-9.]+", numbers)]
         places.append((values[-1], places[-1][1]) if command == "H" else (values[-2], values[-1]))
     return places
+
+
+def curve(page: Page, label: str, model: int = 0) -> list[tuple[float, float]]:
+    """The corners of a label's curve in the page's chart."""
+    path = page.locator(f'#chart .series[data-label="{label}"][data-model="{model}"] .curve')
+    return corners(path.get_attribute("d") or "")
 
 
 def flat(places: list[tuple[float, float]]) -> list[float]:

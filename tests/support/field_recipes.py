@@ -21,7 +21,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from support.mp4_boxes import STBL, set_media_duration, set_payload, time_to_sample
-from support.numbered_videos import DARK, LIGHT, Picture, encode, ffmpeg, numbered, read_number
+from support.numbered_videos import DARK, LIGHT, Pixels, encode, ffmpeg, numbered, read_number
 
 SIZE = (192, 128)
 SMALL = (48, 32)
@@ -87,14 +87,14 @@ def _texture(size: int = 700, seed: int = 7) -> Float:
     return scaled
 
 
-def _pan(number: int, step: int = 8) -> Picture:
+def _pan(number: int, step: int = 8) -> Pixels:
     """The camera pans to the right: what it sees moves to the left."""
     width, height = SIZE
     left = 100 + number * step
     return _texture()[200 : 200 + height, left : left + width].astype(np.uint8)
 
 
-def _zoom(number: int, rate: float = 1.006) -> Picture:
+def _zoom(number: int, rate: float = 1.006) -> Pixels:
     """The camera zooms in on the middle."""
     width, height = SIZE
     texture, scale = _texture(), 3.0 / rate**number
@@ -104,7 +104,7 @@ def _zoom(number: int, rate: float = 1.006) -> Picture:
     down, right = (y % 1)[:, None, None], (x % 1)[None, :, None]
     upper = texture[top][:, left] * (1 - right) + texture[top][:, left + 1] * right
     lower = texture[top + 1][:, left] * (1 - right) + texture[top + 1][:, left + 1] * right
-    picture: Picture = (upper * (1 - down) + lower * down).astype(np.uint8)
+    picture: Pixels = (upper * (1 - down) + lower * down).astype(np.uint8)
     return picture
 
 
@@ -337,7 +337,9 @@ def _stream_numbers(path: Path, place: int) -> list[int]:
                 frames = decoder.decode(packet)
             except av.InvalidDataError:
                 continue  # it holds no picture
-            shown += [read_number(np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)) for frame in frames]
+            shown += [
+                read_number(np.asarray(frame.to_ndarray(format="rgb24", threads=1), np.uint8)) for frame in frames
+            ]
     return shown
 
 

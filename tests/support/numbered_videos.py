@@ -1,7 +1,7 @@
 """Videos whose frames say which one they are, and a naive straight decode to compare with.
 
 A frame's number is drawn as twelve bits in big gray blocks, robust against lossy codecs and palettes, and read
-back from decoded pictures. The reference here is deliberately simple and shares no code with the server: decode
+back from decoded frames. The reference here is deliberately simple and shares no code with the server: decode
 everything, then apply the sampling rule to the whole list.
 """
 
@@ -13,6 +13,7 @@ import subprocess
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from typing import cast
@@ -24,50 +25,64 @@ import pytest
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from laps_server.clips import CropBox, IntArray, SampledFrame, SamplingRule, SegmentLength, VideoInfo, ViewGrid
+from laps_server.arrays import IntArray
 from laps_server.part import Part, Segment
-from laps_server.video.codecs import CodecSet
-from laps_server.video.extract import WHOLE_VIDEO_S, ExtractOptions, Thumbnails, extract_parts
+from laps_server.sampled_frame import CropBox, SampledFrame
+from laps_server.segment_length import SegmentLength
+from laps_server.video.accepted_formats import CodecSet
+from laps_server.video.extract import extract_parts
+from laps_server.video.extract_options import WHOLE_VIDEO_S, ExtractOptions, Thumbnails
 from laps_server.video.limits import MediaLimits
 from laps_server.video.preprocess import assemble_clip, view_boxes
+from laps_server.video_info import VideoInfo
+from laps_server.view_grid import SamplingRule, ViewGrid
 
-Picture = npt.NDArray[np.uint8]
+Pixels = npt.NDArray[np.uint8]
 
 WIDTH, HEIGHT = 96, 64
 BITS, COLUMNS, ROWS = 12, 4, 3
 DARK, LIGHT = 48, 208
 
 
-def numbered(number: int, width: int = WIDTH, height: int = HEIGHT) -> Picture:
+def numbered(number: int, width: int = WIDTH, height: int = HEIGHT) -> Pixels:
     """RGB ``[height, width, 3]`` that shows ``number`` in blocks, with a little colour that moves."""
-    picture = np.empty((height, width, 3), dtype=np.uint8)
-    for bit in range(BITS):
-        y, x = _block(bit, width, height)
-        picture[y, x] = LIGHT if number >> bit & 1 else DARK
+    frame = np.empty((height, width, 3), dtype=np.uint8)
+    for bit, block in enumerate(_blocks(width, height)):
+        frame[block] = LIGHT if number >> bit & 1 else DARK
     column = number * 3 % max(1, width - 4)
-    picture[:, column : column + 4, 2] ^= 24
-    return picture
+    frame[:, column : column + 4, 2] ^= 24
+    return frame
 
 
-def read_number(picture: Picture) -> int:
-    """The number that ``picture`` shows; whatever its size, as long as it is whole and upright."""
-    height, width = picture.shape[:2]
-    number = 0
-    for bit in range(BITS):
-        y, x = _block(bit, width, height)
-        block = picture[y, x]
-        trim_y, trim_x = block.shape[0] // 4, block.shape[1] // 4
-        inner = block[trim_y : block.shape[0] - trim_y, trim_x : block.shape[1] - trim_x]
-        number |= int(inner.mean() > (DARK + LIGHT) / 2) << bit
-    return number
+def read_number(frame: Pixels) -> int:
+    """The number that ``frame`` shows; whatever its size, as long as it is whole and upright."""
+    height, width = frame.shape[:2]
+    means = [frame[middle].mean() for middle in _middles(width, height)]
+    return sum((mean > (DARK + LIGHT) / 2) << bit for bit, mean in enumerate(means))
 
 
-def _block(bit: int, width: int, height: int) -> tuple[slice, slice]:
-    row, column = divmod(bit, COLUMNS)
-    return (
-        slice(row * height // ROWS, (row + 1) * height // ROWS),
-        slice(column * width // COLUMNS, (column + 1) * width // COLUMNS),
+@cache
+def _blocks(width: int, height: int) -> tuple[tuple[slice, slice], ...]:
+    """Where each bit is drawn, rows and columns."""
+    places = (divmod(bit, COLUMNS) for bit in range(BITS))
+    return tuple(
+        (
+            slice(row * height // ROWS, (row + 1) * height // ROWS),
+            slice(column * width // COLUMNS, (column + 1) * width // COLUMNS),
+        )
+        for row, column in places
     )
+
+
+@cache
+def _middles(width: int, height: int) -> tuple[tuple[slice, slice], ...]:
+    """Where each bit is read: its block without a quarter at each side."""
+
+    def middle(side: slice) -> slice:
+        trim = (side.stop - side.start) // 4
+        return slice(side.start + trim, side.stop - trim)
+
+    return tuple((middle(y), middle(x)) for y, x in _blocks(width, height))
 
 
 def encode(
@@ -84,11 +99,11 @@ def encode(
     pts_of: Callable[[int], int] | None = None,
     time_base: Fraction | None = None,
     metadata: Mapping[str, str] | None = None,
-    draw: Callable[[int], Picture] | None = None,
+    draw: Callable[[int], Pixels] | None = None,
 ) -> Path:
     """Write ``count`` numbered frames with PyAV.
 
-    ``pts_of`` gives timestamps in ``time_base`` units, ``draw`` other pictures than :func:`numbered` ones.
+    ``pts_of`` gives timestamps in ``time_base`` units, ``draw`` other frames than :func:`numbered` ones.
     """
     with av.open(str(path), "w", format=muxer, options=dict(muxer_options or {})) as out:
         out.metadata.update(metadata or {})
@@ -100,10 +115,10 @@ def encode(
             stream.time_base = time_base
             stream.codec_context.time_base = time_base
         for number in range(count):
-            picture = numbered(number, *size) if draw is None else draw(number)
-            frame = VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
+            pixels = numbered(number, *size) if draw is None else draw(number)
+            frame = VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")
             if codec == "gif":
-                frame = frame.reformat(format="rgb8")
+                frame = frame.reformat(format="rgb8", threads=1)
             frame.pts = number if pts_of is None else pts_of(number)
             frame.time_base = time_base or Fraction(1) / Fraction(rate)
             out.mux(stream.encode(frame))
@@ -126,7 +141,7 @@ def ffmpeg(*arguments: str | Path) -> None:
 class Straight:
     """All frames of a video in output order, with what its header says."""
 
-    pictures: list[Picture]
+    frames: list[Pixels]
     times: list[int]
     declared: int
     duration: int | None
@@ -147,17 +162,17 @@ class Straight:
             known = self.declared > 0 and self.duration
             step = Fraction(times[-1], len(times) - 1) if len(times) > 1 else Fraction(1)
             duration = round(step * len(times)) if known else None
-            pictures = self.pictures[first : last + 1]
+            frames = self.frames[first : last + 1]
             segments[index] = (
                 first,
-                Straight(pictures, times, len(times) if known else 0, duration, self.time_base),
+                Straight(frames, times, len(times) if known else 0, duration, self.time_base),
             )
         return segments
 
     def clips(self, frames: int, stride: int, views: int) -> list[list[int]]:
         """Frame numbers of each temporal view, by the rule of docs/protocol.md written out naively."""
         span = frames * stride
-        total = len(self.pictures)
+        total = len(self.frames)
         known = self.declared > 0 and self.duration is not None and self.duration > 0
         count, duration = total, self.duration
         if self.declared != total and total > 1:  # shown frames count, whatever the header says
@@ -183,24 +198,25 @@ def straight(path: Path) -> Straight:
     """Decode the whole file the plain way."""
     with av.open(str(path), metadata_errors="replace") as source:
         stream = source.streams.video[0]
-        frames = list(source.decode(stream))
+        decoded = list(source.decode(stream))
         rate = stream.average_rate or stream.guessed_rate
         step = Fraction(1) / (rate * stream.time_base) if rate and stream.time_base else Fraction(1)
         if stream.frames and stream.duration:
             step = Fraction(stream.duration, stream.frames)
-        raw = [frame.pts for frame in frames]
+        raw = [frame.pts for frame in decoded]
         known = [time for time in raw if time is not None]
         if len(known) == len(raw) and all(a < b for a, b in pairwise(known)):
             times = [time - known[0] for time in known]
         else:
             times = [round(number * step) for number in range(len(raw))]
-        pictures = [upright(frame) for frame in frames]
-        return Straight(pictures, times, stream.frames, stream.duration, stream.time_base or Fraction(1, av.time_base))
+        frames = [upright(frame) for frame in decoded]
+        return Straight(frames, times, stream.frames, stream.duration, stream.time_base or Fraction(1, av.time_base))
 
 
-def upright(frame: VideoFrame) -> Picture:
+def upright(frame: VideoFrame) -> Pixels:
     """RGB as the player shows it: FFmpeg gives the rotation counterclockwise, as numpy turns."""
-    return np.ascontiguousarray(np.rot90(frame.to_ndarray(format="rgb24"), frame.rotation // 90))
+    # One thread: FFmpeg would start others for each small frame, which takes ten times as long as converting it.
+    return np.ascontiguousarray(np.rot90(frame.to_ndarray(format="rgb24", threads=1), frame.rotation // 90))
 
 
 @dataclass(frozen=True)
@@ -216,7 +232,7 @@ class Sampled:
     total: int
     info: VideoInfo
     frames: tuple[SampledFrame, ...]
-    pixels: tuple[Picture, ...]
+    pixels: tuple[Pixels, ...]
     clip_frames: IntArray
     thumbnails: tuple[bytes, ...]
     warnings: tuple[str, ...]
@@ -226,15 +242,15 @@ class Sampled:
     def of(cls, parts: Sequence[Part]) -> Sampled:
         """Put Parts of one segment together; a frame that several hold has to be the same in all of them."""
         frames: dict[int, SampledFrame] = {}
-        pixels: dict[int, Picture] = {}
+        pixels: dict[int, Pixels] = {}
         jpegs: dict[int, bytes] = {}
         rows = []
         for part in parts:
             for position, place in enumerate(part.places):
                 if place in frames:
                     assert frames[place] == part.frames[position]
-                    np.testing.assert_array_equal(pixels[place], part.picture(position))
-                frames[place], pixels[place] = part.frames[position], part.picture(position)
+                    np.testing.assert_array_equal(pixels[place], part.frame_pixels(position))
+                frames[place], pixels[place] = part.frames[position], part.frame_pixels(position)
                 if part.thumbnails:
                     jpegs[place] = part.thumbnails[position]
             rows.append(np.asarray(part.places, dtype=np.intp)[part.clip_frames])
@@ -265,7 +281,7 @@ class Sampled:
         """All warnings of a video that is one segment."""
         return (*self.warnings, *self.video_warnings)
 
-    def clip(self, view: int) -> Picture:
+    def clip(self, view: int) -> Pixels:
         """The model's input of one view, ``[T, H, W, 3]``."""
         return assemble_clip(self._part_of(view), view)
 
@@ -382,16 +398,16 @@ def assert_same_as_straight(
 ) -> Sampled:
     """Extract and compare with a straight decode: numbers, indices, times and every pixel."""
     reference = straight(path)
-    side = min(reference.pictures[0].shape[:2])
+    side = min(reference.frames[0].shape[:2])
     extraction = extract(path, views=f"{views}x1", frames=frames, stride=stride, side=side, codecs=codecs)
     expected = reference.clips(frames, stride, views)
     batch = extraction
     if shows_numbers:
-        shown = [read_number(picture) for picture in reference.pictures]
+        shown = [read_number(frame) for frame in reference.frames]
         assert sampled_numbers(extraction) == [[shown[i] for i in clip] for clip in expected]
     for clip, wanted in zip(batch.clip_frames, expected, strict=True):
         for position, number in zip(clip, wanted, strict=True):
-            np.testing.assert_array_equal(batch.pixels[position], reference.pictures[number])
+            np.testing.assert_array_equal(batch.pixels[position], reference.frames[number])
             assert batch.frames[position].index in (number, None)
             assert batch.frames[position].pts == reference.times[number]
     return extraction
@@ -406,6 +422,7 @@ def assert_one_segment_is_the_video(
     ((segment,), _) = cut(path, "1h", options, limits=MediaLimits(codecs=codecs))
     assert segment.frames == whole.frames
     assert segment.info == whole.info
+    assert segment.segment.end_s == whole.info.duration_s
     assert sorted(segment.told) == sorted(whole.warnings)
     np.testing.assert_array_equal(segment.clip_frames, whole.clip_frames)
     for ours, theirs in zip(segment.pixels, whole.pixels, strict=True):
@@ -417,17 +434,17 @@ def assert_segments_same_as_straight(
 ) -> tuple[list[Sampled], tuple[str, ...]]:
     """Cut a file and compare each segment with a straight decode: windows, indices, times and every pixel."""
     reference = straight(path)
-    side = min(reference.pictures[0].shape[:2])
+    side = min(reference.frames[0].shape[:2])
     segments, warnings = cut(path, length, extract_options(views=f"{views}x1", frames=frames, stride=stride, side=side))
     expected = reference.segments(SegmentLength.parse(length).seconds)
     assert [segment.segment.index for segment in segments] == list(expected)
     for segment, (first, alone) in zip(segments, expected.values(), strict=True):
         assert segment.total == len(expected)
-        assert segment.segment.frames == range(first, first + len(alone.pictures))
+        assert segment.segment.frames == range(first, first + len(alone.frames))
         batch = segment
         for clip, wanted in zip(batch.clip_frames, alone.clips(frames, stride, views), strict=True):
             for position, number in zip(clip, wanted, strict=True):
-                np.testing.assert_array_equal(batch.pixels[position], alone.pictures[number])
+                np.testing.assert_array_equal(batch.pixels[position], alone.frames[number])
                 assert batch.frames[position].index == first + number
                 assert batch.frames[position].pts == reference.times[first + number]
     return segments, warnings

@@ -29,7 +29,7 @@ from support.model_repositories import LABELS, write_model
 
 FRAMES, SIZE = 4, 32
 BATCH_SIZES = (1, 2, 4)
-CALLS_AT_ONCE = 8
+CONCURRENCY = 8
 ENVIRONMENT = Path(__file__).parents[2] / ".venv-triton"
 REQUIRED = "LAPS_TESTS_NEED_TRITON"
 SHARED_MEMORY = Path("/dev/shm")
@@ -56,7 +56,7 @@ def write_shipped_model(
     return folder
 
 
-def own_segments() -> set[str]:
+def own_blocks() -> set[str]:
     """Names of the gateways' shared memory on this machine."""
     return {path.name for path in SHARED_MEMORY.glob(f"{PREFIX}*")}
 

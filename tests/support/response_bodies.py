@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from laps_client import ModelInfo
-from laps_client.parsing import from_json
+from laps_client._parsing import from_json
 
 BOX = {"x": 0, "y": 1, "width": 2, "height": 3}
 BODY: dict[str, Any] = {
@@ -29,7 +29,7 @@ BODY: dict[str, Any] = {
     "timings_ms": {"upload": 1.0, "decode": 2.0, "queue": 3.0, "infer": 4.0, "total": 10.0},
     "warnings": ["w"],
     "thumbnails": [{"index": None, "time_s": 0.0, "jpeg": "/9g="}],
-    "explain": [{"temporal": 0, "spatial": 0, "frames": [{"index": 0, "pts": 0, "time_s": 0.0, "box": BOX}]}],
+    "view_details": [{"temporal": 0, "spatial": 0, "frames": [{"index": 0, "pts": 0, "time_s": 0.0, "box": BOX}]}],
     "segments": [
         {
             "index": 0,

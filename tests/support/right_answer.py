@@ -82,7 +82,7 @@ def post(client: httpx.Client, path: Path, **query: str) -> httpx.Response:
 
 def ask_whole(client: httpx.Client, path: Path, **query: str) -> httpx.Response:
     """Classify a file, with its sampled pictures and where each was taken."""
-    return post(client, path, explain="true", thumbnails="true", **query)
+    return post(client, path, view_details="true", thumbnails="true", **query)
 
 
 def ask_as_segment(client: httpx.Client, path: Path, **query: str) -> httpx.Response:
@@ -218,7 +218,7 @@ def clip_numbers(whole: Answer) -> list[list[int]]:
     shown: dict[tuple[int | None, float], list[int]] = {}
     for number, thumbnail in zip(_shown(whole), whole["thumbnails"], strict=True):
         shown.setdefault((thumbnail["index"], thumbnail["time_s"]), []).append(number)
-    views = [view for view in whole["explain"] if view["spatial"] == 0]
+    views = [view for view in whole["view_details"] if view["spatial"] == 0]
     return [[shown[frame["index"], frame["time_s"]][0] for frame in view["frames"]] for view in views]
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from support.numbered_videos import Picture, ffmpeg, numbered
+from support.numbered_videos import Pixels, ffmpeg, numbered
 
 WIDTH, HEIGHT = 128, 96  # the blocks that show a number are whole blocks of the codec
 RATE = 25
@@ -40,7 +40,7 @@ def write_wmv9(path: Path, *, count: int, key_every: int) -> Path:
     return path
 
 
-def _key_picture(picture: Picture) -> str:
+def _key_picture(picture: Pixels) -> str:
     """The bits of a picture of flat blocks, as gray as ``picture`` is there."""
     rows, columns = HEIGHT // BLOCK, WIDTH // BLOCK
     gray = picture[..., 0].reshape(rows, BLOCK, columns, BLOCK).mean(axis=(1, 3))

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from laps_server.engines.choices import SharedMemoryMode
 from laps_server.engines.triton.engine import TritonEngine
-from laps_server.engines.triton.sharing import SharedMemory
 from laps_server.engines.triton.wire import connect
-from laps_server.repository import discover
+from laps_server.models.repository import discover
 from support.real_triton import (
     BATCH_SIZES,
-    CALLS_AT_ONCE,
+    CONCURRENCY,
     StartedEngine,
     Triton,
     running_triton,
@@ -51,10 +51,10 @@ def engine_of(repository: Path) -> StartedEngine:
     async def started(
         url: str,
         *,
-        shared_memory: SharedMemory = "auto",
+        shared_memory: SharedMemoryMode = "auto",
         timeout_s: float = 30,
         start_timeout_s: float = 30,
-        calls_at_once: int = CALLS_AT_ONCE,
+        concurrency: int = CONCURRENCY,
         batch_sizes: tuple[int, ...] = BATCH_SIZES,
         models: Path = repository,
     ) -> AsyncIterator[TritonEngine]:
@@ -64,7 +64,7 @@ def engine_of(repository: Path) -> StartedEngine:
             url=url,
             connect=connect,
             shared_memory=shared_memory,
-            calls_at_once=calls_at_once,
+            concurrency=concurrency,
             timeout_s=timeout_s,
             start_timeout_s=start_timeout_s,
         )

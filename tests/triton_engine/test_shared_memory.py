@@ -10,11 +10,11 @@ import httpx
 import numpy as np
 import pytest
 
-from laps_server.engines.triton.sharing import SharedMemory
+from laps_server.engines.choices import SharedMemoryMode
 from laps_server.engines.triton.wire import connect
 from support.live_servers import running_server
 from support.plain_videos import RED, write_colour_video
-from support.real_triton import FRAMES, SIZE, StartedEngine, Triton, own_segments
+from support.real_triton import FRAMES, SIZE, StartedEngine, Triton, own_blocks
 
 
 async def regions(triton: Triton) -> set[str]:
@@ -32,10 +32,10 @@ async def test_a_stopped_gateway_leaves_nothing(repository: Path, triton: Triton
     with running_server(repository, env=env) as server:
         server.wait_for(re.compile("in shared memory"))
         assert httpx.post(f"{server.url}/classify", content=video, timeout=60).status_code == 200
-        assert len(own_segments()) == 1
-        assert await regions(triton) == own_segments()
+        assert len(own_blocks()) == 1
+        assert await regions(triton) == own_blocks()
         assert server.stop() == 0
-    assert (own_segments(), await regions(triton)) == (set(), set())
+    assert (own_blocks(), await regions(triton)) == (set(), set())
 
 
 async def test_what_a_killed_gateway_left_is_gone_with_the_next_ones_start(repository: Path, triton: Triton) -> None:
@@ -43,28 +43,28 @@ async def test_what_a_killed_gateway_left_is_gone_with_the_next_ones_start(repos
     with running_server(repository, env=env) as living, running_server(repository, env=env) as server:
         assert len(await regions(triton)) == 2
         server.stop(signal.SIGKILL)
-        left = own_segments()
+        left = own_blocks()
         assert len(left) == 2
         assert await regions(triton) == left
         with running_server(repository, env=env) as following:
-            assert len(own_segments()) == 2, "the dead one's is gone, the living one's is not"
-            assert await regions(triton) == own_segments()
-            assert own_segments() != left
+            assert len(own_blocks()) == 2, "the dead one's is gone, the living one's is not"
+            assert await regions(triton) == own_blocks()
+            assert own_blocks() != left
             assert following.stop() == 0
         assert living.stop() == 0
-    assert (own_segments(), await regions(triton)) == (set(), set())
+    assert (own_blocks(), await regions(triton)) == (set(), set())
 
 
 async def test_a_start_that_fails_leaves_nothing(repository: Path, triton: Triton, engine_of: StartedEngine) -> None:
     with pytest.raises(Exception, match="not 32"):
         async with engine_of(triton.grpc_url, shared_memory="on", batch_sizes=(32,)):
             pass
-    assert (own_segments(), await regions(triton)) == (set(), set())
+    assert (own_blocks(), await regions(triton)) == (set(), set())
 
 
 @pytest.mark.parametrize("asked", ["auto", "on"])
 async def test_memory_that_does_not_fit_is_told_at_start(
-    triton: Triton, engine_of: StartedEngine, monkeypatch: pytest.MonkeyPatch, asked: SharedMemory
+    triton: Triton, engine_of: StartedEngine, monkeypatch: pytest.MonkeyPatch, asked: SharedMemoryMode
 ) -> None:
     def no_space(_descriptor: int, _offset: int, size: int) -> None:
         raise OSError(28, f"No space left for {size} bytes")
@@ -78,4 +78,4 @@ async def test_memory_that_does_not_fit_is_told_at_start(
         with pytest.raises(Exception, match="bytes of shared memory"):
             async with engine_of(triton.grpc_url, shared_memory=asked):
                 pass
-    assert own_segments() == set()
+    assert own_blocks() == set()

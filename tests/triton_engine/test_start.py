@@ -20,7 +20,7 @@ from support.real_triton import (
     SIZE,
     StartedEngine,
     Triton,
-    own_segments,
+    own_blocks,
     running_triton,
     write_shipped_model,
     write_twin,
@@ -63,10 +63,10 @@ async def test_a_model_that_triton_does_not_have_is_named(
             await starting.__aenter__()
 
 
-async def test_calls_that_triton_would_refuse_for_their_size_are_refused_at_start(
+async def test_batches_that_triton_would_refuse_for_their_size_are_refused_at_start(
     twin: Path, triton: Triton, engine_of: StartedEngine
 ) -> None:
-    with pytest.raises(BackendMismatch, match="at most 16 views of 'colours' in a call, not 32"):
+    with pytest.raises(BackendMismatch, match="at most 16 views of 'colours' in a batch, not 32"):
         async with engine_of(triton.grpc_url, batch_sizes=(1, 32)):
             pass
 
@@ -98,7 +98,7 @@ def test_a_gateway_with_the_wrong_model_behind_it_ends_and_says_why(repository: 
         with running_server(repository, ready=False, env=env) as server:
             said = server.wait_for(re.compile("models cannot be served: (.*)"))
             assert server.process.wait(60) == 1
-        assert own_segments() == set()
+        assert own_blocks() == set()
     assert "3 logits for 4 labels" in said[1]
 
 
@@ -110,11 +110,11 @@ async def test_where_triton_allows_no_shared_memory_clips_go_over_the_wire(
     with running_triton(twin.parents[1], tmp_path / "log", *options) as triton:
         async with engine_of(triton.url(scheme), start_timeout_s=5) as engine:
             assert len(await engine.infer(np.zeros((1, FRAMES, SIZE, SIZE, 3), np.uint8))) == 1
-            assert own_segments() == set()
+            assert own_blocks() == set()
         with pytest.raises(BackendMismatch, match="cannot open shared memory"):
             async with engine_of(triton.url(scheme), start_timeout_s=5, shared_memory="on"):
                 pass
-    assert own_segments() == set()
+    assert own_blocks() == set()
 
 
 def test_a_gateway_waits_for_triton_alive_and_not_ready(repository: Path, twin: Path, tmp_path: Path) -> None:

@@ -1,8 +1,12 @@
-"""A real server with small models, a real Chromium, and pages that must stay clean."""
+"""A real server with small models, a real Chromium, and pages that must stay clean.
+
+Server and browser are started once for this folder, and stopped after its last test: asynchronous tests of others need
+the thread that the browser's event loop runs in.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,55 +15,63 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, Page
 
-from support.browser import CHROMIUM, running_browser, wait_for_answer
+from support.browser import CHROMIUM, Classify, running_browser, wait_for_answer
 from support.live_servers import ServerProcess, running_server
 from support.model_repositories import LABELS, slow_graph, write_model
 from support.plain_videos import BLUE, GREEN, RED, write_colour_video
 
-SCREENSHOTS = Path(__file__).parents[2] / "build" / "screenshots"
+SCREENSHOTS = Path(__file__).parents[2] / "build" / "screenshots"  # of tests that failed
+FAILED = pytest.StashKey[bool]()
 COLOURS = [RED] * 24 + [GREEN] * 24 + [BLUE] * 16  # 6.4 s at ten frames a second
 
 
-@pytest.fixture(scope="session")
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Remember whether a test failed, for its fixtures."""
+    report = yield
+    item.stash[FAILED] = item.stash.get(FAILED, False) or report.failed
+    return report
+
+
+@pytest.fixture(scope="package")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("web")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def server(folder: Path) -> Iterator[ServerProcess]:
     """Serves `colours`; `paler`, which sees the same less clearly; and `slow`, which takes its time for each view."""
     if CHROMIUM is None:
         pytest.skip("chromium is not installed")
     write_model(folder / "models", "colours", default_views="4x1")
     write_model(folder / "models", "paler", default_views="4x1", temperature=4.0)
-    slow = slow_graph(frames=4, size=32, classes=len(LABELS), rounds=3)
+    slow = slow_graph(frames=4, size=32, classes=len(LABELS), rounds=1)
     write_model(folder / "models", "slow", graph=slow, default_views="3x1")
     with running_server(folder / "models", env={"LAPS_MAX_BATCH_VIEWS": "1"}) as server:
         yield server
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def video(folder: Path) -> Path:
     """Red, then green, then blue; Chromium plays it."""
     return write_colour_video(folder / "three colours.mp4", COLOURS, codec="libx264")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def avi(folder: Path) -> Path:
     """The same in a container that no browser plays."""
     return write_colour_video(folder / "old.avi", COLOURS)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
-    """Closed with its module: asynchronous tests of others need the thread."""
     with running_browser() as browser:
         yield browser
 
 
 @dataclass
 class Watched:
-    """What a page did that nobody sees."""
+    """What pages did behind the screen."""
 
     requests: list[str] = field(default_factory=list)
     complaints: list[str] = field(default_factory=list)
@@ -97,9 +109,9 @@ def opened(browser: Browser, server: ServerProcess, request: pytest.FixtureReque
     """
     opener = Opener(browser, server.url)
     yield opener
-    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
     for number, page in enumerate(opener.pages):
-        page.screenshot(path=SCREENSHOTS / f"{request.node.name}{number or ''}.png", full_page=True)
+        if request.node.stash[FAILED]:
+            page.screenshot(path=SCREENSHOTS / f"{request.node.name}{number or ''}.png", full_page=True)
         page.context.close()
     foreign = [url for url in opener.watched.requests if not url.startswith((f"{server.url}/", "blob:", "data:"))]
     assert foreign == []
@@ -107,14 +119,14 @@ def opened(browser: Browser, server: ServerProcess, request: pytest.FixtureReque
         assert opener.watched.complaints == []
 
 
-@pytest.fixture(scope="session")
-def ask(server: ServerProcess) -> Callable[..., dict[str, Any]]:
+@pytest.fixture(scope="package")
+def classify(server: ServerProcess) -> Classify:
     """The server's own answer, without the page."""
 
-    def ask(file: Path, **query: Any) -> dict[str, Any]:
+    def classify(file: Path, **query: Any) -> dict[str, Any]:
         response = httpx.post(f"{server.url}/classify", params=query, content=file.read_bytes(), timeout=120)
         assert response.status_code == 200, response.text
         body: dict[str, Any] = response.json()
         return body
 
-    return ask
+    return classify

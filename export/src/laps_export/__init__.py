@@ -1,3 +1,5 @@
 """The LAPS video transformers in PyTorch, and their way from a checkpoint to a served model."""
 
-__version__ = "0.1.0"
+from importlib.metadata import version as _version
+
+__version__ = _version("laps-export")

@@ -1,3 +1,5 @@
 """Serves video classification models over HTTP: decode, sample views, batch, answer."""
 
-__version__ = "0.1.0"
+from importlib.metadata import version as _version
+
+__version__ = _version("laps-server")

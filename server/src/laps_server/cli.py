@@ -16,17 +16,18 @@ from pydantic import ValidationError
 from rich.console import Console
 
 from laps_server import __version__
+from laps_server.classify_options import ClassifyOptions
 from laps_server.cli_output import Output, print_models, print_results
-from laps_server.clips import SegmentLength, ViewGrid
 from laps_server.engines.registry import ENGINES
 from laps_server.errors import LapsError
-from laps_server.events import ClassifyOptions
 from laps_server.logs import configure_logging
+from laps_server.segment_length import SegmentLength
 from laps_server.serve import serve as run_server
-from laps_server.settings import Settings
+from laps_server.settings import Settings, variable
+from laps_server.view_grid import ViewGrid
 
 EXIT_WRONG_USE = 2
-EXIT_INTERRUPTED = 130  # 128 and the signal's number, as shells say it
+EXIT_INTERRUPTED = 130  # 128 and the signal's number, as shells have it
 
 app = typer.Typer(
     name="laps-server",
@@ -65,7 +66,7 @@ def serve(
     ] = None,
     log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error.", show_default=False)] = None,
 ) -> None:
-    """Answer POST /classify until told to stop."""
+    """Answer POST /classify until stopped by a signal."""
     settings = _settings(
         host=host,
         port=port,
@@ -105,11 +106,14 @@ def classify(
     triton_url: TritonUrlOption = None,
 ) -> None:
     """Classify files without HTTP; a file that cannot be classified is reported and the others go on."""
+    # What the command line asks for.
     if json and jsonl:
         raise typer.BadParameter("choose one of --json and --jsonl")
     output: Output = "json" if json else "jsonl" if jsonl else "table"
     settings = _settings(model_repository=model_repository, threads=threads, engine=engine, triton_url=triton_url)
     configure_logging("error")
+    for warning in settings.warnings:  # the log, which has them too, shows errors alone
+        _errors.print(f"warning: {warning}", markup=False, soft_wrap=True)
     options = ClassifyOptions(
         model=model,
         version=version,
@@ -118,6 +122,7 @@ def classify(
         frames=frames,
         segments=None if segments is None else SegmentLength.parse(segments),
     )
+    # The work, and the exit status.
     try:
         failed = asyncio.run(print_results(settings, paths, options, output=output, concurrency=concurrency))
     except KeyboardInterrupt:
@@ -144,7 +149,7 @@ def _version(show: Annotated[bool, typer.Option("--version", help="Print the ver
 
 
 def main() -> None:
-    """Entry point: errors of the tree become a message, a hint and a status; nobody sees a traceback for them."""
+    """Entry point: errors of the tree become a message, a hint and a status, without a traceback."""
     try:
         app()
     except LapsError as exc:
@@ -161,6 +166,6 @@ def _settings(**given: Any) -> Settings:
     except ValidationError as exc:
         first = exc.errors(include_url=False)[0]
         name = ".".join(map(str, first["loc"]))
-        if not name:  # about settings together, so there is no one value to show
+        if not name:  # about several settings, so there is no single value to show
             raise typer.BadParameter(first["msg"]) from exc
-        raise typer.BadParameter(f"{name} (LAPS_{name.upper()}): {first['msg']}, not {first['input']!r}") from exc
+        raise typer.BadParameter(f"{name} ({variable(name)}): {first['msg']}, not {first['input']!r}") from exc

@@ -1,6 +1,6 @@
 """What ``laps-server classify`` and ``laps-server models`` print: tables, JSON, and the progress of files.
 
-Standard output gets results alone, standard error the progress bar and warnings.
+Results go to standard output; the progress bar and warnings go to standard error.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from laps_server.api.answers import classify_response
-from laps_server.events import ClassifyOptions
+from laps_server.api.responses import classify_response
+from laps_server.classify_options import ClassifyOptions
+from laps_server.models.repository import discover
 from laps_server.offline import FileResult, classify_files, find_videos
-from laps_server.repository import discover
 from laps_server.settings import Settings
 
 Output = Literal["table", "json", "jsonl"]
@@ -33,14 +33,14 @@ async def print_results(
 ) -> int:
     """Classify and print; returns the number of files that failed.
 
-    An interrupted table is printed as far as it is known; half a JSON array would pass for a whole one.
+    If interrupted, a table is printed as far as it is known; half a JSON array could be taken for a whole one.
 
     Raises:
-        ModelError, BadRequest: the repository or the options are wrong, told before the first file.
+        ModelError, BadRequest: the repository or the options are wrong, raised before the first file.
     """
     videos = find_videos(paths)
     errors = Console(stderr=True, highlight=False)
-    # Plain bodies, not answers: those hold every view's logits, and there may be a million files.
+    # Plain bodies, which are smaller than answers: there may be a million files.
     collected: dict[Path, dict[str, Any]] = {}
     failed = 0
     async with classify_files(settings, videos, options, concurrency=concurrency) as results:
@@ -96,10 +96,10 @@ def _body(result: FileResult) -> dict[str, Any]:
     """Plain data for JSON: the body that HTTP would answer, under the file's path."""
     if result.answer is None:
         error = result.error
-        told = error and {"code": error.code, "message": error.message, "hint": error.hint}
-        return {"path": str(result.path), "error": told}
-    body = classify_response(result.answer, request_id="", total_s=result.seconds)
-    return {"path": str(result.path), **body.model_dump(exclude={"request_id"})}
+        body = error and {"code": error.code, "message": error.message, "hint": error.hint}
+        return {"path": str(result.path), "error": body}
+    response = classify_response(result.answer, request_id="", total_s=result.seconds)
+    return {"path": str(result.path), **response.model_dump(exclude={"request_id"})}
 
 
 def _progress(console: Console) -> Progress:
@@ -132,10 +132,10 @@ def _table(bodies: Sequence[dict[str, Any]]) -> Table:
         table.add_column(name, overflow="fold")
     for body in bodies:
         if "error" in body:
-            told = f"[red]{escape(body['error']['message'])}[/]"
+            text = f"[red]{escape(body['error']['message'])}[/]"
             if body["error"]["hint"]:
-                told += f"\n{escape(body['error']['hint'])}"
-            table.add_row(escape(body["path"]), "-", told, "", "")
+                text += f"\n{escape(body['error']['hint'])}"
+            table.add_row(escape(body["path"]), "-", text, "", "")
             continue
         best, *rest = body["predictions"]
         others = ", ".join(f"{item['label']} {item['score']:.3f}" for item in rest)

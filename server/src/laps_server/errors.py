@@ -224,7 +224,7 @@ class BackendUnavailable(Unavailable):
 
 
 class BackendTimeout(Unavailable):
-    """The inference server behind this one took a call and did not answer in time."""
+    """The inference server behind this one took a batch and did not answer in time."""
 
     code = "backend_timeout"
 

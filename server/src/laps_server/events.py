@@ -1,43 +1,15 @@
-"""What a request asks for and what a job tells of it: options, events, the whole answer. Plain frozen data."""
+"""What a job yields: events on the way, the whole answer last. Plain frozen data."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from laps_server.clips import (
-    CropBox,
-    Float32Array,
-    FrameScores,
-    SampledFrame,
-    SamplingRule,
-    ScoredLabel,
-    SegmentLength,
-    VideoInfo,
-    ViewGrid,
-)
+from laps_server.arrays import Float32Array
 from laps_server.observe import StageTimes
-
-DEFAULT_TOP_K = 5
-
-
-@dataclass(frozen=True, slots=True)
-class ClassifyOptions:
-    """What a request asks for; None stands for the model's or the server's default.
-
-    ``top_k`` of None is :data:`DEFAULT_TOP_K`, or all labels where there are fewer. ``deadline`` is a point of
-    ``laps_server.observe.now()``, so that it can have begun with the upload. ``segments`` asks for the video window by
-    window.
-    """
-
-    model: str | None = None
-    version: int | None = None
-    top_k: int | None = None
-    views: ViewGrid | None = None
-    frames: bool = True
-    thumbnails: bool = False
-    explain: bool = False
-    deadline: float | None = None
-    segments: SegmentLength | None = None
+from laps_server.sampled_frame import CropBox, SampledFrame
+from laps_server.scores import FrameScores, ScoredLabel
+from laps_server.video_info import VideoInfo
+from laps_server.view_grid import SamplingRule, ViewGrid
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +34,7 @@ class Thumbnail:
 class SegmentAnswer:
     """What one segment shows, from ``start_s`` to ``end_s`` of the video.
 
-    ``frames`` and ``sampled`` are on the video's own time axis. ``replay`` is empty where it was not asked for.
+    ``frames`` and ``sampled`` are on the video's own time axis. ``view_details`` is empty unless asked for.
     """
 
     index: int
@@ -76,7 +48,7 @@ class SegmentAnswer:
     warnings: tuple[str, ...]
     sampled: tuple[SampledFrame, ...]
     thumbnails: tuple[Thumbnail, ...]
-    replay: tuple[ReplayView, ...] = ()
+    view_details: tuple[ReplayView, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +112,7 @@ class Classification:
     warnings: tuple[str, ...]
     sampled: tuple[SampledFrame, ...]
     thumbnails: tuple[Thumbnail, ...]
-    replay: tuple[ReplayView, ...]
+    view_details: tuple[ReplayView, ...]
     segments: tuple[SegmentAnswer, ...] | None = None
     timeline: Timeline | None = None
 
@@ -153,7 +125,7 @@ class Classification:
             frames=only.frames,
             sampled=only.sampled,
             thumbnails=only.thumbnails,
-            replay=only.replay,
+            view_details=only.view_details,
             segments=None,
             timeline=None,
         )

@@ -1,17 +1,17 @@
 """One uploaded video on its way, from an open descriptor to its answer.
 
-Two tasks and one inbox. The feeder decodes, Part by Part, and puts the views of each into the scheduler's queue; what
-comes of it all arrives in the inbox, in order, and :meth:`Job.events` makes events of it::
+Two tasks and one inbox. The feeder decodes, Part by Part, and puts the views of each into the scheduler's queue. Their
+results arrive in the inbox, in order, and :meth:`Job.events` turns them into events::
 
     decode_pool.parts ──► feeder ──► submission.add ──► scheduler
-                            │ backlog: whose turn it is     │
+                            │ backlog: room for the next    │
                             ▼                               ▼
                           inbox ◄─────────────────── views' results
                             ▼
                           events ──► accumulator ──► Decoded, Partial | SegmentDone, …, Classification
 
-Views of a segment run while the next ones of it are decoded. The next segment is decoded while one is classified, and
-no further: its views get in the queue when those of the one before are answered and that answer is taken.
+Views of a segment run while later ones are decoded. While one segment is classified the next one is decoded, and no
+more. Its views are queued once the segment before is answered and that answer has been read.
 
 No web import: the HTTP front, the command line and tests all stand on this.
 """
@@ -24,18 +24,20 @@ from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import partial
 
-from laps_server.clips import ViewGrid
+from laps_server.classify_options import ClassifyOptions
 from laps_server.deadline import HINT_SEGMENTS, HINT_WORK, within
 from laps_server.errors import BadParameter, ClientClosed, InternalError, LapsError
-from laps_server.events import Classification, ClassifyOptions, Decoded, Event, Partial, SegmentDone
+from laps_server.events import Classification, Decoded, Event, Partial, SegmentDone
 from laps_server.observe import Answered, Failed, Observer, PartDecoded, Received, RequestClock, Stage, now
 from laps_server.part import MediaWarning, Part
 from laps_server.results import Accumulator, LogitsSink, model_warnings
 from laps_server.scheduler import Submission, View, ViewResult
 from laps_server.served_models import ServedModel
 from laps_server.video.decode_pool import DecodePool
-from laps_server.video.extract import SHARE, WHOLE_VIDEO_S, ExtractOptions, Thumbnails
+from laps_server.video.extract_options import WHOLE_VIDEO_S, ExtractOptions, Thumbnails
+from laps_server.video.limits import MEMORY_SHARES
 from laps_server.video.preprocess import assemble_clip
+from laps_server.view_grid import ViewGrid
 
 
 def check_options(options: ClassifyOptions) -> None:
@@ -44,8 +46,8 @@ def check_options(options: ClassifyOptions) -> None:
     Raises:
         BadParameter: saying what would.
     """
-    if options.segments is not None and options.explain:
-        raise BadParameter("explain is not given for segments", hint="explain one segment's file")
+    if options.segments is not None and options.view_details:
+        raise BadParameter("segments have no details of views", hint="ask for those of one segment's file")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,15 +66,15 @@ class Job:
 
     @property
     def request_id(self) -> str:
-        """By which logs and observers know it."""
+        """Its id in logs and for observers."""
         return self.clock.request_id
 
     def received(self, size_bytes: int) -> None:
-        """Tell that the whole upload is here."""
+        """Report that the whole upload is here."""
         self.observe(Received(self.request_id, self.clock.elapsed_s, size_bytes))
 
     def leave(self) -> None:
-        """Tell that it was left, unless its end was told: an upload broke off, or a stream never began."""
+        """Report that the client left, unless an end was reported: an upload broke off, or a stream never began."""
         if not self.clock.ended:
             self.observe(Failed(self.request_id, self.clock.elapsed_s, ClientClosed.code))
 
@@ -89,12 +91,12 @@ class Job:
     ) -> AsyncGenerator[Event, None]:
         """Yield :class:`Decoded`, a :class:`Partial` for every view, and last the :class:`Classification`.
 
-        Where segments were asked for, a :class:`SegmentDone` for each of them takes the place of the views' events.
+        With segments, there is a :class:`SegmentDone` for each segment and none for views.
         Closing the generator early stops the work at its next stage and takes waiting views out of the queue.
 
         Args:
             file: open, seekable descriptor of the video; stays the caller's.
-            partials: whether anybody reads them; ranking all labels for every view is not free.
+            partials: whether they are read; ranking all labels for every view is not free.
             sink: gets the logits of each segment's views.
 
         Raises:
@@ -104,17 +106,17 @@ class Job:
         """
         accumulator = Accumulator(self.model.files, self.grid, self.options, sink=sink)
         feeder = _Feeder(self, file, accumulator, early=partials and not self._by_segments)
-        with self._told():
+        with self._end_reported():
             async with feeder.running():
-                while (news := await feeder.next()) is not None:
-                    if isinstance(news, Decoded):
-                        yield news
+                while (item := await feeder.next()) is not None:
+                    if isinstance(item, Decoded):
+                        yield item
                         continue
-                    event = await self._added(accumulator, news, partials=partials)
+                    event = await self._added(accumulator, item, partials=partials)
                     if event is not None:
                         yield event
-                    # Only now: the next segment waits until this one's answer is taken.
-                    feeder.backlog.remove(news.tag)
+                    # Only now: the next segment waits until this one's answer has been read.
+                    feeder.backlog.remove(item.tag)
             answer = await asyncio.to_thread(accumulator.answer, self.clock.times, feeder.warnings)
         yield answer if self._by_segments else answer.as_one()
 
@@ -136,11 +138,11 @@ class Job:
         return self.options.segments is not None
 
     def extract_options(self, *, early: bool) -> ExtractOptions:
-        """What the model and the request want of the video; ``early`` where views are told one by one."""
+        """What the model and the request need of the video; ``early`` where each view is an event."""
         manifest = self.model.files.manifest
         clip, preprocess = manifest.clip, manifest.preprocess
         segments = self.options.segments
-        # One picture stands for a segment: one for each frame of a long video would be more than anybody can be sent.
+        # One frame stands for a segment: all frames of a long video would be too much to send.
         thumbnails: Thumbnails = "all" if segments is None else "middle"
         return ExtractOptions(
             grid=self.grid,
@@ -156,24 +158,24 @@ class Job:
         )
 
     def warnings(self, found: Iterable[MediaWarning]) -> tuple[str, ...]:
-        """What the answer says of the video and of the model; a segment says itself what is true of it alone."""
+        """Warnings about the video and the model; those about one segment are in that segment's answer."""
         about = [warning for warning in found if warning.scope == "video" or not self._by_segments]
         texts = (item.text if item.scope == "video" else f"the video {item.text}" for item in about)
         return (*texts, *model_warnings(self.model.files))
 
     @property
     def hint_too_late(self) -> str:
-        """What would have been in time."""
+        """What to change to be in time."""
         return HINT_WORK if self.options.segments is None else HINT_SEGMENTS
 
     def observe(self, stage: Stage) -> None:
-        """Tell a stage to the request's clock and to whoever else wants to know."""
+        """Report a stage to the request's clock and to the observer."""
         self.clock.observe(stage)
         self.observer.observe(stage)
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
-        """Tell how it ended."""
+    def _end_reported(self) -> Iterator[None]:
+        """Report how it ended."""
         try:
             yield
         except BaseException as exc:
@@ -187,7 +189,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class _Tag:
-    """Which view a result is of. ``attempt`` tells a segment that began once more from what became void."""
+    """Which view a result is of. ``attempt`` counts the starts of a segment, so that void results are known."""
 
     ordinal: int
     segments_total: int
@@ -196,7 +198,7 @@ class _Tag:
 
 
 class _Feeder:
-    """Decodes a job's video and keeps the scheduler fed with its views; what comes of it is had by :meth:`next`."""
+    """Decodes a job's video and submits its views to the scheduler; :meth:`next` gives what comes of it."""
 
     def __init__(self, job: Job, file: int, accumulator: Accumulator, *, early: bool) -> None:
         self._job = job
@@ -210,11 +212,11 @@ class _Feeder:
         self._ended = False
         self._found: tuple[MediaWarning, ...] = ()
         # The other share is the decoder's.
-        self.backlog = _Backlog(job.decode_pool.limits.max_kept_bytes // SHARE)
+        self.backlog = _Backlog(job.decode_pool.limits.max_kept_bytes // MEMORY_SHARES)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Feed while the context lasts; leaving it early stops the decoder and takes waiting views out of the queue."""
+        """Run while the context lasts; leaving early stops the decoder and takes waiting views out of the queue."""
         feeding = asyncio.create_task(self._run(), name="feeder")
         try:
             yield
@@ -233,13 +235,13 @@ class _Feeder:
         """
         while not (self._ended and self.backlog.is_empty):
             async with within(self._job.options.deadline, hint=self._job.hint_too_late):
-                news = await self._inbox.get()
-            if isinstance(news, Exception):
-                raise news
-            if news is None:
+                item = await self._inbox.get()
+            if isinstance(item, Exception):
+                raise item
+            if item is None:
                 self._ended = True
-            elif isinstance(news, Decoded) or news.tag in self.backlog:  # else it is of clips that became void
-                return news
+            elif isinstance(item, Decoded) or item.tag in self.backlog:  # else its clips became void
+                return item
         return None
 
     @property
@@ -259,11 +261,16 @@ class _Feeder:
                     if part is None:
                         break
                     self._job.observe(
-                        PartDecoded(self._job.request_id, now() - began, len(part.frames), len(part.views))
+                        PartDecoded(
+                            request_id=self._job.request_id,
+                            seconds=now() - began,
+                            frames=len(part.frames),
+                            views=len(part.views),
+                        )
                     )
                     await self._feed(part)
-                    del part  # its pictures are the scheduler's to let go of while the next ones are decoded
-        except Exception as exc:  # whoever reads the inbox raises it
+                    del part  # or its frames would be held while the next ones are decoded
+        except Exception as exc:  # raised by :meth:`next`
             self._inbox.put_nowait(exc)
         else:
             self._inbox.put_nowait(None)
@@ -273,14 +280,17 @@ class _Feeder:
             self._attempt += 1
             if part.ordinal == self._last[0]:
                 self._withdraw()
-        await self.backlog.turn(part)
+        await self.backlog.wait_for_room(part)
         if part.begins_segment:
             self._accumulator.check_size(part.segments_total)
         submission = self._submission or self._begin(part)
         self._accumulator.expect(part)
         self._found = part.warnings
         self._last = part.ordinal, part.ends_video
-        tags = [_Tag(part.ordinal, part.segments_total, self._attempt, view) for view in part.views]
+        tags = [
+            _Tag(ordinal=part.ordinal, segments_total=part.segments_total, attempt=self._attempt, view=view)
+            for view in part.views
+        ]
         self.backlog.add(tags, part.size_bytes)
         submission.add(View(tag, partial(assemble_clip, part, tag.view)) for tag in tags)
 
@@ -288,7 +298,8 @@ class _Feeder:
         job = self._job
         total = None if job.options.segments is None else part.segments_total
         views = job.grid.total * part.segments_total
-        self._inbox.put_nowait(Decoded(part.video, views, total, job.warnings(part.warnings)))
+        warnings = job.warnings(part.warnings)
+        self._inbox.put_nowait(Decoded(video=part.video, views_total=views, segments_total=total, warnings=warnings))
         self._submission = job.model.scheduler.submit(
             self._inbox.put_nowait,
             announced=job.grid.total,
@@ -299,14 +310,14 @@ class _Feeder:
         return self._submission
 
     def _withdraw(self) -> None:
-        """The segment begins once more: what came of it so far is void."""
+        """The segment begins again: its results so far are void."""
         if self._submission is not None:
             self._submission.withdraw()
         self.backlog.clear()
 
 
 class _Backlog:
-    """Views that were put in the queue and are not answered, with the bytes of pictures that each holds on to."""
+    """Queued views without an answer, and the bytes of frames that each of them holds."""
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
@@ -321,14 +332,14 @@ class _Backlog:
         """Whether every view is answered."""
         return not self._held
 
-    async def turn(self, part: Part) -> None:
-        """Wait until the segment before is answered, and until there is room for the pictures of ``part``."""
+    async def wait_for_room(self, part: Part) -> None:
+        """Wait until the segment before is answered, and there is room for the frames of ``part``."""
         while self._held and (part.begins_segment or sum(self._held.values()) + part.size_bytes > self._max_bytes):
             self._changed.clear()
             await self._changed.wait()
 
     def add(self, tags: Sequence[Hashable], size_bytes: int) -> None:
-        """Views that share the pictures of one Part."""
+        """Views that share the frames of one Part."""
         self._held.update((tag, size_bytes / len(tags)) for tag in tags)
 
     def remove(self, tag: Hashable) -> None:

@@ -1,12 +1,12 @@
-"""What happened to a request, stage by stage and with its time: told by whoever did it, read by whoever wants to know.
+"""The stages of a request with their times, reported by the code that runs them to every observer.
 
 ::
 
     received ─► decoded … ─► queued … ─► batched … ─► ran … ─► answered | failed
                 a Part       a view      a batch      a batch
 
-Nobody else keeps a clock of stages. :class:`RequestClock` adds a request's times up for its answer; metrics, traces and
-logs are other observers beside it.
+This is the only clock of stages. :class:`RequestClock` adds up a request's times for its answer; metrics, traces and
+logs are other observers.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Received:
 
 @dataclass(frozen=True, slots=True)
 class PartDecoded:
-    """One Part is decoded and sampled; ``seconds`` it took, those before it got a thread among them."""
+    """One Part is decoded and sampled; ``seconds`` it took, waiting for a thread included."""
 
     request_id: str
     seconds: float
@@ -50,7 +50,7 @@ class Queued:
 
 @dataclass(frozen=True, slots=True)
 class Batched:
-    """A batch was put together; one request id for each of its views. A request is told of its share alone."""
+    """A batch was put together; one request id for each of its views. A request's own observer gets its share alone."""
 
     request_ids: tuple[str, ...]
     seconds: float
@@ -58,7 +58,7 @@ class Batched:
 
 @dataclass(frozen=True, slots=True)
 class Ran:
-    """An engine ran a batch; one request id for each of its views. A request is told of its share alone."""
+    """An engine ran a batch; one request id for each of its views. A request's own observer gets its share alone."""
 
     request_ids: tuple[str, ...]
     seconds: float
@@ -85,7 +85,7 @@ Stage = Received | PartDecoded | Queued | Batched | Ran | Answered | Failed
 
 
 class Observer(Protocol):
-    """Is told of every stage of every request, on the event loop: must be quick and must not raise."""
+    """Gets every stage of every request, on the event loop: must be quick and must not raise."""
 
     def observe(self, stage: Stage) -> None:
         """Take notice."""
@@ -116,7 +116,7 @@ class RequestClock:
         """Starts now: the request has just arrived."""
         self.request_id = request_id
         self.arrived = now()
-        self.ended = False  # whether its end was told
+        self.ended = False  # whether its end was reported
         self._upload_s = 0.0
         self._decode_s = 0.0
         self._queue_s: float | None = None
@@ -130,10 +130,12 @@ class RequestClock:
     @property
     def times(self) -> StageTimes:
         """What is known by now."""
-        return StageTimes(self._upload_s, self._decode_s, self._queue_s or 0.0, self._infer_s)
+        return StageTimes(
+            upload_s=self._upload_s, decode_s=self._decode_s, queue_s=self._queue_s or 0.0, infer_s=self._infer_s
+        )
 
     def observe(self, stage: Stage) -> None:
-        """Add up: what is told here is this request's own share."""
+        """Add up: a stage here is this request's own share."""
         match stage:
             case Received():
                 self._upload_s = stage.seconds

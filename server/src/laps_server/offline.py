@@ -1,6 +1,6 @@
-"""Files and folders on their way to an answer, without HTTP: many at once, so that their views share batches.
+"""Files and folders classified without HTTP, many at once, so that their views share batches.
 
-A library: results in, as they come, and nothing is printed. The command's side of it is ``cli_output.py``.
+A library: it yields results as they come and prints nothing; ``cli_output.py`` prints them.
 """
 
 from __future__ import annotations
@@ -13,12 +13,13 @@ from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from laps_server.clips import MAX_VIEWS
+from laps_server.classify_options import ClassifyOptions
 from laps_server.errors import BadParameter, InternalError, LapsError
-from laps_server.events import Classification, ClassifyOptions
+from laps_server.events import Classification
 from laps_server.observe import RequestClock
 from laps_server.runtime import Runtime, build_runtime
 from laps_server.settings import Settings
+from laps_server.view_grid import MAX_VIEWS
 
 _LOG = logging.getLogger(__name__)
 _SUFFIXES = "3g2 3gp asf avi dv f4v flv gif m2ts m4v mkv mov mp4 mpeg mpg mts ogg ogv ts vob webm wmv"
@@ -40,7 +41,7 @@ def find_videos(paths: Iterable[Path]) -> list[Path]:
 
     Folders are searched as `laps` does, in the order of their names: hidden files are left out, among them macOS's
     ``._clip.mp4``, which holds no video. So are hidden folders, pipes and devices; links to folders are not followed.
-    A link to nothing is found, to be told as a file that cannot be read.
+    A broken link is found, and becomes a file that cannot be read.
 
     Raises:
         BadParameter: a path that is not there, or nothing found at all.
@@ -82,9 +83,9 @@ async def classify_files(
     A file that cannot be classified is a result too. Leaving early stops what is in flight.
 
     Raises:
-        ModelError, BadRequest: the repository or the options are wrong, told before the first file.
+        ModelError, BadRequest: the repository or the options are wrong, raised before the first file.
     """
-    # Files wait for their turn here; none of them is refused because the others' views fill the queue.
+    # Room for all files in flight: none is refused because the others' views fill the queue.
     queued_views = concurrency * MAX_VIEWS
     runtime = build_runtime(
         settings.model_copy(update={"max_queued_views": max(settings.max_queued_views, queued_views)})
@@ -137,4 +138,4 @@ async def _classify_one(runtime: Runtime, path: Path, options: ClassifyOptions) 
     except Exception as exc:  # one file's defect must not end the others
         _LOG.error("%s failed", path, exc_info=exc)
         error = InternalError("the server failed on this file")
-    return FileResult(path, answer, error, clock.elapsed_s)
+    return FileResult(path=path, answer=answer, error=error, seconds=clock.elapsed_s)

@@ -1,14 +1,14 @@
-"""What one decode hands over: whole clips of a segment, their pictures, and what the client should know of them.
+"""What one decode hands over: whole clips of a segment, their frames, and what the client should know of them.
 
 A video is one segment or several; a segment is one Part or several, in the plan's order. A Part holds the clips of
-consecutive temporal views and every picture that they use, so that it needs no other Part to be run::
+consecutive temporal views and every frame that they use, so that it needs no other Part to be run::
 
     segment 0                          segment 1
     clips 0        clips 1 2           clips 0        clips 1 2
     [Part: begins] [Part:     ends]    [Part: begins] [Part:     ends]
 
-Where a file turns out to be other than its headers said, the segment begins once more: a Part that begins a segment
-makes the earlier Parts of that segment void.
+Where a file turns out to differ from its headers, a segment may begin once more: a Part that begins a segment makes
+the earlier Parts of that segment void.
 """
 
 from __future__ import annotations
@@ -20,7 +20,10 @@ from typing import Any, Literal
 
 import numpy as np
 
-from laps_server.clips import IntArray, SampledFrame, UInt8Array, VideoInfo, ViewGrid
+from laps_server.arrays import IntArray, UInt8Array
+from laps_server.sampled_frame import SampledFrame
+from laps_server.video_info import VideoInfo
+from laps_server.view_grid import ViewGrid
 
 CHANNELS = 3
 
@@ -140,10 +143,10 @@ class Part:
 
     @property
     def size_bytes(self) -> int:
-        """What its pictures take."""
+        """What its frames take."""
         return len(self.pixels)
 
-    def split(self, view: int) -> tuple[int, int]:
+    def locate(self, view: int) -> tuple[int, int]:
         """A view's number -> its clip's row in ``clip_frames`` and the number of its crop.
 
         Raises:
@@ -154,7 +157,7 @@ class Part:
         temporal, spatial = divmod(view, self.grid.spatial)
         return temporal - self.clips.start, spatial
 
-    def picture(self, position: int) -> UInt8Array:
+    def frame_pixels(self, position: int) -> UInt8Array:
         """The kept pixels of frame ``position``: ``[h, w, 3]``, or ``[V_s, crop_height, crop_width, 3]``."""
         kept = self.pixels[self.offsets[position] : self.offsets[position + 1]]
         height, width = self.sizes[position]
@@ -167,7 +170,7 @@ class Part:
         return self.grid.spatial * self.crop_height * self.crop_width * CHANNELS
 
 
-def joined(pictures: Sequence[UInt8Array]) -> tuple[UInt8Array, tuple[int, ...]]:
-    """Pictures as one run of bytes ``[N]`` and the offsets at which they begin and end."""
-    offsets = np.cumsum([0, *(picture.size for picture in pictures)])
-    return np.concatenate([picture.reshape(-1) for picture in pictures]), tuple(int(offset) for offset in offsets)
+def join_pixels(frames: Sequence[UInt8Array]) -> tuple[UInt8Array, tuple[int, ...]]:
+    """Frames as one run of bytes ``[N]`` and the offsets at which they begin and end."""
+    offsets = np.cumsum([0, *(frame.size for frame in frames)])
+    return np.concatenate([frame.reshape(-1) for frame in frames]), tuple(int(offset) for offset in offsets)

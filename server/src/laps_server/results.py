@@ -1,14 +1,14 @@
-"""From the logits of views to what a request is answered: rankings so far, segments, the timeline, the answer.
+"""From the logits of views to a request's answer: rankings so far, segments, the timeline, the answer.
 
-One :class:`Accumulator` a request. Parts announce views, results fill them in; once a segment's last view is there, its
-answer is made and everything but that is let go of::
+One :class:`Accumulator` a request. Parts announce views, results fill them in. Once a segment's last view is there,
+only its answer is kept::
 
     Part ───► expect ─┐                    ┌─► ranking_so_far
                       ├─► segment_complete ┤
     logits ─► add ────┘                    └─► close_segment ─► SegmentAnswer … ─► answer
 
-No I/O and nothing awaited: :meth:`Accumulator.close_segment` and :meth:`Accumulator.answer` take a while with many
-labels and frames, and are for a thread.
+No I/O and nothing awaited. :meth:`Accumulator.close_segment` and :meth:`Accumulator.answer` take a while with many
+labels and frames: call them in a thread.
 """
 
 from __future__ import annotations
@@ -17,22 +17,18 @@ from collections.abc import Callable
 
 import numpy as np
 
-from laps_server.aggregate import Float64Array, clip_logits, frame_logits, probabilities, rank, video_logits
-from laps_server.clips import Float32Array, FrameScores, IntArray, SampledFrame, ScoredLabel, VideoInfo, ViewGrid
+from laps_server.arrays import Float32Array, Float64Array, IntArray
+from laps_server.classify_options import DEFAULT_TOP_K, ClassifyOptions
 from laps_server.errors import BadParameter, InternalError, VideoCorrupt
-from laps_server.events import (
-    DEFAULT_TOP_K,
-    Classification,
-    ClassifyOptions,
-    ReplayView,
-    SegmentAnswer,
-    Thumbnail,
-    Timeline,
-)
+from laps_server.events import Classification, ReplayView, SegmentAnswer, Thumbnail, Timeline
+from laps_server.models.repository import ModelFiles
 from laps_server.observe import StageTimes
 from laps_server.part import MediaWarning, Part, Segment
-from laps_server.repository import ModelFiles
+from laps_server.sampled_frame import SampledFrame
+from laps_server.scores import FrameScores, ScoredLabel, clip_logits, frame_logits, probabilities, rank, video_logits
 from laps_server.video.preprocess import view_boxes
+from laps_server.video_info import VideoInfo
+from laps_server.view_grid import ViewGrid
 
 # An answer grows with the number of segments, and is held whole. About what its parts take as JSON:
 MAX_ANSWER_BYTES = 128 * 2**20
@@ -45,7 +41,7 @@ LogitsSink = Callable[[Segment, Float32Array], None]
 
 
 def model_warnings(model: ModelFiles) -> tuple[str, ...]:
-    """What a client should know of the model whatever the video."""
+    """What a client should know of the model, whatever the video."""
     if model.manifest.untrained:
         return (f"model {model.name!r} is untrained: its weights are random and its labels mean nothing",)
     return ()
@@ -69,7 +65,7 @@ class Accumulator:
         self._video: VideoInfo | None = None
 
     def check_size(self, segments: int) -> None:
-        """Refuse what would make an answer of giant size, before it is worked for.
+        """Refuse what would make a giant answer, before any work is done.
 
         Raises:
             BadParameter: with ways to a smaller one.
@@ -87,9 +83,9 @@ class Accumulator:
             )
 
     def expect(self, part: Part) -> None:
-        """The views of ``part`` are on their way. One that begins its segment makes what came of it before void."""
+        """The views of ``part`` are on their way. One that begins its segment makes earlier results of it void."""
         if part.begins_segment:
-            self._open = _OpenSegment(part, classes=len(self._model.labels), explain=self._options.explain)
+            self._open = _OpenSegment(part, classes=len(self._model.labels), view_details=self._options.view_details)
         else:
             self._segment.expect(part)
         self._video = part.video
@@ -131,7 +127,7 @@ class Accumulator:
             warnings=tuple(f"the segment {item.text}" for item in segment.warnings if item.scope == "segment"),
             sampled=segment.sampled,
             thumbnails=tuple(Thumbnail(segment.frames[place], jpeg) for place, jpeg in sorted(segment.jpegs.items())),
-            replay=tuple(segment.replay),
+            view_details=tuple(segment.view_details),
         )
         self._answers.append(answer)
         self._segment_logits.append(logits.astype(np.float32))
@@ -164,7 +160,7 @@ class Accumulator:
             warnings=warnings,
             sampled=(),
             thumbnails=(),
-            replay=(),
+            view_details=(),
             segments=tuple(self._answers),
             timeline=self._timeline(predictions),
         )
@@ -217,16 +213,16 @@ class Accumulator:
 
 
 class _OpenSegment:
-    """A segment whose views are coming in; nothing of its pictures is held."""
+    """A segment whose views are coming in; holds no pixels."""
 
-    def __init__(self, part: Part, *, classes: int, explain: bool) -> None:
-        self._explain = explain
+    def __init__(self, part: Part, *, classes: int, view_details: bool) -> None:
+        self._wants_details = view_details
         self.segment = part.segment
         self.warnings: tuple[MediaWarning, ...] = ()
         self.frames: dict[int, SampledFrame] = {}  # by their places in the segment
         self.clip_places: list[IntArray] = []  # of each Part, [clips, T]
         self.jpegs: dict[int, bytes] = {}  # by the places of their frames
-        self.replay: list[ReplayView] = []
+        self.view_details: list[ReplayView] = []
         self.rows: dict[int, Float32Array] = {}  # logits by view
         self.running_sum = np.zeros(classes)  # [K], so that a running ranking costs the same for each view
         self.expect(part)
@@ -242,8 +238,8 @@ class _OpenSegment:
         self.clip_places.append(np.asarray(part.places, dtype=np.intp)[part.clip_frames])
         if part.thumbnails:
             self.jpegs.update((place, jpeg) for place, jpeg in zip(part.places, part.thumbnails, strict=True) if jpeg)
-        if self._explain:
-            self.replay += [_replay_view(part, view) for view in part.views]
+        if self._wants_details:
+            self.view_details += [_replay_view(part, view) for view in part.views]
 
     def add(self, view: int, logits: Float32Array) -> None:
         self.rows[view] = logits
@@ -251,7 +247,7 @@ class _OpenSegment:
 
 
 def _replay_view(part: Part, view: int) -> ReplayView:
-    row, spatial = part.split(view)
+    row, spatial = part.locate(view)
     return ReplayView(
         temporal=part.clips.start + row,
         spatial=spatial,

@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 
+from laps_server.classify_options import ClassifyOptions
 from laps_server.engines.registry import ENGINES, RegisteredEngine, format_of
 from laps_server.errors import NoModels, ShuttingDown
-from laps_server.events import ClassifyOptions
 from laps_server.job import Job, check_options
+from laps_server.models.repository import ModelFiles, discover
 from laps_server.observe import NoObserver, Observer, RequestClock
-from laps_server.repository import ModelFiles, discover
 from laps_server.scheduler import Scheduler
 from laps_server.served_models import ServedModel, ServedModels
 from laps_server.settings import Settings
@@ -39,7 +39,7 @@ class Runtime:
         Args:
             served: the model versions.
             decode_pool: what decodes; started and closed with this.
-            observer: told of every stage of every request.
+            observer: gets every stage of every request.
             resources: what else is closed with this, once nothing runs any more.
         """
         self.served = served
@@ -89,7 +89,14 @@ class Runtime:
         """
         with self.served.lease(options) as (model, grid):
             check_options(options)
-            job = Job(model, grid, options, clock or RequestClock(), self.decode_pool, self._observer)
+            job = Job(
+                model=model,
+                grid=grid,
+                options=options,
+                clock=clock or RequestClock(),
+                decode_pool=self.decode_pool,
+                observer=self._observer,
+            )
             try:
                 yield job
             finally:
@@ -115,9 +122,13 @@ def build_runtime(settings: Settings, *, observer: Observer | None = None) -> Ru
         ModelNotFound: ``default_model`` names a model that is not there.
         BadParameter: the engine is not installed.
     """
+    for warning in settings.warnings:
+        _LOG.warning("%s", warning)
+    # What can be wrong is found first: the engine's packages, then the models' files.
     engine = ENGINES[settings.engine]
     engine.check_installed()
     found = _runnable(discover(settings.model_repository, versions=settings.versions), engine)
+    # A scheduler and an engine for each model version; all engines in this process share one thread.
     with ExitStack() as unless_built:
         resources = unless_built.enter_context(ExitStack())
         executor = resources.enter_context(ThreadPoolExecutor(1, thread_name_prefix="infer"))
@@ -133,6 +144,7 @@ def build_runtime(settings: Settings, *, observer: Observer | None = None) -> Ru
             )
             for files in found
         ]
+        # Decoders, and all of it together.
         runtime = Runtime(
             ServedModels(models, default_model=settings.default_model),
             DecodePool(
@@ -150,7 +162,7 @@ def build_runtime(settings: Settings, *, observer: Observer | None = None) -> Ru
 
 
 def _runnable(found: tuple[ModelFiles, ...], engine: RegisteredEngine) -> tuple[ModelFiles, ...]:
-    """A TensorRT plan may lie beside the graph that it was built from, for whoever runs plans."""
+    """Those that the engine runs: a TensorRT plan may lie beside the graph that it was built from."""
     runnable = tuple(files for files in found if engine.can_run(files.manifest))
     left = {files.name: format_of(files.manifest) for files in found if not engine.can_run(files.manifest)}
     for name in sorted(left):

@@ -6,17 +6,16 @@
     request B  [b0 b1]           ─┴──────────────────►├─ batch 2: a2 a3
                                                       └─ batch 3: a4
 
-A batch never waits for more views to arrive. Views are taken in turn from the requests that have any, so a request
-of one view is not stuck behind one of thirty. Batch sizes come from a small fixed set. While the engine runs, the next
-batch is put together, if there are views enough for a full one: a smaller one could still grow. The scheduler knows an
-:class:`~laps_server.engines.base.Engine` and nothing else: what a view is, and the order of views, are the request's
-affair.
+A batch never waits for more views to arrive. Views are taken in turn from all requests, so a request of one view is not
+stuck behind one of thirty. Batch sizes come from a small fixed set. While the engine runs, the next batch is put
+together if there are enough views for a full one: a smaller one could still grow. The scheduler knows an
+:class:`~laps_server.engines.base.Engine` and nothing else: what a view is, and the order of views, is the caller's
+concern.
 
-An engine may take several batches at once, and may be able to take one back: then a batch whose requests are all gone
-is cancelled.
+An engine may run several batches concurrently. If it can cancel a batch, one whose requests are all gone is cancelled.
 
-A submission may grow until it is stopped. Every view of it ends: with its result, with the error of the batch that
-held it, with ``ShuttingDown``, or by the submission's being stopped, after which none of its waiting views is run.
+A submission may grow until it is stopped. Every view of it ends: with its result, with the error of its batch, with
+``ShuttingDown``, or because the submission was stopped. After that none of its waiting views is run.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 
-from laps_server.clips import Float32Array, UInt8Array
+from laps_server.arrays import Float32Array, UInt8Array
 from laps_server.engines.base import Engine
 from laps_server.errors import InternalError, LapsError, Overloaded, ShuttingDown, Unavailable
 from laps_server.observe import Batched, NoObserver, Observer, Queued, Ran, now
@@ -44,8 +43,8 @@ Tag = TypeVar("Tag")
 class View(Generic[Tag]):
     """One view that waits to be run.
 
-    ``write`` puts its clip into an array ``[T, H, W, 3]`` when its turn comes, in a worker thread; ``tag`` is what its
-    result is known by.
+    ``write`` puts its clip into an array ``[T, H, W, 3]`` when its turn comes, in a worker thread. Its result carries
+    the same ``tag``.
     """
 
     tag: Tag
@@ -75,7 +74,7 @@ class Submission(Generic[Tag]):
         self.deadline = deadline
         self.request_id = request_id
         self.observer = observer
-        self.over = False  # nobody waits for results any more
+        self.ended = False  # its results are no longer wanted
         self.announced = 0  # views that are still to be added
         self.waiting: deque[tuple[View[Tag], float]] = deque()  # with the moment at which they came
         self._deliver = deliver
@@ -84,33 +83,33 @@ class Submission(Generic[Tag]):
     def add(self, views: Iterable[View[Tag]]) -> None:
         """Put more views in the queue: those that were announced, or further ones.
 
-        What has begun goes on: the queue's limit is kept for newcomers. Nothing happens once this has ended.
+        The queue's limit is for new requests, not for these. Nothing happens once this has ended.
         """
-        if not self.over:
+        if not self.ended:
             added = [(view, now()) for view in views]
             self.waiting.extend(added)
             self.announced = max(0, self.announced - len(added))
             self._changed.set()
 
     def withdraw(self) -> None:
-        """Take the waiting views out of the queue; others may follow. Views that run go on, and are delivered."""
+        """Take the waiting views out of the queue; more may be added. Views that run are still delivered."""
         self.waiting.clear()
         self._changed.set()
 
     def stop(self) -> None:
-        """Take the waiting views out of the queue; the results of those that run are thrown away."""
-        self.over = True
+        """Take the waiting views out of the queue; results of those that run are dropped."""
+        self.ended = True
         self.announced = 0
         self.withdraw()
 
     def deliver(self, view: View[Tag], logits: Float32Array) -> None:
-        """Hand one view's result to whoever wants it."""
-        if not self.over:
+        """Hand over one view's result."""
+        if not self.ended:
             self._deliver(ViewResult(view.tag, logits))
 
     def fail(self, error: LapsError) -> None:
         """End with ``error``; waiting views are dropped."""
-        if not self.over:
+        if not self.ended:
             self.stop()
             self._deliver(error)
 
@@ -128,7 +127,7 @@ _Batch = list[_Taken]
 
 
 @dataclass(frozen=True, slots=True)
-class _Ahead:
+class _NextBatch:
     """The batch that the engine gets next, and the task that puts its pixels together."""
 
     batch: _Batch
@@ -136,8 +135,8 @@ class _Ahead:
 
     @property
     def is_broken(self) -> bool:
-        """Whether a request of it is gone."""
-        return any(taken.submission.over for taken in self.batch)
+        """Whether a request in it is gone."""
+        return any(taken.submission.ended for taken in self.batch)
 
 
 class Scheduler:
@@ -159,7 +158,7 @@ class Scheduler:
         self._changed = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._running: dict[asyncio.Task[None], _Batch] = {}
-        self._ahead: _Ahead | None = None
+        self._next: _NextBatch | None = None
         self._closed = False
 
     @property
@@ -169,9 +168,9 @@ class Scheduler:
 
     @property
     def queued_views(self) -> int:
-        """Views that wait, of all requests; those in the batch that is put together ahead of the engine too."""
-        ahead = self._ahead.batch if self._ahead else ()
-        taken = sum(not item.submission.over for item in ahead)
+        """Views that wait, of all requests; those of the next batch too."""
+        batch = self._next.batch if self._next else ()
+        taken = sum(not item.submission.ended for item in batch)
         return taken + sum(len(submission.waiting) for submission in self._queue)
 
     async def start(self) -> None:
@@ -198,14 +197,14 @@ class Scheduler:
         request_id: str = "",
         observer: Observer | None = None,
     ) -> Submission[Tag]:
-        """Begin a request; its views are put in the queue by :meth:`Submission.add`.
+        """Begin a request; :meth:`Submission.add` puts its views in the queue.
 
         Args:
             deliver: called on the event loop with each view's result as it comes, or with the error that ends it.
-            announced: views that will be added, which the queue has to have room for.
-            deadline: a point of :func:`laps_server.observe.now`; the engine is told, whoever waits has to keep it.
+            announced: views to come, for which the queue must have room.
+            deadline: a point of :func:`laps_server.observe.now`, for the engine alone: the caller enforces it.
             request_id: whose views they are.
-            observer: told of the stages of this request, beside the scheduler's own.
+            observer: gets the stages of this request, beside the scheduler's own.
 
         Raises:
             Overloaded: the queue would grow past its limit.
@@ -235,15 +234,15 @@ class Scheduler:
             while not self._closed:
                 self._changed.clear()
                 if info.cancellable:
-                    self._cancel(lambda batch: all(taken.submission.over for taken in batch))
-                if not self._advance(free=len(self._running) < info.calls_at_once):
+                    self._cancel(lambda batch: all(taken.submission.ended for taken in batch))
+                if not self._advance(free=len(self._running) < info.concurrency):
                     await self._changed.wait()
-        finally:  # however the loop ends, nobody is left waiting and nobody new is let in
+        finally:  # however the loop ends, no request is left waiting and no new one gets in
             self._closed = True
             if info.cancellable:
                 self._cancel(lambda _: True)
-            if self._ahead is not None:
-                await asyncio.gather(self._ahead.assembling, return_exceptions=True)
+            if self._next is not None:
+                await asyncio.gather(self._next.assembling, return_exceptions=True)
             await asyncio.gather(*self._running, return_exceptions=True)
             for submission in self._queue:
                 submission.fail(ShuttingDown())
@@ -251,31 +250,31 @@ class Scheduler:
 
     def _advance(self, *, free: bool) -> bool:
         """Take one step, if there is one: put the next batch together, or hand it to the engine."""
-        if self._ahead is None:
+        if self._next is None:
             batch = self._take_batch(only_full=not free)
             if not batch:
                 return False
             assembling = asyncio.create_task(self._assemble(batch), name="assemble")
             assembling.add_done_callback(lambda _: self._changed.set())
-            self._ahead = _Ahead(batch, assembling)
+            self._next = _NextBatch(batch, assembling)
             return True
-        ahead = self._ahead
-        if not ahead.assembling.done() or not (free or ahead.is_broken):
+        following = self._next
+        if not following.assembling.done() or not (free or following.is_broken):
             return False
-        self._ahead = None
-        if (failure := ahead.assembling.exception()) is not None:  # no memory, no thread: it is this batch's affair
-            _fail([taken.submission for taken in ahead.batch], failure)
-        elif ahead.is_broken:  # what is left of it would be a batch of another size
-            self._put_back(ahead.batch)
+        self._next = None
+        if (failure := following.assembling.exception()) is not None:  # no memory, no thread: only this batch fails
+            _fail([taken.submission for taken in following.batch], failure)
+        elif following.is_broken:  # what is left of it would be a batch of another size
+            self._put_back(following.batch)
         else:
-            running = asyncio.create_task(self._run_batch(ahead.batch, ahead.assembling.result()), name="batch")
-            self._running[running] = ahead.batch
+            running = asyncio.create_task(self._run_batch(following.batch, following.assembling.result()), name="batch")
+            self._running[running] = following.batch
             running.add_done_callback(self._batch_ended)
         return True
 
     def _take_batch(self, *, only_full: bool) -> _Batch:
         """The largest batch that there are views for, one view of each request in turn."""
-        self._queue = deque(submission for submission in self._queue if not submission.over)
+        self._queue = deque(submission for submission in self._queue if not submission.ended)
         available = sum(len(submission.waiting) for submission in self._queue)
         size = max((size for size in self._batch_sizes if size <= available), default=0)
         if only_full and size < self._batch_sizes[-1]:
@@ -290,7 +289,7 @@ class Scheduler:
 
     def _put_back(self, batch: _Batch) -> None:
         for taken in reversed(batch):
-            if not taken.submission.over:
+            if not taken.submission.ended:
                 taken.submission.waiting.appendleft((taken.view, taken.since))
 
     def _cancel(self, unwanted: Callable[[_Batch], bool]) -> None:
@@ -300,20 +299,20 @@ class Scheduler:
 
     def _batch_ended(self, running: asyncio.Task[None]) -> None:
         del self._running[running]
-        if running.cancelled() and not running.cancelling():  # by the engine, which ends what it cannot go on with
+        if running.cancelled() and not running.cancelling():  # by the engine, which cannot go on
             self._closed = True
         self._changed.set()
 
     # One batch ---------------------------------------------------------------------------------------
 
     async def _assemble(self, batch: _Batch) -> UInt8Array:
-        """The batch's pixels. A request whose pixels cannot be had fails alone; the batch is broken then."""
+        """The batch's pixels. If a request's pixels cannot be read, it alone fails, and the batch is broken."""
         began = now()
         clips = np.empty((len(batch), *self._engine.info.clip_shape), np.uint8)
         unreadable = await asyncio.to_thread(_write_all, batch, clips)
         for submission, exc in unreadable:
             _fail([submission], exc)
-        self._tell(batch, Batched, now() - began)
+        self._report(batch, Batched, now() - began)
         return clips
 
     async def _run_batch(self, batch: _Batch, clips: UInt8Array) -> None:
@@ -328,20 +327,20 @@ class Scheduler:
             if logits.shape != expected:
                 raise InternalError(f"the engine returned logits {logits.shape}, expected {expected}")
         except BaseException as exc:
-            # Whatever an engine raises fails its own submissions and never the loop; a cancellation ends them.
+            # Whatever an engine raises fails the batch's submissions, never the loop; a cancellation ends them.
             _fail([taken.submission for taken in batch], exc)
             if not isinstance(exc, Exception):
                 raise
             return
-        self._tell(batch, Ran, now() - began)
+        self._report(batch, Ran, now() - began)
         for taken, row in zip(batch, logits, strict=True):
             if np.isfinite(row).all():
                 taken.submission.deliver(taken.view, row)
             else:
                 _fail([taken.submission], InternalError("the engine returned logits that are not finite"))
 
-    def _tell(self, batch: _Batch, stage: type[Batched] | type[Ran], seconds: float) -> None:
-        """The scheduler's observer of the batch, and that of each request in it of its own share."""
+    def _report(self, batch: _Batch, stage: type[Batched] | type[Ran], seconds: float) -> None:
+        """Report a stage: the whole batch to the scheduler's observer, its own share to that of each request."""
         self._observer.observe(stage(_request_ids(batch), seconds))
         for submission in {id(taken.submission): taken.submission for taken in batch}.values():
             own = [taken for taken in batch if taken.submission is submission]
@@ -354,16 +353,16 @@ def _write_all(batch: _Batch, clips: UInt8Array) -> list[tuple[Submission[Any], 
     for out, taken in zip(clips, batch, strict=True):
         try:
             taken.view.write(out)
-        except Exception as exc:  # a view's defect is its own request's affair
+        except Exception as exc:  # only the view's own request fails
             unreadable.append((taken.submission, exc))
     return unreadable
 
 
 def _fail(submissions: list[Submission[Any]], exc: BaseException) -> None:
-    wanted = {id(submission): submission for submission in submissions if not submission.over}
+    wanted = {id(submission): submission for submission in submissions if not submission.ended}
     if not wanted:
         return
-    if isinstance(exc, Unavailable):  # a state, not a defect: one line a batch, no traceback
+    if isinstance(exc, Unavailable):  # no defect: one line a batch, no traceback
         _LOG.warning("a batch failed: %s", exc)
     else:
         _LOG.error("a batch failed", exc_info=exc)
@@ -377,6 +376,6 @@ def _request_ids(batch: _Batch) -> tuple[str, ...]:
 
 
 def _latest_deadline(batch: _Batch) -> float | None:
-    """The last point at which anybody wants a batch's result; None where somebody has no deadline."""
+    """The latest deadline of a batch's requests; None if one of them has none."""
     deadlines = [taken.submission.deadline for taken in batch]
     return None if None in deadlines else max(deadline for deadline in deadlines if deadline is not None)

@@ -1,4 +1,4 @@
-"""Runs the app under uvicorn until told to stop, then drains.
+"""Runs the app under uvicorn until a signal, then drains.
 
 On SIGTERM or SIGINT: ``/readyz`` turns 503 and new requests are refused at once, the port stays open until the
 requests in flight are answered (or ``drain_timeout_s`` passes), then the process ends with 0. A second signal, not
@@ -27,7 +27,7 @@ EXIT_MODEL_FAILED = 1
 # uvicorn's side of httptools sends chunks to HTTP/1.0 clients too, which do not know them; h11's ends by closing.
 HTTP: Literal["h11"] = "h11"
 
-_ECHO_S = 0.5  # make, shells and supervisors signal a group, so one stop can arrive twice
+_ECHO_S = 0.5  # make, shells and supervisors signal a whole group, so one stop can arrive twice
 _BACKLOG = 2048
 _CLOSE_TIMEOUT_S = 2  # for connections that are still open when the drain is over
 
@@ -55,7 +55,7 @@ class DrainingServer(uvicorn.Server):
         self._runtime.drain()
 
     async def on_tick(self, counter: int) -> bool:
-        """uvicorn asks ten times a second whether to exit."""
+        """Called by uvicorn ten times a second; whether to exit."""
         if self._runtime.served.failure is not None:
             self.exit_code = EXIT_MODEL_FAILED
             self.should_exit = True
@@ -75,7 +75,7 @@ def serve(settings: Settings) -> int:
 
     Raises:
         ModelError, ModelNotFound: the repository is wrong.
-        BadParameter: the address cannot be listened on; told before a model is loaded.
+        BadParameter: the address cannot be listened on; raised before a model is loaded.
     """
     runtime = build_runtime(settings)
     listening = _listen(settings)

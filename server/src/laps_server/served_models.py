@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from laps_server.clips import ViewGrid
+from laps_server.classify_options import ClassifyOptions
 from laps_server.errors import (
     BackendUnavailable,
     BadParameter,
@@ -23,9 +23,9 @@ from laps_server.errors import (
     NotReady,
     VersionNotFound,
 )
-from laps_server.events import ClassifyOptions
-from laps_server.repository import ModelFiles
+from laps_server.models.repository import ModelFiles
 from laps_server.scheduler import Scheduler
+from laps_server.view_grid import ViewGrid
 
 
 @dataclass(frozen=True, slots=True, eq=False)

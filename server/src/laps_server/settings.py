@@ -1,23 +1,34 @@
 """The only reader of the environment: every setting, its unit, its default and its limits.
 
-Each field is read from ``LAPS_<NAME>``, and the command line's options set the same fields. docs/settings.md
-lists them; a test holds the two together.
+Each field is read from ``LAPS_<NAME>``, and the command line's options set the same fields. docs/settings.md is written
+from them. A setting that gets another name goes into :data:`RENAMED`, and is read by the old one for one more release.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from types import MappingProxyType
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import AfterValidator, Field, ModelWrapValidatorHandler, PrivateAttr, field_validator, model_validator
+from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
-from laps_server.clips import MAX_VIEWS
-from laps_server.engines.registry import ENGINES
-from laps_server.repository import DEFAULT_ROOT
-from laps_server.video.codecs import CodecSet
+from laps_server.engines.choices import DEFAULT_BATCH_VIEWS, Device, EngineName, SharedMemoryMode
+from laps_server.models.repository import DEFAULT_ROOT, VersionChoice
+from laps_server.video.accepted_formats import CodecSet
+from laps_server.view_grid import MAX_VIEWS
+
+# Old name -> name; of the release before.
+RENAMED: Mapping[str, str] = MappingProxyType({"triton_calls": "triton_concurrency"})
+_PREFIX = "LAPS_"
+
+
+def variable(name: str) -> str:
+    """The variable of the environment that a setting is read from."""
+    return f"{_PREFIX}{name.upper()}"
 
 
 def available_cores() -> int:
@@ -40,48 +51,62 @@ def _check_triton_url(value: str) -> str:
 TritonUrl = Annotated[str, AfterValidator(_check_triton_url)]
 
 
+class _Environment(EnvSettingsSource):
+    """The environment, with what it has under old names."""
+
+    def __call__(self) -> dict[str, Any]:
+        """Values by the names of their settings, old names among them."""
+        old = {name: value for name in RENAMED if (value := self.env_vars.get(variable(name).lower())) is not None}
+        return old | super().__call__()
+
+
 class Settings(BaseSettings):
     """Everything that an operator can choose, validated at start."""
 
     # An empty variable is one that is not set: compose files cannot leave a variable out.
     model_config = SettingsConfigDict(
-        env_prefix="LAPS_", env_ignore_empty=True, extra="forbid", frozen=True, protected_namespaces=()
+        env_prefix=_PREFIX, env_ignore_empty=True, extra="forbid", frozen=True, protected_namespaces=()
     )
+
+    _old_names: tuple[str, ...] = PrivateAttr(())
 
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8000, ge=0, le=65535, description="TCP port to listen on; 0 takes a free one.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level logged.")
 
     model_repository: Path = Field(DEFAULT_ROOT, description="Folder with one folder a model.")
-    versions: Literal["latest", "all"] = Field(
+    versions: VersionChoice = Field(
         "latest", description="Serve each model's highest version, or every version there is."
     )
     default_model: str | None = Field(
-        None, description="Model of a request that names none; otherwise the first in alphabetical order."
+        None, description="Model of a request that names none; the first in alphabetical order if not set."
     )
 
-    engine: Literal["ort", "triton"] = Field(
+    engine: EngineName = Field(
         "ort",
-        description="What runs the graphs: ort is ONNX Runtime in process, triton a Triton server behind this one.",
+        description="What runs the models: ort is ONNX Runtime in this process, triton a Triton server behind it.",
     )
     triton_url: TritonUrl | None = Field(
-        None, description="Triton's address, as grpc://host:8001 or http://host:8000; needed where engine is triton."
+        None, description="Triton's address, as grpc://host:8001 or http://host:8000; needed if engine is triton."
     )
-    triton_shared_memory: Literal["auto", "on", "off"] = Field(
+    triton_shared_memory: SharedMemoryMode = Field(
         "auto",
-        description="Clips go to Triton in shared memory: auto where it can open ours, on refuses to start where not.",
+        description="Clips go to Triton in shared memory: auto if it can open ours, on refuses to start if it cannot.",
     )
-    triton_calls: int = Field(
-        1, ge=1, le=64, description="Calls to Triton at once, for each model; 2 where pixels take long to get there."
+    triton_concurrency: int = Field(
+        1,
+        ge=1,
+        le=64,
+        description="Batches in flight to Triton, for each model; 2 where pixels take long to get there.",
     )
     triton_timeout_s: float = Field(
-        60.0, gt=0, le=3600, description="Seconds without Triton's answer to a call before it is 504 backend_timeout."
+        60.0, gt=0, le=3600, description="Seconds that Triton may take for a batch until 504 backend_timeout."
     )
     triton_start_timeout_s: float = Field(
         300.0, gt=0, le=86_400, description="Seconds that a start waits for Triton and its models to be ready."
     )
-    device: Literal["cpu", "cuda"] = Field(
-        "cpu", description="Where ort runs them: cpu, or cuda where the CUDA build of ONNX Runtime and a GPU are."
+    device: Device = Field(
+        "cpu", description="Where ort runs them: cpu, or cuda with the CUDA build of ONNX Runtime and a GPU."
     )
     threads: int = Field(
         default_factory=available_cores,
@@ -93,8 +118,8 @@ class Settings(BaseSettings):
         None,
         ge=1,
         le=64,
-        description="Most views in one call of an engine, if not set "
-        f"{' and '.join(f'{engine.default_batch_views} for {engine.name}' for engine in ENGINES.values())}; "
+        description="Most views in one batch, if not set "
+        f"{' and '.join(f'{most} for {name}' for name, most in DEFAULT_BATCH_VIEWS.items())}; "
         "batch sizes are the powers of 2 up to it.",
     )
     max_queued_views: int = Field(
@@ -113,9 +138,7 @@ class Settings(BaseSettings):
         ge=64,
         description="Most pixels of a frame (7680 x 4320); larger is 422 resolution_too_large.",
     )
-    max_segments: int = Field(
-        2000, ge=1, le=100_000, description="Most windows that segments=… may cut a video into; more is 422."
-    )
+    max_segments: int = Field(2000, ge=1, le=100_000, description="Most windows of a video in segments; more is 422.")
 
     max_upload_bytes: int = Field(512 * 2**20, ge=1, description="Largest upload, in bytes.")
     upload_dir: Path | None = Field(None, description="Folder of uploads in progress; the system's if not set.")
@@ -143,6 +166,28 @@ class Settings(BaseSettings):
         description="Seconds that /readyz says 503 on SIGTERM before the port closes, for load balancers.",
     )
 
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - ours takes its place
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Where values come from, the first of them first: pydantic-settings asks for this."""
+        return init_settings, _Environment(settings_cls), dotenv_settings, file_secret_settings
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _read_old_names(cls, values: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        """Where a setting is given by both of its names, the old one is passed over."""
+        old = {name: value for name, value in values.items() if name in RENAMED}
+        current = {name: value for name, value in values.items() if name not in RENAMED}
+        settings = handler({RENAMED[name]: value for name, value in old.items()} | current)
+        settings._old_names = tuple(old)
+        return settings
+
     @field_validator("upload_dir")
     @classmethod
     def _is_a_folder(cls, value: Path | None) -> Path | None:
@@ -165,7 +210,15 @@ class Settings(BaseSettings):
         return self
 
     @property
+    def warnings(self) -> tuple[str, ...]:
+        """What the operator should change before the next release."""
+        return tuple(
+            f"{variable(old)} is now {variable(RENAMED[old])}: the next release does not read the old name"
+            for old in self._old_names
+        )
+
+    @property
     def batch_sizes(self) -> tuple[int, ...]:
         """Powers of two up to ``max_batch_views``: few shapes, so that memory and warm-up stay bounded."""
-        most = self.max_batch_views or ENGINES[self.engine].default_batch_views
+        most = self.max_batch_views or DEFAULT_BATCH_VIEWS[self.engine]
         return tuple(2**i for i in range(most.bit_length()))

@@ -1,9 +1,9 @@
-"""A segment of shared memory that goes away with its owner, however the owner ends.
+"""A block of shared memory that can be found and removed after its owner has died.
 
-A segment is a file in /dev/shm. Its owner holds a lock on it for as long as it lives; the kernel lets go of the lock
-when the process dies, also in another container, where a process number would say nothing. So a segment that can be
-locked is one whose owner is dead: :func:`abandoned` finds those. Its file stays until nobody has it open any more,
-since its name is the only way to tell others to let go of the memory.
+A block is a file in /dev/shm. Its owner holds a lock on it for life, and the kernel releases the lock when the process
+dies. A process id would mean nothing to another container; a lock works there too. So a block that can be locked has a
+dead owner: :func:`abandoned` finds those. The file stays until no process has it open, since others need its name to
+close the memory.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from typing import Self
 
 import numpy as np
 
-from laps_server.clips import UInt8Array
+from laps_server.arrays import UInt8Array
 
 FOLDER = Path("/dev/shm")
 PREFIX = "laps-clips-"
 
 
-class Segment:
+class SharedBlock:
     """Bytes that another process on this host can open by name, until :meth:`close`."""
 
     def __init__(self, size_bytes: int) -> None:
@@ -56,16 +56,16 @@ class Segment:
         np.copyto(place, data.reshape(-1))
 
     def close(self, *, keep_file: bool = False) -> None:
-        """Let go of it; the file stays if somebody else could not be asked to, for the next to find it abandoned."""
+        """Close it. With ``keep_file``, for what another process has open still, the next sweep finds it abandoned."""
         if not keep_file:
             self._path.unlink(missing_ok=True)
-        with contextlib.suppress(BufferError):  # a write is under way; the mapping goes with it
+        with contextlib.suppress(BufferError):  # a write is under way; the mapping ends with it
             self._map.close()
         os.close(self._descriptor)
 
 
-class Abandoned:
-    """A segment whose owner is dead, locked so that nobody else takes care of it meanwhile; a context manager."""
+class AbandonedBlock:
+    """A block whose owner is dead, locked against other sweeps; a context manager."""
 
     def __init__(self, path: Path, descriptor: int) -> None:
         self.name = path.name
@@ -73,7 +73,7 @@ class Abandoned:
         self._descriptor = descriptor
 
     def remove(self) -> None:
-        """Remove the file: nobody has it open any more."""
+        """Remove the file: no process has it open any more."""
         self._path.unlink(missing_ok=True)
 
     def __enter__(self) -> Self:
@@ -83,14 +83,14 @@ class Abandoned:
         os.close(self._descriptor)
 
 
-def abandoned() -> list[Abandoned]:
-    """The segments of dead owners."""
+def abandoned() -> list[AbandonedBlock]:
+    """The blocks of dead owners."""
     found = []
     for path in FOLDER.glob(f"{PREFIX}*"):
         with contextlib.suppress(OSError):  # another user's, or gone by now
             descriptor = os.open(path, os.O_RDWR)
             if _lock(descriptor):
-                found.append(Abandoned(path, descriptor))
+                found.append(AbandonedBlock(path, descriptor))
             else:
                 os.close(descriptor)
     return found

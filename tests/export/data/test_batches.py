@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import multiprocessing
 from collections import Counter
+from collections.abc import Iterator
 
 import pytest
 import torch
 
-from laps_export.data.batches import BATCHES_A_BLOCK, BatchStream, loader
+from laps_export.data.batches import BATCHES_A_BLOCK, Batch, BatchStream, loader
 from laps_export.data.clips import ClipMaker
 from laps_export.data.settings import ClipSettings, StreamSettings
 from support.small_picture_pool import small_picture_pool
@@ -45,6 +47,23 @@ def test_two_workers_deal_the_blocks_in_turn() -> None:
     expected = [blocks[0][0], blocks[1][0], blocks[0][1], blocks[1][1]]
     for one, other in zip(got, expected, strict=True):
         assert torch.equal(one[0], other[0])
+
+
+class LargeBatches(BatchStream):
+    """Made at once, and copied for a tenth of a second by the worker's thread that sends them."""
+
+    def block(self, number: int) -> Iterator[Batch]:
+        nothing = torch.zeros(1, dtype=torch.int64)
+        yield Batch(torch.zeros(200_000_000, dtype=torch.uint8), nothing, nothing)
+
+
+def test_a_loader_may_be_closed_while_its_workers_send() -> None:
+    dealt = iter(loader(LargeBatches(_maker, StreamSettings(seed=3)), workers=1))
+    next(dealt)
+    (worker,) = multiprocessing.active_children()
+    del dealt
+    worker.join()
+    assert worker.exitcode == 0
 
 
 def test_difficulty_rises_over_the_first_batches() -> None:

@@ -22,7 +22,7 @@ from laps_export.repository.entry import sha256_of
 from laps_export.repository.write_version import write_version
 from laps_export.tensorrt.builders import UNKNOWN, BuildRequest, current_gpu, read_log
 from laps_server.errors import NoModels
-from laps_server.manifest import parse_manifest
+from laps_server.models.manifest import parse_manifest
 from laps_server.runtime import build_runtime
 from laps_server.settings import Settings
 from support.small_laps import CONTRACT, small_version_request

@@ -21,7 +21,7 @@ from fastapi import FastAPI
 from laps_server.api import stream
 from laps_server.api.app import create_app
 from laps_server.api.stream import EVENTS, HEARTBEAT, with_heartbeats
-from laps_server.clips import Float32Array, UInt8Array
+from laps_server.arrays import Float32Array, UInt8Array
 from laps_server.engines.fake import FakeEngine
 from laps_server.scheduler import Scheduler
 from laps_server.settings import Settings
@@ -178,7 +178,9 @@ def test_events_come_in_order_with_what_they_promise(server: ServerProcess, vide
     [
         {},
         {"views": "1x1", "frames": False},
-        {"thumbnails": True, "explain": True, "top_k": 4},
+        {"thumbnails": True, "view_details": True, "top_k": 4},
+        {"explain": True},
+        {"view_details": True, "explain": True},
         {"segments": "1s", "views": "2x1", "thumbnails": True},
     ],
     ids=str,
@@ -263,7 +265,7 @@ def test_segments_come_one_by_one_and_again_in_the_result(server: ServerProcess,
     assert timeline["scores"][0][timeline["labels"].index("red")] == pytest.approx(by_label["red"])
     assert [len(row) for row in timeline["scores"]] == [2, 2, 2]
     assert result.data["views"] == {"temporal": 2, "spatial": 1, "used": 6, "sampling": "laps_uniform"}
-    for name in ("frames", "thumbnails", "explain"):
+    for name in ("frames", "thumbnails", "view_details", "explain"):
         assert result.data[name] is None
 
 
@@ -288,6 +290,7 @@ def test_an_answer_without_segments_says_so(server: ServerProcess, video: Path) 
         ({"segments": "ten seconds"}, "10s"),
         ({"segments": ""}, "10s"),
         ({"segments": "0.5s"}, "at least 1 s"),
+        ({"segments": "1s", "view_details": True}, "one segment's file"),
         ({"segments": "1s", "explain": True}, "one segment's file"),
         ({"segments": ["1s", "2s"]}, "once"),
         ({"views": "5x2"}, "3 crops"),
@@ -413,7 +416,7 @@ def test_a_deadline_that_passes_in_a_stream_is_an_event(repository: Path, video:
             assert server.scheduler.queued_views == 0
 
 
-def test_a_full_line_says_in_the_stream_when_to_come_again(repository: Path, video: Path) -> None:
+def test_a_full_queue_says_in_the_stream_when_to_come_again(repository: Path, video: Path) -> None:
     with in_process(repository, max_queued_views=192) as server:
         server.engine.go_on.clear()
         with streamed(server.url, video, views="64x3") as first:
@@ -543,7 +546,7 @@ def test_a_client_that_reads_nothing_loses_its_place(
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         connection.connect((host, int(port)))
         content = video.read_bytes()
-        target = "/classify?views=64x3&thumbnails=true&explain=true"
+        target = "/classify?views=64x3&thumbnails=true&view_details=true"
         head = f"Host: x\r\nAccept: text/event-stream\r\nContent-Length: {len(content)}\r\n\r\n"
         connection.sendall(f"POST {target} HTTP/1.1\r\n{head}".encode() + content)
         until(lambda: server.requests == 1)

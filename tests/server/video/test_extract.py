@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import inspect
 import os
-import pkgutil
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
-from laps_server import video
-from laps_server.clips import ViewGrid
 from laps_server.errors import ClientClosed, LapsError
-from laps_server.video import decode
-from laps_server.video.extract import ExtractOptions, extract_parts
+from laps_server.video.extract import extract_parts
+from laps_server.video.extract_options import ExtractOptions
 from laps_server.video.limits import MediaLimits
 from laps_server.video.preprocess import crop_box, resize_short_side, thumbnail
+from laps_server.view_grid import ViewGrid
 from support.numbered_videos import HEIGHT, WIDTH, encode, extract, read_number, straight
 
 X264 = {"preset": "veryfast", "g": "20", "bf": "3"}
@@ -40,24 +37,6 @@ def test_facts_of_the_video(clip: Path) -> None:
     assert info.sample_aspect_ratio is None
 
 
-@pytest.mark.parametrize(
-    ("name", "codec", "container", "common_name"),
-    [
-        ("a.mkv", "libsvtav1", "matroska", "av1"),
-        ("a.webm", "libvpx-vp9", "matroska", "vp9"),
-        ("a.mov", "mjpeg", "mp4", "mjpeg"),
-        ("a.ts", "mpeg2video", "mpegts", "mpeg2video"),
-    ],
-)
-def test_names_are_the_common_ones(
-    name: str, codec: str, container: str, common_name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("SVT_LOG", "-1")
-    pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
-    info = extract(encode(tmp_path / name, codec, count=30, pix_fmt=pix_fmt)).info
-    assert (info.container, info.codec) == (container, common_name)
-
-
 def test_each_distinct_frame_is_held_once_and_in_order(clip: Path) -> None:
     batch = extract(clip, views="10x3")
     times = [frame.pts for frame in batch.frames]
@@ -78,7 +57,7 @@ def test_crops_and_thumbnails_of_an_elongated_video_are_those_of_its_whole_frame
     size: tuple[int, int], side: int, tmp_path: Path
 ) -> None:
     path = encode(tmp_path / "long.mkv", "libx264", count=40, size=size, pix_fmt="yuv444p")
-    decoded = straight(path).pictures
+    decoded = straight(path).frames
     extraction = extract(path, views="2x3", side=side, thumbnails="all")
     batch = extraction
     for frame, kept, jpeg in zip(batch.frames, batch.pixels, extraction.thumbnails, strict=True):
@@ -89,7 +68,9 @@ def test_crops_and_thumbnails_of_an_elongated_video_are_those_of_its_whole_frame
         temporal, spatial = divmod(view, 3)
         numbers = [batch.frames[position].index or 0 for position in batch.clip_frames[temporal]]
         wholes = [resize_short_side(decoded[number], side) for number in numbers]
-        boxes = [crop_box(whole.shape[0], whole.shape[1], side, side, spatial, 3) for whole in wholes]
+        boxes = [
+            crop_box(*whole.shape[:2], crop_height=side, crop_width=side, position=spatial, count=3) for whole in wholes
+        ]
         assert batch.boxes(view) == tuple(boxes)
         expected = [w[b.y : b.y + side, b.x : b.x + side] for w, b in zip(wholes, boxes, strict=True)]
         np.testing.assert_array_equal(batch.clip(view), np.stack(expected))
@@ -172,13 +153,3 @@ def test_limits_end_a_walk_and_a_count_with_a_warning(tmp_path: Path) -> None:
     extraction = extract(counted, limits=MediaLimits(max_frames=50))
     assert max(frame.index or 0 for frame in extraction.frames) < 50
     assert any("first 50 frames" in warning for warning in extraction.warnings)
-
-
-def test_av_is_imported_in_one_module_only() -> None:
-    importers = []
-    for module in pkgutil.iter_modules(video.__path__):
-        source = Path(video.__path__[0], f"{module.name}.py").read_text()
-        if any(line.split()[:2] in (["import", "av"], ["from", "av"]) for line in source.splitlines() if line.strip()):
-            importers.append(module.name)
-    assert importers == ["decode"]
-    assert inspect.getmodule(decode.VideoFile) is decode

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from laps_server.clips import CropBox, SampledFrame, UInt8Array, VideoInfo, ViewGrid
-from laps_server.part import Part, Segment, joined
+from laps_server.arrays import UInt8Array
+from laps_server.part import Part, Segment, join_pixels
+from laps_server.sampled_frame import CropBox, SampledFrame
 from laps_server.video.preprocess import (
     assemble_clip,
     crop_box,
@@ -22,6 +23,8 @@ from laps_server.video.preprocess import (
     thumbnail,
     view_boxes,
 )
+from laps_server.video_info import VideoInfo
+from laps_server.view_grid import ViewGrid
 
 SIZES = st.integers(1, 600)
 
@@ -42,6 +45,10 @@ def bilinear(picture: UInt8Array, height: int, width: int) -> np.ndarray[tuple[i
     x0, x1, fx = taps(picture.shape[1], width)
     rows = picture[y0] * (1 - fy)[:, None, None] + picture[y1] * fy[:, None, None]
     return np.asarray(rows[:, x0] * (1 - fx)[:, None] + rows[:, x1] * fx[:, None], dtype=np.float64)
+
+
+def crop(height: int, width: int, crop_height: int, crop_width: int, position: int, count: int) -> CropBox:
+    return crop_box(height, width, crop_height=crop_height, crop_width=crop_width, position=position, count=count)
 
 
 @pytest.mark.parametrize(("height", "width"), [(256, 340), (144, 176), (272, 640), (720, 1280), (340, 256), (31, 77)])
@@ -69,16 +76,16 @@ def test_the_long_side_is_rounded_down(height: int, width: int, short_side: int)
 
 
 def test_three_crops_lie_along_the_longer_side() -> None:
-    assert [crop_box(224, 301, 224, 224, i, 3).x for i in range(3)] == [0, 39, 77]
-    assert [crop_box(301, 224, 224, 224, i, 3).y for i in range(3)] == [0, 39, 77]
-    assert [crop_box(224, 224, 224, 224, i, 3) for i in range(3)] == [CropBox(0, 0, 224, 224)] * 3
+    assert [crop(224, 301, 224, 224, i, 3).x for i in range(3)] == [0, 39, 77]
+    assert [crop(301, 224, 224, 224, i, 3).y for i in range(3)] == [0, 39, 77]
+    assert [crop(224, 224, 224, 224, i, 3) for i in range(3)] == [CropBox(0, 0, 224, 224)] * 3
 
 
 @given(st.integers(1, 500), st.integers(1, 500), st.data())
 def test_crops_stay_inside_and_centres_round_up(height: int, width: int, data: st.DataObject) -> None:
     crop_height, crop_width = data.draw(st.integers(1, height)), data.draw(st.integers(1, width))
     count = data.draw(st.sampled_from([1, 3]))
-    boxes = [crop_box(height, width, crop_height, crop_width, i, count) for i in range(count)]
+    boxes = [crop(height, width, crop_height, crop_width, i, count) for i in range(count)]
     for box in boxes:
         assert 0 <= box.x <= width - crop_width
         assert 0 <= box.y <= height - crop_height
@@ -91,12 +98,15 @@ def test_crops_stay_inside_and_centres_round_up(height: int, width: int, data: s
 )
 def test_impossible_crops_are_refused(wrong: tuple[int, int, int, int, int, int]) -> None:
     with pytest.raises(ValueError, match="crop"):
-        crop_box(*wrong)
+        crop(*wrong)
 
 
-def part_of(*pictures: UInt8Array, grid: str = "2x3", crop: int = 8) -> Part:
-    kept = [needed_pixels(picture, crop, crop, ViewGrid.parse(grid).spatial) for picture in pictures]
-    pixels, offsets = joined(kept)
+def part_of(*pictures: UInt8Array, grid: str = "2x3", side: int = 8) -> Part:
+    kept = [
+        needed_pixels(picture, crop_height=side, crop_width=side, count=ViewGrid.parse(grid).spatial)
+        for picture in pictures
+    ]
+    pixels, offsets = join_pixels(kept)
     return Part(
         segment=Segment(0, 0.0, 1.0, range(len(pictures))),
         ordinal=0,
@@ -110,8 +120,8 @@ def part_of(*pictures: UInt8Array, grid: str = "2x3", crop: int = 8) -> Part:
         sizes=tuple((picture.shape[0], picture.shape[1]) for picture in pictures),
         pixels=pixels,
         clip_frames=np.array([[0, 1], [1, 0]], dtype=np.intp),
-        crop_height=crop,
-        crop_width=crop,
+        crop_height=side,
+        crop_width=side,
     )
 
 
@@ -129,18 +139,18 @@ def test_a_clip_gathers_its_frames_and_crops_them() -> None:
 def test_crops_are_the_same_whether_a_frame_was_kept_whole_or_not(grid: str, shape: tuple[int, int]) -> None:
     picture = noise(*shape)
     part = part_of(picture, picture, grid=grid)
-    assert all(pixels.nbytes <= 3 * 8 * 8 * 3 for pixels in map(part.picture, range(2)))
+    assert all(pixels.nbytes <= 3 * 8 * 8 * 3 for pixels in map(part.frame_pixels, range(2)))
     for view in range(part.grid.total):
-        box = crop_box(*shape, 8, 8, view % part.grid.spatial, part.grid.spatial)
+        box = crop(*shape, 8, 8, view % part.grid.spatial, part.grid.spatial)
         assert view_boxes(part, view) == (box, box)
         expected = picture[box.y : box.y + box.height, box.x : box.x + box.width]
         np.testing.assert_array_equal(assemble_clip(part, view), np.stack([expected, expected]))
 
 
 def test_what_is_kept_of_an_elongated_frame_does_not_hold_on_to_it() -> None:
-    assert needed_pixels(noise(8, 200), 8, 8, 1).base is None
+    assert needed_pixels(noise(8, 200), crop_height=8, crop_width=8, count=1).base is None
     whole = noise(8, 24)
-    assert needed_pixels(whole, 8, 8, 1) is whole
+    assert needed_pixels(whole, crop_height=8, crop_width=8, count=1) is whole
 
 
 def test_pixels_that_fit_neither_a_frame_nor_its_crops_are_refused() -> None:

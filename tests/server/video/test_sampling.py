@@ -12,8 +12,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from laps_server.clips import SamplingRule
-from laps_server.video.grid import Grid
 from laps_server.video.sampling import (
     Sampling,
     Window,
@@ -27,6 +25,7 @@ from laps_server.video.sampling import (
     time_windows,
     window_members,
 )
+from laps_server.view_grid import SamplingRule
 
 SAMPLINGS = st.builds(Sampling, frames=st.integers(1, 32), stride=st.integers(1, 16), views=st.integers(1, 64))
 IN_ORDER = st.builds(
@@ -122,31 +121,6 @@ def test_members_follow_the_definition(times: list[int], lo: int, length: int) -
     assert list(window_members(times, window)) == (inside + later[:1] or [len(times) - 1])
 
 
-@given(
-    st.sampled_from([Fraction(24000, 1001), Fraction(25), Fraction(30000, 1001), Fraction(30), Fraction(60)]),
-    st.integers(0, 500_000),
-    st.integers(-5000, 5000),
-    st.booleans(),
-)
-def test_a_grid_reads_numbers_through_rounded_timestamps(rate: Fraction, number: int, origin: int, down: bool) -> None:
-    grid = Grid(origin, rate, Fraction(1, 1000))
-    exact = origin + number / (rate * Fraction(1, 1000))
-    stamp = int(exact // 1) if down else round(exact)
-    assert grid.is_usable
-    assert grid.number(stamp) == number
-    low, high = grid.span(number, number)
-    assert low < stamp < high
-
-
-def test_a_grid_sees_gaps_doubles_and_drift() -> None:
-    grid = Grid(0, Fraction(25), Fraction(1, 1000))
-    assert grid.is_regular([0, 40, 80, 121])
-    assert not grid.is_regular([0, 40, 120])
-    assert not grid.is_regular([0, 40, 41])
-    assert not grid.is_regular([0, 40, 95])
-    assert not Grid(0, Fraction(500), Fraction(1, 1000)).is_usable
-
-
 def test_clips_in_order_reach_from_the_first_frame_to_the_last() -> None:
     sampling = Sampling(8, 8, 5, "uniform_in_order")
     assert numbers_in_order(250, sampling)[:, 0].tolist() == [0, 46, 93, 139, 186]
@@ -173,7 +147,7 @@ def test_a_slower_half_shows_fewer_frames_to_a_clip() -> None:
     """30 a second for 4 s, then 10 a second for 6 s: clips last 32 mean intervals of 10 s / 180 frames."""
     times = [*range(0, 4000, 1000 // 30), *range(4000, 10_000, 100)]
     sampling = Sampling(8, 4, 5, "uniform_in_order")
-    clips = clips_of(times, len(times), 10_000, sampling)
+    clips = clips_of(times, sampling, count=len(times), duration=10_000)
     stamps = np.array(times)[clips]
     assert (np.diff(clips, axis=1) > 0).all()
     mean = times[-1] / (len(times) - 1)
@@ -186,13 +160,15 @@ def test_the_rule_in_order_asks_no_header() -> None:
     times = [number * 40 for number in range(250)]
     sampling = Sampling(8, 8, 5, "uniform_in_order")
     for count, duration in ((None, None), (250, 10_000), (3, 40)):
-        np.testing.assert_array_equal(clips_of(times, count, duration, sampling), numbers_in_order(250, sampling))
+        np.testing.assert_array_equal(
+            clips_of(times, sampling, count=count, duration=duration), numbers_in_order(250, sampling)
+        )
 
 
 @pytest.mark.parametrize("rule", ["laps_uniform", "uniform_in_order"])
 def test_no_clip_lies_in_no_frames(rule: SamplingRule) -> None:
     with pytest.raises(ValueError, match="0 frames"):
-        clips_of([], None, None, Sampling(4, 4, 1, rule))
+        clips_of([], Sampling(4, 4, 1, rule), count=None, duration=None)
     with pytest.raises(ValueError, match="0 frames"):
         numbers_in_order(0, Sampling(4, 4, 1))
 
@@ -202,7 +178,7 @@ def test_time_never_runs_back_in_a_clip(times: list[int], sampling: Sampling) ->
     for clips in (
         numbers_in_order(len(times), sampling),
         numbers_in_order_by_time(times, sampling),
-        clips_of(times, None, None, sampling),
+        clips_of(times, sampling, count=None, duration=None),
     ):
         assert clips.shape == (sampling.views, sampling.frames)
         assert clips.min() >= 0
@@ -236,15 +212,17 @@ def test_even_times_are_the_index_rule(count: int, tick: int, sampling: Sampling
     assert is_steady(times)
     numbers = numbers_in_order(count, sampling)
     np.testing.assert_array_equal(numbers_in_order_by_time(times, sampling), numbers)
-    np.testing.assert_array_equal(clips_of(times, None, None, sampling), numbers)
+    np.testing.assert_array_equal(clips_of(times, sampling, count=None, duration=None), numbers)
 
 
 @given(st.integers(1, 2000), RATES, TIME_BASES, st.sampled_from(ROUNDINGS), IN_ORDER)
-def test_rounded_times_of_a_steady_film_are_the_index_rule_in_any_time_base(
+def test_rounded_times_of_a_steady_video_are_the_index_rule_in_any_time_base(
     count: int, rate: Fraction, time_base: Fraction, rounded: Callable[[Fraction], int], sampling: Sampling
 ) -> None:
     times = [rounded(number / rate / time_base) for number in range(count)]
-    np.testing.assert_array_equal(clips_of(times, None, None, sampling), numbers_in_order(count, sampling))
+    np.testing.assert_array_equal(
+        clips_of(times, sampling, count=None, duration=None), numbers_in_order(count, sampling)
+    )
 
 
 @given(TIMES, st.integers(0, 10**9), IN_ORDER)

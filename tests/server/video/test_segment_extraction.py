@@ -12,12 +12,11 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
-import cv2
 import numpy as np
 import pytest
 
-from laps_server.clips import SegmentLength
 from laps_server.errors import BadParameter, ClientClosed, MediaError, ResolutionTooLarge, VideoCorrupt
+from laps_server.segment_length import SegmentLength
 from laps_server.video.extract import extract_parts
 from laps_server.video.limits import MediaLimits
 from support.numbered_videos import (
@@ -95,24 +94,11 @@ def test_segments_are_those_of_a_straight_decode_in_one_pass(
     assert segments[-1].segment.end_s == pytest.approx(6.4, abs=0.09)
 
 
-@pytest.mark.parametrize("name", ["film.mp4", "film.mkv", "film.ts"])
+@pytest.mark.parametrize("name", ["video.mp4", "video.mkv", "video.ts"])
 def test_frames_that_no_segment_samples_are_jumped_over(name: str, tmp_path: Path, decoded: list[int]) -> None:
     path = encode(tmp_path / name, "libx264", count=600, options=X264)
     assert_segments_same_as_straight(path, "6s", views=1)
     assert sum(decoded) <= 0.3 * 600
-
-
-@pytest.mark.parametrize("name", ["one.mp4", "one.mkv", "one.avi"])
-def test_a_segment_as_long_as_the_video_is_the_video(name: str, tmp_path: Path) -> None:
-    path = encode(tmp_path / name, "mpeg4", count=COUNT, options=MPEG)
-    whole = extract(path, views="5x1")
-    ((segment,), _) = cut(path, "1h", extract_options(views="5x1"))
-    batch = segment
-    assert batch.frames == whole.frames
-    np.testing.assert_array_equal(batch.clip_frames, whole.clip_frames)
-    np.testing.assert_array_equal(np.stack(batch.pixels), np.stack(whole.pixels))
-    assert segment.info == whole.info
-    assert segment.segment.end_s == whole.info.duration_s
 
 
 @pytest.mark.parametrize("name", ["parts.mp4", "parts.mov", "parts.mkv", "parts.ts", "parts.avi", "parts.flv"])
@@ -199,13 +185,13 @@ def test_a_wrong_guess_of_the_number_of_frames_is_put_right(
 ) -> None:
     """Counting begins with a guess of the end, and what depends on the end waits for it."""
     from laps_server.video import sampler
-    from laps_server.video.timeline import Untrusted
+    from laps_server.video.timestamps import TimestampsUnreliable
 
     def distrust(*_: object) -> None:
-        raise Untrusted("a test says so", packets=lie)
+        raise TimestampsUnreliable("a test says so", packets=lie)
 
     path = encode(tmp_path / "counted.mkv", "libx264", count=COUNT, options=X264)
-    monkeypatch.setattr(sampler, "walk", distrust)
+    monkeypatch.setattr(sampler, "walk_packets", distrust)
     segments, warnings = cut(path, "1s", extract_options(views="3x1"))
     expected = straight(path).segments(Fraction(1))
     assert [segment.segment.index for segment in segments] == list(expected)
@@ -304,16 +290,6 @@ def test_the_decoder_may_keep_half_of_what_a_video_may(tmp_path: Path) -> None:
         cut(path, "1s", options, limits=MediaLimits(max_kept_bytes=7 * picture_bytes))
 
 
-def test_thumbnails_are_one_jpeg_for_each_frame(tmp_path: Path) -> None:
-    path = encode(tmp_path / "thumbs.mp4", "libx264", count=60, options=X264)
-    for segment in cut(path, "1s", extract_options(thumbnails="all"))[0]:
-        frames = segment.frames
-        for data, frame in zip(segment.thumbnails, frames, strict=True):
-            picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
-            assert picture is not None
-            assert read_number(np.asarray(picture, dtype=np.uint8)) == frame.index
-
-
 @pytest.mark.parametrize("calls", [0, 30, 230, 330])
 @pytest.mark.parametrize("name", ["stop.mp4", "stop.avi"])
 def test_it_stops_when_told(calls: int, name: str, tmp_path: Path) -> None:
@@ -372,13 +348,13 @@ def measure(path: Path) -> tuple[int, int]:
     return peak, count
 
 
-@pytest.mark.parametrize("name", ["film.mp4", "film.ts"])
+@pytest.mark.parametrize("name", ["video.mp4", "video.ts"])
 def test_ten_minutes_take_as_much_memory_as_half_a_minute(name: str, tmp_path: Path) -> None:
     options = {**X264, "preset": "ultrafast", "g": "50", "keyint_min": "50"}
     half_a_minute = encode(tmp_path / f"short_{name}", "libx264", count=750, options=options)
-    film = repeat(half_a_minute, tmp_path / name, 20)
+    video = repeat(half_a_minute, tmp_path / name, 20)
     short_peak, short_count = measure(half_a_minute)
-    long_peak, long_count = measure(film)
+    long_peak, long_count = measure(video)
     assert (short_count, long_count) == (3, 60)
     assert long_peak <= 1.1 * short_peak, f"{short_peak} KiB for half a minute, {long_peak} KiB for ten"
 
@@ -421,7 +397,7 @@ def test_counting_is_bounded_where_packets_give_no_picture(tmp_path: Path, decod
     assert len(decoded) < 8 * 50
 
 
-def test_a_long_film_that_goes_on_behind_its_declared_end_has_as_many_segments_as_it_has(tmp_path: Path) -> None:
+def test_a_long_video_that_goes_on_behind_its_declared_end_has_as_many_segments_as_it_has(tmp_path: Path) -> None:
     """Its index is sought, since one window holds what is declared; the last frame tells that there are two."""
     path = encode(tmp_path / "long.mkv", "mpeg4", count=650, rate=5, options={"g": "5"})
     declare_duration(path, 121)

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from laps_server.clips import SegmentLength
 from laps_server.errors import BadParameter
 from laps_server.part import Segment
+from laps_server.segment_length import SegmentLength
 from laps_server.video.sampling import Sampling, clip_numbers, clips_of, numbers_in_order
 from laps_server.video.segments import count_windows, segment_clips, shortest_length_s, split
 
@@ -128,7 +128,7 @@ def test_a_segment_of_a_counted_stream_is_sampled_by_windows_of_time() -> None:
     sampling = Sampling(8, 8, 5)
     times = [number * 512 for number in range(1000)]
     clips = segment_clips(times, range(250, 500), by_time=True, sampling=sampling)
-    np.testing.assert_array_equal(clips, 250 + clips_of(times[:250], 250, 250 * 512, sampling))
+    np.testing.assert_array_equal(clips, 250 + clips_of(times[:250], sampling, count=250, duration=250 * 512))
     assert (clips != segment_clips(times, range(250, 500), by_time=False, sampling=sampling)).any()
 
 

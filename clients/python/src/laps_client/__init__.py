@@ -3,25 +3,19 @@
 >>> from laps_client import LapsClient                  # doctest: +SKIP
 >>> with LapsClient("http://127.0.0.1:8000") as client:  # doctest: +SKIP
 ...     client.classify("clip.mp4").top
+
+Public are the names below, :mod:`laps_client.errors` and :mod:`laps_client.plots`. Modules that begin with an
+underscore, and those of the command line in :mod:`laps_client.cli`, may change in any release.
 """
 
-from laps_client.async_client import AsyncLapsClient
-from laps_client.errors import (
-    BadAnswer,
-    BadRequest,
-    BadVideo,
-    ConnectionFailed,
-    DeadlineExceeded,
-    LapsError,
-    NotFound,
-    ServerError,
-    TimedOut,
-    TooLarge,
-    Unavailable,
-)
-from laps_client.events import Accepted, Decoded, Event, Grid, Partial, SegmentDone
-from laps_client.many import Outcome
-from laps_client.results import (
+from importlib.metadata import version as _version
+from typing import TYPE_CHECKING, Any
+
+from laps_client._async_client import AsyncLapsClient
+from laps_client._deprecated import warn_renamed
+from laps_client._events import Accepted, Decoded, Event, Partial, SegmentDone, ViewGrid
+from laps_client._outcome import Outcome
+from laps_client._results import (
     Box,
     Classification,
     FrameScores,
@@ -35,16 +29,29 @@ from laps_client.results import (
     Readiness,
     ReplayFrame,
     ReplayView,
-    Segment,
+    SegmentAnswer,
     Thumbnail,
     Timeline,
     TimingsMs,
     VideoInfo,
     Views,
 )
-from laps_client.retry import RetryPolicy
-from laps_client.sync_client import LapsClient
-from laps_client.timeouts import Timeouts
+from laps_client._retry_policy import RetryPolicy
+from laps_client._sync_client import LapsClient
+from laps_client._timeouts import Timeouts
+from laps_client.errors import (
+    BadAnswer,
+    BadRequest,
+    BadVideo,
+    ConnectionFailed,
+    DeadlineExceeded,
+    LapsError,
+    NotFound,
+    ServerError,
+    TimedOut,
+    TooLarge,
+    Unavailable,
+)
 
 __all__ = [
     "Accepted",
@@ -59,7 +66,6 @@ __all__ = [
     "Decoded",
     "Event",
     "FrameScores",
-    "Grid",
     "LapsClient",
     "LapsError",
     "Limits",
@@ -76,7 +82,7 @@ __all__ = [
     "ReplayFrame",
     "ReplayView",
     "RetryPolicy",
-    "Segment",
+    "SegmentAnswer",
     "SegmentDone",
     "ServerError",
     "Thumbnail",
@@ -87,7 +93,20 @@ __all__ = [
     "TooLarge",
     "Unavailable",
     "VideoInfo",
+    "ViewGrid",
     "Views",
 ]
 
-__version__ = "0.1.0"
+__version__ = _version("laps-client")
+
+if TYPE_CHECKING:
+    Grid = ViewGrid
+    Segment = SegmentAnswer
+else:
+    _RENAMED = {"Grid": ViewGrid, "Segment": SegmentAnswer}
+
+    def __getattr__(name: str) -> Any:
+        if name not in _RENAMED:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        warn_renamed(f"{__name__}.{name}", _RENAMED[name].__name__, stacklevel=2)
+        return _RENAMED[name]

@@ -1,4 +1,4 @@
-"""Every error of a call, as one tree: catch the branch that says what can be done about it.
+"""Every error of a request, as one tree: catch the branch that says what can be done about it.
 
 ::
 
@@ -10,11 +10,11 @@
     ├── Unavailable               408, 429, 502, 503: the same request may succeed later
     │   ├── ConnectionFailed      no answer: refused, dropped or cut short
     │   ├── TimedOut              no answer: a connect, write or read timeout passed
-    │   └── DeadlineExceeded      504, or the call's own time was up
+    │   └── DeadlineExceeded      504, or the request's own time was up
     ├── BadAnswer                 an answer that is not this API's
     └── ServerError               500: a defect of the server
 
-Exceptions of the caller's own source or callback are not of this tree: they pass unchanged.
+Exceptions of the user's own source or callback are not in this tree; they pass unchanged.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ class LapsError(Exception):
     """Base of the tree.
 
     Attributes:
-        code: stable, for programs; the server's where it answered.
+        code: stable, for programs; the server's own if it answered.
         message: what was wrong, for people.
         hint: what would be right.
         status: of the HTTP answer; None where there was none.
-        request_id: ties the call to the server's log, also where no answer came.
+        request_id: finds the request in the server's log, even if no answer came.
         retry_after_s: seconds that the server asked to wait.
     """
 
@@ -89,7 +89,7 @@ class TimedOut(Unavailable):
 
 
 class DeadlineExceeded(Unavailable):
-    """The time for the call was up, here or on the server."""
+    """The time for the request was up, here or on the server."""
 
 
 class BadAnswer(LapsError):

@@ -6,7 +6,10 @@ block, every time under another symmetry. Block b of a seed is always the same, 
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable, Iterator
+from multiprocessing.context import SpawnContext, SpawnProcess
 from typing import NamedTuple
 
 import cv2
@@ -108,9 +111,31 @@ def _collate(clips: list[Clip], rng: np.random.Generator) -> Batch:
     return Batch(*(torch.from_numpy(np.ascontiguousarray(part)) for part in parts))
 
 
+class _Worker(SpawnProcess):
+    """A loader's process, which ends as a forked one does: without taking its interpreter apart.
+
+    A thread of its own sends the batches, and copies each of them outside the interpreter's lock. Where the loader is
+    closed meanwhile, that thread would ask an interpreter in ruins for the lock, which aborts the whole process
+    ("terminate called without an active exception"), and the training with it.
+    """
+
+    def run(self) -> None:
+        """Work until the loader is closed; what is not sent by then is not wanted."""
+        super().run()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0)
+
+
+class _FreshProcesses(SpawnContext):
+    """Forked processes would hang in thread pools that they inherit without their threads."""
+
+    Process = _Worker
+
+
 def loader(stream: BatchStream, *, workers: int) -> DataLoader[Batch]:
     """The stream behind `workers` processes; none makes the clips in this one."""
     if workers == 0:
         return DataLoader(stream, batch_size=None)
-    # Fresh processes: forked ones hang in thread pools that they inherit without their threads.
-    return DataLoader(stream, batch_size=None, num_workers=workers, prefetch_factor=6, multiprocessing_context="spawn")
+    context = _FreshProcesses()
+    return DataLoader(stream, batch_size=None, num_workers=workers, prefetch_factor=6, multiprocessing_context=context)

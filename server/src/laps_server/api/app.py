@@ -28,18 +28,19 @@ _LOG = logging.getLogger(__name__)
 def create_app(runtime: Runtime, settings: Settings) -> FastAPI:
     """Put the HTTP front before a runtime.
 
-    Models load while the port already answers, so that ``/livez`` tells a slow start from a dead one. Where one
-    cannot be loaded the app stays up, never gets ready, and ``runtime.served.failure`` says why.
+    Models load while the port already answers, so ``/livez`` tells a slow start from a dead process. If
+    one cannot be loaded, the app stays up and never gets ready; ``runtime.served.failure`` has the reason.
 
     Args:
         runtime: from :func:`laps_server.runtime.build_runtime`; started and closed with the app.
         settings: limits and defaults of requests.
     """
 
+    # Start and stop, with the server.
     async def start() -> None:
         try:
             await runtime.start()
-        except Exception as exc:  # whatever a model's loading raises must be told, not lost with the task
+        except Exception as exc:  # whatever loading raises must be logged, not lost with the task
             hint = f" ({exc.hint})" if isinstance(exc, LapsError) and exc.hint else ""
             _LOG.critical("models cannot be served: %s%s", exc, hint)
         else:
@@ -49,10 +50,11 @@ def create_app(runtime: Runtime, settings: Settings) -> FastAPI:
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         starting = asyncio.create_task(start(), name="start")
         yield
-        starting.cancel()  # a stop during the start does not wait for models that nobody will ask
+        starting.cancel()  # a stop during the start does not wait for models
         await asyncio.gather(starting, return_exceptions=True)
         await runtime.close()
 
+    # The app, and what its routes stand on.
     app = DocumentedApp(
         title="LAPS video classification",
         version=__version__,
@@ -74,6 +76,7 @@ def create_app(runtime: Runtime, settings: Settings) -> FastAPI:
         ),
     )
     app.state.admission = admission
+    # Routes, then what surrounds every request.
     app.include_router(router)
     app.include_router(page_router())
     app.include_router(reference_router(app.title))

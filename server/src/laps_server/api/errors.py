@@ -67,16 +67,15 @@ _MAX_ECHO = 60
 def respond(error: LapsError) -> JSONResponse:
     """An error of the tree as the envelope, with its status and, where waiting helps, ``Retry-After``."""
     headers = {"Retry-After": str(RETRY_AFTER_S[error.code])} if error.code in RETRY_AFTER_S else {}
-    return _envelope(STATUS[error.code], error.code, error.message, error.hint, headers)
+    return _envelope(error, status=STATUS[error.code], headers=headers)
 
 
 def error_event(failure: Exception) -> ErrorEvent:
-    """The same inside a stream of events, whose status is long sent; defects are logged and not told."""
+    """The same inside a stream of events, whose status is long sent; what a defect was goes to the log alone."""
     error = failure if isinstance(failure, LapsError) else _defect()
     if STATUS[error.code] == 500:
         _LOG.error("request failed", exc_info=failure)
-    body = _body(error.code, error.message, error.hint)
-    return ErrorEvent(error=body, status=STATUS[error.code], retry_after_s=RETRY_AFTER_S.get(error.code))
+    return ErrorEvent(error=_body(error), status=STATUS[error.code], retry_after_s=RETRY_AFTER_S.get(error.code))
 
 
 def install(app: FastAPI) -> None:
@@ -87,7 +86,7 @@ def install(app: FastAPI) -> None:
 
 
 def internal_error() -> JSONResponse:
-    """The answer to a defect: nothing of it is told but the request id."""
+    """The answer to a defect: of the defect itself nothing is sent but the request id."""
     return respond(_defect())
 
 
@@ -127,13 +126,13 @@ async def _on_http_exception(_request: Request, exc: Exception) -> JSONResponse:
         error = MethodNotAllowed("this path is for another method", hint=f"{headers.get('Allow', '')}; {_ROUTES}")
     else:
         error = BadRequest(str(exc.detail), hint=_ROUTES)
-    return _envelope(exc.status_code, error.code, error.message, error.hint, headers)
+    return _envelope(error, status=exc.status_code, headers=headers)
 
 
-def _envelope(status: int, code: str, message: str, hint: str | None, headers: dict[str, str]) -> JSONResponse:
-    envelope = ErrorEnvelope(error=_body(code, message, hint))
+def _envelope(error: LapsError, *, status: int, headers: dict[str, str]) -> JSONResponse:
+    envelope = ErrorEnvelope(error=_body(error))
     return JSONResponse(envelope.model_dump(), status_code=status, headers=headers)
 
 
-def _body(code: str, message: str, hint: str | None) -> ErrorBody:
-    return ErrorBody(code=code, message=message, hint=hint, request_id=current_request_id())
+def _body(error: LapsError) -> ErrorBody:
+    return ErrorBody(code=error.code, message=error.message, hint=error.hint, request_id=current_request_id())

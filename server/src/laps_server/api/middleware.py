@@ -1,4 +1,4 @@
-"""What happens to every HTTP request: an id, an access log line, and an envelope for what nobody caught.
+"""What happens to every HTTP request: an id, an access log line, and an envelope for uncaught errors.
 
 Pure ASGI, so that bodies stream through untouched.
 """

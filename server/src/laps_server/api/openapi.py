@@ -24,7 +24,7 @@ STREAM_RESPONSE: dict[int | str, dict[str, Any]] = {
                 "schema": {
                     "type": "string",
                     "description": "Server-Sent Events, each with one line of JSON as its data; a comment line while "
-                    "there is nothing to tell. A stream that ends without `result` or `error` was cut.\n\n"
+                    "there is no event. A stream that ends without `result` or `error` was cut.\n\n"
                     + "\n".join(
                         f"- `{name}` ({when}): {', '.join(f'`{field}`' for field in body.model_fields)}"
                         for name, (body, when) in EVENTS.items()

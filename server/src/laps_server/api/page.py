@@ -30,7 +30,7 @@ _POLICY = {
     "frame-ancestors": "'none'",
 }
 _HEADERS = {
-    # Files keep their names when they change: a browser asks each time and is told 304.
+    # Files keep their names when they change: a browser checks each time and gets 304.
     "Cache-Control": "no-cache",
     "Content-Security-Policy": "; ".join(f"{name} {sources}" for name, sources in _POLICY.items()),
     "Permissions-Policy": "camera=(self), microphone=()",

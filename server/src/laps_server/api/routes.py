@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Set
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -13,21 +14,23 @@ from fastapi.responses import JSONResponse, Response
 
 from laps_server.api import schemas
 from laps_server.api.admission import CLASSIFY_PATH
-from laps_server.api.answers import accepted_event, classify_response, model_response, models_response
 from laps_server.api.disconnect import unless_disconnected
 from laps_server.api.errors import RETRY_AFTER_S
 from laps_server.api.negotiate import prefers_events
 from laps_server.api.openapi import STREAM_RESPONSE
+from laps_server.api.responses import accepted_event, classify_response, model_response, models_response
 from laps_server.api.stream import EventStream, classification_stream
 from laps_server.api.uploads import FIELD, UploadLimits, received_upload
-from laps_server.clips import SegmentLength, ViewGrid
+from laps_server.classify_options import ClassifyOptions
 from laps_server.deadline import HINT_UPLOAD, within
 from laps_server.errors import BadParameter
-from laps_server.events import Classification, ClassifyOptions
+from laps_server.events import Classification
 from laps_server.observe import RequestClock
 from laps_server.request_id import current_request_id
 from laps_server.runtime import Runtime
+from laps_server.segment_length import SegmentLength
 from laps_server.settings import Settings
+from laps_server.view_grid import ViewGrid
 
 router = APIRouter()
 
@@ -90,7 +93,7 @@ async def classify(
     _check_given_once(request)
     options = _options(query, services.settings, clock.arrived)
     async with AsyncExitStack() as stack:
-        # A wrong option is told before the upload is read.
+        # A wrong option is refused before the upload is read.
         job = stack.enter_context(services.runtime.job(options, clock))
         async with within(options.deadline, hint=HINT_UPLOAD):
             file = await stack.enter_async_context(received_upload(request, services.uploads))
@@ -98,15 +101,17 @@ async def classify(
         job.received(upload_bytes)
         if prefers_events(",".join(request.headers.getlist("accept"))):
             accepted = accepted_event(job, upload_bytes=upload_bytes)
-            chunks = classification_stream(job.events(file.fileno()), accepted=accepted, clock=clock)
+            chunks = classification_stream(
+                job.events(file.fileno()), accepted=accepted, clock=clock, detail_fields=query.detail_fields
+            )
             return EventStream(chunks, heartbeat_s=services.settings.heartbeat_s, upload=stack.pop_all())
         answer = await unless_disconnected(request, job.classify(file.fileno()))
-    return await asyncio.to_thread(_serialised, answer, clock)
+    return await asyncio.to_thread(_serialised, answer, query.detail_fields, clock)
 
 
-def _serialised(answer: Classification, clock: RequestClock) -> Response:
+def _serialised(answer: Classification, detail_fields: Set[str], clock: RequestClock) -> Response:
     """The body as bytes, made in a thread: with all labels, frames and thumbnails it is megabytes."""
-    body = classify_response(answer, request_id=clock.request_id, total_s=clock.elapsed_s)
+    body = classify_response(answer, request_id=clock.request_id, total_s=clock.elapsed_s, detail_fields=detail_fields)
     return Response(body.model_dump_json(), media_type="application/json")
 
 
@@ -176,7 +181,7 @@ def _options(query: schemas.ClassifyQuery, settings: Settings, arrived: float) -
         views=None if query.views is None else ViewGrid.parse(query.views),
         frames=query.frames,
         thumbnails=query.thumbnails,
-        explain=query.explain,
+        view_details=bool(query.detail_fields),
         deadline=arrived + deadline_s,
         segments=None if query.segments is None else SegmentLength.parse(query.segments),
     )

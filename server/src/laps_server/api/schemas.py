@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from laps_server.clips import SamplingRule
+from laps_server.view_grid import SamplingRule
 
 _SAMPLING = "Rule by which clips are placed in time: `laps_uniform` or `uniform_in_order` (docs/protocol.md)."
 
@@ -27,7 +27,7 @@ class ErrorEnvelope(BaseModel):
 
 
 class ClassifyQuery(BaseModel):
-    """Query of ``POST /classify``; an unknown parameter is an error, so that a typing slip is seen."""
+    """Query of ``POST /classify``; an unknown parameter is an error, so that typing errors are found."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -44,17 +44,26 @@ class ClassifyQuery(BaseModel):
         None,
         ge=1,
         le=10**9,
-        description="Milliseconds from the request's arrival after which it is 504 deadline_exceeded.",
+        description="Milliseconds from the request's arrival until 504 deadline_exceeded.",
     )
     thumbnails: bool = Field(
         False, description="Return small JPEGs of the sampled frames; with segments, of the middle one of each."
     )
-    explain: bool = Field(False, description="Return frames, pts and crop boxes of every view; not with segments.")
+    view_details: bool = Field(False, description="Return frames, pts and crop boxes of every view; not with segments.")
+    explain: bool = Field(
+        False, deprecated=True, description="Deprecated: `view_details` by its old name, answered in `explain`."
+    )
     segments: str | None = Field(
         None,
-        description="Classify window by window of this length, a number and s, m or h, as 10s, 1.5m or 1h; "
+        description="Classify the video in windows of this length: a number and s, m or h, as 10s, 1.5m or 1h; "
         "at least 1s and no more windows than the server's limit.",
     )
+
+    @property
+    def detail_fields(self) -> frozenset[str]:
+        """Fields of the answer that are to hold the details of views."""
+        given = dict(self)  # a deprecated field that is read as an attribute warns
+        return frozenset(name for name in ("view_details", "explain") if given[name])
 
 
 class ModelRef(BaseModel):
@@ -100,18 +109,18 @@ class VideoBody(BaseModel):
     fps: float | None = Field(description="Frames a second on average; null where the file does not say.")
     duration_s: float | None = Field(description="Null where the file does not say.")
     frame_count: int | None = Field(description="As the file's header says; null where it does not.")
-    rotation: int = Field(description="Degrees clockwise that the picture is turned for display; applied.")
+    rotation: int = Field(description="Degrees clockwise that frames are turned for display; applied.")
     sample_aspect_ratio: str | None = Field(description="Reported, not applied.")
     stream_index: int = Field(description="Which of the file's streams it is, sound counted too, from 0.")
 
 
 class TimingsBody(BaseModel):
-    """Milliseconds of each stage; `queue` until the first view ran, `infer` this request's share of the calls."""
+    """Milliseconds of each stage."""
 
     upload: float = Field(description="From the request's arrival to the last byte.")
     decode: float = Field(description="Decoding and sampling.")
     queue: float = Field(description="Until the first view ran.")
-    infer: float = Field(description="This request's share of the calls.")
+    infer: float = Field(description="This request's share of the batches.")
     total: float = Field(description="From the request's arrival.")
 
 
@@ -120,7 +129,7 @@ class ThumbnailBody(BaseModel):
 
     index: int | None = Field(description="Frame number from 0; null where the container does not give it.")
     time_s: float = Field(description="Time of the frame from the first, in seconds.")
-    jpeg: str = Field(description="The picture, in Base64.")
+    jpeg: str = Field(description="The image, in Base64.")
 
 
 class BoxBody(BaseModel):
@@ -189,7 +198,12 @@ class ClassifyResponse(BaseModel):
     thumbnails: list[ThumbnailBody] | None = Field(
         None, description="Where they were asked for, one a sampled frame; not with segments."
     )
-    explain: list[ReplayViewBody] | None = Field(None, description="Where it was asked for, one entry a view.")
+    view_details: list[ReplayViewBody] | None = Field(
+        None, description="Where they were asked for, one entry a view; not with segments."
+    )
+    explain: list[ReplayViewBody] | None = Field(
+        None, deprecated=True, description="Deprecated: what `view_details` holds, where `explain` was asked for."
+    )
     segments: list[SegmentBody] | None = Field(None, description="In order of time, where they were asked for.")
     timeline: TimelineBody | None = Field(None, description="Where segments were asked for.")
 
@@ -267,7 +281,7 @@ class ModelSummary(BaseModel):
     family: str = Field(description="Kind of architecture, as `laps`.")
     variant: str = Field(description="Which of its family, by name.")
     labels: str = Field(description="Name of the label set.")
-    label_count: int = Field(description="How many labels it tells apart; the largest `top_k`.")
+    label_count: int = Field(description="Number of its labels; the largest `top_k`.")
     default_views: str = Field(description="Clips along time x crops, as 5x3, where a request names none.")
     untrained: bool = Field(description="Whether its weights are random, so that its labels mean nothing.")
 

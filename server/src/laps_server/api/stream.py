@@ -4,15 +4,15 @@
 
     job events ─► bytes, an error as the last one ─► heartbeats where it is silent ─► the connection
 
-The status of a stream is sent before its first event. Whatever fails later is an event too, so nothing of a request
-may leave this module as an exception.
+The status of a stream is sent before its first event. Whatever fails later is an event too: no exception may leave
+this module.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Set
 from contextlib import AsyncExitStack, aclosing
 
 from fastapi import Request
@@ -21,10 +21,10 @@ from pydantic import BaseModel
 from starlette.types import Receive, Scope, Send
 
 from laps_server.api import schemas
-from laps_server.api.answers import classify_response, decoded_event, partial_event, segment_event
 from laps_server.api.disconnect import unless_disconnected
 from laps_server.api.errors import error_event
 from laps_server.api.negotiate import EVENT_STREAM
+from laps_server.api.responses import classify_response, decoded_event, partial_event, segment_event
 from laps_server.errors import ClientClosed
 from laps_server.events import Decoded, Event, Partial, SegmentDone
 from laps_server.observe import RequestClock
@@ -44,21 +44,26 @@ EVENTS: dict[str, tuple[type[BaseModel], str]] = {
     "error": (schemas.ErrorEvent, "last, instead of a result"),
 }
 HEARTBEAT = b": heartbeat\n\n"
-STALLED_READER_S = 60.0  # a client that takes not even a piece in so long is gone, and must not hold a place
+STALLED_READER_S = 60.0  # a client that reads nothing for so long must not hold a place
 PIECE_BYTES = 64 * 1024
 
 _HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}  # the second tells nginx not to hold events back
 
 
 async def classification_stream(
-    events: AsyncGenerator[Event, None], *, accepted: schemas.AcceptedEvent, clock: RequestClock
+    events: AsyncGenerator[Event, None],
+    *,
+    accepted: schemas.AcceptedEvent,
+    clock: RequestClock,
+    detail_fields: Set[str],
 ) -> AsyncGenerator[bytes, None]:
     """Each event as bytes, from ``accepted`` to ``result`` or ``error``; closing this early closes ``events``.
 
     Args:
-        events: what the job tells of the request.
+        events: the job's.
         accepted: the event that comes before them.
         clock: of the request.
+        detail_fields: as :func:`~laps_server.api.responses.classify_response` has them.
     """
     yield _encode("accepted", accepted)
     failure: Exception | None = None
@@ -67,10 +72,10 @@ async def classification_stream(
             try:
                 event = await anext(events)
                 # In a thread: with all labels, frames and thumbnails an event is megabytes.
-                chunk = await asyncio.to_thread(_encode_event, event, clock)
+                chunk = await asyncio.to_thread(_encode_event, event, clock, detail_fields)
             except StopAsyncIteration:
                 return
-            except Exception as exc:  # the client is told of a defect too, as it is outside a stream
+            except Exception as exc:  # a defect is answered too, as outside a stream
                 failure = exc
             else:
                 yield chunk
@@ -79,14 +84,14 @@ async def classification_stream(
     yield _encode("error", error)
 
 
-def _encode_event(event: Event, clock: RequestClock) -> bytes:
+def _encode_event(event: Event, clock: RequestClock, detail_fields: Set[str]) -> bytes:
     if isinstance(event, Decoded):
         return _encode("decoded", decoded_event(event))
     if isinstance(event, Partial):
         return _encode("partial", partial_event(event))
     if isinstance(event, SegmentDone):
         return _encode("segment", segment_event(event))
-    body = classify_response(event, request_id=clock.request_id, total_s=clock.elapsed_s)
+    body = classify_response(event, request_id=clock.request_id, total_s=clock.elapsed_s, detail_fields=detail_fields)
     return _encode("result", body)
 
 
@@ -115,7 +120,7 @@ async def with_heartbeats(chunks: AsyncGenerator[bytes, None], *, every_s: float
 
 
 class EventStream(StreamingResponse):
-    """Sends chunks as they come, until their end, until the client is gone, or until it takes nothing any more."""
+    """Sends chunks as they come, until their end, until the client is gone, or until it stops reading."""
 
     media_type = EVENT_STREAM
 
@@ -132,7 +137,7 @@ class EventStream(StreamingResponse):
             except ClientClosed:
                 _LOG.info("the client left the stream")
             except TimeoutError:
-                _LOG.warning("the client took nothing for %g s, its stream was cut", STALLED_READER_S)
+                _LOG.warning("the client read nothing for %g s, its stream was cut", STALLED_READER_S)
 
     async def _send_all(self, send: Send) -> None:
         async with asyncio.timeout(STALLED_READER_S):

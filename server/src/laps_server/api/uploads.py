@@ -80,7 +80,7 @@ async def received_upload(request: Request, limits: UploadLimits) -> AsyncIterat
         store = _Store(file, limits)
         media_type, options = parse_options_header(request.headers.get("content-type"))
         if media_type == b"multipart/form-data":
-            await _receive_multipart(request, store, options.get(b"boundary"), limits)
+            await _receive_multipart(request, store, boundary=options.get(b"boundary"), limits=limits)
         else:
             async for chunk in _body(request, limits):
                 await store.add(chunk)
@@ -201,7 +201,7 @@ class _Parts:
         self.ended = True
 
 
-async def _receive_multipart(request: Request, store: _Store, boundary: bytes | None, limits: UploadLimits) -> None:
+async def _receive_multipart(request: Request, store: _Store, *, boundary: bytes | None, limits: UploadLimits) -> None:
     if not boundary:
         raise BadMultipart("multipart without a boundary", hint="let the HTTP library set Content-Type")
     parts = _Parts(store)

@@ -1,8 +1,8 @@
-"""What runs a graph, seen from the scheduler: five members, and a contract that every adapter keeps.
+"""What runs a graph, seen from the scheduler: five members, and a contract for every adapter.
 
-The contract: ``infer`` gets B clips and gives B results, same length, same order; it may be called only between
-``start`` and ``close``, by at most ``info.calls_at_once`` at a time; it never blocks the event loop; whatever it raises
-fails the views of that call alone.
+The contract: ``infer`` gets a batch of B clips and gives B results, same length, same order. It may be awaited only
+between ``start`` and ``close``, with at most ``info.concurrency`` batches in flight. It never blocks the event loop.
+Whatever it raises fails the views of that batch alone.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from laps_server.clips import Float32Array, UInt8Array
+from laps_server.arrays import Float32Array, UInt8Array
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +18,7 @@ class EngineInfo:
     """What an engine says of itself and of the graph it runs.
 
     ``clip_shape`` is ``(T, H, W, 3)``; ``output_shape`` is ``(T, K)`` for per-frame logits, ``(K,)`` for a clip's.
-    ``cancellable``: a call that nobody wants any more can be taken back.
+    ``concurrency``: batches that it takes at the same time. ``cancellable``: a batch can be taken back.
     """
 
     name: str
@@ -26,7 +26,7 @@ class EngineInfo:
     threads: int
     clip_shape: tuple[int, int, int, int]
     output_shape: tuple[int, ...]
-    calls_at_once: int = 1
+    concurrency: int = 1
     cancellable: bool = False
 
 
@@ -40,7 +40,7 @@ class Engine(Protocol):
 
     @property
     def unavailable_reason(self) -> str | None:
-        """Why calls would fail now for a cause outside of this process, or None."""
+        """Why batches would fail now for a cause outside of this process, or None."""
         ...
 
     async def start(self, batch_sizes: tuple[int, ...]) -> None:
@@ -50,10 +50,10 @@ class Engine(Protocol):
     async def infer(self, clips: UInt8Array, *, deadline: float | None = None) -> Float32Array:
         """``[B, T, H, W, 3]`` uint8 RGB -> logits ``[B, *output_shape]`` float32, same order.
 
-        Nobody wants the result after ``deadline``, a point of ``laps_server.observe.now()``.
+        The result is of no use after ``deadline``, a point of ``laps_server.observe.now()``.
         """
         ...
 
     async def close(self) -> None:
-        """Free what ``start`` took; a call in flight ends first."""
+        """Free what ``start`` took; a batch in flight ends first."""
         ...

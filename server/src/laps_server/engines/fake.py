@@ -10,7 +10,7 @@ import asyncio
 
 import numpy as np
 
-from laps_server.clips import Float32Array, UInt8Array
+from laps_server.arrays import Float32Array, UInt8Array
 from laps_server.engines.base import EngineInfo
 
 
@@ -22,7 +22,7 @@ class FakeEngine:
         *,
         clip_shape: tuple[int, int, int, int],
         classes: int,
-        calls_at_once: int = 1,
+        concurrency: int = 1,
         cancellable: bool = False,
     ) -> None:
         self._info = EngineInfo(
@@ -31,7 +31,7 @@ class FakeEngine:
             threads=0,
             clip_shape=clip_shape,
             output_shape=(clip_shape[0], classes),
-            calls_at_once=calls_at_once,
+            concurrency=concurrency,
             cancellable=cancellable,
         )
         self.batches: list[UInt8Array] = []
@@ -70,5 +70,5 @@ class FakeEngine:
         return logits
 
     async def close(self) -> None:
-        """Let a held call go, so that nothing waits for ever."""
+        """Let a held batch go, so that nothing waits for ever."""
         self.gate.set()

@@ -1,7 +1,7 @@
 """ONNX Runtime in this process, on the CPU or on a CUDA device.
 
-All models of a process share one executor of one thread: a session already spreads a call over the whole thread
-budget, so two calls at once would only fight for the same cores.
+All models of a process share one executor of one thread: a session already spreads a batch over the whole thread
+budget, so two batches at once would only fight for the same cores.
 """
 
 from __future__ import annotations
@@ -9,17 +9,15 @@ from __future__ import annotations
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import onnxruntime as ort
 
-from laps_server.clips import Float32Array, UInt8Array
+from laps_server.arrays import Float32Array, UInt8Array
 from laps_server.engines.base import EngineInfo
+from laps_server.engines.choices import Device
 from laps_server.errors import DeviceMissing, InternalError, ModelCorrupt
-from laps_server.repository import ModelFiles
-
-Device = Literal["cpu", "cuda"]
+from laps_server.models.repository import ModelFiles
 
 # The CPU takes over what the CUDA build has no kernel for, never the whole graph: see _load.
 _PROVIDERS: dict[Device, list[str]] = {
@@ -68,11 +66,11 @@ class OrtEngine:
             await self.infer(np.zeros((size, *self._info.clip_shape), np.uint8))
 
     async def infer(self, clips: UInt8Array, *, deadline: float | None = None) -> Float32Array:  # noqa: ARG002
-        """See :meth:`laps_server.engines.base.Engine.infer`; a call cannot be stopped, so its deadline says nothing."""
+        """See :meth:`laps_server.engines.base.Engine.infer`; a batch cannot be stopped, so its deadline is ignored."""
         return await asyncio.get_running_loop().run_in_executor(self._executor, self._run, clips)
 
     async def close(self) -> None:
-        """Drop the session after the call in flight, which the one-thread executor orders."""
+        """Drop the session after the batch in flight, which the one-thread executor orders."""
         await asyncio.get_running_loop().run_in_executor(self._executor, self._drop)
 
     def _load(self) -> ort.InferenceSession:
@@ -97,11 +95,11 @@ class OrtEngine:
                 f"device {self._device}: ONNX Runtime found no GPU that it can use",
                 hint="start the container with --gpus all and a driver new enough for its CUDA, or use --device cpu",
             )
-        self._check_tensor("input", session.get_inputs(), self._files.manifest.clip.name, "clips")
-        self._check_tensor("output", session.get_outputs(), self._files.manifest.output.name, "logits")
+        self._check_tensor("input", session.get_inputs(), name=self._files.manifest.clip.name, role="clips")
+        self._check_tensor("output", session.get_outputs(), name=self._files.manifest.output.name, role="logits")
         return session
 
-    def _check_tensor(self, what: str, tensors: list[ort.NodeArg], name: str, role: str) -> None:
+    def _check_tensor(self, what: str, tensors: list[ort.NodeArg], *, name: str, role: str) -> None:
         expected = self._info.clip_shape if role == "clips" else self._info.output_shape
         for tensor in tensors:
             shape = tuple(tensor.shape[1:])

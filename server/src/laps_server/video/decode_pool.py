@@ -1,7 +1,8 @@
 """Where decoding runs: off the event loop, a bounded number of videos at a time, and stoppable.
 
 Each video owns a duplicate of the upload's descriptor, so the request may go away, and close its own, while a decoder
-is still inside a packet. A video waits for a thread before each of its Parts, so that a film does not hold up a clip.
+is still inside a packet. A video waits for a thread before each of its Parts, so that a long video does not hold up a
+short one.
 """
 
 from __future__ import annotations
@@ -16,14 +17,15 @@ from typing import Any, TypeVar
 
 from laps_server.errors import ClientClosed, ShuttingDown
 from laps_server.part import Part
-from laps_server.video.extract import ExtractOptions, extract_parts
+from laps_server.video.extract import extract_parts
+from laps_server.video.extract_options import ExtractOptions
 from laps_server.video.limits import MediaLimits
 
 T = TypeVar("T")
 
 
 class _Video:
-    """One video on its way: a descriptor of its own, the word to stop, and the step that runs or ran last.
+    """One video being decoded: a descriptor of its own, the event that stops it, and the step that runs or ran last.
 
     ``ends`` frees what it owns, once no step is inside the decoder any more.
     """
@@ -66,8 +68,8 @@ class DecodePool:
     async def parts(self, file: int, options: ExtractOptions) -> AsyncGenerator[Part, None]:
         """Decode in threads, each Part when it is asked for.
 
-        Closing this early, or cancelling whoever waits for a Part, tells the thread to stop at its next packet and does
-        not wait for it.
+        Closing this early, or cancelling whoever waits for a Part, makes the thread stop at its next packet and
+        does not wait for it.
 
         Raises:
             MediaError, BadParameter: what :func:`~laps_server.video.extract.extract_parts` raises.
@@ -83,7 +85,7 @@ class DecodePool:
             )
             video.ends.callback(steps.close)
             while True:
-                # In a list and not under a name: its pictures are the caller's to let go of while the next are decoded.
+                # In a list and not under a name, so that the caller can drop its frames while the next are decoded.
                 decoded = [await self._step(video, lambda: next(steps, None))]
                 if decoded[0] is None:
                     return
@@ -124,7 +126,7 @@ class DecodePool:
             raise
 
     def close(self) -> None:
-        """Tell running videos to stop, drop the waiting ones, and end the threads."""
+        """Stop the videos being decoded, drop the waiting ones, and end the threads."""
         self._closed.set()
         for stop in tuple(self._running):  # the loop goes on and takes some out
             stop.set()

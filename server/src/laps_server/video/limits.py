@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from laps_server.video.codecs import CodecSet
+from laps_server.video.accepted_formats import CodecSet
+
+# Of what the frames of a video may take, half is for the decoder and half for Parts that it has handed over.
+MEMORY_SHARES = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,16 +15,16 @@ class MediaLimits:
     """Bounds that hold before and during decoding.
 
     Attributes:
-        max_pixels: pixels of one picture, 33 177 600 being 7680 x 4320; holds for the resized one as well.
-        max_aspect_ratio: long side over short side of one picture; real ones stay below, even walls of displays.
-        max_kept_bytes: all pictures kept for one video's views, 512 MiB.
+        max_pixels: pixels of one frame, 33 177 600 being 7680 x 4320; holds for the resized one as well.
+        max_aspect_ratio: long side over short side of one frame; real ones stay below, even walls of displays.
+        max_kept_bytes: all frames kept for one video's views, 512 MiB.
         max_streams: streams of any kind in the container.
         max_packets: video packets read in one walk through the file.
-        max_frames: frames decoded in one pass through the file, segment by segment excepted.
+        max_frames: frames decoded in one pass through the file, unless it is cut into segments.
         max_segments: windows of time that a video may be cut into.
         probe_bytes: bytes read to recognise container and streams.
         probe_us: microseconds of media read to recognise the streams.
-        max_fps: frame rates above this are taken for damage, not for a rate.
+        max_fps: frame rates above this are damage.
         codecs: which containers and codecs are let in.
     """
 

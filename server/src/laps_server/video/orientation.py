@@ -1,11 +1,10 @@
-"""How a decoded picture has to be mirrored and turned to be seen as it was meant.
+"""How a decoded frame has to be mirrored and turned to be seen as it was meant.
 
-Containers and bitstreams say it as a matrix that takes a point of the decoded picture, y downwards, to the
-display::
+Containers and bitstreams say it as a matrix that takes a point of the decoded frame, y downwards, to the display::
 
     (x, y) -> (a*x + c*y, b*x + d*y)        turned by 90 degrees clockwise: a, b, c, d = 0, 1, -1, 0
 
-Pictures on a grid know eight ways: four turns, and the same behind a mirror.
+Of all matrices eight keep pixels on their grid: four turns, and the same behind a mirror.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from laps_server.clips import UInt8Array
+from laps_server.arrays import UInt8Array
 
 _TURNS = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
 _FLIP_LEFT_RIGHT = 1
@@ -30,8 +29,8 @@ class Orientation:
     clockwise: int
 
     @classmethod
-    def of_matrix(cls, a: float, b: float, c: float, d: float) -> Orientation:
-        """The nearest of the eight ways; as decoded where the matrix leaves no picture to be seen."""
+    def of_matrix(cls, *, a: float, b: float, c: float, d: float) -> Orientation:
+        """The nearest of the eight; as decoded where the matrix leaves nothing to be seen."""
         determinant = a * d - b * c
         if determinant == 0:
             return AS_DECODED
@@ -42,13 +41,13 @@ class Orientation:
         angle = math.atan2(b / math.hypot(b, d), a / math.hypot(a, c))
         return cls(mirrored, nearest_turn(math.degrees(angle)))
 
-    def upright(self, picture: UInt8Array) -> UInt8Array:
+    def upright(self, frame: UInt8Array) -> UInt8Array:
         """``[h, w, 3]`` as it is to be seen, height and width exchanged by a quarter turn."""
         if self.mirrored:
-            picture = np.asarray(cv2.flip(picture, _FLIP_LEFT_RIGHT), dtype=np.uint8)
+            frame = np.asarray(cv2.flip(frame, _FLIP_LEFT_RIGHT), dtype=np.uint8)
         if self.clockwise in _TURNS:
-            picture = np.asarray(cv2.rotate(picture, _TURNS[self.clockwise]), dtype=np.uint8)
-        return picture
+            frame = np.asarray(cv2.rotate(frame, _TURNS[self.clockwise]), dtype=np.uint8)
+        return frame
 
 
 AS_DECODED = Orientation(mirrored=False, clockwise=0)

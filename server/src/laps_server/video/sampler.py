@@ -1,15 +1,15 @@
 """Which frames of this very video its segments use, and the ways to them.
 
 A video is cut into windows of time; one window may hold all of it. Headers decide the rule of sampling, packets give
-timestamps, a sweep fetches pictures. There are three ways, and where one turns out to be untrustworthy the next takes
+timestamps, a sweep fetches frames. There are three ways, and where one turns out to be untrustworthy the next takes
 over with what is left::
 
     by the index    one window holds the video, and its container can be searched: only what clips need is read
     by the walk     all packets are read once without decoding, then a sweep goes from segment to segment
-    by counting     timestamps and pictures disagree: every picture is decoded and counted
+    by counting     timestamps and frames disagree: every frame is decoded and counted
 
-What was handed out of earlier segments stays right, because every picture of it was checked. A segment that was begun
-begins once more.
+Segments that were handed out stay right, because every frame of theirs was checked. One that was only begun begins
+once more.
 """
 
 from __future__ import annotations
@@ -21,29 +21,28 @@ from contextlib import suppress
 from fractions import Fraction
 from typing import Literal
 
-import numpy as np
-
-from laps_server.clips import SampledFrame
 from laps_server.errors import BadParameter
 from laps_server.part import MediaWarning, Segment
-from laps_server.video.clock import counted_times, disagreement, found_facts, reached_s, read_opening, sampled_frame
-from laps_server.video.decode import Picture, VideoFile
-from laps_server.video.grid import Grid
-from laps_server.video.index import Index
+from laps_server.video.av_file.decoded_frame import DecodedFrame
+from laps_server.video.av_file.video_file import VideoFile
+from laps_server.video.clip_plan import ClipPlan, WholeClips
+from laps_server.video.durations import disagreement, even_times, found_facts, reached_s, sampled_frame
+from laps_server.video.frame_counter import FrameCounter, count_frames
+from laps_server.video.index_planner import IndexPlanner
 from laps_server.video.limits import MediaLimits
-from laps_server.video.plan import Plan, WholeClips
-from laps_server.video.sampling import Sampling, Window, clip_positions, steady_numbers, time_windows, window_members
-from laps_server.video.seek import SeekRoute
+from laps_server.video.packet_walk import PacketWalk, walk_packets
+from laps_server.video.route import Route
+from laps_server.video.sampling import Sampling
 from laps_server.video.segments import count_windows, segment_clips, shortest_length_s, split
-from laps_server.video.straight import MAX_HELD, Count, count_pictures
-from laps_server.video.sweep import Route, Sweep, WalkedRoute
-from laps_server.video.timeline import END_OF_TIME, Untrusted, Walk, walk
+from laps_server.video.sweep import Sweep
+from laps_server.video.timestamps import TimestampsUnreliable
+from laps_server.video.video_start import read_start
+from laps_server.video.walked_route import WalkedRoute
 
-Keep = Callable[[int, Picture], None]
-# Up to here all packets are counted even where an index would allow seeking: it costs next to nothing.
+Keep = Callable[[int, DecodedFrame], None]
+# Up to here all packets are read even where an index would allow seeking: it costs next to nothing.
 WALK_SECONDS = 120
 WALK_BYTES = 64 * 1024 * 1024
-MAX_STAMPS = 4096  # entries of an index that are checked against a steady rate
 
 
 class Sampler:
@@ -54,202 +53,146 @@ class Sampler:
     """
 
     def __init__(
-        self, video: VideoFile, sampling: Sampling, window_s: Fraction, limits: MediaLimits, *, early: bool
+        self, video: VideoFile, sampling: Sampling, window_s: Fraction, *, limits: MediaLimits, early: bool
     ) -> None:
         self._video = video
         self._sampling = sampling
         self._window_s = window_s
         self._early = early
         self._limits = limits
-        self._opening = read_opening(video)
-        self._count = self._opening.frames_from_header
-        self._duration = self._opening.duration_from_header
+        self._start = read_start(video)
         self._warnings: list[MediaWarning] = []
         self._disagreement: tuple[MediaWarning, ...] = ()  # of the header with what was found
         self._done = 0  # segments that were handed out to their end
         self._next_index = 0  # windows before this one are through
-        self.info = self._opening.info
+        self.info = self._start.info
 
     def run(self, keep: Keep, drop_all: Callable[[], None]) -> Iterator[WholeClips]:
         """Yield clips once ``keep`` got all of their frames, under their keys in the plan.
 
-        ``drop_all`` tells that what was kept for clips still to come is of no use.
+        ``drop_all`` is called when what was kept for clips still to come is of no use.
 
         Raises:
             BadParameter: the video has more windows of this length than the limit.
         """
-        first_pts = self._opening.first_pts
+        first_pts = self._start.first_pts
         if first_pts is not None:
-            with suppress(Untrusted):
+            with suppress(TimestampsUnreliable):
                 yield from self._by_index(first_pts, keep)
                 return
-            self._begin_anew(drop_all)
+            self._start_over(drop_all)
         guess: int | None = None
         times: array[int] | None = None
-        # AVI numbers its entries in the order of decoding: packets have times there, and none of showing.
-        compare = self._video.container != "avi"
+        # AVI numbers its entries in the order of decoding: its packets have decoding times and no presentation times.
+        compare = self._video.headers.container != "avi"
         try:
-            walked = walk(self._video, first_pts, self._limits)
+            walked = walk_packets(self._video, first_pts, self._limits)
             times = _relative(walked)
             yield from self._by_walk(walked, times, keep)
             return
-        except Untrusted as reason:
+        except TimestampsUnreliable as reason:
             if times is None:
                 guess, times, compare = reason.packets, reason.times, compare and reason.shown_times
-        self._begin_anew(drop_all)
-        yield from self._by_counting(guess, times, keep, drop_all, compare=compare)
+        self._start_over(drop_all)
+        yield from self._by_counting(keep, drop_all, guess=guess, times=times, compare=compare)
 
-    def _begin_anew(self, drop_all: Callable[[], None]) -> None:
+    def _start_over(self, drop_all: Callable[[], None]) -> None:
         """What was fetched, noted and found for segments still to come is of no use."""
         drop_all()
         self._warnings = [warning for warning in self._warnings if self._done and warning.scope == "video"]
         self._disagreement = ()
-        self.info = self._opening.info
+        self.info = self._start.info
 
     # By the container's index ------------------------------------------------------------------------
 
     def _by_index(self, first_pts: int, keep: Keep) -> Iterator[WholeClips]:
-        video, duration_s = self._video, self._video.duration_s
-        if duration_s is None or duration_s > self._window_s:
-            raise Untrusted("more than one window, or nobody knows")
-        index = self._confirmed_index()
-        route = SeekRoute(video, first_pts, numbered=index is not None)
-        if index is not None and self._sampling.rule == "laps_uniform":
-            plan, count, last = self._windows_plan(route, first_pts, index), index.length, index.span
-        elif index is not None:
-            # Its times are those of decoding: only how far apart frames lie is taken from it.
-            grid = Grid(first_pts, 1 / (index.step * video.time_base), video.time_base)
-            plan, count, last = self._grid_plan(route, grid, index.length), index.length, index.span
-        elif video.container in ("mp4", "matroska") and self._is_long(duration_s):
-            grid, count, last = self._grid_of_rate(route, first_pts, duration_s)
-            plan = self._grid_plan(route, grid, count)
+        video, longest_s = self._video, self._video.headers.longest_s
+        if longest_s is None or longest_s > self._window_s:
+            raise TimestampsUnreliable("more than one window, or nobody knows")
+        planner = IndexPlanner(video, self._start, first_pts=first_pts, sampling=self._sampling)
+        index = planner.index
+        # The clips: by what the index counts, or by a steady rate.
+        if index is not None:
+            count, last = index.length, index.span
+            if self._sampling.rule == "laps_uniform":
+                plan = planner.plan_by_windows(index)
+            else:
+                plan = planner.plan_by_numbers(planner.numbering_by_index(index), count)
+        elif video.headers.container in ("mp4", "matroska") and self._is_long(longest_s):
+            numbering, count, last = planner.numbering_by_rate(longest_s)
+            self._note_facts(last=last, count=count)
+            plan = planner.plan_by_numbers(numbering, count)
         else:
-            raise Untrusted("no index to go by")
+            raise TimestampsUnreliable("no index to go by")
+        self._note_clips(plan, count)
         if last * video.time_base >= self._window_s:
-            raise Untrusted("more than one window, whatever is declared")
-        segment = Segment(index=0, start_s=0.0, end_s=self.info.duration_s or duration_s, frames=range(count))
-        yield from self._fetched(self._sweep(route, keep), plan, plan.keys, segment, left=1)
+            raise TimestampsUnreliable("more than one window, whatever is declared")
+        segment = Segment(index=0, start_s=0.0, end_s=self.info.duration_s or longest_s, frames=range(count))
+        yield from self._fetched(self._sweep(planner.route, keep), plan, plan.keys, segment=segment, left=1)
 
-    def _confirmed_index(self) -> Index | None:
-        """The index where the header's count and duration are what it says; None where one of them says otherwise."""
-        index = self._video.index if self._video.container == "mp4" and self._opening.starts_whole else None
-        if index is None or self._count is None or self._duration is None or not index.step:
-            return None
-        return index if index.agrees(count=self._count, duration=self._duration) else None
-
-    def _is_long(self, duration_s: float) -> bool:
-        """Whether counting all packets costs more than seeking."""
-        return duration_s > WALK_SECONDS or self._video.size_bytes > WALK_BYTES
-
-    def _windows_plan(self, route: SeekRoute, first_pts: int, index: Index) -> Plan:
-        """Timestamps are read around the window of each clip alone."""
-        count, duration = index.length, self._duration or 0
-        numbers: dict[int, int] = {}
-        rows = []
-        for window in time_windows(count, duration, self._sampling):
-            lo, hi = window.lo + first_pts, window.hi + first_pts
-            near = route.around(lo, hi)
-            if not near.timestamps:
-                raise Untrusted("no frame where the first one decoded")
-            members = window_members(near.timestamps, Window(lo, hi))
-            picked = members.start + clip_positions(len(members), self._sampling)
-            rows.append(np.asarray(near.timestamps, dtype=np.int64)[picked])
-            if near.first_number is not None:
-                numbers.update({near.timestamps[i]: near.first_number + int(i) for i in picked})
-        end = route.ended_at
-        if end is not None and index.span - (end - first_pts) > MAX_HELD * index.step:
-            raise Untrusted("the file ends before its index does")
-        plan = Plan.of(np.stack(rows), lambda key: self._frame(numbers.get(key), key - first_pts))
-        self._note_clips(plan, count)
-        return plan
-
-    def _grid_of_rate(self, route: SeekRoute, first_pts: int, duration_s: float) -> tuple[Grid, int, int]:
-        """The grid of a steady rate on which all frames lie, their count, and when the last one is shown."""
-        rate = self._video.rate
-        if rate is None:
-            raise Untrusted("no rate to number frames by")
-        grid = Grid(first_pts, rate, self._video.time_base)
-        end = first_pts + int(duration_s / self._video.time_base)
-        tail = route.around(end, END_OF_TIME).timestamps
-        entries = self._video.index_length
-        stamps = [self._video.index_timestamp(i) for i in range(0, entries, 1 + entries // MAX_STAMPS)]
-        if not (grid.is_usable and tail and tail[-1] >= first_pts and len(stamps) > 1):
-            raise Untrusted("no end or no index to number frames by")
-        if not (grid.is_regular(tail) and grid.holds(stamps)):
-            raise Untrusted("frames do not come at a steady rate")
-        count = grid.number(tail[-1]) + 1
-        last = tail[-1] - first_pts
-        self._found(last=last, count=count)
-        return grid, count, last
-
-    def _grid_plan(self, route: SeekRoute, grid: Grid, count: int) -> Plan:
-        """Frames are numbered by their places on a grid; timestamps are read around each clip alone."""
-        if not grid.is_usable:
-            raise Untrusted("frames are too close to each other to be told apart")
-        clips = steady_numbers(count, self._sampling)  # [V_t, T]
-        keys = np.empty(clips.shape, dtype=np.int64)
-        for view, numbers in enumerate(clips):
-            near = route.around(*grid.span(int(numbers.min()), int(numbers.max()))).timestamps
-            offsets = numbers - grid.number(near[0]) if near else numbers
-            if not grid.is_regular(near) or offsets.min() < 0 or offsets.max() >= len(near):
-                raise Untrusted("frames do not come at a steady rate")
-            keys[view] = np.asarray(near, dtype=np.int64)[offsets]
-        plan = Plan.of(keys, lambda key: self._frame(grid.number(key), key - grid.origin))
-        self._note_clips(plan, count)
-        return plan
+    def _is_long(self, longest_s: float) -> bool:
+        """Whether reading all packets costs more than seeking."""
+        return longest_s > WALK_SECONDS or self._video.headers.size_bytes > WALK_BYTES
 
     # By all packets ----------------------------------------------------------------------------------
 
-    def _by_walk(self, walked: Walk, times: array[int], keep: Keep) -> Iterator[WholeClips]:
+    def _by_walk(self, walked: PacketWalk, times: array[int], keep: Keep) -> Iterator[WholeClips]:
         if walked.cut_short:
             self._warn(f"only the first {self._limits.max_packets} packets were looked at")
         else:
-            self._found(last=times[-1], count=len(times))
+            self._note_facts(last=times[-1], count=len(times))
         segments = self._split(times)
-        sweep = self._sweep(WalkedRoute(self._video, walked), lambda pts, picture: keep(walked.number_of(pts), picture))
+        sweep = self._sweep(WalkedRoute(self._video, walked), lambda pts, frame: keep(walked.number_of(pts), frame))
         for place, segment in enumerate(segments):
             plan = self._plan(segment, times)
             stamps = [walked.timestamps[number] for number in plan.keys]
             self._note_clips(plan, len(segment.frames))
             sweep.allow(self._limits.max_frames + segment.frames.start)
-            yield from self._fetched(sweep, plan, stamps, segment, left=len(segments) - place)
+            yield from self._fetched(sweep, plan, stamps, segment=segment, left=len(segments) - place)
 
-    # By all pictures ---------------------------------------------------------------------------------
+    # By counting -------------------------------------------------------------------------------------
 
     def _by_counting(
-        self, guess: int | None, times: array[int] | None, keep: Keep, drop_all: Callable[[], None], *, compare: bool
+        self,
+        keep: Keep,
+        drop_all: Callable[[], None],
+        *,
+        guess: int | None,
+        times: array[int] | None,
+        compare: bool,
     ) -> Iterator[WholeClips]:
         """Count frames by decoding them all.
 
         Args:
+            keep, drop_all: see :meth:`run`.
             guess: how many there may be; a wrong guess costs another pass.
             times: when so many frames are shown, as far as packets tell.
-            compare: whether pictures have to have those very times.
+            compare: whether frames have to have those very times.
         """
         limit = self._countable()
-        if times is None and (guess or self._count) is None:
-            counted = count_pictures(self._video, max_frames=limit, max_packets=self._limits.max_packets)
+        if times is None and (guess or self._start.frames_from_header) is None:
+            counted = count_frames(self._video, max_frames=limit, max_packets=self._limits.max_packets)
             guess, times = counted.found, counted.own_times
-        count = max(1, min(len(times) if times else guess or self._count or 1, limit))
+        count = max(1, min(len(times) if times else guess or self._start.frames_from_header or 1, limit))
         sure = False  # whether it was counted
         while True:
             self._note_clock(made_up=times is None)
-            times = counted_times(self._video, self._opening, count) if times is None else times[:count]
+            times = even_times(self._video, self._start, count) if times is None else times[:count]
             segments = self._split(times)
             if not segments:
                 return
             counted, complete = yield from self._counted_pass(
-                segments, times, keep, limit, sure=sure, compare=compare and not sure
+                segments, times, keep, limit=limit, sure=sure, compare=compare and not sure
             )
             if counted.found == 0 and self._done == 0:
-                raise self._video.explain_nothing()
+                raise self._video.why_no_frame()
             if complete or counted.found == 0:
                 return
             count, times, sure = counted.found, counted.own_times, True
-            self._begin_anew(drop_all)
+            self._start_over(drop_all)
 
     def _note_clock(self, *, made_up: bool) -> None:
-        """Tell, once, that frames have no times of their own."""
+        """Warn, once, that frames have no times of their own."""
         if made_up and not any("timestamps are unusable" in warning.text for warning in self._warnings):
             since = f" from {float(self._next_index * self._window_s):g} s on" if self._done else ""
             self._warn(f"timestamps are unusable{since}: frames were counted while decoding the whole video")
@@ -257,16 +200,24 @@ class Sampler:
     def _countable(self) -> int:
         """The most frames that are counted: those of a segment have a limit of their own."""
         limits = self._limits
-        frames_of_a_window = self._window_s * (self._video.rate or limits.max_fps)
+        frames_of_a_window = self._window_s * (self._video.headers.rate or limits.max_fps)
         return limits.max_packets if frames_of_a_window <= limits.max_frames else limits.max_frames
 
     def _counted_pass(
-        self, segments: tuple[Segment, ...], times: array[int], keep: Keep, limit: int, *, sure: bool, compare: bool
-    ) -> Generator[WholeClips, None, tuple[Count, bool]]:
+        self, segments: tuple[Segment, ...], times: array[int], keep: Keep, *, limit: int, sure: bool, compare: bool
+    ) -> Generator[WholeClips, None, tuple[FrameCounter, bool]]:
         """Decode the whole video and yield the segments, the last only if there are as many frames as ``times``.
 
-        Unless one is ``sure`` of ``times``, frames are counted and no more as soon as packets turn out not to be
-        pictures, or as one is shown at another time than ``times`` tell, where those can be compared.
+        The rest is only counted as soon as packets turn out to give no frame, or a frame is shown at another time
+        than its place in ``times`` says.
+
+        Args:
+            segments: those still to come.
+            times: when each frame of the video is shown.
+            keep: see :meth:`run`.
+            limit: the most frames that are counted.
+            sure: whether ``times`` are those of an earlier count, so that no frame can be missing.
+            compare: whether frames have to have those very times.
 
         Returns:
             What was counted, and whether the last segment was yielded.
@@ -274,29 +225,32 @@ class Sampler:
         waiting = deque(segments)
         plan = self._plan(waiting[0], times)
         wanted = frozenset(plan.keys)
-        counted = Count(self._video, max_packets=self._limits.max_packets)
+        counted = FrameCounter(self._video, max_packets=self._limits.max_packets)
         missing = False
-        for number, picture in counted.pictures():
-            missing = missing or (not sure and counted.pictures_are_missing)
+        for number, frame in counted.frames():
+            # Are the frames still those that were announced?
+            missing = missing or (not sure and counted.frames_are_missing)
             if compare and counted.last_time is not None and number < len(times):
                 missing = missing or counted.last_time != times[number]
             if number in wanted and not missing:
-                keep(number, picture)
+                keep(number, frame)
+            # The last frame of a segment, and it is not the last segment.
             if counted.found == waiting[0].frames.stop and len(waiting) > 1 and not missing:
                 self._note_clips(plan, len(waiting[0].frames))
-                yield from self._grouped(plan, waiting[0], left=len(waiting))
+                yield from self._grouped(plan, segment=waiting[0], left=len(waiting))
                 waiting.popleft()
                 plan = self._plan(waiting[0], times)
                 wanted = frozenset(plan.keys)
             if counted.found == limit:
                 break
+        # The last segment, whose end is known only now.
         if counted.found == len(times) and not missing:
             self._note_clips(plan, len(waiting[0].frames))
             if counted.found == limit:
                 self._warn(f"only the first {limit} frames were looked at")
             else:
-                self._found(last=times[-1], count=len(times))
-            yield from self._grouped(plan, waiting[0], left=1)
+                self._note_facts(last=times[-1], count=len(times))
+            yield from self._grouped(plan, segment=waiting[0], left=1)
             return counted, True
         return counted, False
 
@@ -311,7 +265,7 @@ class Sampler:
                 f"segments of {float(window_s):g} s would be {windows} in this video, more than {limit}",
                 hint=f"use segments={f'{shortest_s:.3f}'.rstrip('0').rstrip('.')}s or longer",
             )
-        found = found_facts(self._video, self._opening.info, last=times[-1], count=len(times))
+        found = found_facts(self._video, self._start.info, last=times[-1], count=len(times))
         return split(
             times,
             length_s=window_s,
@@ -320,46 +274,51 @@ class Sampler:
             first=self._next_index,
         )
 
-    def _plan(self, segment: Segment, times: array[int]) -> Plan:
-        by_time = self._count is not None and self._duration is not None
+    def _plan(self, segment: Segment, times: array[int]) -> ClipPlan:
+        start = self._start
+        by_time = start.frames_from_header is not None and start.duration_from_header is not None
         clips = segment_clips(times, segment.frames, by_time=by_time, sampling=self._sampling)
-        return Plan.of(clips, lambda number: self._frame(number, times[number]))
+        return ClipPlan.of(clips, lambda number: sampled_frame(self._video, number, times[number]))
 
     def _sweep(self, route: Route, keep: Keep) -> Sweep:
         return Sweep(self._video, route, keep, max_packets=self._limits.max_frames)
 
     def _fetched(
-        self, sweep: Sweep, plan: Plan, stamps: Sequence[int], segment: Segment, *, left: int
+        self, sweep: Sweep, plan: ClipPlan, stamps: Sequence[int], *, segment: Segment, left: int
     ) -> Iterator[WholeClips]:
         """Fetch the frames of ``plan``, shown at ``stamps``, and yield clips as they become whole."""
         for clips, missing in plan.groups(early=self._early):
             sweep.fetch(stamps[missing.start : missing.stop])
-            yield self._whole(plan, clips, segment, left)
+            yield self._whole(plan, clips, segment=segment, left=left)
         self._close(segment)
 
-    def _grouped(self, plan: Plan, segment: Segment, *, left: int) -> Iterator[WholeClips]:
+    def _grouped(self, plan: ClipPlan, *, segment: Segment, left: int) -> Iterator[WholeClips]:
         """Yield the clips of a plan whose frames were all kept."""
         for clips, _ in plan.groups(early=self._early):
-            yield self._whole(plan, clips, segment, left)
+            yield self._whole(plan, clips, segment=segment, left=left)
         self._close(segment)
 
-    def _whole(self, plan: Plan, clips: range, segment: Segment, left: int) -> WholeClips:
+    def _whole(self, plan: ClipPlan, clips: range, *, segment: Segment, left: int) -> WholeClips:
         """``left`` counts the segments to come, this one among them."""
-        return WholeClips(segment, self._done, self._done + left, plan, clips, (*self._warnings, *self._disagreement))
+        return WholeClips(
+            segment=segment,
+            ordinal=self._done,
+            segments_total=self._done + left,
+            plan=plan,
+            clips=clips,
+            warnings=(*self._warnings, *self._disagreement),
+        )
 
     def _close(self, segment: Segment) -> None:
-        """The segment was handed out to its end: what is said from now on is about the next one, or about all."""
+        """The segment was handed out to its end: warnings from now on are about the next one, or about the video."""
         self._done += 1
         self._next_index = segment.index + 1
         self._warnings = [warning for warning in self._warnings if warning.scope == "video"]
 
-    # What to tell ------------------------------------------------------------------------------------
+    # Warnings ---------------------------------------------------------------------------------------
 
-    def _frame(self, index: int | None, time: int) -> SampledFrame:
-        return sampled_frame(self._video, index, time)
-
-    def _note_clips(self, plan: Plan, count: int) -> None:
-        """Warn where the clips of a segment of ``count`` frames are not what they are of a long and steady film."""
+    def _note_clips(self, plan: ClipPlan, count: int) -> None:
+        """Warn where a segment of ``count`` frames is too short or too uneven for clips as the model knows them."""
         length, in_order = self._sampling.clip_length, self._sampling.rule == "uniform_in_order"
         if count < length:
             effect = "each clip spans all of it and motion looks slower" if in_order else "frames repeat"
@@ -367,11 +326,11 @@ class Sampler:
         elif plan.runs_back:
             self._warn("has clips in which time runs back: its frames come at uneven times", "segment")
 
-    def _found(self, *, last: int, count: int) -> None:
-        """All ``count`` frames were found, the last one at ``last`` after the first: that is what the video is."""
-        text = disagreement(self._video, self._opening, last=last, count=count)
+    def _note_facts(self, *, last: int, count: int) -> None:
+        """Take over what was found: ``count`` frames, the last one at ``last`` after the first."""
+        text = disagreement(self._video, self._start, last=last, count=count)
         self._disagreement = () if text is None else (MediaWarning("video", text),)
-        self.info = found_facts(self._video, self._opening.info, last=last, count=count)
+        self.info = found_facts(self._video, self._start.info, last=last, count=count)
 
     def _warn(self, text: str, scope: Literal["video", "segment"] = "video") -> None:
         warning = MediaWarning(scope, text)
@@ -379,6 +338,6 @@ class Sampler:
             self._warnings.append(warning)
 
 
-def _relative(walked: Walk) -> array[int]:
+def _relative(walked: PacketWalk) -> array[int]:
     start = walked.timestamps[0]
     return array("q", (stamp - start for stamp in walked.timestamps))

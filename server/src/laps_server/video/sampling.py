@@ -35,8 +35,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from laps_server.clips import IntArray, SamplingRule
-from laps_server.video.grid import ROUNDING_TICKS
+from laps_server.arrays import IntArray
+from laps_server.video.frame_numbering import ROUNDING_TICKS
+from laps_server.view_grid import SamplingRule
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +178,7 @@ def steady_numbers(count: int, sampling: Sampling) -> IntArray:
     return numbers_in_order(count, sampling) if sampling.rule == "uniform_in_order" else clip_numbers(count, sampling)
 
 
-def clips_of(timestamps: Sequence[int], count: int | None, duration: int | None, sampling: Sampling) -> IntArray:
+def clips_of(timestamps: Sequence[int], sampling: Sampling, *, count: int | None, duration: int | None) -> IntArray:
     """``[V_t, T]`` frame numbers by the model's rule.
 
     ``timestamps`` are all of the stream's, from 0; ``count`` and ``duration`` what the headers say, which

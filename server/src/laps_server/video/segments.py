@@ -1,7 +1,7 @@
 """Windows of a video's time, each sampled as a video of its own: arithmetic on timestamps, as pure functions.
 
-A segment of length ``L`` holds the frames whose time lies in its window; the last one ends where the video does, and
-a window without a frame is no segment::
+A segment of length ``L`` holds the frames whose time lies in its window. The last one ends where the video does; a
+window without a frame is no segment::
 
     frames    |0 1 2 3 4 5 6 7 8           9 . . . n-1|
     time      0        L        2L        3L          end
@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 from math import ceil, floor
 
-from laps_server.clips import IntArray
+from laps_server.arrays import IntArray
 from laps_server.part import Segment
 from laps_server.video.sampling import Sampling, clips_of
 
@@ -69,7 +69,7 @@ def segment_clips(timestamps: Sequence[int], frames: range, *, by_time: bool, sa
     origin = timestamps[frames.start]
     own = [time - origin for time in timestamps[frames.start : frames.stop]]
     count, duration = (len(own), _even_duration(own)) if by_time else (None, None)
-    return frames.start + clips_of(own, count, duration, sampling)
+    return frames.start + clips_of(own, sampling, count=count, duration=duration)
 
 
 def _even_duration(timestamps: Sequence[int]) -> int:

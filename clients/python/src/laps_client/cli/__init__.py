@@ -1,10 +1,14 @@
-"""The ``laps`` command; comes with the extra ``cli``. Nothing of the library imports it."""
+"""The ``laps`` command; comes with the extra ``cli``. Nothing of the library imports it.
+
+Public is :func:`main`, the entry point of the installed command. The modules here belong to the command and may change
+in any release, so they need no underscore of their own.
+"""
 
 from __future__ import annotations
 
 import sys
 
-from laps_client.extras import missing
+from laps_client._extras import missing
 
 _EXIT_USAGE = 2
 

@@ -1,4 +1,4 @@
-"""The commands and their options: parse, check what contradicts itself, run."""
+"""The commands and their options: parse, refuse contradictions, run."""
 
 from __future__ import annotations
 
@@ -10,20 +10,21 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 import laps_client
-from laps_client.calls import Options
+from laps_client._defaults import BASE_URL
+from laps_client._options import Options
 from laps_client.cli.classify import ClassifyRequest
 from laps_client.cli.classify import classify as run_classify
+from laps_client.cli.connection import Connection, headers_of
 from laps_client.cli.display import Display
 from laps_client.cli.evaluate import EvaluateRequest
 from laps_client.cli.evaluate import evaluate as run_evaluate
-from laps_client.cli.exits import NOT_WRITTEN, Stop, not_written
+from laps_client.cli.exit_status import NOT_WRITTEN, CommandFailed, not_written
 from laps_client.cli.models import list_models, show_model
-from laps_client.cli.output import Format, is_terminal
-from laps_client.cli.session import Connection, headers_of, run_to_exit
-from laps_client.cli.streams import send_nowhere, settle_messages
+from laps_client.cli.results_writer import Format, is_terminal
+from laps_client.cli.run_to_exit import run_to_exit
+from laps_client.cli.standard_streams import send_nowhere, settle_messages
 from laps_client.cli.watch import WatchRequest
 from laps_client.cli.watch import watch as run_watch
-from laps_client.defaults import BASE_URL
 
 app = typer.Typer(
     name="laps",
@@ -46,7 +47,7 @@ Views = Annotated[
 ]
 TopK = Annotated[int | None, typer.Option(help="Labels of each file; 5 if not given.", show_default=False)]
 Segments = Annotated[
-    str | None, typer.Option(help="Classify stretches of this length too, as 10s or 2m.", show_default=False)
+    str | None, typer.Option(help="Classify in segments of this length too, as 10s or 2m.", show_default=False)
 ]
 DeadlineS = Annotated[
     float | None, typer.Option("--deadline", help="Seconds for each file, retries included.", show_default=False)
@@ -55,11 +56,11 @@ Concurrency = Annotated[int, typer.Option(min=1, help="Files in flight at once."
 SkipDone = Annotated[
     Path | None,
     typer.Option(
-        help="Results file: skips the files that it holds and adds those that are answered, a line of JSON each.",
+        help="Results file: files that it holds are skipped, and each new result is added as a line of JSON.",
         show_default=False,
     ),
 ]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no warnings; errors alone.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no warnings; only errors.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON array.")]
 JsonLines = Annotated[bool, typer.Option("--jsonl", help="One JSON object a line, as files finish.")]
 Csv = Annotated[bool, typer.Option("--csv", help="One line a prediction, under a line of names.")]
@@ -92,17 +93,19 @@ def classify(
     chosen = _format(json=json, jsonl=jsonl, csv=csv)
     if plot is not None and not frames and segments is None:
         raise typer.BadParameter("--plot draws the scores that --no-frames leaves out")
-    # Scores of frames are most of an answer, and a pipe's lines have no place for them.
+    # Frame scores are most of an answer, and the lines for a pipe do not show them.
     options = _options(
-        model,
-        version,
-        views,
-        segments,
-        deadline,
+        model=model,
+        version=version,
+        views=views,
+        segments=segments,
+        deadline_s=deadline,
         top_k=top_k,
         frames=frames and (chosen not in ("plain", "csv") or plot is not None),
     )
-    request = ClassifyRequest(paths, options, chosen, concurrency, skip_done, plot)
+    request = ClassifyRequest(
+        paths=paths, options=options, format=chosen, concurrency=concurrency, skip_done=skip_done, plot=plot
+    )
     _run(url, header, quiet, lambda connection, display: run_classify(connection, request, display))
 
 
@@ -113,7 +116,7 @@ def models(
     version: Version = None,
     json: Annotated[bool, typer.Option("--json", help="The server's JSON.")] = False,
     labels: Annotated[
-        bool, typer.Option("--labels", help="The model's labels alone, in the order of indices.")
+        bool, typer.Option("--labels", help="Only the model's labels, in the order of their indices.")
     ] = False,
     url: Url = BASE_URL,
     header: Header = None,
@@ -144,7 +147,7 @@ def watch(
     jsonl: JsonLines = False,
     csv: Csv = False,
     skip_done: SkipDone = None,
-    existing: Annotated[bool, typer.Option("--existing", help="Also what is there already.")] = False,
+    existing: Annotated[bool, typer.Option("--existing", help="Classify files that are already there too.")] = False,
     settle: Annotated[
         float, typer.Option(min=0, help="Seconds without a change after which a file is complete.")
     ] = 2.0,
@@ -156,8 +159,25 @@ def watch(
 ) -> None:
     """Classify what arrives in a folder, until interrupted."""
     chosen = _format(jsonl=jsonl, csv=csv)
-    options = _options(model, version, views, segments, deadline, top_k=top_k, frames=chosen not in ("plain", "csv"))
-    request = WatchRequest(folder, options, chosen, concurrency, skip_done, existing, interval, settle)
+    options = _options(
+        model=model,
+        version=version,
+        views=views,
+        segments=segments,
+        deadline_s=deadline,
+        top_k=top_k,
+        frames=chosen not in ("plain", "csv"),
+    )
+    request = WatchRequest(
+        folder=folder,
+        options=options,
+        format=chosen,
+        concurrency=concurrency,
+        skip_done=skip_done,
+        existing=existing,
+        interval_s=interval,
+        settle_s=settle,
+    )
     _run(url, header, quiet, lambda connection, display: run_watch(connection, request, display))
 
 
@@ -191,9 +211,19 @@ def evaluate(
     url: Url = BASE_URL,
     header: Header = None,
 ) -> None:
-    """Measure a model on labelled videos: top-1 and top-5 with intervals, classes, confusions, beside its manifest."""
-    options = _options(model, version, views, None, deadline)
-    request = EvaluateRequest(list_path, root, options, concurrency, skip_done, json, worst, classes, confusion)
+    """Measure a model on labelled videos: top-1, top-5 and intervals beside its manifest; classes, confusions."""
+    options = _options(model=model, version=version, views=views, deadline_s=deadline)
+    request = EvaluateRequest(
+        list_path=list_path,
+        root=root,
+        options=options,
+        concurrency=concurrency,
+        skip_done=skip_done,
+        as_json=json,
+        worst=worst,
+        classes=classes,
+        confusion=confusion,
+    )
     _run(url, header, quiet, lambda connection, display: run_evaluate(connection, request, display))
 
 
@@ -208,17 +238,17 @@ def run() -> None:
     """Parse the command line and run it."""
     settle_messages()
     if sys.stdout is None:
-        _end(Stop(NOT_WRITTEN, "standard output is closed", "send it to a file, or to /dev/null"))
+        _fail(CommandFailed(NOT_WRITTEN, "standard output is closed", "send it to a file, or to /dev/null"))
     try:
-        app(prog_name="laps")  # however it was started: shell completion goes by the name
-    except OSError as exc:  # what Typer prints by itself, as the help
+        app(prog_name="laps")  # whatever file was started: shell completion depends on the name
+    except OSError as exc:  # what Typer itself prints, as the help
         send_nowhere(sys.stdout)
-        _end(not_written("standard output", exc))
+        _fail(not_written("standard output", exc))
 
 
-def _end(stop: Stop) -> NoReturn:
-    Display().stopped(stop)
-    sys.exit(stop.status)
+def _fail(failure: CommandFailed) -> NoReturn:
+    Display().command_failed(failure)
+    sys.exit(failure.status)
 
 
 def _format(*, json: bool = False, jsonl: bool = False, csv: bool = False) -> Format:
@@ -230,12 +260,12 @@ def _format(*, json: bool = False, jsonl: bool = False, csv: bool = False) -> Fo
 
 
 def _options(
+    *,
     model: str | None,
     version: int | None,
     views: str | None,
-    segments: str | None,
     deadline_s: float | None,
-    *,
+    segments: str | None = None,
     top_k: int | None = None,
     frames: bool = False,
 ) -> Options:
@@ -261,7 +291,7 @@ def _run(
     display = Display(quiet=quiet)
     try:
         connection = Connection(url, headers_of(header or ()))
-    except Stop as stop:
-        display.stopped(stop)
-        raise typer.Exit(stop.status) from stop
+    except CommandFailed as failure:
+        display.command_failed(failure)
+        raise typer.Exit(failure.status) from failure
     raise typer.Exit(run_to_exit(display, lambda: work(connection, display)))

@@ -1,4 +1,4 @@
-"""What goes to standard error: messages, and on a terminal a bar for each upload and a line for all."""
+"""What goes to standard error: messages, and on a terminal a bar for each upload and one for all files."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from laps_client.cli.exits import Stop
-from laps_client.cli.streams import send_nowhere
-from laps_client.cli.text import printable
+from laps_client._events import Event, Partial, SegmentDone
+from laps_client._outcome import FilePath, Outcome
+from laps_client.cli.exit_status import CommandFailed
+from laps_client.cli.standard_streams import send_nowhere
+from laps_client.cli.terminal_text import printable
 from laps_client.errors import LapsError, ServerError
-from laps_client.events import Event, Partial, SegmentDone
-from laps_client.many import FilePath, Outcome
 
 _NAME_WIDTH = 40
 _LABEL_WIDTH = 24
 _WAITING = "classifying"
-_MOST_WARNINGS = 100  # that are remembered, so that each is told once
+_MOST_WARNINGS = 100  # remembered, so that none is printed twice
 
 
 class _Console(Console):
     def on_broken_pipe(self) -> None:
-        """Go quiet. Rich would end the command, and results with it, where nobody reads its messages any more."""
+        """Go quiet. Rich would end the command when nobody reads its messages any more, and lose results."""
         self.quiet = True
         send_nowhere(sys.stderr)
 
@@ -47,7 +47,7 @@ class Display:
         self._progress = Progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(),
-            TextColumn("{task.fields[told]}", markup=False),
+            TextColumn("{task.fields[status]}", markup=False),
             TimeElapsedColumn(),
             console=self._console,
             transient=True,
@@ -55,7 +55,7 @@ class Display:
             redirect_stdout=False,  # standard output is data and may go elsewhere
             redirect_stderr=False,
         )
-        self._all = self._progress.add_task("files", total=None, told="")
+        self._all = self._progress.add_task("files", total=None, status="")
         self._done = 0
         self._failed = 0
         self._uploads: dict[str, TaskID] = {}
@@ -90,14 +90,14 @@ class Display:
         """How far an upload is."""
         name = os.fspath(path)
         if name not in self._uploads:
-            self._uploads[name] = self._progress.add_task(_short(name), total=size, told="")
+            self._uploads[name] = self._progress.add_task(_short(name), total=size, status="")
         waiting = size is not None and sent >= size
-        told = _WAITING if waiting else f"{sent / 1e6:.1f} MB"
-        # Without a total the bar moves by itself, which is what is known while the server has told nothing.
-        self._progress.update(self._uploads[name], completed=sent, total=None if waiting else size, told=told)
+        status = _WAITING if waiting else f"{sent / 1e6:.1f} MB"
+        # Without a total the bar moves by itself, until the server sends its first event.
+        self._progress.update(self._uploads[name], completed=sent, total=None if waiting else size, status=status)
 
-    def working(self, path: FilePath, event: Event) -> None:
-        """How far the server is with a file, and what it takes it for so far."""
+    def event_received(self, path: FilePath, event: Event) -> None:
+        """How far the server is with a file, and its best label so far."""
         if (upload := self._uploads.get(os.fspath(path))) is None:
             return
         if isinstance(event, Partial):
@@ -105,13 +105,13 @@ class Display:
         elif isinstance(event, SegmentDone):
             done, total, what = event.segments_done, event.segments_total, "segments"
         else:
-            self._progress.update(upload, completed=0, total=None, told=_WAITING)
+            self._progress.update(upload, completed=0, total=None, status=_WAITING)
             return
-        told = f"{done} of {total} {what}, {_cut(printable(event.top.label))}"
-        self._progress.update(upload, completed=done, total=total, told=told)
+        status = f"{done} of {total} {what}, {_cut(printable(event.top.label))}"
+        self._progress.update(upload, completed=done, total=total, status=status)
 
     def finished(self, outcome: Outcome[FilePath]) -> None:
-        """A file is done; tells its error, and the server's warnings once each."""
+        """A file is done; print its error, and each of the server's warnings once."""
         upload = self._uploads.pop(os.fspath(outcome.path), None)
         if upload is not None:
             self._progress.remove_task(upload)
@@ -124,17 +124,17 @@ class Display:
                 if warning not in self._warned and len(self._warned) < _MOST_WARNINGS:
                     self._warned.add(warning)
                     self.say(f"warning: {warning}", style="yellow")
-        told = f"{self._done} done" + (f", {self._failed} failed" if self._failed else "")
-        self._progress.update(self._all, completed=self._done, told=told)
+        status = f"{self._done} done" + (f", {self._failed} failed" if self._failed else "")
+        self._progress.update(self._all, completed=self._done, status=status)
 
     def expect(self, total: int, *, done: int) -> None:
-        """How many files there are, and how many of them an earlier run has done."""
+        """How many files there are, and how many of them an earlier run did."""
         self._done = done
-        self._progress.update(self._all, total=total, completed=done, told=f"{done} done")
+        self._progress.update(self._all, total=total, completed=done, status=f"{done} done")
 
     def failed(self, name: str, error: LapsError) -> None:
-        """A file's error, which is told also to who wants quiet."""
-        what = _told(error.message.removeprefix(f"{name}: "), error.hint)
+        """A file's error, which is printed even with ``quiet``."""
+        what = _with_hint(error.message.removeprefix(f"{name}: "), error.hint)
         facts = f"{error.code}, request {error.request_id}" if isinstance(error, ServerError) else error.code
         self._print(f"{printable(name)}: {what} [{facts}]", "red")
 
@@ -144,13 +144,13 @@ class Display:
         self._print(printable(f"{error.filename}: {error.strerror}"), "red")
 
     def say(self, message: str, *, style: str = "dim") -> None:
-        """A message that data does not depend on."""
+        """A message that is left out with ``quiet``."""
         if not self._quiet:
             self._print(printable(message), style)
 
-    def stopped(self, stop: Stop) -> None:
+    def command_failed(self, failure: CommandFailed) -> None:
         """Why the command ends here."""
-        self._print(f"laps: {_told(stop.message, stop.hint)}", "bold red")
+        self._print(f"laps: {_with_hint(failure.message, failure.hint)}", "bold red")
 
     def _print(self, message: str, style: str) -> None:
         with self.aside():
@@ -160,7 +160,7 @@ class Display:
                 self._console.on_broken_pipe()
 
 
-def _told(message: str, hint: str | None) -> str:
+def _with_hint(message: str, hint: str | None) -> str:
     return printable(f"{message}; {hint}" if hint else message)
 
 

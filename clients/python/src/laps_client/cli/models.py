@@ -9,12 +9,12 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from laps_client.cli import exits
-from laps_client.cli.output import emit
-from laps_client.cli.rows import tabbed
-from laps_client.cli.session import Connection, asked
-from laps_client.cli.text import printable
-from laps_client.results import ModelInfo, ModelSummary
+from laps_client._results import ModelInfo, ModelSummary
+from laps_client.cli import exit_status
+from laps_client.cli.connection import Connection, required
+from laps_client.cli.result_rows import tabbed
+from laps_client.cli.results_writer import emit
+from laps_client.cli.terminal_text import printable
 
 _COLUMNS = ("name", "versions", "variant", "labels", "views", "")
 
@@ -22,12 +22,12 @@ _COLUMNS = ("name", "versions", "variant", "labels", "views", "")
 async def list_models(connection: Connection, *, as_json: bool, terminal: bool) -> int:
     """Show the served models."""
     async with connection.client() as client:
-        models = await asked(client.models())
+        models = await required(client.models())
     if as_json:
         emit(json.dumps(models.to_dict(), indent=2) + "\n")
     else:
         _show(_COLUMNS, [_summary(model) for model in models], terminal=terminal)
-    return exits.OK
+    return exit_status.OK
 
 
 async def show_model(
@@ -35,14 +35,14 @@ async def show_model(
 ) -> int:
     """Show one model in full, or its labels in the order of their indices."""
     async with connection.client() as client:
-        model = await asked(client.model(name, version=version))
+        model = await required(client.model(name, version=version))
     if labels:
         emit("".join(f"{printable(label)}\n" for label in model.label_names))
     elif as_json:
         emit(json.dumps(model.to_dict(), indent=2) + "\n")
     else:
         _show(("", ""), _details(model), terminal=terminal)
-    return exits.OK
+    return exit_status.OK
 
 
 def _summary(model: ModelSummary) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""How right a model is over a list: counts, Wilson intervals, classes and confusions. Pure functions."""
+"""How accurate a model is on labelled videos: counts, Wilson intervals, classes, confusions. Pure functions."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ TOP = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Scored:
-    """One video: its label, and the labels that the model ranks best, best first."""
+class ScoredVideo:
+    """One video: its true label, and the labels that the model ranks highest, best first."""
 
     truth: int
     ranked: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Share:
+class Proportion:
     """``right`` of ``of``."""
 
     right: int
@@ -33,7 +33,7 @@ class Share:
         return self.right / self.of if self.of else 0.0
 
     def interval(self) -> tuple[float, float]:
-        """Where the true share lies with 95 %, by Wilson's score."""
+        """Where the true proportion lies with 95 %, by Wilson's score."""
         return wilson(self.right, self.of)
 
     def to_dict(self) -> dict[str, float | int]:
@@ -46,15 +46,15 @@ class Share:
 class Report:
     """Everything counted. ``top5`` is None where the model has no more than five labels."""
 
-    top1: Share
-    top5: Share | None
-    classes: dict[int, Share]
+    top1: Proportion
+    top5: Proportion | None
+    classes: dict[int, Proportion]
     confusions: list[tuple[int, int, int]]
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
-    """A number of the model's manifest: where it stands there, and its value from 0 to 1."""
+class ManifestAccuracy:
+    """A top-k accuracy that the model's manifest claims: where it stands there, and its value from 0 to 1."""
 
     where: str
     top: int
@@ -62,9 +62,9 @@ class Claim:
 
 
 def wilson(right: int, of: int) -> tuple[float, float]:
-    """Wilson's score interval of a share, 95 %.
+    """Wilson's score interval of a proportion, 95 %.
 
-    Unlike the usual ± it stays between 0 and 1 and is honest about few videos and about shares near the ends.
+    Unlike the usual ± it stays between 0 and 1, and it holds for few videos and for proportions near 0 and 1 too.
 
     >>> [round(bound, 4) for bound in wilson(8, 10)]
     [0.4902, 0.9433]
@@ -79,7 +79,7 @@ def wilson(right: int, of: int) -> tuple[float, float]:
     return (0.0 if right == 0 else centre - half), (1.0 if right == of else centre + half)
 
 
-def report(scored: Iterable[Scored], *, label_count: int) -> Report:
+def report(scored: Iterable[ScoredVideo], *, label_count: int) -> Report:
     """Count; classes and confusions as they occur, the most frequent confusion first."""
     of: Counter[int] = Counter()
     right: Counter[int] = Counter()
@@ -94,38 +94,38 @@ def report(scored: Iterable[Scored], *, label_count: int) -> Report:
             wrong[item.truth, item.ranked[0]] += 1
     total = of.total()
     return Report(
-        top1=Share(right.total(), total),
-        top5=Share(right5, total) if label_count > TOP else None,
-        classes={label: Share(right[label], of[label]) for label in sorted(of)},
+        top1=Proportion(right.total(), total),
+        top5=Proportion(right5, total) if label_count > TOP else None,
+        classes={label: Proportion(right[label], of[label]) for label in sorted(of)},
         confusions=[
             (truth, said, count) for (truth, said), count in sorted(wrong.items(), key=lambda item: (-item[1], item[0]))
         ],
     )
 
 
-def worst(classes: Mapping[int, Share], most: int) -> list[tuple[int, Share]]:
-    """The classes that are right least often; of equals those with more videos first."""
+def worst(classes: Mapping[int, Proportion], most: int) -> list[tuple[int, Proportion]]:
+    """The classes that are right least often; among equals, those with more videos first."""
     return sorted(classes.items(), key=lambda item: (item[1].value, -item[1].of, item[0]))[:most]
 
 
-def claims(metrics: Mapping[str, Any], prefix: str = "") -> list[Claim]:
+def manifest_accuracies(metrics: Mapping[str, Any], prefix: str = "") -> list[ManifestAccuracy]:
     """Every ``top1`` and ``top5`` in a manifest's metrics, however deep; numbers over 1 are percent."""
     found = []
     for key, value in metrics.items():
         name = str(key).lower().replace("_", "").replace("-", "")
         if isinstance(value, Mapping):
-            found += claims(value, f"{prefix}{key}.")
+            found += manifest_accuracies(value, f"{prefix}{key}.")
         elif name in ("top1", "top5") and isinstance(value, int | float) and not isinstance(value, bool):
             share = value / 100 if value > 1 else float(value)
             if 0 <= share <= 1:
-                found.append(Claim(f"{prefix}{key}", int(name[-1]), share))
+                found.append(ManifestAccuracy(f"{prefix}{key}", int(name[-1]), share))
     return found
 
 
-def against(claim: Claim, measured: Sequence[Share | None]) -> str | None:
-    """Where a claim lies beside what was measured: ``below``, ``within`` or ``above`` the interval; None unmeasured."""
-    share = measured[0 if claim.top == 1 else 1]
+def place_of_accuracy(accuracy: ManifestAccuracy, measured: Sequence[Proportion | None]) -> str | None:
+    """Where a claim lies: ``below``, ``within`` or ``above`` the interval measured; None if nothing was."""
+    share = measured[0 if accuracy.top == 1 else 1]
     if share is None or share.of == 0:
         return None
     low, high = share.interval()
-    return "below" if claim.value < low else "above" if claim.value > high else "within"
+    return "below" if accuracy.value < low else "above" if accuracy.value > high else "within"

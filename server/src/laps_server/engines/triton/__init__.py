@@ -2,11 +2,11 @@
 
 ::
 
-    engine.py      the Engine: start, calls, one retry, readiness
-      contract.py  what Triton says of a model against what the manifest says
-      breaker.py   when not to call at all
-      sharing.py   clips in shared memory: reserved, opened, lent call by call, given back
-      wire.py      gRPC and HTTP behind one set of calls; the only import of tritonclient
+    engine.py          the Engine: start, batches, one retry, health checks
+      contract.py      whether Triton's model is the one that the manifest describes
+      breaker.py       when to send nothing at all
+      shared_clips.py  clips in shared memory: reserved, opened, lent batch by batch, given back
+      wire.py          gRPC and HTTP behind one protocol; the only import of tritonclient
 
-A segment of shared memory itself is :mod:`laps_server.shared_memory`, which knows nothing of Triton.
+A block of shared memory itself is :mod:`laps_server.shared_memory`, which knows nothing of Triton.
 """

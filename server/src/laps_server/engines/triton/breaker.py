@@ -1,4 +1,4 @@
-"""A circuit breaker: after a row of failures calls fail at once, until a probe has seen the other side well.
+"""A circuit breaker: after several failures in a row batches fail at once, until a probe succeeds.
 
 ::
 
@@ -17,16 +17,16 @@ State = Literal["closed", "open", "half_open"]
 
 
 class Breaker:
-    """Counts; whoever calls asks :attr:`closed` first and tells how it went.
+    """Counts failures; whoever sends a batch reads :attr:`closed` first, and reports how it went.
 
-    Calls and probes are counted apart: a server whose health is fine and whose model hangs is found out by its calls.
+    Batches and probes are counted apart: where a server is healthy and its model hangs, only batches show it.
     """
 
     def __init__(self, *, failures: int, pause_s: float, clock: Callable[[], float]) -> None:
         self._limit = failures
         self._pause_s = pause_s
         self._clock = clock
-        self._in_a_row = {"calls": 0, "probes": 0}
+        self._in_a_row = {"batches": 0, "probes": 0}
         self._state: State = "closed"
         self._opened = 0.0
 
@@ -37,26 +37,26 @@ class Breaker:
 
     @property
     def closed(self) -> bool:
-        """Whether calls may be made."""
+        """Whether batches may be sent."""
         return self._state == "closed"
 
     def probe_due(self) -> bool:
-        """Whether a probe may set out now; an open breaker is half open from here until the probe tells."""
+        """Whether a probe may start now; an open breaker is half open from here until the probe's result."""
         if self._state == "open" and self._clock() - self._opened >= self._pause_s:
             self._state = "half_open"
         return self._state != "open"
 
     def succeeded(self, *, probe: bool = False) -> None:
-        """A call or a probe came back well; only a probe closes an open breaker."""
+        """A batch or a probe succeeded; only a probe closes an open breaker."""
         if self._state == "closed":
-            self._in_a_row["probes" if probe else "calls"] = 0
+            self._in_a_row["probes" if probe else "batches"] = 0
         elif probe:
             self._state = "closed"
 
     def failed(self, *, probe: bool = False) -> None:
-        """A call or a probe failed. A call that was sent out before the breaker opened changes nothing."""
+        """A batch or a probe failed. A batch that was sent before the breaker opened changes nothing."""
         if self._state == "closed":
-            kind = "probes" if probe else "calls"
+            kind = "probes" if probe else "batches"
             self._in_a_row[kind] += 1
             if self._in_a_row[kind] >= self._limit:
                 self.trip()
@@ -64,7 +64,7 @@ class Breaker:
             self.trip()
 
     def trip(self) -> None:
-        """Open now: there is no doubt that calls would fail."""
+        """Open now: there is no doubt that batches would fail."""
         self._state = "open"
         self._opened = self._clock()
-        self._in_a_row = {"calls": 0, "probes": 0}
+        self._in_a_row = {"batches": 0, "probes": 0}

@@ -8,7 +8,7 @@ from typing import Any
 
 from laps_server.engines.base import EngineInfo
 from laps_server.errors import BackendMismatch
-from laps_server.repository import ModelFiles
+from laps_server.models.repository import ModelFiles
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class ServedGraph:
 
 
 def check_contract(served: ServedGraph, files: ModelFiles, info: EngineInfo, *, largest_batch: int) -> None:
-    """Hold Triton's model against the manifest.
+    """Compare Triton's model with the manifest.
 
     Raises:
         BackendMismatch: naming everything that differs.
@@ -57,7 +57,7 @@ def check_contract(served: ServedGraph, files: ModelFiles, info: EngineInfo, *, 
         wrong.append(f"it gives {labels.pop()} logits for {manifest.labels.count} labels")
     if not wrong and served.max_batch_size < largest_batch:
         raise BackendMismatch(
-            f"Triton takes at most {served.max_batch_size} views of {files.name!r} in a call, not {largest_batch}",
+            f"Triton takes at most {served.max_batch_size} views of {files.name!r} in a batch, not {largest_batch}",
             hint="raise max_batch_size in its config.pbtxt, or lower LAPS_MAX_BATCH_VIEWS",
         )
     if wrong:

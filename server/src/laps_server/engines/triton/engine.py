@@ -1,9 +1,9 @@
 """The engine that hands clips to Triton.
 
-A task of its own asks Triton once a second whether it serves our model, whether the breaker is open or closed. So
-readiness follows Triton's without a request, and a breaker that is open closes without one being risked: those asks
-are its half-open probes. What is checked at start is checked again by every ask, since a Triton that comes back may
-serve something else and has forgotten our shared memory.
+A task of its own checks Triton's health once a second, whether the breaker is open or closed. So readiness follows
+Triton's without a request, and an open breaker closes without one being risked: these health checks are its half-open
+probes. Each of them checks again what was checked at start, since a Triton that comes back may serve something else and
+has forgotten our shared memory.
 """
 
 from __future__ import annotations
@@ -17,13 +17,14 @@ from collections.abc import Callable
 
 import numpy as np
 
-from laps_server.clips import Float32Array, UInt8Array
+from laps_server.arrays import Float32Array, UInt8Array
 from laps_server.deadline import too_late
 from laps_server.engines.base import EngineInfo
+from laps_server.engines.choices import SharedMemoryMode
 from laps_server.engines.triton.breaker import Breaker
 from laps_server.engines.triton.contract import check_contract
-from laps_server.engines.triton.sharing import SharedClips, SharedMemory
-from laps_server.engines.triton.wire import Call, Refused, Wire
+from laps_server.engines.triton.shared_clips import SharedClips
+from laps_server.engines.triton.wire import InferRequest, Refused, Wire
 from laps_server.errors import (
     BackendMismatch,
     BackendTimeout,
@@ -31,16 +32,16 @@ from laps_server.errors import (
     InternalError,
     LapsError,
 )
-from laps_server.repository import ModelFiles
+from laps_server.models.repository import ModelFiles
 
 _LOG = logging.getLogger(__name__)
 _HINT = "send the request again later"
 _SAME_REPOSITORY = "give Triton and this server the same model repository"
 
-_ASK_EVERY_S = 1.0
-_ASK_TIMEOUT_S = 2.0
+_PROBE_EVERY_S = 1.0
+_PROBE_TIMEOUT_S = 2.0
 _FAILURES_TO_OPEN = 3
-_RETRY_AFTER_S = 0.1  # and up to as much again, so that calls that failed together do not come back together
+_RETRY_AFTER_S = 0.1  # and up to as much again, so that requests that failed together do not come back together
 _AT_THE_DEADLINE_S = 0.05  # timers are not exact
 
 
@@ -53,8 +54,8 @@ class TritonEngine:
         *,
         url: str,
         connect: Callable[[str], Wire],
-        shared_memory: SharedMemory,
-        calls_at_once: int,
+        shared_memory: SharedMemoryMode,
+        concurrency: int,
         timeout_s: float,
         start_timeout_s: float,
     ) -> None:
@@ -70,13 +71,13 @@ class TritonEngine:
             threads=0,
             clip_shape=files.manifest.clip_shape,
             output_shape=files.manifest.output_shape,
-            calls_at_once=calls_at_once,
+            concurrency=concurrency,
             cancellable=True,
         )
-        self._breaker = Breaker(failures=_FAILURES_TO_OPEN, pause_s=_ASK_EVERY_S, clock=time.monotonic)
+        self._breaker = Breaker(failures=_FAILURES_TO_OPEN, pause_s=_PROBE_EVERY_S, clock=time.monotonic)
         self._reason: str | None = None
         self._wire: Wire | None = None
-        self._asking: asyncio.Task[None] | None = None
+        self._probing: asyncio.Task[None] | None = None
         self._largest_batch = 1
         self._shared: SharedClips | None = None
 
@@ -87,11 +88,11 @@ class TritonEngine:
 
     @property
     def unavailable_reason(self) -> str | None:
-        """What Triton's last answer, or the lack of one, says about calls now."""
+        """What Triton's last answer, or the lack of one, says about batches now."""
         return self._reason
 
     async def start(self, batch_sizes: tuple[int, ...]) -> None:
-        """Wait for Triton, hold its model against the manifest, run every batch size once.
+        """Wait for Triton, compare its model with the manifest, run every batch size once.
 
         Raises:
             BackendMismatch: Triton is there and serves something else.
@@ -102,36 +103,36 @@ class TritonEngine:
         if self._shared_memory != "off":
             self._shared = SharedClips(
                 required=self._shared_memory == "on",
-                places=self._info.calls_at_once,
+                places=self._info.concurrency,
                 place_bytes=self._largest_batch * math.prod(self._info.clip_shape),
             )
         await self._wait_for_triton()
         for size in batch_sizes:
             await self.infer(np.zeros((size, *self._info.clip_shape), np.uint8))
-        self._asking = asyncio.create_task(self._keep_asking(), name="triton")
+        self._probing = asyncio.create_task(self._keep_probing(), name="triton")
 
     async def infer(self, clips: UInt8Array, *, deadline: float | None = None) -> Float32Array:
-        """See :meth:`laps_server.engines.base.Engine.infer`; a call that found nobody is made once more.
+        """See :meth:`laps_server.engines.base.Engine.infer`; a batch that did not reach Triton is sent once more.
 
         Raises:
-            BackendUnavailable: nobody there, twice, or so often before that nobody is asked.
-            BackendTimeout: no answer within the time that a call may take.
+            BackendUnavailable: Triton was not reached, twice, or the breaker is open.
+            BackendTimeout: no answer within the time that a batch may take.
             DeadlineExceeded: no answer before ``deadline``.
         """
         try:
-            return await self._call(clips, deadline)
+            return await self._attempt(clips, deadline)
         except BackendUnavailable:
             pause_s = _RETRY_AFTER_S * (1 + random.random())
             if not self._breaker.closed or (deadline is not None and time.monotonic() + pause_s >= deadline):
                 raise
         await asyncio.sleep(pause_s)
-        return await self._call(clips, deadline)
+        return await self._attempt(clips, deadline)
 
     async def close(self) -> None:
         """Let Triton close our shared memory, remove it, hang up."""
-        if self._asking is not None:
-            self._asking.cancel()
-            await asyncio.gather(self._asking, return_exceptions=True)
+        if self._probing is not None:
+            self._probing.cancel()
+            await asyncio.gather(self._probing, return_exceptions=True)
         if self._wire is None:
             return
         try:
@@ -145,7 +146,7 @@ class TritonEngine:
         until = time.monotonic() + self._start_timeout_s
         while True:
             try:
-                await self._ask()
+                await self._check_health()
             except (BackendUnavailable, BackendTimeout) as exc:
                 if self._reason is None:
                     _LOG.warning("waiting for Triton at %s: %s", self._url, exc)
@@ -157,36 +158,36 @@ class TritonEngine:
             else:
                 self._reason = None
                 return
-            await asyncio.sleep(_ASK_EVERY_S)
+            await asyncio.sleep(_PROBE_EVERY_S)
 
-    async def _keep_asking(self) -> None:
+    async def _keep_probing(self) -> None:
         """Follow Triton for as long as this engine lives."""
-        pause_s = _ASK_EVERY_S
+        pause_s = _PROBE_EVERY_S
         while True:
             await asyncio.sleep(pause_s)
-            pause_s = _ASK_EVERY_S
+            pause_s = _PROBE_EVERY_S
             if not self._breaker.probe_due():
                 continue
             try:
-                await self._ask(run_a_view=not self._breaker.closed)
+                await self._check_health(run_a_view=not self._breaker.closed)
             except (BackendUnavailable, BackendTimeout) as exc:
                 self._note_failure(exc, probe=True)
                 if self._breaker.closed and isinstance(exc, BackendUnavailable):
-                    pause_s = _RETRY_AFTER_S  # a connection lost, or Triton gone: soon known
+                    pause_s = _RETRY_AFTER_S  # a connection lost, or Triton gone: look again soon
             except LapsError as exc:
                 self._breaker.trip()
                 self._note_reason(exc.message)
             except Exception:  # a defect here must not end the task that readiness hangs on
-                _LOG.exception("asking Triton failed")
-                self._note_failure(InternalError("asking Triton failed"), probe=True)
+                _LOG.exception("the health check of Triton failed")
+                self._note_failure(InternalError("the health check of Triton failed"), probe=True)
             else:
                 self._breaker.succeeded(probe=True)
                 self._note_reason(None)
 
-    async def _ask(self, *, run_a_view: bool = False) -> None:
-        """Whether Triton serves our model, now; and with ``run_a_view``, whether it really does.
+    async def _check_health(self, *, run_a_view: bool = False) -> None:
+        """See whether Triton serves our model now; with ``run_a_view``, whether it runs it too.
 
-        Other models of that Triton are nobody's business here, as long as ours is ready.
+        The state of that Triton's other models does not matter.
 
         Raises:
             BackendUnavailable, BackendTimeout: it does not answer, or is not ready.
@@ -194,11 +195,11 @@ class TritonEngine:
         """
         wire, files = self._connected(), self._files
         try:
-            ready = await wire.model_ready(files.name, files.version, timeout_s=_ASK_TIMEOUT_S)
+            ready = await wire.model_ready(files.name, files.version, timeout_s=_PROBE_TIMEOUT_S)
             # A model that is being loaded is not there yet, and one that never will be looks alike.
-            if not ready and not await wire.server_ready(timeout_s=_ASK_TIMEOUT_S):
+            if not ready and not await wire.server_ready(timeout_s=_PROBE_TIMEOUT_S):
                 raise BackendUnavailable("Triton is not ready", hint=_HINT)
-            graph = await wire.graph(files.name, files.version, timeout_s=_ASK_TIMEOUT_S)
+            graph = await wire.graph(files.name, files.version, timeout_s=_PROBE_TIMEOUT_S)
             check_contract(graph, files, self._info, largest_batch=self._largest_batch)
             if not ready:
                 raise BackendUnavailable(f"Triton's model {files.name!r} is not ready", hint=_HINT)
@@ -215,13 +216,13 @@ class TritonEngine:
             await self._run_a_view(wire)
 
     async def _run_a_view(self, wire: Wire) -> None:
-        """What an open breaker wants to see: a server that says it is well may have a model that hangs."""
+        """What an open breaker needs: a server that reports itself healthy may have a model that hangs."""
         try:
-            await wire.infer(self._call_of(self._timeout_s), np.zeros((1, *self._info.clip_shape), np.uint8), None)
+            await wire.infer(self._request(self._timeout_s), np.zeros((1, *self._info.clip_shape), np.uint8), None)
         except Refused as exc:
-            raise BackendUnavailable(f"Triton fails on calls of {self._files.name!r}", hint=_HINT) from exc
+            raise BackendUnavailable(f"Triton fails on batches of {self._files.name!r}", hint=_HINT) from exc
 
-    async def _call(self, clips: UInt8Array, deadline: float | None) -> Float32Array:
+    async def _attempt(self, clips: UInt8Array, deadline: float | None) -> Float32Array:
         if not self._breaker.closed:
             raise BackendUnavailable(self._reason or "Triton is not available", hint=_HINT)
         now = time.monotonic()
@@ -231,7 +232,7 @@ class TritonEngine:
         try:
             logits = await self._send(clips, until)
         except BackendTimeout as exc:
-            # The request's own haste says nothing about Triton: it must not open the breaker for everybody.
+            # A short deadline says nothing about Triton: it must not open the breaker for everybody.
             if _is_over(deadline):
                 raise too_late() from exc
             self._note_failure(exc)
@@ -252,20 +253,20 @@ class TritonEngine:
         """In shared memory where there is some, else over the wire."""
         wire, shared = self._connected(), self._shared
         if shared is None:
-            return await wire.infer(self._call_of(until - time.monotonic()), clips, None)
+            return await wire.infer(self._request(until - time.monotonic()), clips, None)
         async with shared.lend(clips) as region:
             try:
-                return await wire.infer(self._call_of(until - time.monotonic()), clips, region)
+                return await wire.infer(self._request(until - time.monotonic()), clips, region)
             except Refused as exc:
                 if region is None or exc.why != "unknown":
                     raise
             await shared.settle(wire)
-            call = self._call_of(until - time.monotonic())
-            return await wire.infer(call, clips, region if shared.shared else None)
+            again = self._request(until - time.monotonic())
+            return await wire.infer(again, clips, region if shared.shared else None)
 
-    def _call_of(self, timeout_s: float) -> Call:
+    def _request(self, timeout_s: float) -> InferRequest:
         manifest = self._files.manifest
-        return Call(
+        return InferRequest(
             model=self._files.name,
             version=self._files.version,
             input=manifest.clip.name,
@@ -279,9 +280,9 @@ class TritonEngine:
             self._note_reason(exc.message)
 
     def _note_reason(self, reason: str | None) -> None:
-        """Keep what ``/readyz`` says, and log the two moments that matter."""
+        """Keep what ``/readyz`` says; log when Triton goes and when it comes back."""
         if reason is not None and self._reason is None:
-            _LOG.error("no calls to Triton at %s until it is back: %s", self._url, reason)
+            _LOG.error("nothing is sent to Triton at %s until it is back: %s", self._url, reason)
         elif reason is None and self._reason is not None:
             _LOG.info("Triton at %s is back", self._url)
         self._reason = reason
@@ -293,21 +294,21 @@ class TritonEngine:
 
 
 def _meaning(refused: Refused, deadline: float | None) -> LapsError:
-    """What a call that Triton refused is for its requests. None of it counts against Triton, which is there.
+    """The error of a batch that Triton refused. None of it counts against Triton, which is there.
 
-    Triton's words are left to the log, where the cause of an error is told: they may hold its paths.
+    Triton's own message goes to the log alone, as the cause of the error: it may hold paths.
     """
     match refused.why:
-        case "unknown":  # it has come back without our memory, or without the model: the next ask tells
-            return BackendUnavailable("Triton does not know this call's model or memory", hint=_HINT)
+        case "unknown":  # it has come back without our memory, or without the model: the next probe tells
+            return BackendUnavailable("Triton does not know this batch's model or memory", hint=_HINT)
         case "full":
             return BackendUnavailable("Triton's queue is full", hint=_HINT)
         case "expired":
             if _is_over(deadline):
                 return too_late()
-            return BackendTimeout("the call's time in Triton's queue was over", hint=_HINT)
+            return BackendTimeout("the batch waited too long in Triton's queue", hint=_HINT)
         case "failed":
-            return InternalError("the inference server failed on a call")
+            return InternalError("the inference server failed on a batch")
 
 
 def _is_over(deadline: float | None) -> bool:

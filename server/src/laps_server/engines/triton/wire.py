@@ -1,6 +1,6 @@
-"""Triton's two protocols behind one set of calls; the only import of tritonclient.
+"""Triton's two network protocols behind one interface; the only import of tritonclient.
 
-Whatever goes wrong comes out as one of three: nobody there (:class:`BackendUnavailable`), no answer
+Whatever goes wrong is raised as one of three: not reached (:class:`BackendUnavailable`), no answer
 (:class:`BackendTimeout`), or an answer that says no (:class:`Refused`). Nothing here retries. Messages do not name
 Triton's address, since clients are shown them.
 """
@@ -21,7 +21,7 @@ import tritonclient.grpc.aio as grpc_client
 import tritonclient.http.aio as http_client
 from tritonclient.utils import InferenceServerException
 
-from laps_server.clips import Float32Array, UInt8Array
+from laps_server.arrays import Float32Array, UInt8Array
 from laps_server.engines.triton.contract import ServedGraph
 from laps_server.errors import BackendTimeout, BackendUnavailable, LapsError
 
@@ -41,10 +41,10 @@ _CHANNEL_OPTIONS = [
 
 
 class Refused(Exception):
-    """Triton answered, and the answer is no; the engine knows what that means for whom.
+    """Triton answered, and the answer is no; the engine decides what that means for the request.
 
     ``why``: it does not have what was asked for, as a model, a version or a region of memory; its queue is full; the
-    call's time was over in its queue; or anything else.
+    request waited too long in its queue; or anything else.
     """
 
     def __init__(self, said: str, *, why: Literal["unknown", "full", "expired", "failed"] = "failed") -> None:
@@ -62,7 +62,7 @@ class Region:
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class InferRequest:
     """One inference: which version of which model, its tensors' names, and how long anybody waits."""
 
     model: str
@@ -73,22 +73,22 @@ class Call:
 
 
 class Wire(Protocol):
-    """One connection to one Triton. Every call but ``infer`` is bounded by ``timeout_s``."""
+    """One connection to one Triton. Every method but ``infer`` is bounded by ``timeout_s``."""
 
     async def server_ready(self, *, timeout_s: float) -> bool:
         """Whether all that it wants to serve is loaded."""
         ...
 
     async def model_ready(self, model: str, version: int, *, timeout_s: float) -> bool:
-        """Whether this model takes calls."""
+        """Whether this model takes requests."""
         ...
 
     async def graph(self, model: str, version: int, *, timeout_s: float) -> ServedGraph:
         """What it serves under that name."""
         ...
 
-    async def infer(self, call: Call, clips: UInt8Array, region: Region | None) -> Float32Array:
-        """Run ``clips`` ``[B, T, H, W, 3]``, from ``region`` where they lie there; cancelling this cancels the call."""
+    async def infer(self, request: InferRequest, clips: UInt8Array, region: Region | None) -> Float32Array:
+        """Run ``clips`` ``[B, T, H, W, 3]``, from ``region`` if they lie there; cancelling this cancels the request."""
         ...
 
     async def regions(self, *, timeout_s: float) -> set[str]:
@@ -96,15 +96,15 @@ class Wire(Protocol):
         ...
 
     async def open_region(self, name: str, size_bytes: int, *, timeout_s: float) -> None:
-        """Let it open the segment of that name."""
+        """Have it open the block of that name."""
         ...
 
     async def close_region(self, name: str, *, timeout_s: float) -> None:
-        """Let it close the segment; fine where it has none of that name."""
+        """Have it close the block; nothing where it has none of that name."""
         ...
 
     async def renew(self) -> None:
-        """Make a new connection: the one there is may have died without a word, which no end of it notices."""
+        """Make a new connection: the old one may be dead without either end having noticed."""
         ...
 
     async def close(self) -> None:
@@ -119,7 +119,7 @@ def connect(url: str) -> Wire:
 
 
 class GrpcWire:
-    """Over gRPC: a cancelled call leaves Triton's queue."""
+    """Over gRPC: a cancelled request leaves Triton's queue."""
 
     def __init__(self, address: str) -> None:
         self._address = address
@@ -143,19 +143,19 @@ class GrpcWire:
             config = await client.get_model_config(model, str(version), **options)
             return ServedGraph.parse(metadata, config["config"])
 
-    async def infer(self, call: Call, clips: UInt8Array, region: Region | None) -> Float32Array:
+    async def infer(self, request: InferRequest, clips: UInt8Array, region: Region | None) -> Float32Array:
         """See :class:`Wire`."""
-        tensor = await asyncio.to_thread(_input, grpc_client, call, clips, region)
-        async with self._channel as client, _translated(call.timeout_s):
+        tensor = await asyncio.to_thread(_input, grpc_client, request, clips=clips, region=region)
+        async with self._channel as client, _translated(request.timeout_s):
             result = await client.infer(
-                call.model,
+                request.model,
                 [tensor],
-                model_version=str(call.version),
-                outputs=[grpc_client.InferRequestedOutput(call.output)],
-                timeout=_in_microseconds(call.timeout_s),
-                client_timeout=call.timeout_s,
+                model_version=str(request.version),
+                outputs=[grpc_client.InferRequestedOutput(request.output)],
+                timeout=_in_microseconds(request.timeout_s),
+                client_timeout=request.timeout_s,
             )
-            return _logits(result, call)
+            return _logits(result, request)
 
     async def regions(self, *, timeout_s: float) -> set[str]:
         """See :class:`Wire`."""
@@ -184,7 +184,7 @@ class GrpcWire:
 
 
 class _Channel:
-    """A client that is closed when nobody uses it any more: closing it would cancel the calls under way."""
+    """A client that is closed after its last use: closing it would cancel the requests in flight."""
 
     def __init__(self, address: str) -> None:
         self._client = grpc_client.InferenceServerClient(address, channel_args=_CHANNEL_OPTIONS)
@@ -192,7 +192,7 @@ class _Channel:
         self._retired = False
 
     async def retire(self) -> None:
-        """Close it, now or after the last call."""
+        """Close it, now or after the last request."""
         self._retired = True
         if self._users == 0:
             await self._client.close()
@@ -208,10 +208,10 @@ class _Channel:
 
 
 class HttpWire:
-    """Over HTTP, for networks that let nothing else through: Triton does not notice that a call was cancelled."""
+    """Over HTTP, for networks that let nothing else through: Triton does not notice that a request was cancelled."""
 
     def __init__(self, address: str) -> None:
-        # Calls are counted by the scheduler and bounded one by one: no limit of the client's comes before those.
+        # The scheduler limits how many requests are in flight, and each has a timeout: the client must add no limit.
         self._client = http_client.InferenceServerClient(address, conn_limit=0, conn_timeout=None)
 
     async def server_ready(self, *, timeout_s: float) -> bool:
@@ -231,18 +231,18 @@ class HttpWire:
             config = await self._client.get_model_config(model, str(version))
             return ServedGraph.parse(metadata, config)
 
-    async def infer(self, call: Call, clips: UInt8Array, region: Region | None) -> Float32Array:
+    async def infer(self, request: InferRequest, clips: UInt8Array, region: Region | None) -> Float32Array:
         """See :class:`Wire`."""
-        tensor = await asyncio.to_thread(_input, http_client, call, clips, region)
-        async with _translated(call.timeout_s):
+        tensor = await asyncio.to_thread(_input, http_client, request, clips=clips, region=region)
+        async with _translated(request.timeout_s):
             result = await self._client.infer(
-                call.model,
+                request.model,
                 [tensor],
-                model_version=str(call.version),
-                outputs=[http_client.InferRequestedOutput(call.output, binary_data=True)],
-                timeout=_in_microseconds(call.timeout_s),
+                model_version=str(request.version),
+                outputs=[http_client.InferRequestedOutput(request.output, binary_data=True)],
+                timeout=_in_microseconds(request.timeout_s),
             )
-            return _logits(result, call)
+            return _logits(result, request)
 
     async def regions(self, *, timeout_s: float) -> set[str]:
         """See :class:`Wire`."""
@@ -261,16 +261,16 @@ class HttpWire:
             await self._client.unregister_system_shared_memory(name)
 
     async def renew(self) -> None:
-        """See :class:`Wire`; a call that times out closes its connection, so that there is nothing to do."""
+        """See :class:`Wire`; a request that times out closes its connection, so there is nothing to do."""
 
     async def close(self) -> None:
         """See :class:`Wire`."""
         await self._client.close()
 
 
-def _input(client: Any, call: Call, clips: UInt8Array, region: Region | None) -> Any:
+def _input(client: Any, request: InferRequest, *, clips: UInt8Array, region: Region | None) -> Any:
     """The input tensor in the client's own form; copies the pixels where they go over the wire."""
-    tensor = client.InferInput(call.input, list(clips.shape), "UINT8")
+    tensor = client.InferInput(request.input, list(clips.shape), "UINT8")
     if region is None:
         tensor.set_data_from_numpy(clips)
     else:
@@ -278,10 +278,10 @@ def _input(client: Any, call: Call, clips: UInt8Array, region: Region | None) ->
     return tensor
 
 
-def _logits(result: Any, call: Call) -> Float32Array:
-    logits = result.as_numpy(call.output)
+def _logits(result: Any, request: InferRequest) -> Float32Array:
+    logits = result.as_numpy(request.output)
     if logits is None or logits.dtype != np.float32:
-        raise Refused(f"Triton answered without float32 {call.output!r}")
+        raise Refused(f"Triton answered without float32 {request.output!r}")
     array: Float32Array = logits
     return array
 

@@ -1,56 +1,57 @@
 /**
  * The server's HTTP API. Addresses are relative to the page, so that a proxy may put it under a path.
  *
- * Uploads go by XMLHttpRequest: it is the only way that tells how much of a body is sent (Chromium streams no request
- * body over HTTP/1.1), and it shows the answer's events as they arrive.
+ * Uploads use XMLHttpRequest: nothing else reports how much of a body is sent (Chromium streams no request body over
+ * HTTP/1.1). It also shows the answer's events as they arrive.
  */
 
-import { Failure } from './failure.js';
 import { bytes } from './format.js';
+import { RequestError } from './request_errors.js';
 import { eventReader } from './sse.js';
 
-/** @import {Answer, Limits, Model} from './types.js' */
+/** @import {ClassifyResponse, LimitsBody, ModelsResponse} from './api_types.js' */
+/** @import {ClassifyEvent} from './types.js' */
 
 /**
- * What is told while a request is answered.
+ * Is called while a request is answered.
  *
- * @typedef {object} Listener
+ * @typedef {object} ClassifyListener
  * @property {(share: number) => void} onUpload how much is sent, 0 to 1
- * @property {(name: string, data: any) => void} onEvent each event but the last, see docs/streaming.md
+ * @property {(event: ClassifyEvent) => void} onEvent each event but the last, see docs/streaming.md
  */
 
 /**
  * The served models and the server's limits.
  *
- * @returns {Promise<{models: Model[], limits: Limits}>}
+ * @returns {Promise<ModelsResponse>}
  */
 export async function fetchModels() {
   let response;
   try {
     response = await fetch('models');
   } catch {
-    throw Failure.unreachable();
+    throw RequestError.unreachable();
   }
-  if (!response.ok) throw Failure.fromBody(await response.text(), response.status);
+  if (!response.ok) throw RequestError.fromBody(await response.text(), response.status);
   return response.json();
 }
 
 /**
- * Fails at once where the server would refuse the file after the upload.
+ * Throws at once if the server would refuse the file after the upload.
  *
  * @param {File} file
- * @param {Limits} limits
+ * @param {LimitsBody} limits
  */
 export function checkSize(file, limits) {
   if (file.size > limits.max_upload_bytes) {
-    throw new Failure({
+    throw new RequestError({
       code: 'too_large',
-      message: `it has ${bytes(file.size)}, and the server takes ${bytes(limits.max_upload_bytes)}`,
+      message: `the file has ${bytes(file.size)}, and the server takes at most ${bytes(limits.max_upload_bytes)}`,
       hint: 'choose a shorter or smaller video',
     });
   }
   if (file.size === 0) {
-    throw new Failure({ code: 'unsupported_container', message: 'the file is empty', hint: 'choose another one' });
+    throw new RequestError({ code: 'unsupported_container', message: 'the file is empty', hint: 'choose another one' });
   }
 }
 
@@ -59,24 +60,24 @@ export function checkSize(file, limits) {
  *
  * @param {File} file
  * @param {URLSearchParams} query
- * @param {Listener} listener
+ * @param {ClassifyListener} listener
  * @param {AbortSignal} signal
- * @returns {Promise<Answer>} rejects with a Failure, or an AbortError where the signal came
+ * @returns {Promise<ClassifyResponse>} rejects with a RequestError, or with an AbortError once the signal is aborted
  */
 export function classify(file, query, listener, signal) {
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
     let seen = 0;
-    /** @type {Failure|null} */
-    let failure = null;
-    /** @type {Answer|null} */
+    /** @type {RequestError|null} */
+    let error = null;
+    /** @type {ClassifyResponse|null} */
     let answer = null;
 
     const read = eventReader((name, data) => {
-      const body = JSON.parse(data);
-      if (name === 'result') answer = body;
-      else if (name === 'error') failure = Failure.fromEnvelope(body);
-      else listener.onEvent(name, body);
+      const event = /** @type {ClassifyEvent} */ ({ name, data: JSON.parse(data) }); // other names are ignored
+      if (event.name === 'result') answer = event.data;
+      else if (event.name === 'error') error = RequestError.fromEnvelope(event.data);
+      else listener.onEvent(event);
     });
     const readMore = () => {
       if (request.status !== 200) return;
@@ -85,10 +86,11 @@ export function classify(file, query, listener, signal) {
       seen = text.length;
     };
     const settle = () => {
-      if (request.status !== 200) reject(Failure.fromBody(request.responseText, request.status));
+      if (request.status !== 200) reject(RequestError.fromBody(request.responseText, request.status));
       else if (answer) resolve(answer);
-      else reject(failure ?? Failure.cut());
+      else reject(error ?? RequestError.cut());
     };
+    const cancel = () => reject(new DOMException('cancelled', 'AbortError'));
 
     request.open('POST', `classify?${query}`);
     request.setRequestHeader('Accept', 'text/event-stream');
@@ -100,11 +102,11 @@ export function classify(file, query, listener, signal) {
       readMore();
       settle();
     };
-    // A stream that broke off may have told its error, or even its result, before.
-    request.onerror = () => (answer || failure || request.status === 200 ? settle() : reject(Failure.unreachable()));
-    request.onabort = () => reject(new DOMException('cancelled', 'AbortError'));
+    // A stream that broke off may have sent its error, or even its result, before.
+    request.onerror = () => (answer || error || request.status === 200 ? settle() : reject(RequestError.unreachable()));
+    request.onabort = cancel;
     signal.addEventListener('abort', () => request.abort(), { once: true });
-    if (signal.aborted) reject(new DOMException('cancelled', 'AbortError'));
+    if (signal.aborted) cancel();
     else request.send(file);
   });
 }

@@ -1,30 +1,31 @@
-/** The page: puts its parts together. What each does is in its own module. */
+/** The page: puts its parts together. What each part does is in its own module. */
 
+import { readOptions, writeOptions } from './address_options.js';
+import { showWarnings } from './answer_details.js';
 import { checkSize, fetchModels } from './api.js';
+import { rankLabels, toChartData, toPartialChartData } from './chart_data.js';
+import { requestsFor, runComparison } from './comparison.js';
 import { byId } from './dom.js';
-import { Failure, isCancellation } from './failure.js';
-import { showNotes } from './facts.js';
+import { showErrorPanel } from './error_panel.js';
+import { showChosen, showLimits, watchForFiles } from './file_picker.js';
 import { percent } from './format.js';
-import { OptionsForm } from './options.js';
-import { Pace } from './pace.js';
-import { showChosen, showLimits, watchForFiles } from './picker.js';
-import { showProblem } from './problem.js';
+import { OptionsForm } from './options_form.js';
 import { Progress } from './progress.js';
 import { Recorder } from './recorder.js';
+import { RequestError, isCancellation } from './request_errors.js';
 import { Result } from './result.js';
-import { runRound, tasksFor } from './round.js';
-import { readOptions, writeOptions } from './state.js';
-import { rank, tell, tellSoFar } from './story.js';
+import { Throttle } from './throttle.js';
 
-/** @import {Answer, Limits, Model, Options, Segment, VideoFacts} from './types.js' */
-/** @import {Task, Watcher} from './round.js' */
+/** @import {ClassifyResponse, LimitsBody, ModelSummary, SegmentBody, VideoBody} from './api_types.js' */
+/** @import {ComparisonListener, ModelRequest} from './comparison.js' */
+/** @import {Options} from './types.js' */
 
-const REDRAW_MS = 250; // a timeline so far is drawn whole, and an hour may have a segment for each other second
+const REDRAW_MS = 250; // a timeline is drawn whole each time, and an hour of video may have 1800 segments
 
 class App {
   /**
-   * @param {Model[]} models
-   * @param {Limits} limits
+   * @param {ModelSummary[]} models
+   * @param {LimitsBody} limits
    */
   constructor(models, limits) {
     this._models = models;
@@ -38,18 +39,18 @@ class App {
     this._plays = Promise.resolve(true);
     /** @type {AbortController|null} */
     this._running = null;
-    /** @type {Map<string, Answer>} */
-    this._known = new Map();
-    this._shown = ''; // the choices of what is on the page
+    /** @type {Map<string, ClassifyResponse>} those for this file, by query */
+    this._answers = new Map();
+    this._shown = ''; // the options of the answers on the page, as an address
 
-    const { options, problems } = readOptions(location.search, models, limits);
+    const { options, warnings } = readOptions(location.search, models, limits);
     this._form.fill(models, options);
-    showNotes(byId('problem'), problems);
-    this._form.addEventListener('change', () => this._onChoice());
+    showWarnings(byId('errors'), warnings);
+    this._form.addEventListener('change', () => this._onOptions());
     this._form.addEventListener('submit', () => this._classify());
-    const take = (/** @type {File} */ file) => this._open(file);
-    watchForFiles(take);
-    new Recorder(take);
+    const open = (/** @type {File} */ file) => this._open(file);
+    watchForFiles(open);
+    new Recorder(open);
     showLimits(limits);
   }
 
@@ -57,14 +58,14 @@ class App {
   _open(file) {
     this._running?.abort();
     this._file = file;
-    this._known = new Map();
+    this._answers = new Map();
     this._shown = '';
     showChosen(file);
     this._plays = this._result.open(file);
     this._classify();
   }
 
-  _onChoice() {
+  _onOptions() {
     const search = writeOptions(this._form.value);
     history.replaceState(null, '', search || location.pathname);
     this._form.allowSubmit(this._file !== null && search !== this._shown);
@@ -77,29 +78,29 @@ class App {
     const running = new AbortController();
     this._running = running;
     const options = this._form.value;
-    const drawing = new Pace(REDRAW_MS);
-    byId('problem').replaceChildren();
+    const redraws = new Throttle(REDRAW_MS);
+    byId('errors').replaceChildren();
     byId('result').hidden = false;
     this._form.allowSubmit(false);
     try {
       checkSize(file, this._limits);
       this._progress.show('Opening the video');
-      // A frame of each segment of an hour is much to send where the browser has the video itself.
-      const stills = !options.segments || !(await this._plays);
-      const tasks = tasksFor(options, this._models, stills);
-      const watcher = this._watch(tasks, options, drawing);
-      if (!running.signal.aborted) await runRound(file, tasks, this._known, watcher, running.signal);
+      // A frame of each segment of an hour is too much to send if the browser can show the video itself.
+      const thumbnails = !options.segments || !(await this._plays);
+      const requests = requestsFor(options, this._models, thumbnails);
+      const listener = this._listener(requests, options, redraws);
+      if (!running.signal.aborted) await runComparison(file, requests, this._answers, listener, running.signal);
       this._shown = writeOptions(options);
     } catch (error) {
-      this._onFailure(error, running);
+      this._onError(error, running);
     } finally {
       if (this._running !== running) {
-        drawing.drop(); // another video is on the page
+        redraws.cancel(); // another video is on the page
       } else {
-        drawing.finish(); // what a round that was cancelled had found out
+        redraws.flush(); // the last segments of a cancelled run
         this._running = null;
         this._progress.hide();
-        this._form.allowSubmit(writeOptions(this._form.value) !== this._shown || !this._known.size);
+        this._form.allowSubmit(writeOptions(this._form.value) !== this._shown || !this._answers.size);
       }
     }
   }
@@ -108,71 +109,73 @@ class App {
    * @param {unknown} error
    * @param {AbortController} running
    */
-  _onFailure(error, running) {
+  _onError(error, running) {
     if (this._running !== running) return; // another video was chosen meanwhile
-    this._shown = '\0'; // no choice is on the page: any may be classified
+    this._shown = '\0'; // no answer is on the page: any options may be submitted
     if (isCancellation(error)) {
-      this._progress.say('Cancelled');
+      this._progress.announce('Cancelled');
       return;
     }
-    if (!(error instanceof Failure)) throw error;
-    this._result.giveUp();
-    showProblem(byId('problem'), error, () => this._classify());
+    if (!(error instanceof RequestError)) throw error;
+    this._result.hideIfEmpty();
+    showErrorPanel(byId('errors'), error, () => this._classify());
   }
 
   /**
-   * What is shown while a round runs.
+   * Shows what is known so far while a comparison runs.
    *
-   * @param {Task[]} tasks
+   * @param {ModelRequest[]} requests
    * @param {Options} options
-   * @param {Pace} drawing
-   * @returns {Watcher}
+   * @param {Throttle} redraws
+   * @returns {ComparisonListener}
    */
-  _watch(tasks, options, drawing) {
-    const several = tasks.length > 1;
-    const name = (/** @type {number} */ task) => (several ? `${tasks[task].model.name}: ` : '');
-    const stage = (/** @type {number} */ task, /** @type {string} */ words, /** @type {number|null} */ share = null) =>
-      this._progress.show(`${name(task)}${words}`, share);
-    /** @type {Answer[]} */
+  _listener(requests, options, redraws) {
+    const models = requests.map(({ model }) => model.name);
+    const prefix = (/** @type {number} */ i) => (requests.length > 1 ? `${models[i]}: ` : '');
+    const show = (/** @type {number} */ i, /** @type {string} */ text, /** @type {number|null} */ share = null) =>
+      this._progress.show(`${prefix(i)}${text}`, share);
+    const announce = (/** @type {number} */ i, /** @type {string} */ text) =>
+      this._progress.announce(`${prefix(i)}${text}`);
+    /** @type {ClassifyResponse[]} */
     const answers = [];
-    /** @type {Segment[]} */
+    /** @type {SegmentBody[]} */
     const segments = [];
-    /** @type {VideoFacts|null} */
+    /** @type {VideoBody|null} */
     let video = null;
 
     return {
-      onUpload: (task, share) => {
-        if (share < 1) stage(task, `Uploading, ${percent(share)}`, share);
-        else stage(task, 'Uploaded');
-        this._progress.say(share < 1 ? `${name(task)}Uploading` : `${name(task)}Uploaded`);
+      onUpload: (i, share) => {
+        if (share < 1) show(i, `Uploading, ${percent(share)}`, share);
+        else show(i, 'Uploaded');
+        announce(i, share < 1 ? 'Uploading' : 'Uploaded');
       },
-      onAccepted: (task) => stage(task, 'Decoding'),
-      onDecoded: (task, decoded) => {
+      onAccepted: (i) => show(i, 'Decoding'),
+      onDecoded: (i, decoded) => {
         video = decoded.video;
-        if (task === 0) this._result.showVideo(decoded.video);
-        stage(task, 'Classifying', 0);
-        this._progress.say(`${name(task)}Classifying`);
+        if (i === 0) this._result.showVideo(decoded.video);
+        show(i, 'Classifying', 0);
+        announce(i, 'Classifying');
       },
-      onPartial: (task, { predictions, views_done: done, views_total: total }) => {
-        stage(task, `Classifying, view ${done} of ${total}`, done / total);
+      onPartial: (i, { predictions, views_done: done, views_total: total }) => {
+        show(i, `Classifying, view ${done} of ${total}`, done / total);
         const lists = [...answers.map((answer) => answer.predictions), predictions];
         const labels = lists[0].slice(0, options.topK).map((prediction) => prediction.label);
-        this._result.showRanking(rank(labels, lists), tasks.slice(0, lists.length).map((each) => each.model.name));
+        this._result.showPartialRanking(rankLabels(labels, lists), models.slice(0, lists.length));
       },
-      onSegment: (task, segment) => {
+      onSegment: (i, segment) => {
         const { segments_done: done, segments_total: total } = segment;
-        stage(task, `Classifying, segment ${done} of ${total}`, done / total);
+        show(i, `Classifying, segment ${done} of ${total}`, done / total);
         const facts = video;
-        if (task > 0 || !facts) return;
+        if (i > 0 || !facts) return;
         segments.push(segment);
-        drawing.run(() => this._result.showSoFar(tellSoFar(tasks[0].model.name, facts, segments, options.topK)));
+        redraws.run(() => this._result.showPartial(toPartialChartData(models[0], facts, segments, options.topK)));
       },
-      onAnswer: (task, answer) => {
+      onAnswer: (i, answer) => {
         answers.push(answer);
-        drawing.drop();
-        this._result.showAnswers(tell(answers, options.topK), answers);
+        redraws.cancel();
+        this._result.showAnswers(toChartData(answers, options.topK), answers);
         const [best] = answer.predictions;
-        this._progress.say(`${name(task)}${best.label}, ${percent(best.score)}`);
+        announce(i, `${best.label}, ${percent(best.score)}`);
       },
     };
   }
@@ -182,6 +185,6 @@ try {
   const { models, limits } = await fetchModels();
   new App(models, limits);
 } catch (error) {
-  if (!(error instanceof Failure)) throw error;
-  showProblem(byId('problem'), error, () => location.reload());
+  if (!(error instanceof RequestError)) throw error;
+  showErrorPanel(byId('errors'), error, () => location.reload());
 }

@@ -1,19 +1,19 @@
-/** Draws a story as SVG. Looks are in css/chart.css; what is drawn depends on nothing but the arguments. */
+/** Draws scores as SVG, from its arguments alone. Colours and line styles are in css/chart.css. */
 
-import { smoothPath, stepPaths } from './curve.js';
+import { smoothPath, stepPaths } from './curve_paths.js';
 import { svg } from './dom.js';
-import { percent, place, tickPercent, tickTime } from './format.js';
+import { percent, tickPercent, tickTime, timestamp } from './format.js';
 import { linear, scoreTop, timeTicks } from './scale.js';
 
 /** @import {Scale} from './scale.js' */
-/** @import {Series, Story} from './types.js' */
+/** @import {ChartData, Series} from './types.js' */
 
 /**
- * @typedef {object} Look
+ * @typedef {object} ChartOptions
  * @property {number} width pixels
- * @property {number} height of the plot with its axes, pixels; a legend comes on top of it
+ * @property {number} height of the curves with their axes, pixels; title and legend add to it
  * @property {Set<string>} [hidden] labels without curves
- * @property {string} [title] for a drawing that stands alone: title and legend are drawn
+ * @property {string} [title] for a drawing outside the page: adds the title and a legend
  *
  * @typedef {object} Chart
  * @property {SVGSVGElement} root
@@ -23,28 +23,28 @@ import { linear, scoreTop, timeTicks } from './scale.js';
 
 const COLOURS = 10; // classes c0 to c9 of the style sheet
 const MARGIN = { left: 46, right: 14, top: 10, bottom: 30 };
-const RIBBON = 20;
-const RIBBON_GAP = 4;
+const SEGMENT_ROW = 20;
+const SEGMENT_ROW_GAP = 4;
 const LEGEND_ROW = 22;
 const MOST_DOTS_PER_PIXEL = 1 / 9;
 
 /**
- * @param {Story} story
- * @param {Look} look
+ * @param {ChartData} data
+ * @param {ChartOptions} options
  * @returns {Chart}
  */
-export function drawChart(story, { width, height, hidden = new Set(), title }) {
-  const head = title === undefined ? { node: null, height: 0 } : drawHead(story, title, width);
-  const ribbons = new Set(story.cells.map((cell) => cell.model)).size;
+export function drawChart(data, { width, height, hidden = new Set(), title }) {
+  const head = title === undefined ? { node: null, height: 0 } : drawHead(data, title, width);
+  const segmentRows = new Set(data.segmentLabels.map((each) => each.model)).size;
   const area = {
     left: MARGIN.left,
     right: width - MARGIN.right,
-    top: head.height + MARGIN.top + ribbons * (RIBBON + RIBBON_GAP),
+    top: head.height + MARGIN.top + segmentRows * (SEGMENT_ROW + SEGMENT_ROW_GAP),
     bottom: head.height + height - MARGIN.bottom,
   };
-  const series = story.series.filter((each) => !hidden.has(each.label));
-  const x = linear([0, story.duration || 1], [area.left, area.right]);
-  const highest = Math.max(0, ...story.series.flatMap((each) => [...each.points, ...each.spans]).map((p) => p.score));
+  const series = data.series.filter((each) => !hidden.has(each.label));
+  const x = linear([0, data.duration || 1], [area.left, area.right]);
+  const highest = Math.max(0, ...data.series.flatMap((each) => [...each.samples, ...each.spans]).map(({ score }) => score));
   const top = scoreTop(highest);
   const y = linear([0, top], [area.bottom, area.top]);
 
@@ -54,8 +54,8 @@ export function drawChart(story, { width, height, hidden = new Set(), title }) {
     { class: 'chart', width, height: total, viewBox: `0 0 ${width} ${total}`, 'aria-hidden': true },
     head.node,
     drawScores(y, top, area),
-    drawTimes(x, story.duration, area),
-    drawRibbons(story, x, head.height + MARGIN.top),
+    drawTimes(x, data.duration, area),
+    drawSegmentLabels(data, x, head.height + MARGIN.top),
     // The second model first, so that solid lines lie over dashed ones.
     ...[...series].sort((a, b) => b.model - a.model).map((each) => drawSeries(each, x, y)),
   );
@@ -74,16 +74,16 @@ export function colourClass(colour) {
  * @param {Scale} x
  * @param {Scale} y
  */
-function drawSeries({ label, colour, model, points, spans }, x, y) {
-  const places = points.map(({ t, score }) => ({ x: x(t), y: y(score) }));
+function drawSeries({ label, colour, model, samples, spans }, x, y) {
+  const points = samples.map(({ time, score }) => ({ x: x(time), y: y(score) }));
   const steps = stepPaths(spans.map(({ start, end, score }) => ({ x0: x(start), x1: x(end), y: y(score) })));
-  const room = places.length > 1 ? places[places.length - 1].x - places[0].x : Infinity;
-  const dots = model === 0 && places.length / room <= MOST_DOTS_PER_PIXEL ? places : [];
+  const width = points.length > 1 ? points[points.length - 1].x - points[0].x : Infinity;
+  const dots = model === 0 && points.length / width <= MOST_DOTS_PER_PIXEL ? points : [];
   return svg(
     'g',
     { class: `series ${colourClass(colour)} m${model}`, 'data-label': label, 'data-model': model },
     steps.joins && svg('path', { class: 'join', d: steps.joins }),
-    svg('path', { class: 'curve', d: steps.levels || smoothPath(places) }),
+    svg('path', { class: 'curve', d: steps.levels || smoothPath(points) }),
     ...dots.map((dot) => svg('circle', { class: 'dot', cx: dot.x.toFixed(2), cy: dot.y.toFixed(2), r: 2.25 })),
   );
 }
@@ -99,10 +99,10 @@ function drawScores(y, top, area) {
     'g',
     { class: 'axis scores-axis' },
     ...shares.flatMap((share) => {
-      const place = y(share * top);
+      const height = y(share * top);
       return [
-        svg('line', { class: share ? 'grid' : 'floor', x1: area.left, x2: area.right, y1: place, y2: place }),
-        svg('text', { class: 'tick', x: area.left - 8, y: place + 4, 'text-anchor': 'end' }, tickPercent(share * top)),
+        svg('line', { class: share ? 'grid' : 'baseline', x1: area.left, x2: area.right, y1: height, y2: height }),
+        svg('text', { class: 'tick', x: area.left - 8, y: height + 4, 'text-anchor': 'end' }, tickPercent(share * top)),
       ];
     }),
   );
@@ -131,44 +131,44 @@ function drawTimes(x, duration, area) {
 /**
  * The best label of each segment, one row for each model.
  *
- * @param {Story} story
+ * @param {ChartData} data
  * @param {Scale} x
  * @param {number} top
  */
-function drawRibbons(story, x, top) {
-  const cells = story.cells.map((cell) => {
-    const y = top + cell.model * (RIBBON + RIBBON_GAP);
-    const left = x(cell.start);
-    const width = Math.max(1, x(cell.end) - left - 1);
+function drawSegmentLabels(data, x, top) {
+  const labels = data.segmentLabels.map(({ label, colour, model, start, end, score }) => {
+    const y = top + model * (SEGMENT_ROW + SEGMENT_ROW_GAP);
+    const left = x(start);
+    const width = Math.max(1, x(end) - left - 1);
     const room = Math.floor((width - 10) / 6.4);
-    const words = cell.label.length <= room ? cell.label : room > 4 ? `${cell.label.slice(0, room - 1)}…` : '';
-    const told = `${place(cell.start)} to ${place(cell.end)}: ${cell.label}, ${percent(cell.score)}`;
+    const text = label.length <= room ? label : room > 4 ? `${label.slice(0, room - 1)}…` : '';
+    const title = `${timestamp(start)} to ${timestamp(end)}: ${label}, ${percent(score)}`;
     return svg(
       'g',
-      { class: `cell ${colourClass(cell.colour)} m${cell.model}`, 'data-label': cell.label, 'data-start': cell.start },
-      svg('title', {}, told),
-      svg('rect', { class: 'cell-box', x: left, y, width, height: RIBBON, rx: Math.min(3, width / 2) }),
-      words && svg('text', { class: 'cell-word', x: left + 6, y: y + 14 }, words),
+      { class: `segment-label ${colourClass(colour)} m${model}`, 'data-label': label, 'data-start': start },
+      svg('title', {}, title),
+      svg('rect', { class: 'segment-box', x: left, y, width, height: SEGMENT_ROW, rx: Math.min(3, width / 2) }),
+      text && svg('text', { class: 'segment-text', x: left + 6, y: y + 14 }, text),
     );
   });
-  return cells.length ? svg('g', { class: 'ribbons' }, ...cells) : null;
+  return labels.length ? svg('g', { class: 'segment-labels' }, ...labels) : null;
 }
 
 /**
- * Title and legend of a drawing that stands alone.
+ * Title and legend of a drawing outside the page.
  *
- * @param {Story} story
+ * @param {ChartData} data
  * @param {string} title
  * @param {number} width
  */
-function drawHead(story, title, width) {
+function drawHead(data, title, width) {
   const head = svg('g', { class: 'head' }, svg('text', { class: 'title', x: MARGIN.left, y: 24 }, title));
-  const entries = story.ranking.map(({ label, colour }) => ({ words: label, style: `${colourClass(colour)} m0` }));
-  const models = story.models.map((model, i) => ({ words: model, style: `plain m${i}` }));
+  const entries = data.ranking.map(({ label, colour }) => ({ text: label, style: `${colourClass(colour)} m0` }));
+  const models = data.models.map((model, i) => ({ text: model, style: `plain m${i}` }));
   let x = MARGIN.left;
   let y = 48;
-  for (const { words, style } of [...models, ...entries]) {
-    const room = 30 + words.length * 7 + 18;
+  for (const { text, style } of [...models, ...entries]) {
+    const room = 30 + text.length * 7 + 18;
     if (x + room > width - MARGIN.right && x > MARGIN.left) {
       x = MARGIN.left;
       y += LEGEND_ROW;
@@ -178,7 +178,7 @@ function drawHead(story, title, width) {
         'g',
         { class: `series ${style}` },
         svg('path', { class: 'curve', d: `M${x},${y - 4}h22` }),
-        svg('text', { class: 'legend-word', x: x + 29, y }, words),
+        svg('text', { class: 'legend-text', x: x + 29, y }, text),
       ),
     );
     x += room;

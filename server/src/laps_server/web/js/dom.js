@@ -1,4 +1,4 @@
-/** Elements in one call each; no markup is ever parsed from text that came from elsewhere. */
+/** Makes elements, one call each. No text is ever parsed as markup, wherever it came from. */
 
 const SVG = 'http://www.w3.org/2000/svg';
 
@@ -44,14 +44,15 @@ function fill(element, attributes, children) {
 }
 
 /**
- * The element of the page with this id.
+ * The element of the page with this id, which must be of this class.
  *
  * @template {HTMLElement} [E=HTMLElement]
  * @param {string} id
+ * @param {new () => E} [kind]
  * @returns {E}
  */
-export function byId(id) {
+export function byId(id, kind = /** @type {any} */ (HTMLElement)) {
   const element = document.getElementById(id);
-  if (element === null) throw new Error(`the page has no #${id}`);
-  return /** @type {E} */ (element);
+  if (!(element instanceof kind)) throw new Error(`the page has no ${kind.name} #${id}`);
+  return element;
 }

@@ -1,17 +1,18 @@
-/** Files made of an answer: its JSON, and the plot as SVG or PNG. */
+/** Files made of an answer: its JSON, and the chart as SVG or PNG. */
 
 import { drawChart } from './chart.js';
 import { h, svg } from './dom.js';
 
-/** @import {Answer, Story} from './types.js' */
+/** @import {ClassifyResponse} from './api_types.js' */
+/** @import {ChartData} from './types.js' */
 
 const WIDTH = 960;
 const HEIGHT = 360;
 const MARGIN = 16;
 const PNG_SCALE = 2;
-/** A file's name may hold what no XML may, not even escaped, and the serializer lets it through. */
+/** Characters that a file's name may hold and XML may not, not even escaped; the serializer lets them through. */
 const NOT_XML = /[^\t\n\r\u{20}-\u{D7FF}\u{E000}-\u{FFFD}\u{10000}-\u{10FFFF}]/gu;
-/** What a drawing takes from the page's style sheet, as attributes that every program reads. */
+/** Styles that are copied from the page's style sheet into attributes, which every program reads. */
 const INHERITED = [
   'fill',
   'fill-opacity',
@@ -27,7 +28,7 @@ const INHERITED = [
 ];
 
 /**
- * @param {Answer[]} answers one, or two of a comparison
+ * @param {ClassifyResponse[]} answers one, or two of a comparison
  * @returns {Blob} the answer as the server gave it, or a list of both
  */
 export function jsonFile(answers) {
@@ -36,18 +37,18 @@ export function jsonFile(answers) {
 }
 
 /**
- * The plot as a drawing of its own: light, with title and legend.
+ * The chart as a drawing outside the page: light, with title and legend.
  *
- * @param {Story} story
+ * @param {ChartData} data
  * @param {string} title
  * @param {Set<string>} hidden
  * @returns {{text: string, width: number, height: number}}
  */
-export function svgText(story, title, hidden) {
-  const shown = { ...story, ranking: story.ranking.filter((each) => !hidden.has(each.label)) };
+export function svgText(data, title, hidden) {
+  const shown = { ...data, ranking: data.ranking.filter((each) => !hidden.has(each.label)) };
   const { root } = drawChart(shown, { width: WIDTH, height: HEIGHT, hidden, title });
-  const stage = h('div', { class: 'offstage', 'data-theme': 'light', 'aria-hidden': 'true' }, root);
-  document.body.append(stage); // styles are computed for what is in the document only
+  const holder = h('div', { class: 'offscreen', 'data-theme': 'light', 'aria-hidden': 'true' }, root);
+  document.body.append(holder); // styles are computed only for what is in the document
   try {
     const elements = [...root.querySelectorAll('*')];
     for (const element of elements) {
@@ -66,7 +67,7 @@ export function svgText(story, title, hidden) {
     const text = new XMLSerializer().serializeToString(root).replace(NOT_XML, '');
     return { text, width: WIDTH, height };
   } finally {
-    stage.remove();
+    holder.remove();
   }
 }
 
@@ -77,11 +78,11 @@ export function svgText(story, title, hidden) {
 export async function pngFile({ text, width, height }) {
   const address = URL.createObjectURL(new Blob([text], { type: 'image/svg+xml' }));
   try {
-    const picture = new Image(width, height);
-    picture.src = address;
-    await picture.decode();
+    const image = new Image(width, height);
+    image.src = address;
+    await image.decode();
     const canvas = h('canvas', { width: width * PNG_SCALE, height: height * PNG_SCALE });
-    canvas.getContext('2d')?.drawImage(picture, 0, 0, canvas.width, canvas.height);
+    canvas.getContext('2d')?.drawImage(image, 0, 0, canvas.width, canvas.height);
     return await new Promise((resolve, reject) => {
       canvas.toBlob((blob) => (blob ? resolve(blob) : reject(new Error('no PNG was made'))), 'image/png');
     });
@@ -91,7 +92,7 @@ export async function pngFile({ text, width, height }) {
 }
 
 /**
- * Hand a file to the person.
+ * Have the browser save a file.
  *
  * @param {Blob} blob
  * @param {string} name

@@ -3,7 +3,7 @@
 /**
  * 0.934 as "93 %", 0.0241 as "2.4 %", 0.0004 as "<0.1 %".
  *
- * @param {number|null} score a probability, or null where there is none
+ * @param {number|null} score a probability, or null if there is none
  */
 export function percent(score) {
   if (score === null) return '–';
@@ -24,17 +24,17 @@ export function tickPercent(share) {
 }
 
 /**
- * A place in the video: "2.5 s" below a minute, then "1:02.5", then "1:02:03".
+ * A time in the video: "2.5 s" below a minute, then "1:02.5", then "1:02:03".
  *
  * @param {number} seconds
  */
-export function place(seconds) {
+export function timestamp(seconds) {
   if (seconds < 59.95) return `${seconds.toFixed(1)} s`;
   return seconds < 3600 ? clock(seconds, 1) : clock(seconds, 0);
 }
 
 /**
- * A place on an axis whose marks are `step` apart.
+ * A time on an axis whose marks are `step` apart.
  *
  * @param {number} seconds
  * @param {number} step
@@ -83,7 +83,7 @@ export function milliseconds(value) {
 }
 
 /**
- * The server's messages begin small and end without a stop.
+ * A message as a sentence: the server's begin with a small letter and end without a full stop.
  *
  * @param {string} text
  */

@@ -1,16 +1,16 @@
-/** One switch for each label's curves, with its score at the time; and which model is solid, which dashed. */
+/** A switch for each label's curves, with the score at the player's time, and a sample of each model's line. */
 
 import { colourClass } from './chart.js';
+import { scoreAt } from './chart_data.js';
 import { h, svg } from './dom.js';
 import { percent } from './format.js';
-import { scoreAt } from './story.js';
 
 /** @import {Player} from './player.js' */
-/** @import {Story} from './types.js' */
+/** @import {ChartData} from './types.js' */
 
 export class Legend extends EventTarget {
   /**
-   * Events: `change` when a switch was turned, `point` when a label is pointed at or no longer is.
+   * Events: `change` after a switch was used, `highlight` after another label, or none, is pointed at.
    *
    * @param {HTMLElement} root
    * @param {Player} player
@@ -19,31 +19,31 @@ export class Legend extends EventTarget {
     super();
     this._root = root;
     this._player = player;
-    /** @type {Story|null} */
-    this._story = null;
-    /** Labels without curves. */
+    /** @type {ChartData|null} */
+    this._data = null;
+    /** @type {Set<string>} labels without curves */
     this.hidden = new Set();
     /** @type {string|null} the label that is pointed at */
-    this.pointed = null;
-    player.addEventListener('time', () => this._fill());
+    this.highlighted = null;
+    player.addEventListener('time', () => this._showScores());
   }
 
   /**
-   * @param {Story|null} story
+   * @param {ChartData|null} data
    */
-  show(story) {
-    this._story = story;
+  show(data) {
+    this._data = data;
     const focused = this._root.contains(document.activeElement) ? document.activeElement?.getAttribute('data-label') : null;
-    const switches = (story?.ranking ?? []).map(({ label, colour }) => this._switch(label, colour));
-    const models = (story && story.models.length > 1 ? story.models : []).map((model, i) =>
+    const switches = (data?.ranking ?? []).map(({ label, colour }) => this._switch(label, colour));
+    const models = (data && data.models.length > 1 ? data.models : []).map((model, i) =>
       h('span', { class: 'model' }, sample(`plain m${i}`), model),
     );
     this._root.replaceChildren(...models, ...switches);
     switches.find((each) => each.dataset.label === focused)?.focus();
-    this._fill();
+    this._showScores();
   }
 
-  /** All curves again. */
+  /** Show all curves again. */
   reset() {
     this.hidden = new Set();
   }
@@ -58,7 +58,7 @@ export class Legend extends EventTarget {
       { type: 'button', class: `chip ${colourClass(colour)}`, 'aria-pressed': String(!this.hidden.has(label)) },
       sample(`${colourClass(colour)} m0`),
       h('span', { class: 'chip-name' }, label),
-      h('span', { class: 'chip-now' }),
+      h('span', { class: 'chip-score' }),
     );
     button.dataset.label = label;
     button.addEventListener('click', () => {
@@ -66,24 +66,24 @@ export class Legend extends EventTarget {
       button.setAttribute('aria-pressed', String(!this.hidden.has(label)));
       this.dispatchEvent(new Event('change'));
     });
-    const point = (/** @type {string|null} */ to) => {
-      this.pointed = to;
-      this.dispatchEvent(new Event('point'));
+    const highlight = (/** @type {string|null} */ to) => {
+      this.highlighted = to;
+      this.dispatchEvent(new Event('highlight'));
     };
-    button.addEventListener('pointerenter', () => point(label));
-    button.addEventListener('pointerleave', () => point(null));
-    button.addEventListener('focus', () => point(label));
-    button.addEventListener('blur', () => point(null));
+    button.addEventListener('pointerenter', () => highlight(label));
+    button.addEventListener('pointerleave', () => highlight(null));
+    button.addEventListener('focus', () => highlight(label));
+    button.addEventListener('blur', () => highlight(null));
     return button;
   }
 
-  _fill() {
-    if (!this._story) return;
+  _showScores() {
+    if (!this._data) return;
     for (const button of this._root.querySelectorAll('button')) {
-      const series = this._story.series.filter((each) => each.label === button.dataset.label);
-      const words = series.map((each) => percent(scoreAt(each, this._player.time))).join(' · ');
-      const now = /** @type {HTMLElement} */ (button.querySelector('.chip-now'));
-      if (now.textContent !== words) now.textContent = words;
+      const series = this._data.series.filter((each) => each.label === button.dataset.label);
+      const text = series.map((each) => percent(scoreAt(each, this._player.time))).join(' · ');
+      const score = button.querySelector('.chip-score');
+      if (score && score.textContent !== text) score.textContent = text;
     }
   }
 }

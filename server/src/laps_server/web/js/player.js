@@ -1,15 +1,15 @@
 /**
- * The video and its time. Where the browser cannot play the file, the sampled frame nearest to the time stands in, and
- * the time is wherever it was sent.
+ * The video and its time. If the browser cannot play the file, the sampled frame nearest to the time is shown instead,
+ * and the time is the one last sought.
  *
- * Events: `time` when the time changed, `still` when a sampled frame stands in or no longer does.
+ * Event: `time` when the time changed.
  */
 
+import { nearest } from './chart_data.js';
 import { h } from './dom.js';
-import { place } from './format.js';
-import { nearest } from './story.js';
+import { timestamp } from './format.js';
 
-/** @import {Still} from './types.js' */
+/** @import {SampledFrame} from './types.js' */
 
 const DECISION_MS = 4000; // a browser that has not refused a file by then is taken to play it
 
@@ -20,22 +20,17 @@ export class Player extends EventTarget {
     this._screen = screen;
     this._time = 0;
     this._address = '';
-    /** @type {Still[]} */
-    this._stills = [];
-    /** @type {HTMLVideoElement|null} */
+    /** @type {SampledFrame[]} */
+    this._sampledFrames = [];
+    /** @type {HTMLVideoElement|null} null while sampled frames are shown */
     this._video = null;
-    this._picture = h('img', { class: 'still', alt: '' });
-    this._caption = h('p', { class: 'still-note' });
+    this._image = h('img', { class: 'sampled-frame', alt: '' });
+    this._caption = h('p', { class: 'sampled-frame-note' });
   }
 
   /** Seconds from the video's first frame. */
   get time() {
     return this._video ? this._video.currentTime : this._time;
-  }
-
-  /** Whether sampled frames stand in for the player. */
-  get standsIn() {
-    return this._video === null;
   }
 
   /**
@@ -46,20 +41,20 @@ export class Player extends EventTarget {
    */
   async load(file) {
     this._release();
-    this._stills = [];
+    this._sampledFrames = [];
     this._time = 0;
     this._address = URL.createObjectURL(file);
     const video = h('video', { controls: true, playsinline: true, preload: 'auto', 'aria-label': `Video ${file.name}` });
     this._video = video;
     this._screen.replaceChildren(video);
     for (const name of ['seeking', 'seeked', 'timeupdate', 'loadedmetadata']) {
-      video.addEventListener(name, () => this._tell());
+      video.addEventListener(name, () => this._onTime());
     }
     video.addEventListener('play', () => this._follow(video));
     const decided = decide(video);
     video.src = this._address;
     const plays = await decided;
-    if (this._video === video && !plays) this._standIn(file);
+    if (this._video === video && !plays) this._showFramesInstead(file);
     return plays;
   }
 
@@ -69,24 +64,24 @@ export class Player extends EventTarget {
   seek(time) {
     this._time = time;
     if (this._video) this._video.currentTime = time;
-    else this._tell();
+    else this._onTime();
   }
 
   /** Play, or pause. */
   toggle() {
     if (!this._video) return;
-    if (this._video.paused) this._video.play().catch(() => undefined); // it says so itself where it may not
+    if (this._video.paused) this._video.play().catch(() => undefined); // the player itself shows why it may not
     else this._video.pause();
   }
 
   /**
-   * The sampled frames, for standing in.
+   * The frames to show if the browser cannot play the file.
    *
-   * @param {Still[]} stills
+   * @param {SampledFrame[]} frames
    */
-  setStills(stills) {
-    this._stills = stills;
-    if (this.standsIn) this._showStill();
+  setSampledFrames(frames) {
+    this._sampledFrames = frames;
+    if (!this._video) this._showFrame();
   }
 
   _release() {
@@ -98,39 +93,38 @@ export class Player extends EventTarget {
   }
 
   /** @param {File} file */
-  _standIn(file) {
+  _showFramesInstead(file) {
     this._release();
     const suffix = /\.([a-z0-9]{1,5})$/i.exec(file.name)?.[1];
     const kind = suffix ? `${suffix.toUpperCase()} file` : 'file';
-    this._caption.textContent = `This browser cannot play this ${kind}: the sampled frames stand in for it.`;
-    this._screen.replaceChildren(this._picture, this._caption);
-    this._showStill();
-    this.dispatchEvent(new Event('still'));
+    this._caption.textContent = `This browser cannot play this ${kind}. The sampled frames are shown instead.`;
+    this._screen.replaceChildren(this._image, this._caption);
+    this._showFrame();
   }
 
-  _showStill() {
-    const still = this._stills[nearest(this._stills.map((each) => each.time), this._time)];
-    this._picture.hidden = still === undefined;
-    if (!still) return;
-    this._picture.src = still.source;
-    this._picture.alt = `Frame at ${place(still.time)}`;
+  _showFrame() {
+    const frame = this._sampledFrames[nearest(this._sampledFrames.map((each) => each.time), this._time)];
+    this._image.hidden = frame === undefined;
+    if (!frame) return;
+    this._image.src = frame.source;
+    this._image.alt = `Frame at ${timestamp(frame.time)}`;
   }
 
   /**
-   * Tell the time at each picture while the video plays; its own events come four times a second.
+   * Report the time at each repaint while the video plays; its own events come four times a second.
    *
    * @param {HTMLVideoElement} video
    */
   _follow(video) {
     const step = () => {
-      this._tell();
+      this._onTime();
       if (this._video === video && !video.paused && !video.ended) requestAnimationFrame(step);
     };
     requestAnimationFrame(step);
   }
 
-  _tell() {
-    if (this.standsIn) this._showStill();
+  _onTime() {
+    if (!this._video) this._showFrame();
     this.dispatchEvent(new Event('time'));
   }
 }
@@ -141,7 +135,7 @@ export class Player extends EventTarget {
  */
 function decide(video) {
   return new Promise((resolve) => {
-    // A file whose sound alone can be decoded loads too, without pictures.
+    // A file of which only the sound can be decoded loads too, without a size.
     video.addEventListener('loadeddata', () => resolve(video.videoWidth > 0), { once: true });
     video.addEventListener('error', () => resolve(false), { once: true });
     setTimeout(() => resolve(true), DECISION_MS);

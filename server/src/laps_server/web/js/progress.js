@@ -1,4 +1,4 @@
-/** Where a request stands: a line, a bar, and for screen readers only what is news. */
+/** Progress of a request: text and a bar, and announcements for screen readers. */
 
 import { byId } from './dom.js';
 
@@ -7,18 +7,18 @@ export class Progress {
   constructor(onCancel) {
     this._root = byId('progress');
     this._stage = byId('stage');
-    this._bar = /** @type {HTMLProgressElement} */ (byId('bar'));
-    this._said = byId('said');
+    this._bar = byId('bar', HTMLProgressElement);
+    this._announcement = byId('announcement');
     byId('cancel').addEventListener('click', onCancel);
   }
 
   /**
-   * @param {string} words
-   * @param {number|null} share 0 to 1, null where nobody knows
+   * @param {string} text
+   * @param {number|null} share 0 to 1, null if unknown
    */
-  show(words, share = null) {
+  show(text, share = null) {
     this._root.hidden = false;
-    this._stage.textContent = words;
+    this._stage.textContent = text;
     if (share === null) this._bar.removeAttribute('value');
     else this._bar.value = share;
   }
@@ -28,11 +28,11 @@ export class Progress {
   }
 
   /**
-   * Say something to a screen reader.
+   * Have a screen reader say something.
    *
-   * @param {string} words
+   * @param {string} text
    */
-  say(words) {
-    if (this._said.textContent !== words) this._said.textContent = words;
+  announce(text) {
+    if (this._announcement.textContent !== text) this._announcement.textContent = text;
   }
 }

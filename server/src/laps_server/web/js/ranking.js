@@ -4,21 +4,21 @@ import { colourClass } from './chart.js';
 import { h } from './dom.js';
 import { percent } from './format.js';
 
-/** @import {Rank} from './types.js' */
+/** @import {RankedLabel} from './types.js' */
 
 /**
  * @param {HTMLElement} root
- * @param {Rank[]} ranking best first
+ * @param {RankedLabel[]} ranking best first
  * @param {string[]} models one for each score
  */
 export function showRanking(root, ranking, models) {
-  // Rows that stay are changed and not made anew, so that their bars move.
+  // Rows that stay are changed, not replaced, so that their bars move.
   const rows = new Map([...root.querySelectorAll('li')].map((row) => [row.dataset.label, row]));
   const list = root.querySelector('ol') ?? h('ol', { class: 'ranking' });
-  const items = ranking.map((rank) => {
-    const kept = rows.get(rank.label);
-    const row = kept?.querySelectorAll('.score').length === rank.scores.length ? kept : makeRow(rank, models);
-    fillRow(row, rank);
+  const items = ranking.map((ranked) => {
+    const kept = rows.get(ranked.label);
+    const row = kept?.querySelectorAll('.score').length === ranked.scores.length ? kept : makeRow(ranked, models);
+    fillRow(row, ranked);
     return row;
   });
   list.replaceChildren(...items);
@@ -26,7 +26,7 @@ export function showRanking(root, ranking, models) {
 }
 
 /**
- * @param {Rank} rank
+ * @param {RankedLabel} ranked
  * @param {string[]} models
  */
 function makeRow({ label, scores }, models) {
@@ -50,10 +50,10 @@ function makeRow({ label, scores }, models) {
 
 /**
  * @param {HTMLLIElement} row
- * @param {Rank} rank
+ * @param {RankedLabel} ranked
  */
 function fillRow(row, { colour, scores }) {
-  row.className = `rank ${colourClass(colour)}`;
+  row.className = `ranked-label ${colourClass(colour)}`;
   row.querySelectorAll('.score').forEach((score, model) => {
     const fill = /** @type {HTMLElement} */ (score.querySelector('.fill'));
     const value = /** @type {HTMLElement} */ (score.querySelector('.value'));

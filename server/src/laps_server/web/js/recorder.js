@@ -9,10 +9,10 @@ export class Recorder {
   /** @param {(file: File) => void} onFile */
   constructor(onFile) {
     this._onFile = onFile;
-    this._dialog = /** @type {HTMLDialogElement} */ (byId('recorder'));
-    this._preview = /** @type {HTMLVideoElement} */ (byId('preview'));
+    this._dialog = byId('recorder', HTMLDialogElement);
+    this._preview = byId('preview', HTMLVideoElement);
     this._status = byId('recorder-status');
-    this._go = /** @type {HTMLButtonElement} */ (byId('recorder-go'));
+    this._go = byId('recorder-go', HTMLButtonElement);
     /** @type {MediaStream|null} */
     this._stream = null;
     /** @type {MediaRecorder|null} */
@@ -28,9 +28,9 @@ export class Recorder {
   async _open() {
     this._dialog.showModal();
     this._go.disabled = true;
-    this._say('Waiting for the webcam.');
+    this._showStatus('Waiting for the webcam.');
     if (!navigator.mediaDevices || typeof MediaRecorder === 'undefined') {
-      this._say('Browsers hand out the webcam only to pages by HTTPS or from this machine itself.');
+      this._showStatus('Browsers allow the webcam only on pages served over HTTPS or from this computer.');
       return;
     }
     try {
@@ -43,9 +43,9 @@ export class Recorder {
       this._preview.srcObject = stream;
       await this._preview.play();
       this._go.disabled = false;
-      this._say(`Ready. It records without sound, for at most ${LONGEST_S} seconds.`);
+      this._showStatus(`Ready. Records up to ${LONGEST_S} seconds, without sound.`);
     } catch (error) {
-      if (this._dialog.open) this._say(`The webcam cannot be used: ${wordsFor(error)}.`);
+      if (this._dialog.open) this._showStatus(`The webcam cannot be used: ${reasonFor(error)}.`);
     }
   }
 
@@ -57,7 +57,7 @@ export class Recorder {
     const parts = [];
     recorder.ondataavailable = (event) => parts.push(event.data);
     recorder.onstop = () => {
-      const closed = this._recorder !== recorder; // the dialog was closed: what was recorded is not wanted
+      const closed = this._recorder !== recorder; // the dialog was closed: the recording is dropped
       this._recorder = null;
       if (closed) return;
       const type = recorder.mimeType.split(';')[0];
@@ -71,7 +71,7 @@ export class Recorder {
     const began = performance.now();
     const tick = () => {
       const seconds = Math.floor((performance.now() - began) / 1000);
-      this._say(`Recording, ${seconds} s`);
+      this._showStatus(`Recording, ${seconds} s`);
       if (seconds >= LONGEST_S && recorder.state === 'recording') recorder.stop();
     };
     tick();
@@ -90,17 +90,17 @@ export class Recorder {
     this._go.classList.remove('recording');
   }
 
-  /** @param {string} words */
-  _say(words) {
-    this._status.textContent = words;
+  /** @param {string} text */
+  _showStatus(text) {
+    this._status.textContent = text;
   }
 }
 
 /** @param {unknown} error */
-function wordsFor(error) {
+function reasonFor(error) {
   const name = error instanceof DOMException ? error.name : '';
-  if (name === 'NotAllowedError') return 'the browser was told not to allow it';
-  if (name === 'NotFoundError') return 'there is none';
-  if (name === 'NotReadableError') return 'another program uses it';
-  return 'it does not start';
+  if (name === 'NotAllowedError') return 'access was denied';
+  if (name === 'NotFoundError') return 'none was found';
+  if (name === 'NotReadableError') return 'another program is using it';
+  return 'it did not start';
 }

@@ -1,35 +1,36 @@
-/** The lower part of the page: everything that shows a story, and the files made of it. */
+/** The lower part of the page: everything that shows answers, and the files made of them. */
 
+import { showTimings, showWarnings, videoLine } from './answer_details.js';
 import { byId, h } from './dom.js';
 import { jsonFile, pngFile, save, svgText } from './download.js';
-import { showNotes, showTimings, videoLine } from './facts.js';
+import { Filmstrip } from './filmstrip.js';
 import { Legend } from './legend.js';
 import { Player } from './player.js';
-import { Plot } from './plot.js';
 import { showRanking } from './ranking.js';
-import { Strip } from './strip.js';
-import { showTable } from './table.js';
+import { showScoreTable } from './score_table.js';
+import { SeekableChart } from './seekable_chart.js';
 
-/** @import {Answer, Rank, Story, VideoFacts} from './types.js' */
+/** @import {ClassifyResponse, VideoBody} from './api_types.js' */
+/** @import {ChartData, RankedLabel} from './types.js' */
 
 export class Result {
   constructor() {
     this.player = new Player(byId('screen'));
-    this._plot = new Plot(byId('plot'), this.player);
+    this._chart = new SeekableChart(byId('chart'), this.player);
     this._legend = new Legend(byId('legend'), this.player);
-    this._strip = new Strip(byId('strip'), this.player);
+    this._filmstrip = new Filmstrip(byId('filmstrip'), this.player);
     this._name = '';
-    /** @type {Story|null} */
-    this._story = null;
-    /** @type {Answer[]} */
+    /** @type {ChartData|null} */
+    this._data = null;
+    /** @type {ClassifyResponse[]} */
     this._answers = [];
 
-    this._legend.addEventListener('change', () => this._plot.show(this._story, this._legend.hidden));
-    this._legend.addEventListener('point', () => this._plot.emphasise(this._legend.pointed));
+    this._legend.addEventListener('change', () => this._chart.show(this._data, this._legend.hidden));
+    this._legend.addEventListener('highlight', () => this._chart.highlight(this._legend.highlighted));
     this._downloads = [
       this._download('JSON', () => save(jsonFile(this._answers), `${this._name}.scores.json`)),
-      this._download('SVG', () => save(this._drawing(), `${this._name}.scores.svg`)),
-      this._download('PNG', async () => save(await pngFile(this._draw()), `${this._name}.scores.png`)),
+      this._download('SVG', () => save(this._svgFile(), `${this._name}.scores.svg`)),
+      this._download('PNG', async () => save(await pngFile(this._drawing()), `${this._name}.scores.png`)),
     ];
     byId('downloads').append(...this._downloads);
   }
@@ -54,92 +55,92 @@ export class Result {
     this._answers = [];
     this._show(null);
     byId('ranking').replaceChildren(h('p', { class: 'muted' }, 'The best labels appear here as views are classified.'));
-    showNotes(byId('notes'), []);
+    showWarnings(byId('warnings'), []);
     showTimings(byId('timings'), []);
     byId('provenance').textContent = '';
   }
 
-  /** Nothing came of it: show no empty frames, unless there is an answer of before. */
-  giveUp() {
+  /** After a failure: show no empty panels, but keep an earlier answer. */
+  hideIfEmpty() {
     if (!this._answers.length) byId('result').hidden = true;
   }
 
-  /** @param {VideoFacts} video */
+  /** @param {VideoBody} video */
   showVideo(video) {
     byId('video-facts').textContent = videoLine(video);
   }
 
   /**
-   * A ranking that is not final.
+   * Show a ranking that is not final.
    *
-   * @param {Rank[]} ranking
+   * @param {RankedLabel[]} ranking
    * @param {string[]} models
    */
-  showRanking(ranking, models) {
+  showPartialRanking(ranking, models) {
     byId('ranking').classList.add('is-partial');
     showRanking(byId('ranking'), ranking, models);
   }
 
   /**
-   * A story that is not whole.
+   * Show the scores of the segments so far.
    *
-   * @param {Story} story
+   * @param {ChartData} data
    */
-  showSoFar(story) {
-    this.showRanking(story.ranking, story.models);
-    this._show(story);
+  showPartial(data) {
+    this.showPartialRanking(data.ranking, data.models);
+    this._show(data);
   }
 
   /**
-   * The whole story.
+   * Show whole answers.
    *
-   * @param {Story} story
-   * @param {Answer[]} answers
+   * @param {ChartData} data
+   * @param {ClassifyResponse[]} answers
    */
-  showAnswers(story, answers) {
+  showAnswers(data, answers) {
     this._answers = answers;
     byId('ranking').classList.remove('is-partial');
-    showRanking(byId('ranking'), story.ranking, story.models);
-    this._show(story);
+    showRanking(byId('ranking'), data.ranking, data.models);
+    this._show(data);
     this.showVideo(answers[0].video);
-    showNotes(byId('notes'), answers.flatMap((answer) => answer.warnings));
+    showWarnings(byId('warnings'), answers.flatMap((answer) => answer.warnings));
     showTimings(byId('timings'), answers);
     byId('provenance').textContent = answers.map(provenance).join(' · ');
   }
 
-  /** @param {Story|null} story */
-  _show(story) {
-    this._story = story;
-    this._plot.show(story, this._legend.hidden);
-    this._legend.show(story);
-    this._strip.show(story?.stills ?? []);
-    this.player.setStills(story?.stills ?? []);
-    showTable(/** @type {HTMLDetailsElement} */ (byId('table')), story);
-    byId('scores').classList.toggle('is-empty', !story);
+  /** @param {ChartData|null} data */
+  _show(data) {
+    this._data = data;
+    this._chart.show(data, this._legend.hidden);
+    this._legend.show(data);
+    this._filmstrip.show(data?.sampledFrames ?? []);
+    this.player.setSampledFrames(data?.sampledFrames ?? []);
+    showScoreTable(byId('score-table', HTMLDetailsElement), data);
+    byId('scores').classList.toggle('is-empty', !data);
     for (const button of this._downloads) button.disabled = !this._answers.length;
   }
 
   /**
-   * @param {string} words
+   * @param {string} format
    * @param {() => void} onClick
    */
-  _download(words, onClick) {
-    const button = h('button', { type: 'button', class: 'button small', 'aria-label': `Download ${words}` }, words);
+  _download(format, onClick) {
+    const button = h('button', { type: 'button', class: 'button small', 'aria-label': `Download ${format}` }, format);
     button.addEventListener('click', onClick);
     return button;
   }
 
-  _draw() {
-    if (!this._story) throw new Error('there is no plot yet');
-    return svgText(this._story, this._name, this._legend.hidden);
+  _drawing() {
+    if (!this._data) throw new Error('there is no chart yet');
+    return svgText(this._data, this._name, this._legend.hidden);
   }
 
-  _drawing() {
-    return new Blob([this._draw().text], { type: 'image/svg+xml' });
+  _svgFile() {
+    return new Blob([this._drawing().text], { type: 'image/svg+xml' });
   }
 }
 
-/** @param {Answer} answer */
+/** @param {ClassifyResponse} answer */
 function provenance({ model, views, request_id: id }) {
   return `${model.name} version ${model.version}, ${views.used} ${views.used === 1 ? 'view' : 'views'}, request ${id}`;
 }

@@ -1,6 +1,6 @@
 /** Arithmetic of axes: pure functions. */
 
-/** @typedef {{(value: number): number, invert(place: number): number}} Scale */
+/** @typedef {{(value: number): number, invert(position: number): number}} Scale */
 
 /**
  * A straight line from `domain` to `range`, and back.
@@ -12,11 +12,11 @@
 export function linear([d0, d1], [r0, r1]) {
   const slope = (r1 - r0) / (d1 - d0 || 1);
   const scale = (/** @type {number} */ value) => r0 + (value - d0) * slope;
-  return Object.assign(scale, { invert: (/** @type {number} */ place) => d0 + (place - r0) / (slope || 1) });
+  return Object.assign(scale, { invert: (/** @type {number} */ position) => d0 + (position - r0) / (slope || 1) });
 }
 
 /**
- * Where an axis of scores ends: at 1, unless all of them are so small that they would lie on the floor.
+ * Where an axis of scores ends: at 1, or lower if all scores are so small that their curves would lie on the time axis.
  *
  * @param {number} highest
  */
@@ -27,7 +27,7 @@ export function scoreTop(highest) {
   return step * power;
 }
 
-/** Distances between marks that people count in: seconds, minutes, hours. */
+/** Round distances between marks, in seconds. */
 const STEPS = [0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400];
 
 /**

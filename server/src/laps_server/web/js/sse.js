@@ -1,7 +1,7 @@
-/** Server-Sent Events out of text that arrives in pieces of any length. */
+/** Reads server-sent events from text that arrives in pieces of any length. */
 
 /**
- * @param {(name: string, data: string) => void} onEvent called once for each whole event; comments are passed over
+ * @param {(name: string, data: string) => void} onEvent called once for each whole event; comments are skipped
  * @returns {(text: string) => void} takes the next piece
  */
 export function eventReader(onEvent) {
@@ -13,7 +13,7 @@ export function eventReader(onEvent) {
     for (;;) {
       const end = buffer.indexOf('\n\n', searched);
       if (end < 0) {
-        searched = Math.max(0, buffer.length - 1); // a large event is not searched anew for every piece of it
+        searched = Math.max(0, buffer.length - 1); // so that a large event is searched once, not once a piece
         return;
       }
       const block = buffer.slice(0, end);

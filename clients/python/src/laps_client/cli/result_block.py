@@ -1,0 +1,97 @@
+"""One file's result as a block for a terminal: label, score, bar, and a sparkline of scores over time."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from itertools import groupby
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from laps_client._outcome import FilePath, Outcome
+from laps_client._results import Classification, SegmentAnswer
+from laps_client.cli.terminal_text import bar, clock, printable, sparkline
+
+_BAR_WIDTH = 20
+_SPARK_WIDTH = 40
+_MS = 1000
+
+
+def result_block(outcome: Outcome[FilePath], *, ascii_only: bool = False) -> RenderableType:
+    """The block of a file with a result."""
+    result = outcome.unwrap()
+    parts: list[RenderableType] = [_title(os.fspath(outcome.path), result), _predictions(result, ascii_only=ascii_only)]
+    if result.segments:
+        parts.append(_segments(result.segments, ascii_only=ascii_only))
+    return Group(*parts)
+
+
+def facts(result: Classification) -> str:
+    """The video's facts and the model that ran, in one line."""
+    video = result.video
+    length = "" if video.duration_s is None else f"{video.duration_s:.1f} s, "
+    views = f"{result.views.temporal}x{result.views.spatial}"
+    model = f"{result.model.name} {result.model.version}"
+    seconds = result.timings_ms.total / _MS
+    return printable(f"{length}{video.codec} {video.width}x{video.height}, {model} at {views}, {seconds:.1f} s")
+
+
+def runs(segments: Sequence[SegmentAnswer]) -> list[tuple[float, float, str, float]]:
+    """Neighbours of the same best label as one: start, end, label, mean score of it.
+
+    A gap in the video, which has no segment, ends a run.
+    """
+    found = []
+    ends = [None, *(segment.end_s for segment in segments)]
+    breaks = 0
+    keys = []
+    for segment, before in zip(segments, ends, strict=False):
+        breaks += before is not None and segment.start_s > before
+        keys.append((segment.top.label, breaks))
+    for (label, _), group in groupby(zip(keys, segments, strict=True), key=lambda pair: pair[0]):
+        members = [segment for _, segment in group]
+        mean = sum(member.top.score for member in members) / len(members)
+        found.append((members[0].start_s, members[-1].end_s, label, mean))
+    return found
+
+
+def _title(path: str, result: Classification) -> Text:
+    return Text.assemble((printable(path), "bold"), "  ", (facts(result), "dim"))
+
+
+def _predictions(result: Classification, *, ascii_only: bool) -> Table:
+    scores = result.timeline or result.frames
+    top = max((score for row in scores.scores for score in row), default=0.0) if scores is not None else 0.0
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(overflow="fold")
+    table.add_column(justify="right", no_wrap=True)
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True)
+    for prediction in result.predictions:
+        shown = scores is not None and prediction.label in scores.labels
+        curve = scores.curve(prediction.label) if scores is not None and shown else ()
+        table.add_row(
+            Text(f"  {printable(prediction.label)}"),
+            f"{prediction.score:.3f}",
+            Text(bar(prediction.score, _BAR_WIDTH, ascii_only=ascii_only), style="cyan"),
+            Text(sparkline(curve, width=_SPARK_WIDTH, top=top, ascii_only=ascii_only), style="green"),
+        )
+    return table
+
+
+def _segments(segments: Sequence[SegmentAnswer], *, ascii_only: bool) -> Table:
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    table.add_column(justify="right", no_wrap=True)
+    table.add_column(no_wrap=True)
+    for start_s, end_s, label, score in runs(segments):
+        table.add_row(
+            Text(f"  {clock(start_s)} to {clock(end_s)}", style="dim"),
+            Text(printable(label)),
+            f"{score:.3f}",
+            Text(bar(score, _BAR_WIDTH, ascii_only=ascii_only), style="cyan"),
+        )
+    return table

@@ -1,0 +1,229 @@
+"""One model's manifest (``laps.json``): what a server must know of a model and cannot derive from its files.
+
+The exporter writes it, this module reads it; docs/manifest.md is the contract between the two. Unknown keys are
+refused: a newer exporter raises ``schema_version`` instead of hoping that an old server guesses right.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from laps_server.errors import LapsError, ManifestInvalid
+from laps_server.scores import Activation
+from laps_server.view_grid import SamplingRule, ViewGrid
+
+SCHEMA_VERSIONS = (1, 2)  # in 1, sampling is laps_uniform alone
+FILE_NAME = "laps.json"
+LABELS_FILE_NAME = "labels.txt"
+
+_MAX_FRAMES = 1024
+_MAX_SIDE = 4096
+_MIN_TEMPERATURE = 0.001
+_MAX_TEMPERATURE = 1000.0
+_FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+
+
+class _Strict:
+    """Mixin for the parts of a manifest: unknown keys are an error, types are not coerced."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelOutput(_Strict):
+    """The graph's output: logits for every frame ``[B, T, K]`` or for the whole clip ``[B, K]``."""
+
+    name: str
+    kind: Literal["per_frame", "per_clip"]
+
+
+@dataclass(frozen=True, slots=True)
+class ClipInput(_Strict):
+    """One input of the graph: ``frames`` pictures ``stride`` frames apart, uint8 ``[B, T, H, W, 3]`` RGB."""
+
+    name: str
+    dtype: Literal["uint8"]
+    layout: Literal["BTHWC"]
+    frames: int
+    height: int
+    width: int
+    stride: int
+
+    def __post_init__(self) -> None:
+        if not (1 <= self.frames <= _MAX_FRAMES and 1 <= self.stride <= _MAX_FRAMES):
+            raise ValueError(f"frames {self.frames} and stride {self.stride} must be 1 to {_MAX_FRAMES}")
+        if not (1 <= self.height <= _MAX_SIDE and 1 <= self.width <= _MAX_SIDE):
+            raise ValueError(f"height {self.height} and width {self.width} must be 1 to {_MAX_SIDE}")
+
+
+@dataclass(frozen=True, slots=True)
+class Preprocess(_Strict):
+    """How a decoded frame becomes the graph's input; ``mean`` and ``std`` are in the graph, kept for the record."""
+
+    short_side: int
+    crop_height: int
+    crop_width: int
+    interpolation: Literal["bilinear"]
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+    def __post_init__(self) -> None:
+        if self.short_side > _MAX_SIDE:
+            raise ValueError(f"short_side {self.short_side} must be at most {_MAX_SIDE}")
+        if max(self.crop_height, self.crop_width) > self.short_side:
+            raise ValueError(
+                f"crop {self.crop_height} x {self.crop_width} is larger than the short side {self.short_side}"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class ManifestLabels(_Strict):
+    """The label set: its name, how many labels, and the hash of ``labels.txt`` beside the version folders."""
+
+    name: str
+    count: int
+    sha256: str
+
+    def __post_init__(self) -> None:
+        if self.count < 1:
+            raise ValueError(f"count {self.count} must be at least 1")
+
+
+@dataclass(frozen=True, slots=True)
+class Parity(_Strict):
+    """How far a file's logits were from the trained model's when it was exported."""
+
+    max_abs_diff: float
+    tolerance: float
+    batch_sizes: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Precision(_Strict):
+    """One file of the graph, in one numeric precision."""
+
+    file: str
+    parity: Parity
+
+
+@dataclass(frozen=True, slots=True)
+class TensorrtPlan(_Strict):
+    """What a TensorRT plan was built with and for: it runs there alone, and only Triton runs it."""
+
+    tensorrt: str
+    gpu: str
+    compute_capability: str
+    batch_sizes: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest(_Strict):
+    """A whole manifest; see docs/manifest.md for every key."""
+
+    schema_version: Literal[1, 2]
+    name: str
+    family: str
+    variant: str
+    output: ModelOutput
+    inputs: tuple[ClipInput, ...]
+    sampling: SamplingRule
+    preprocess: Preprocess
+    activation: Activation
+    temperature: float
+    default_views: str
+    labels: ManifestLabels
+    precisions: dict[str, Precision]
+    opset: int
+    files: dict[str, str]
+    untrained: bool
+    provenance: dict[str, Any] = field(default_factory=dict)
+    plan: TensorrtPlan | None = None
+
+    def __post_init__(self) -> None:
+        if self.schema_version == 1 and self.sampling != "laps_uniform":
+            raise ValueError(f"sampling {self.sampling} needs schema_version 2")
+        if not _MIN_TEMPERATURE <= self.temperature <= _MAX_TEMPERATURE:
+            raise ValueError(f"temperature {self.temperature} must be {_MIN_TEMPERATURE} to {_MAX_TEMPERATURE}")
+        if not isinstance(self.provenance.get("metrics", {}), dict):
+            raise ValueError("provenance.metrics must be an object")
+        if len(self.inputs) != 1:
+            raise ValueError(f"{len(self.inputs)} inputs; this server feeds models of exactly one")
+        clip, preprocess = self.clip, self.preprocess
+        if (clip.height, clip.width) != (preprocess.crop_height, preprocess.crop_width):
+            raise ValueError(
+                f"input {clip.height} x {clip.width} differs from crop "
+                f"{preprocess.crop_height} x {preprocess.crop_width}"
+            )
+        if self.plan is None and "float32" not in self.precisions:
+            raise ValueError("precisions must hold float32")
+        if self.plan is not None and len(self.precisions) != 1:
+            raise ValueError("a plan has one precision")
+        for precision in self.precisions.values():
+            if precision.file not in self.files:
+                raise ValueError(f"files has no hash of {precision.file!r}")
+        for name in self.files:
+            if not _FILE_NAME.fullmatch(name):
+                raise ValueError(f"file {name[:100]!r} must lie in the version's own folder")
+        self.grid  # noqa: B018 - parsed here so that a bad value is found when the manifest is read
+
+    @property
+    def clip_shape(self) -> tuple[int, int, int, int]:
+        """``(T, H, W, 3)`` of one view."""
+        return (self.clip.frames, self.clip.height, self.clip.width, 3)
+
+    @property
+    def output_shape(self) -> tuple[int, ...]:
+        """Of one view's logits: ``(T, K)``, or ``(K,)`` where they are of the clip."""
+        classes = self.labels.count
+        return (self.clip.frames, classes) if self.output.kind == "per_frame" else (classes,)
+
+    @property
+    def clip(self) -> ClipInput:
+        """The graph's only input."""
+        return self.inputs[0]
+
+    @property
+    def grid(self) -> ViewGrid:
+        """The views that a request gets when it names none."""
+        try:
+            return ViewGrid.parse(self.default_views)
+        except LapsError as exc:
+            raise ValueError(f"default_views: {exc.message}") from exc
+
+    @property
+    def graph_file(self) -> str:
+        """Name of the float32 graph in the version's folder, or of the plan."""
+        if self.plan is not None:
+            (only,) = self.precisions.values()
+            return only.file
+        return self.precisions["float32"].file
+
+
+_ADAPTER = TypeAdapter(Manifest)
+
+
+def parse_manifest(text: bytes, *, where: str) -> Manifest:
+    """Read a manifest from JSON bytes.
+
+    Args:
+        text: the file's content.
+        where: what to call it in an error, as ``camera-motion/1/laps.json``.
+
+    Raises:
+        ManifestInvalid: naming the first key that is wrong and counting the rest.
+    """
+    try:
+        return _ADAPTER.validate_json(text)
+    except ValidationError as exc:
+        known = " and ".join(map(str, SCHEMA_VERSIONS))
+        first, *rest = exc.errors(include_url=False, include_input=False)
+        key = ".".join(str(part) for part in first["loc"]) or "the document"
+        more = f" (and {len(rest)} more)" if rest else ""
+        raise ManifestInvalid(
+            f"{where}: {key}: {first['msg']}{more}",
+            hint=f"this server reads schema_version {known}; export again with a matching laps-export",
+        ) from exc

@@ -1,0 +1,152 @@
+"""Models and versions on disk: find them, read their manifests, check their files.
+
+Layout, which is Triton's own::
+
+    <root>/<model>/labels.txt
+    <root>/<model>/<version>/laps.json, model.onnx, ...
+
+Everything here is plain files; nothing is loaded into an engine. A model that is wrong is an error at boot, never
+a surprise in the first request.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from laps_server.errors import ManifestInvalid, ModelCorrupt, NoModels
+from laps_server.models.manifest import FILE_NAME, LABELS_FILE_NAME, Manifest, parse_manifest
+
+VersionChoice = Literal["latest", "all"]
+
+DEFAULT_ROOT = Path("model_repository")  # in the folder that a command is run in
+_VERSION = re.compile(r"[1-9][0-9]{0,8}")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFiles:
+    """One version of one model, read and checked: its manifest, its labels in index order, its folder."""
+
+    manifest: Manifest
+    version: int
+    labels: tuple[str, ...]
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        """The model's name, which is its folder's."""
+        return self.manifest.name
+
+    @property
+    def graph(self) -> Path:
+        """Path of the float32 graph."""
+        return self.folder / self.manifest.graph_file
+
+
+def discover(root: Path, *, versions: VersionChoice) -> tuple[ModelFiles, ...]:
+    """Read every model below ``root``, in order of name and version.
+
+    Raises:
+        NoModels: where there is no folder or no model in it.
+        ManifestInvalid, ModelCorrupt: where a model is there and wrong.
+    """
+    found = [
+        read_model(folder, version)
+        for folder in _model_folders(root)
+        for version in _chosen(_versions(folder), versions)
+    ]
+    if not found:
+        what = "holds no model" if root.is_dir() else "is not a folder" if root.exists() else "does not exist"
+        others = "the project's folder has models in model_repository: run the command there"
+        if root != DEFAULT_ROOT:
+            others = "in the project's folder, make serve without MODEL_REPOSITORY serves the models that come with it"
+        raise NoModels(
+            f"model repository {root} {what}",
+            hint=f"{others}. To put one of yours into {root} (make dev puts laps-export into .venv-dev/bin): "
+            "laps-export onnx --checkpoint best_ckpt.pth --variant laps --labels kinetics400-laps --name laps-k400 "
+            f"--repository {shlex.quote(str(root))}",
+        )
+    return tuple(found)
+
+
+def read_model(folder: Path, version: int) -> ModelFiles:
+    """Read and check one version: manifest, labels, and the hash of every file that the manifest names."""
+    version_folder = folder / str(version)
+    where = f"{folder.name}/{version}/{FILE_NAME}"
+    try:
+        text = (version_folder / FILE_NAME).read_bytes()
+    except OSError as exc:
+        raise ManifestInvalid(f"{where} cannot be read: {exc.strerror}") from exc
+    manifest = parse_manifest(text, where=where)
+    if manifest.name != folder.name:
+        raise ManifestInvalid(
+            f"{where}: name is {manifest.name!r} but the folder is {folder.name!r}",
+            hint="a model's folder carries its name; rename the folder or export under the other name",
+        )
+    labels = _read_labels(folder, manifest, where)
+    for name, digest in manifest.files.items():
+        _check_hash(version_folder / name, digest, f"{folder.name}/{version}/{name}")
+    # A graph may draw weights from files beside it: what is not hashed is not served.
+    for path in sorted(version_folder.iterdir()):
+        if path.name not in manifest.files and path.name != FILE_NAME and not path.name.startswith("."):
+            raise ModelCorrupt(
+                f"{folder.name}/{version}/{path.name} is not named in {where}", hint="remove it, or export again"
+            )
+    return ModelFiles(manifest=manifest, version=version, labels=labels, folder=version_folder)
+
+
+def _model_folders(root: Path) -> list[Path]:
+    if not root.is_dir():
+        return []
+    return sorted(
+        folder for folder in root.iterdir() if folder.is_dir() and not folder.name.startswith(".") and _versions(folder)
+    )
+
+
+def _versions(folder: Path) -> list[int]:
+    names = (child.name for child in folder.iterdir() if (child / FILE_NAME).is_file())
+    return sorted(int(name) for name in names if _VERSION.fullmatch(name))
+
+
+def _chosen(found: list[int], which: VersionChoice) -> list[int]:
+    return found if which == "all" else found[-1:]
+
+
+def _read_labels(folder: Path, manifest: Manifest, where: str) -> tuple[str, ...]:
+    path = folder / LABELS_FILE_NAME
+    shown = f"{folder.name}/{LABELS_FILE_NAME}"
+    _check_hash(path, manifest.labels.sha256, shown)
+    try:
+        labels = tuple(path.read_text(encoding="utf-8").splitlines())
+    except UnicodeDecodeError as exc:
+        raise ModelCorrupt(f"{shown} is not UTF-8") from exc
+    seen: set[str] = set()
+    for number, label in enumerate(labels, start=1):
+        if not label.strip() or not label.isprintable() or label in seen:
+            raise ModelCorrupt(f"{shown}: line {number} is blank, not printable or there twice: {label[:100]!a}")
+        seen.add(label)
+    if len(labels) != manifest.labels.count:
+        raise ModelCorrupt(
+            f"{shown} has {len(labels)} labels but {where} says {manifest.labels.count}",
+            hint="export the model again with its own label file",
+        )
+    return labels
+
+
+def _check_hash(path: Path, digest: str, shown: str) -> None:
+    try:
+        with path.open("rb") as file:
+            actual = hashlib.file_digest(file, "sha256").hexdigest()
+    except FileNotFoundError as exc:
+        raise ModelCorrupt(f"{shown} is missing", hint="copy the whole model folder, or export it again") from exc
+    except OSError as exc:
+        raise ModelCorrupt(f"{shown} cannot be read: {exc.strerror}") from exc
+    if actual != digest:
+        raise ModelCorrupt(
+            f"{shown} is not the file that was exported: sha256 is {actual[:12]}…, the manifest says {digest[:12]}…",
+            hint="copy the whole model folder again, or export it again",
+        )

@@ -1,0 +1,45 @@
+"""One server for all tests of the routes and of uploads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from support.classify_requests import MAX_UPLOAD_BYTES
+from support.live_servers import ServerProcess, running_server
+from support.model_repositories import write_model
+from support.plain_videos import BLUE, RED, write_colour_video
+
+
+@pytest.fixture(scope="package")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("classify")
+
+
+@pytest.fixture(scope="package")
+def server(folder: Path) -> Iterator[ServerProcess]:
+    write_model(folder / "models", "colours")
+    write_model(folder / "models", "untrained", untrained=True)
+    write_model(folder / "models", "ordered", schema_version=2, sampling="uniform_in_order")
+    env = {"LAPS_MAX_UPLOAD_BYTES": str(MAX_UPLOAD_BYTES), "LAPS_UPLOAD_IDLE_TIMEOUT_S": "1"}
+    with running_server(folder / "models", env=env) as server:
+        yield server
+
+
+@pytest.fixture(scope="package")
+def client(server: ServerProcess) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=server.url, timeout=30) as client:
+        yield client
+
+
+@pytest.fixture(scope="package")
+def video(folder: Path) -> Path:
+    return write_colour_video(folder / "clip.mp4", [RED] * 12 + [BLUE] * 8)
+
+
+@pytest.fixture
+def log(server: ServerProcess) -> list[str]:
+    return server.log
