@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -71,14 +72,14 @@ def test_what_is_built_otherwise_shows(golden: dict[str, Any], monkeypatch: pyte
 
 
 def test_red_comes_first_and_time_runs_forward(golden: dict[str, Any]) -> None:
-    model = build_graph(convolutions(recipe_arrays()), frames=FRAMES)
+    model = recipe_model()
     for other in (reference_input(FRAMES)[:, ::-1], reference_input(FRAMES)[:, :, ::-1]):
         logits = run_from(model, np.ascontiguousarray(other))
         assert np.abs(logits[0] - golden["step_logits"]).max() > 0.02
 
 
 def test_the_graph_keeps_the_contract() -> None:
-    model = build_graph(convolutions(recipe_arrays()), frames=FRAMES)
+    model = recipe_model()
     assert (model.opset_import[0].version, model.ir_version) == (17, 9)
     assert [node.op_type for node in model.graph.node[:2]] == ["Cast", "Transpose"]
     session = ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
@@ -91,7 +92,7 @@ def test_the_graph_keeps_the_contract() -> None:
 
 
 def test_the_embedding_is_what_the_logits_are_made_of() -> None:
-    model = build_graph(convolutions(recipe_arrays()), frames=FRAMES)
+    model = recipe_model()
     clips = reference_input(FRAMES)
     embedding, logits = run_from(model, clips, "embedding"), run_from(model, clips)
     head = convolutions(recipe_arrays())[network.HEAD]
