@@ -15,18 +15,13 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from laps_export.cli.convert import convert
-from laps_export.cli.onnx import onnx
-from laps_export.cli.photographs import photographs
-from laps_export.cli.tensorrt import tensorrt
-from laps_export.cli.train import train
-from laps_export.cli.variants import variants
-from laps_export.cli.verify import verify
+from laps_export.cli.commands import Commands
 from laps_export.errors import (
     BuilderError,
     CheckpointError,
     ConfigError,
     DataError,
+    FetchError,
     GraphError,
     LabelsError,
     LapsExportError,
@@ -45,17 +40,22 @@ EXIT_CODES: dict[type[LapsExportError], int] = {
     DataError: 9,
     TrainingError: 10,
     BuilderError: 11,
+    FetchError: 12,
 }
 """0 is success, 1 a bug, 2 a wrong command line, 130 and 143 an interrupt."""
 
 app = typer.Typer(
+    cls=Commands,
     help="From a LAPS checkpoint to a model that a server can load.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (train, photographs, variants, convert, onnx, tensorrt, verify):
-    app.command()(command)
+
+
+@app.callback()
+def _group() -> None:
+    """A group of commands, which it finds itself."""
 
 
 def main() -> NoReturn:

@@ -12,9 +12,10 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum, auto
-from typing import Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
-from torch import nn
+if TYPE_CHECKING:
+    from torch import nn  # what has no network in torch asks this module too
 
 MAX_BATCH = 16
 """Largest batch of views that a server puts together where a variant does not say otherwise."""
@@ -25,6 +26,8 @@ class OutputKind(StrEnum):
 
     PER_FRAME = auto()
     """Logits for every frame of the clip: `[B, T, K]`."""
+    PER_STEP = auto()
+    """Logits for every step, which speaks for several frames of the clip: `[B, S, K]`."""
     PER_CLIP = auto()
     """One answer for the clip: `[B, K]`."""
 

@@ -1,1 +1,1 @@
-"""One known source archive from a package index: found as pip would find it, checked to the byte, read and never run."""
+"""One known source archive from a package index: found as pip would find it, checked to the byte, read, never run."""

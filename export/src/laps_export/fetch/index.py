@@ -11,6 +11,7 @@ import ssl
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -83,9 +84,7 @@ class _Client(PyPIClient):
             kept = {"Content-Type": response.headers.get("Content-Type", "")}  # it is decompressed by now
             return httpx2.Response(response.status_code, headers=kept, content=content, request=response.request)
 
-    def read(
-        self, response: httpx2.Response, *, limit: int, on_progress: OnProgress = ignore, what: str = ""
-    ) -> bytes:
+    def read(self, response: httpx2.Response, *, limit: int, on_progress: OnProgress = ignore, what: str = "") -> bytes:
         """The body, while there is time and it is no longer than it may be."""
         content = bytearray()
         for piece in response.iter_bytes():
@@ -127,21 +126,37 @@ def _authorities(cert: str | None) -> ssl.SSLContext | bool:
     if cert is None:
         return True
     try:
-        return ssl.create_default_context(**{"capath" if Path(cert).is_dir() else "cafile": cert})
+        folder = Path(cert).is_dir()
+        return ssl.create_default_context(cafile=None if folder else cert, capath=cert if folder else None)
     except OSError as exc:
         raise FetchError(f"the certificates in {cert}, which pip is told to use: {exc}", code="unreachable") from exc
 
 
-def _places(settings: PipSettings) -> Iterator[dict[str, list[str]]]:
-    """Arguments of `PackageFinder`, one place each; without an index's address it takes pip's default."""
+@dataclass(frozen=True)
+class _Place:
+    """One index, or one folder or page with links; with neither, the index that is everybody's default."""
+
+    index: str | None = None
+    links: str | None = None
+
+    def finder(self, client: _Client) -> PackageFinder:
+        return PackageFinder(
+            client,  # type: ignore[arg-type]  # unearth's own client does not fit its protocol either
+            index_urls=[self.index] if self.index else [],
+            find_links=[self.links] if self.links else [],
+            no_binary=[":all:"],
+        )
+
+
+def _places(settings: PipSettings) -> Iterator[_Place]:
     if not settings.no_index:
-        yield {"index_urls": [settings.index_url]} if settings.index_url else {}
-        yield from ({"index_urls": [url]} for url in settings.extra_index_urls)
-    yield from ({"find_links": [place]} for place in settings.find_links if "://" in place or Path(place).exists())
+        yield _Place(index=settings.index_url)
+        yield from (_Place(index=url) for url in settings.extra_index_urls)
+    yield from (_Place(links=place) for place in settings.find_links if "://" in place or Path(place).exists())
 
 
-def _find(archive: PinnedArchive, client: _Client, place: dict[str, list[str]]) -> Link:
-    finder = PackageFinder(client, no_binary=[":all:"], **place)
+def _find(archive: PinnedArchive, client: _Client, place: _Place) -> Link:
+    finder = place.finder(client)
     (source,) = finder.sources
     where = Link(source["url"]).redacted
     with _translated(archive, where), _remarks() as remarks:

@@ -75,8 +75,8 @@ def parse_options(listed: str) -> dict[str, str]:
     for line in listed.splitlines():
         key, equals, value = line.partition("=")
         section, _, option = key.rpartition(".")
-        if equals and section in by_section:
-            by_section[section][option] = _unquoted(value)
+        if equals and section in by_section and (text := _unquoted(value)):  # an empty one counts as not set
+            by_section[section][option] = text
     merged: dict[str, str] = {}
     for options in by_section.values():
         merged |= options

@@ -1,8 +1,8 @@
 """The tensor contract, which lets one ONNX file serve every engine, and the check that a file keeps it.
 
 Input `clips` uint8 `[B, T, H, W, 3]` with B free, output `frame_logits` float32 `[B, S, K]` or, for one answer a clip,
-`[B, K]`; the graph begins with Cast, then Transpose; normalisation is inside; opset 17, IR version 8, one file
-without external data.
+`[B, K]`, and where a model has one, `embedding` float32 `[B, D]`; the graph begins with Cast, then Transpose;
+normalisation is inside; opset 17, IR version 8, one file without external data.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from laps_export.families.family import VideoModel
 
 INPUT_NAME = "clips"
 OUTPUT_NAME = "frame_logits"
+EMBEDDING_NAME = "embedding"
 OPSET = 17
 IR_VERSION = 8
 """What belongs to opset 17; Triton's ONNX Runtime reads up to 9."""
@@ -34,6 +35,7 @@ class TensorContract:
         width: W in pixels.
         classes: K.
         steps: S, rows of logits along time; None for one answer a clip.
+        embedding: D; None where the graph has no such output.
     """
 
     frames: int
@@ -41,6 +43,7 @@ class TensorContract:
     width: int
     classes: int
     steps: int | None
+    embedding: int | None = None
 
     @classmethod
     def of(cls, model: VideoModel) -> TensorContract:
@@ -58,6 +61,12 @@ class TensorContract:
         """`(S, K)` or `(K,)`: the output without its batch."""
         return (self.classes,) if self.steps is None else (self.steps, self.classes)
 
+    @property
+    def outputs(self) -> dict[str, tuple[int, ...]]:
+        """All outputs in order, each without its batch."""
+        more = {} if self.embedding is None else {EMBEDDING_NAME: (self.embedding,)}
+        return {OUTPUT_NAME: self.output_shape} | more
+
 
 def check_onnx(path: Path, contract: TensorContract) -> None:
     """Raise `GraphError` unless the file is valid ONNX and keeps the contract."""
@@ -69,7 +78,9 @@ def check_onnx(path: Path, contract: TensorContract) -> None:
     found = _facts(proto)
     wanted = {
         "inputs": f"{INPUT_NAME} uint8 [B, {', '.join(map(str, contract.clip_shape))}]",
-        "outputs": f"{OUTPUT_NAME} float [B, {', '.join(map(str, contract.output_shape))}]",
+        "outputs": ", ".join(
+            f"{name} float [B, {', '.join(map(str, shape))}]" for name, shape in contract.outputs.items()
+        ),
         "opset": str(OPSET),
         "first operators": "Cast, Transpose",
         "external data": "none",

@@ -6,17 +6,19 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from laps_export import __version__
-from laps_export.checkpoint.checkpoint import Checkpoint
 from laps_export.families.family import OutputKind, VideoModel
-from laps_export.graph.complexity import Complexity
 from laps_export.graph.contract import INPUT_NAME, OPSET, OUTPUT_NAME, TensorContract
-from laps_export.graph.parity import ParityReport
 from laps_export.repository.entry import GRAPH_NAME
 from laps_export.repository.label_set import LabelSet
-from laps_export.repository.serving import Serving
+
+if TYPE_CHECKING:  # they know torch, which the entries of packaged models do without
+    from laps_export.checkpoint.checkpoint import Checkpoint
+    from laps_export.graph.complexity import Complexity
+    from laps_export.graph.parity import ParityReport
+    from laps_export.repository.serving import Serving
 
 SCHEMA_VERSION = 2
 
@@ -99,13 +101,15 @@ def read_contract(manifest: Mapping[str, Any]) -> TensorContract:
     Raises:
         KeyError, IndexError, TypeError: it is no manifest of ours.
     """
-    first = manifest["inputs"][0]
+    first, output, embedding = manifest["inputs"][0], manifest["output"], manifest.get("embedding")
+    rows = {OutputKind.PER_FRAME: first["frames"], OutputKind.PER_STEP: len(output.get("steps") or ())}
     return TensorContract(
         frames=first["frames"],
         height=first["height"],
         width=first["width"],
         classes=manifest["labels"]["count"],
-        steps=first["frames"] if manifest["output"]["kind"] == OutputKind.PER_FRAME else None,
+        steps=rows.get(output["kind"]),
+        embedding=None if embedding is None else embedding["size"],
     )
 
 

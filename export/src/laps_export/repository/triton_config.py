@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from laps_export.families.family import MAX_BATCH
-from laps_export.graph.contract import INPUT_NAME, OUTPUT_NAME, TensorContract
+from laps_export.graph.contract import INPUT_NAME, TensorContract
 from laps_export.repository.entry import GRAPH_NAME
 
 PREFERRED_BATCH_SIZES = (4, 8, 16)
@@ -95,6 +95,15 @@ def _preferred(largest: int) -> list[int]:
 
 
 def _tensors(contract: TensorContract) -> str:
+    outputs = ",\n".join(
+        f"""\
+  {{
+    name: "{name}"
+    data_type: TYPE_FP32
+    dims: [ {", ".join(map(str, shape))} ]
+  }}"""
+        for name, shape in contract.outputs.items()
+    )
     return f"""\
 input [
   {{
@@ -104,11 +113,7 @@ input [
   }}
 ]
 output [
-  {{
-    name: "{OUTPUT_NAME}"
-    data_type: TYPE_FP32
-    dims: [ {", ".join(map(str, contract.output_shape))} ]
-  }}
+{outputs}
 ]
 """
 
