@@ -165,7 +165,7 @@ def _find(archive: PinnedArchive, client: _Client, place: _Place) -> Link:
     if not links:
         raise _not_found(archive, f"{where} does not have it" + "".join(f" ({remark})" for remark in remarks[:1]))
     for link in links:
-        told = (link.hashes or {}).get("sha256", archive.file.sha256)
+        told = (link.hash_option or {}).get("sha256", [archive.file.sha256])[0]
         if told == archive.file.sha256:
             return link
     raise FetchError(
