@@ -1,34 +1,39 @@
-"""Fixtures around one small model."""
+"""Fixtures around one small model; torch comes with the tests that use it, since others are quicker without."""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-import torch
 
-from laps_export.families.laps import variants as registry
-from laps_export.families.laps.variants import Variant
-from laps_export.families.laps.visformer import Laps
-from laps_export.graph.onnx_export import export_onnx
 from laps_export.repository.label_set import LabelSet
-from support.small_laps import SMALL, build_small
+
+if TYPE_CHECKING:
+    from laps_export.families.laps.visformer import Laps
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _two_threads() -> None:
-    torch.set_num_threads(2)
+    if torch := sys.modules.get("torch"):
+        torch.set_num_threads(2)
 
 
 @pytest.fixture
 def small_model() -> Laps:
     """Golden weights, evaluation mode, a fresh copy for every test."""
+    from support.small_laps import build_small
+
     return build_small()
 
 
 @pytest.fixture(scope="session")
 def small_graph(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """`small_model` as an ONNX file; not to be written to."""
+    from laps_export.graph.onnx_export import export_onnx
+    from support.small_laps import build_small
+
     path = tmp_path_factory.mktemp("graph") / "model.onnx"
     export_onnx(build_small(), path)
     return path
@@ -36,11 +41,17 @@ def small_graph(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def small_labels() -> LabelSet:
+    from support.small_laps import SMALL
+
     return LabelSet("seven", tuple(f"label {i}" for i in range(SMALL.classes)))
 
 
 @pytest.fixture
 def small_variant(monkeypatch: pytest.MonkeyPatch) -> str:
     """The small model as a row of the registry."""
+    from laps_export.families.laps import variants as registry
+    from laps_export.families.laps.variants import Variant
+    from support.small_laps import SMALL
+
     monkeypatch.setattr(registry, "VARIANTS", {**registry.VARIANTS, "small": Variant(SMALL)})
     return "small"
