@@ -16,8 +16,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, ModelWrapValidatorHandler, PrivateAttr, field_validator, model_validator
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
-from laps_server.engines.choices import Device, EngineName, SharedMemoryMode
-from laps_server.engines.registry import ENGINES
+from laps_server.engines.choices import DEFAULT_BATCH_VIEWS, Device, EngineName, SharedMemoryMode
 from laps_server.models.repository import DEFAULT_ROOT, VersionChoice
 from laps_server.video.accepted_formats import CodecSet
 from laps_server.view_grid import MAX_VIEWS
@@ -120,7 +119,7 @@ class Settings(BaseSettings):
         ge=1,
         le=64,
         description="Most views in one batch, if not set "
-        f"{' and '.join(f'{engine.default_batch_views} for {engine.name}' for engine in ENGINES.values())}; "
+        f"{' and '.join(f'{most} for {name}' for name, most in DEFAULT_BATCH_VIEWS.items())}; "
         "batch sizes are the powers of 2 up to it.",
     )
     max_queued_views: int = Field(
@@ -221,5 +220,5 @@ class Settings(BaseSettings):
     @property
     def batch_sizes(self) -> tuple[int, ...]:
         """Powers of two up to ``max_batch_views``: few shapes, so that memory and warm-up stay bounded."""
-        most = self.max_batch_views or ENGINES[self.engine].default_batch_views
+        most = self.max_batch_views or DEFAULT_BATCH_VIEWS[self.engine]
         return tuple(2**i for i in range(most.bit_length()))

@@ -24,7 +24,7 @@ class Translation:
 
 _LOST = Translation(ConnectionFailed, "connection_lost", retry=True)
 _FOREIGN_ANSWER = Translation(BadAnswer, "bad_answer", retry=False)
-_MISUSED = Translation(ConnectionFailed, "connection_lost", retry=False, hint="was the client closed during the call?")
+_MISUSED = Translation(ConnectionFailed, "connection_lost", retry=False, hint="was the client closed meanwhile?")
 _ADDRESS = Translation(BadRequest, "bad_address", retry=False, hint="base_url is like http://127.0.0.1:8000")
 
 TRANSLATIONS: dict[type[Exception], Translation] = {
@@ -46,9 +46,7 @@ TRANSLATIONS: dict[type[Exception], Translation] = {
     httpx.ConnectTimeout: Translation(TimedOut, "connect_timeout", retry=True),
     httpx.WriteTimeout: Translation(TimedOut, "write_timeout", retry=True),
     # The work was too much for the time; sending it again would only double it.
-    httpx.ReadTimeout: Translation(
-        TimedOut, "read_timeout", retry=False, hint="raise read_s, or give the call a deadline"
-    ),
+    httpx.ReadTimeout: Translation(TimedOut, "read_timeout", retry=False, hint="raise read_s, or set deadline_s"),
     httpx.PoolTimeout: Translation(
         TimedOut, "pool_timeout", retry=False, hint="too many concurrent requests on one client"
     ),
