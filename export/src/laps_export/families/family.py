@@ -12,13 +12,27 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum, auto
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from torch import nn  # what has no network in torch asks this module too
 
 MAX_BATCH = 16
 """Largest batch of views that a server puts together where a variant does not say otherwise."""
+
+
+SamplingRule = Literal[
+    "laps_uniform",
+    "uniform_in_order",
+    "slowfast_uniform",
+    "slowfast_offset",
+    "strided_centre",
+    "segments_of_5",
+    "whole_clip",
+    "tokshift",
+    "steady_25",
+]
+"""Rules that servers know; tests/contract/test_manifest.py compares."""
 
 
 class OutputKind(StrEnum):
@@ -131,7 +145,7 @@ class ServingDefaults:
 
     default_views: str
     stride: int
-    sampling: tuple[str, ...]
+    sampling: tuple[SamplingRule, ...]
 
 
 @dataclass(frozen=True)

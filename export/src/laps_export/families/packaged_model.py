@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import onnx
 
-from laps_export.families.family import Normalisation
+from laps_export.families.family import Normalisation, SamplingRule
 from laps_export.fetch.pinned_archive import PinnedArchive
 from laps_export.graph.contract import TensorContract
 
@@ -28,7 +28,7 @@ class PackagedServing:
         max_batch: largest batch of views; memory sets it.
     """
 
-    sampling: str
+    sampling: SamplingRule
     stride: int
     default_views: str
     short_side: int
