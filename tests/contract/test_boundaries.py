@@ -157,9 +157,17 @@ def test_the_serving_environment_holds_no_torch() -> None:
     python = ROOT / ".venv" / "bin" / "python"
     if not python.exists():
         pytest.skip("the serving environment is made by make")
-    code = "import importlib.util as u, laps_server.api.app; print(u.find_spec('torch'), u.find_spec('laps_export'))"
+    code = "import importlib.util as u; print([u.find_spec(name) for name in ('torch', 'onnxscript', 'skimage')])"
     done = subprocess.run([python, "-c", code], check=True, capture_output=True, text=True)
-    assert done.stdout.strip() == "None None"
+    assert done.stdout.strip() == "[None, None, None]"
+
+
+def test_the_exporters_fetching_knows_neither_torch_nor_the_server() -> None:
+    allowed = {"fetch/index.py"}
+    assert importers(SOURCES["laps_export"], "unearth") == importers(SOURCES["laps_export"], "httpx2") == allowed
+    code = "import sys, laps_export.cli.fetch; print(sorted({'torch', 'skimage', 'laps_server'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout.strip() == "[]"
 
 
 def test_nothing_below_the_job_asks_whether_segments_were_wanted() -> None:

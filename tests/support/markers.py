@@ -40,6 +40,7 @@ _BY_MODULE = {
     "support.live_servers": "server",
     "support.flaky_server": "server",
     "support.dying_connections": "server",
+    "support.i3d_archive": "server",  # which may fetch it
     "support.package_index": "server",
     "support.browser": "browser",
     "support.real_triton": "triton",

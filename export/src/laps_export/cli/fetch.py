@@ -56,7 +56,7 @@ def _make(model: PackagedModel, archive: Path | None, repository: Path, *, deadl
             content = _read(archive)
         written = write_packaged(model, content, repository, on_progress=report)
     typer.echo(
-        f"{written.path}: {model.archive.package} {model.archive.version}, {model.contract.classes} classes;"
+        f"{written.path}: {model.archive.package} {model.archive.version}, {model.classes} classes;"
         f" within {written.max_abs_diff:.2g} of the package's network (allowed {model.tolerance:g})"
     )
 

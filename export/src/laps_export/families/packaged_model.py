@@ -13,7 +13,6 @@ import onnx
 
 from laps_export.families.family import Normalisation, SamplingRule
 from laps_export.fetch.pinned_archive import PinnedArchive
-from laps_export.graph.contract import TensorContract
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,8 +44,11 @@ class PackagedModel:
         variant: in the manifest.
         archive: where the weights come from.
         labels: the shipped set that names its outputs.
-        contract: what its graph declares.
+        frames: T.
+        resolution: height and width of a frame in pixels.
+        classes: K.
         steps: first and last place of the clip that each row of logits speaks for.
+        embedding: D of the graph's second output; None where it has none.
         pixels: normalisation, part of the graph.
         serving: how it is served.
         build: content of the archive's member to the graph.
@@ -62,8 +64,11 @@ class PackagedModel:
     variant: str
     archive: PinnedArchive
     labels: str
-    contract: TensorContract
+    frames: int
+    resolution: int
+    classes: int
     steps: tuple[tuple[int, int], ...]
+    embedding: int | None
     pixels: Normalisation
     serving: PackagedServing
     build: Callable[[bytes], onnx.ModelProto]

@@ -15,7 +15,7 @@ from laps_export import __version__
 from laps_export.errors import GraphError, RepositoryError
 from laps_export.families.family import OutputKind
 from laps_export.families.packaged_model import PackagedModel
-from laps_export.graph.contract import EMBEDDING_NAME, INPUT_NAME, OPSET, OUTPUT_NAME, check_onnx
+from laps_export.graph.contract import EMBEDDING_NAME, INPUT_NAME, OPSET, OUTPUT_NAME, TensorContract, check_onnx
 from laps_export.graph.convolution_cost import count_gmacs
 from laps_export.progress import OnProgress, ignore
 from laps_export.repository.entry import GRAPH_NAME, MANIFEST_NAME, RepositoryEntry, check_name, sha256_of
@@ -44,6 +44,18 @@ class WrittenPackaged:
 
     path: Path
     max_abs_diff: float
+
+
+def contract_of(model: PackagedModel) -> TensorContract:
+    """What the model's graph declares."""
+    return TensorContract(
+        frames=model.frames,
+        height=model.resolution,
+        width=model.resolution,
+        classes=model.classes,
+        steps=len(model.steps),
+        embedding=model.embedding,
+    )
 
 
 def is_up_to_date(model: PackagedModel, repository: Path) -> bool:
@@ -78,11 +90,11 @@ def write_packaged(
         GraphError, ParityError: the graph is not what it should be.
         RepositoryError: `labels_differ`, `shapes_differ`, `damaged_entry`, `cannot_write`.
     """
-    labels = load_labels(model.labels)
+    labels, contract = load_labels(model.labels), contract_of(model)
     entry = RepositoryEntry(repository.resolve(), check_name(model.name))
 
     def check_place() -> None:
-        choose_version(entry, labels=labels, contract=model.contract, version=VERSION, force=True)
+        choose_version(entry, labels=labels, contract=contract, version=VERSION, force=True)
 
     check_place()
     on_progress("reading the weights", 0, 1)
@@ -112,13 +124,13 @@ def _fill(
     folder.mkdir(parents=True)
     content = graph.SerializeToString()
     (folder / GRAPH_NAME).write_bytes(content)
-    check_onnx(folder / GRAPH_NAME, model.contract)
+    check_onnx(folder / GRAPH_NAME, contract_of(model))
     manifest = packaged_manifest(
         model, graph, labels=labels, difference=difference, graph_sha256=hashlib.sha256(content).hexdigest()
     )
     (folder / MANIFEST_NAME).write_bytes(to_bytes(manifest))
     built.labels_path.write_bytes(labels.to_bytes())
-    built.config_path.write_text(render_config(model.name, model.contract, max_batch=model.serving.max_batch))
+    built.config_path.write_text(render_config(model.name, contract_of(model), max_batch=model.serving.max_batch))
     _keep_notice(built, model)
 
 
@@ -135,7 +147,7 @@ def packaged_manifest(
     model: PackagedModel, graph: onnx.ModelProto, *, labels: LabelSet, difference: float, graph_sha256: str
 ) -> dict[str, Any]:
     """The manifest as JSON-able data."""
-    contract, serving = model.contract, model.serving
+    serving, size = model.serving, model.resolution
     manifest: dict[str, Any] = {
         "schema_version": SCHEMA_VERSION,
         "name": model.name,
@@ -151,17 +163,17 @@ def packaged_manifest(
                 "name": INPUT_NAME,
                 "dtype": "uint8",
                 "layout": "BTHWC",
-                "frames": contract.frames,
-                "height": contract.height,
-                "width": contract.width,
+                "frames": model.frames,
+                "height": size,
+                "width": size,
                 "stride": serving.stride,
             }
         ],
         "sampling": serving.sampling,
         "preprocess": {
             "short_side": serving.short_side,
-            "crop_height": contract.height,
-            "crop_width": contract.width,
+            "crop_height": size,
+            "crop_width": size,
             "interpolation": "bilinear",
             "mean": list(model.pixels.mean),
             "std": list(model.pixels.std),
@@ -183,8 +195,8 @@ def packaged_manifest(
         "untrained": False,
         "provenance": _provenance(model, graph),
     }
-    if contract.embedding is not None:
-        manifest["embedding"] = {"name": EMBEDDING_NAME, "size": contract.embedding}
+    if model.embedding is not None:
+        manifest["embedding"] = {"name": EMBEDDING_NAME, "size": model.embedding}
     return manifest
 
 

