@@ -79,6 +79,7 @@ def test_the_graph_gives_gelu_in_the_form_that_runtimes_fuse(small_graph: Path, 
         (TensorContract(4, 64, 64, 7), "inputs"),
         (TensorContract(8, 32, 64, 7), "inputs"),
         (TensorContract(8, 64, 64, 8), "outputs"),
+        (TensorContract(8, 64, 64, 7, embedding=16), "outputs"),
     ],
 )
 def test_another_shape_breaks_the_contract(small_graph: Path, contract: TensorContract, what: str) -> None:

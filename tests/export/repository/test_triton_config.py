@@ -13,7 +13,7 @@ from tritonclient.grpc import model_config_pb2
 from laps_export.graph.onnx_export import TensorContract
 from laps_export.graph.parity import FLOAT32_GATE
 from laps_export.repository.manifest import GRAPH_NAME
-from laps_export.repository.triton_config import MAX_BATCH_SIZE, TensorRtPrecision, render_config
+from laps_export.repository.triton_config import MAX_BATCH_SIZE, TensorRtPrecision, render_config, render_plan_config
 
 TYPES = {model_config_pb2.TYPE_UINT8: TensorProto.UINT8, model_config_pb2.TYPE_FP32: TensorProto.FLOAT}
 CONTRACT = TensorContract(8, 64, 64, 7)
@@ -40,6 +40,16 @@ def assert_of_graph(config: model_config_pb2.ModelConfig, path: Path) -> None:
 @pytest.mark.parametrize("tensorrt", [None, "fp16"])
 def test_tensors_are_those_of_the_graph(small_graph: Path, tensorrt: TensorRtPrecision | None) -> None:
     assert_of_graph(parsed(tensorrt), small_graph)
+
+
+def test_a_second_output_is_described_behind_the_first() -> None:
+    contract = TensorContract(8, 64, 64, 7, embedding=1024)
+    config = text_format.Parse(render_config("small", contract), model_config_pb2.ModelConfig())
+    found = [(tensor.name, tensor.data_type, [*tensor.dims]) for tensor in config.output]
+    float32 = model_config_pb2.TYPE_FP32
+    assert found == [("frame_logits", float32, [8, 7]), ("embedding", float32, [1024])]
+    plan = text_format.Parse(render_plan_config("small", contract, [1, 4]), model_config_pb2.ModelConfig())
+    assert plan.output == config.output
 
 
 @pytest.mark.parametrize("name", ["camera-motion", "camera-motion-base2d"])

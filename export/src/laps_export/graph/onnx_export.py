@@ -33,6 +33,7 @@ from laps_export.families.normalise import Normalise
 
 INPUT_NAME = "clips"
 OUTPUT_NAME = "frame_logits"
+EMBEDDING_NAME = "embedding"
 OPSET = 17
 IR_VERSION = 8
 """What belongs to opset 17; Triton's ONNX Runtime reads up to 9."""
@@ -64,12 +65,14 @@ class TensorContract:
         height: H in pixels.
         width: W in pixels.
         classes: K.
+        embedding: D of a second output `embedding` float32 `[B, D]`; None where there is none.
     """
 
     frames: int
     height: int
     width: int
     classes: int
+    embedding: int | None = None
 
     @classmethod
     def of(cls, model: Laps) -> TensorContract:
@@ -107,7 +110,8 @@ def check_onnx(path: Path, contract: TensorContract) -> None:
     shape = f"[B, {contract.frames}, {contract.height}, {contract.width}, 3]"
     wanted = {
         "inputs": f"{INPUT_NAME} uint8 {shape}",
-        "outputs": f"{OUTPUT_NAME} float [B, {contract.frames}, {contract.classes}]",
+        "outputs": f"{OUTPUT_NAME} float [B, {contract.frames}, {contract.classes}]"
+        + ("" if contract.embedding is None else f", {EMBEDDING_NAME} float [B, {contract.embedding}]"),
         "opset": str(OPSET),
         "first operators": "Cast, Transpose",
         "external data": "none",

@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Sequence
 from typing import Literal
 
-from laps_export.graph.onnx_export import INPUT_NAME, OUTPUT_NAME, TensorContract
+from laps_export.graph.onnx_export import EMBEDDING_NAME, INPUT_NAME, OUTPUT_NAME, TensorContract
 from laps_export.repository.manifest import GRAPH_NAME
 
 FILE_NAME = "config.pbtxt"
@@ -98,9 +98,20 @@ output [
     name: "{OUTPUT_NAME}"
     data_type: TYPE_FP32
     dims: [ {contract.frames}, {contract.classes} ]
-  }}
+  }}{_second_output(contract)}
 ]
 """
+
+
+def _second_output(contract: TensorContract) -> str:
+    if contract.embedding is None:
+        return ""
+    return f""",
+  {{
+    name: "{EMBEDDING_NAME}"
+    data_type: TYPE_FP32
+    dims: [ {contract.embedding} ]
+  }}"""
 
 
 def _dynamic_batching(preferred: Sequence[int]) -> str:
