@@ -49,7 +49,8 @@ def write_shipped_model(
 ) -> Path:
     """A model with the config.pbtxt that the exporter writes for its shapes."""
     folder = write_model(repository, name, frames=frames, size=size, **options)
-    contract = TensorContract(frames, size, size, len(options.get("labels", LABELS)))
+    embedding = 3 if options.get("embedding") else None
+    contract = TensorContract(frames, size, size, len(options.get("labels", LABELS)), embedding)
     (folder / "config.pbtxt").write_text(render_config(name, contract))
     return folder
 
