@@ -31,8 +31,8 @@ import onnx
 from onnx import helper, numpy_helper
 
 from laps_export.repository.triton_config import PREFERRED_BATCH_SIZES, QUEUE_DELAY_US
-from laps_server.arrays import Float32Array, UInt8Array
-from laps_server.engines.base import Engine, EngineInfo
+from laps_server.arrays import UInt8Array
+from laps_server.engines.base import Engine, EngineInfo, InferResult
 from laps_server.engines.triton.engine import TritonEngine
 from laps_server.engines.triton.wire import connect
 from laps_server.errors import LapsError
@@ -77,7 +77,7 @@ class WithInfo:
         self.start = engine.start
         self.close = engine.close
 
-    async def infer(self, clips: UInt8Array, *, deadline: float | None = None) -> Float32Array:
+    async def infer(self, clips: UInt8Array, *, deadline: float | None = None) -> InferResult:
         """The engine's."""
         return await self._engine.infer(clips, deadline=deadline)
 

@@ -15,7 +15,7 @@ from rich.console import Console
 from laps_client import BadVideo, Classification, FrameScores, Outcome, Prediction, SegmentAnswer, Timeline, Views
 from laps_client._parsing import from_json
 from laps_client.cli import scoring, terminal_text, video_files
-from laps_client.cli.result_block import result_block, runs
+from laps_client.cli.result_block import doubt, result_block, runs
 from laps_client.cli.result_rows import CSV_COLUMNS, csv_rows, csv_text, json_row, plain_rows, tabbed
 from laps_client.cli.terminal_text import bar, clock, printable, sparkline
 from laps_client.cli.video_files import find_videos, is_video_name
@@ -108,14 +108,48 @@ def shown(result: Classification, **options: bool) -> list[str]:
 def test_a_block_has_a_line_a_label_with_its_bar_and_sparkline() -> None:
     frames = FrameScores(index=(0, 1), time_s=(0.0, 1.0), labels=("a", "[red]b"), scores=((1, 0), (0.5, 0.5)))
     predictions = (Prediction("a", 1, 0.75), Prediction("[red]b", 0, 0.25))
-    title, first, second = shown(replace(WHOLE, frames=frames, predictions=predictions))
+    title, first, second, words = shown(replace(WHOLE, frames=frames, predictions=predictions))
     assert title == r"a[b].mp4\n  2.0 s, h264 64x48, m 1 at 1x1, 0.0 s"
     assert first.split() == ["a", "0.750", "███████████████", "█▅"]
     assert second.split() == ["[red]b", "0.250", "█████", "▁▅"]
+    assert words == "  1 view, 0.50 ahead of the next label"
+
+
+@pytest.mark.parametrize("kind", ["frame", "step", "clip"])
+def test_scores_over_time_have_a_sparkline_whatever_their_rows_are(kind: str) -> None:
+    frames = FrameScores(
+        index=(None, None, None),
+        time_s=(0.5, 1.0, 1.5),
+        labels=("a", "b"),
+        scores=((1, 0), (0.5, 0.5), (0, 1)),
+        kind=kind,
+        from_s=(0.0, 0.5, 1.0),
+        to_s=(1.0, 1.5, 2.0),
+    )
+    _, first, *_ = shown(replace(WHOLE, frames=frames))
+    assert first.split() == ["a", "0.750", "███████████████", "█▅▁"]
+
+
+@pytest.mark.parametrize(
+    ("agreement", "margin", "used", "words"),
+    [
+        (1.0, 0.97, 6, "all 6 views agree, 0.97 ahead of the next label"),
+        (0.8, 0.4, 15, "12 of 15 views agree, 0.40 ahead of the next label"),
+        (0.4, 0.4, 15, "in doubt: 6 of 15 views agree, 0.40 ahead of the next label"),
+        (1.0, 0.01, 6, "in doubt: all 6 views agree, 0.01 ahead of the next label"),
+        (1.0, 0.75, 6, "all 6 views agree"),
+        (1.0, 0.5, 1, "1 view, 0.50 ahead of the next label"),
+        (None, None, 6, None),
+    ],
+    ids=["sure", "most agree", "few agree", "near the next", "one label ranked", "one view", "an older server"],
+)
+def test_doubt_is_told_in_words(agreement: float | None, margin: float | None, used: int, words: str | None) -> None:
+    views = replace(WHOLE.views, used=used)
+    assert doubt(replace(WHOLE, agreement=agreement, margin=margin, views=views)) == words
 
 
 def test_a_block_without_scores_over_time_has_no_sparkline() -> None:
-    _, first, _ = shown(replace(WHOLE, frames=None))
+    _, first, *_ = shown(replace(WHOLE, frames=None))
     assert first.split() == ["a", "0.750", "███████████████"]
 
 
@@ -124,8 +158,8 @@ def test_a_block_of_segments_has_a_line_a_run() -> None:
     segments = (segment(0, 70, "a", 1.0), segment(70, 90.5, "b", 0.25))
     lines = shown(replace(WHOLE, frames=None, timeline=timeline, segments=segments))
     assert lines[1].split() == ["a", "0.750", "███████████████", "█▁"]
-    assert lines[3].split() == ["0:00", "to", "1:10", "a", "1.000", "█" * 20]
-    assert lines[4].split() == ["1:10", "to", "1:30.5", "b", "0.250", "█████"]
+    assert lines[4].split() == ["0:00", "to", "1:10", "a", "1.000", "█" * 20]
+    assert lines[5].split() == ["1:10", "to", "1:30.5", "b", "0.250", "█████"]
 
 
 def test_a_terminal_without_unicode_gets_ascii() -> None:

@@ -14,7 +14,11 @@ from laps_client._parsing import Mismatch, from_json
 from laps_client._responses import ReadResponse, result_of
 from support.response_bodies import BODY
 
-NEWER = {"segments", "timeline", "stream_index", "sampling", "view_details"}  # what an older server does not answer
+# What an older server does not answer.
+NEWER = {
+    *("segments", "timeline", "stream_index", "sampling", "view_details"),
+    *("kind", "from_s", "to_s", "agreement", "margin", "embedding"),
+}
 WRITTEN = BODY | {"explain": BODY["view_details"]}  # the old name is written too
 
 
@@ -70,11 +74,14 @@ def test_an_extra_key_beside_any_other_is_left_out(path: tuple[Any, ...]) -> Non
 
 def test_what_an_older_server_does_not_answer_is_none() -> None:
     older = {key: value for key, value in BODY.items() if key not in NEWER}
-    for part in ("video", "views"):
+    for part in ("video", "views", "frames"):
         older[part] = {key: value for key, value in BODY[part].items() if key not in NEWER}
     result = from_json(Classification, older)
     assert (result.segments, result.timeline, result.view_details) == (None, None, None)
     assert (result.video.stream_index, result.views.sampling) == (None, None)
+    assert (result.agreement, result.margin, result.embedding) == (None, None, None)
+    assert result.frames is not None
+    assert (result.frames.kind, result.frames.from_s, result.frames.to_s) == ("frame", None, None)
     unsaid = {
         "segments": None,
         "timeline": None,
@@ -82,6 +89,8 @@ def test_what_an_older_server_does_not_answer_is_none() -> None:
         "explain": None,
         "video": BODY["video"] | {"stream_index": None},
         "views": BODY["views"] | {"sampling": None},
+        "frames": BODY["frames"] | {"kind": "frame", "from_s": None, "to_s": None},
+        **dict.fromkeys(("agreement", "margin", "embedding")),
     }
     assert result.to_dict() == WRITTEN | unsaid
 
@@ -96,7 +105,7 @@ def test_a_missing_key_is_named(path: tuple[Any, ...]) -> None:
 def test_a_value_of_another_type_is_named(path: tuple[Any, ...]) -> None:
     wrong = (
         "text"
-        if not isinstance(BODY.get(path[-1]), str) and path[-1] not in ("label", "name", "jpeg", "sampling")
+        if not isinstance(BODY.get(path[-1]), str) and path[-1] not in ("label", "name", "jpeg", "sampling", "kind")
         else 3
     )
     if path in {("video", "container"), ("video", "codec"), ("video", "sample_aspect_ratio")}:
@@ -117,6 +126,8 @@ def test_a_value_of_another_type_is_named(path: tuple[Any, ...]) -> None:
         (("predictions",), {}, "predictions is an object, not a list"),
         (("frames", "scores", 1), [0.5], "a row of scores differs from labels"),
         (("frames", "time_s"), [0.0], "index, time_s and scores differ in length"),
+        (("frames", "from_s"), [0.0], "from_s, to_s and time_s differ in length"),
+        (("frames", "to_s"), [0.0, 1.0, 2.0], "from_s, to_s and time_s differ in length"),
         (("frames", "scores", 1, 0), "x", r"frames.scores\[1\]\[0\] is a string"),
         (("segments", 0, "predictions"), [], r"segments\[0\]: predictions is empty"),
         (("timeline", "end_s"), [], "start_s, end_s and scores differ in length"),

@@ -25,6 +25,8 @@ WORDLESS_ON_THE_PAGE = {
     *("bad_request", "media_error", "unavailable", "model_error"),
     # The page sends one file that is not empty, as the whole body, to the address that takes it.
     *("bad_multipart", "too_many_files", "file_missing", "not_found", "method_not_allowed"),
+    # It asks for no labels and for no embedding.
+    *("unknown_label", "no_embedding"),
     # Nobody is left to read it.
     "client_closed",
     # Told where the server is started; until its models are loaded the page meets not_ready.

@@ -24,7 +24,16 @@ from laps_server.video.decode_pool import DecodePool
 Node = dict[str, Any]
 
 # Never null from this server; missing, and so None, from an older one.
-ADDED_LATER = {"VideoBody.stream_index", "ViewsBody.sampling", "LimitsBody.max_segments"}
+ADDED_LATER = {
+    *("VideoBody.stream_index", "ViewsBody.sampling", "LimitsBody.max_segments", "ModelResponse.average"),
+    *("FramesBody.from_s", "FramesBody.to_s"),
+    *("InputBody.long_side", "InputBody.crop_order", "InputBody.crop_offset"),
+    *(
+        f"{name}.{key}"
+        for name in ("ClassifyResponse", "SegmentBody", "SegmentEvent")
+        for key in ("agreement", "margin")
+    ),
+}
 # Read as a number, as the header of the same meaning may be one.
 WIDER = {"ErrorEvent.retry_after_s"}
 # What the document marks as deprecated, and the client knows under its new name.
@@ -90,7 +99,7 @@ def unlike_value(document: Node, schema: Node, kind: Any, where: str) -> list[st
         return unlike_object(document, document["components"]["schemas"][name], kind, name)
     if get_origin(kind) is tuple:
         is_list = schema.get("type") == "array" and get_args(kind)[1:] == (Ellipsis,)
-        return unlike(document, schema["items"], get_args(kind)[0], where) if is_list else [where]
+        return unlike(document, schema["items"], get_args(kind)[0], f"{where}[]") if is_list else [where]
     if get_origin(kind) is Mapping:
         return [] if schema.get("type") == "object" and schema.get("additionalProperties") is True else [where]
     fits = schema.get("type") == SCALARS.get(kind) or (

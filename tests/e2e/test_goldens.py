@@ -18,7 +18,7 @@ import pytest
 
 from laps_server.arrays import Float32Array, UInt8Array
 from laps_server.classify_options import ClassifyOptions
-from laps_server.engines.base import EngineInfo
+from laps_server.engines.base import EngineInfo, InferResult
 from laps_server.engines.ort import OrtEngine
 from laps_server.models.repository import discover
 from laps_server.runtime import Runtime
@@ -60,13 +60,14 @@ class RememberingEngine:
     async def start(self, batch_sizes: tuple[int, ...]) -> None:
         await self._inner.start(batch_sizes[:1])
 
-    async def infer(self, clips: UInt8Array, *, deadline: float | None = None) -> Float32Array:
+    async def infer(self, clips: UInt8Array, *, deadline: float | None = None) -> InferResult:
         keys = [hashlib.sha256(clip.tobytes()).digest() for clip in clips]
         new = [place for place, key in enumerate(keys) if key not in self._seen]
         if new:
-            for place, logits in zip(new, await self._inner.infer(clips[new], deadline=deadline), strict=True):
+            result = await self._inner.infer(clips[new], deadline=deadline)
+            for place, logits in zip(new, result.logits, strict=True):
                 self._seen[keys[place]] = logits
-        return np.stack([self._seen[key] for key in keys])
+        return InferResult(np.stack([self._seen[key] for key in keys]))
 
     async def close(self) -> None:
         await self._inner.close()

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 
 from laps_server.classify_options import ClassifyOptions
@@ -30,6 +31,7 @@ from laps_server.events import Classification, Decoded, Partial
 from laps_server.observe import Batched, Failed, PartDecoded, Queued, Ran, Received, RequestClock, Stage
 from laps_server.part import Part
 from laps_server.runtime import Runtime, build_runtime
+from laps_server.scores import probabilities
 from laps_server.served_models import ServedModels
 from laps_server.settings import Settings
 from laps_server.video import decode_pool
@@ -46,7 +48,7 @@ from support.plain_videos import BLUE, GREEN, RED, write_colour_video
 def repository(tmp_path: Path) -> Path:
     write_model(tmp_path / "models", "colours")
     write_model(tmp_path / "models", "colours", version=2, untrained=True)
-    write_model(tmp_path / "models", "whole", per_frame=False)
+    write_model(tmp_path / "models", "whole", kind="per_clip")
     return tmp_path / "models"
 
 
@@ -71,15 +73,11 @@ async def test_a_video_gets_its_colour_and_each_frame_its_own(settings: Settings
     assert {item.label for item in answer.predictions[:2]} == {"red", "blue"}
     assert answer.frames is not None
     best = answer.frames.scores.argmax(axis=1)
-    shown = [
-        (frame.index, answer.frames.labels[place]) for frame, place in zip(answer.frames.frames, best, strict=True)
-    ]
+    shown = [(frame.index, answer.frames.labels[place]) for frame, place in zip(answer.frames.rows, best, strict=True)]
     assert all(label == ("red" if index is not None and index < 10 else "blue") for index, label in shown)
     assert len(shown) > 8
     assert answer.views_used == 15
-    np.testing.assert_allclose(
-        [frame.time_s for frame in answer.frames.frames], [i / 10 for i, _ in shown if i is not None]
-    )
+    np.testing.assert_allclose([row.time_s for row in answer.frames.rows], [i / 10 for i, _ in shown if i is not None])
 
 
 async def test_views_of_concurrent_requests_share_a_call_and_answers_stay_their_own(
@@ -212,13 +210,23 @@ async def test_the_highest_version_answers_and_says_that_it_is_untrained(setting
     assert not any("untrained" in warning for warning in first.warnings)
 
 
-async def test_a_model_of_clip_logits_gives_no_frame_scores(settings: Settings, green: Path) -> None:
+async def test_a_model_of_clip_logits_gives_a_row_for_each_clip(settings: Settings, red_then_blue: Path) -> None:
     async with started(build_runtime(settings)) as runtime:
         sink = Logits()
-        answer = await classify(runtime, green, ClassifyOptions(model="whole"), sink=sink)
-    assert answer.predictions[0].label == "green"
-    assert answer.frames is None
-    assert sink.of_views.shape == (6, 4)
+        options = ClassifyOptions(model="whole", top_k=4, views=ViewGrid(3, 3))
+        answer = await classify(runtime, red_then_blue, options, sink=sink)
+    assert sink.of_views.shape == (9, 4)
+    frames = answer.frames
+    assert frames is not None
+    assert frames.kind == "clip"
+    spans = [(row.first.time_s, row.last.time_s) for row in frames.rows]
+    np.testing.assert_allclose(spans, [(0.0, 0.7), (0.4, 1.1), (0.8, 1.5)])
+    assert [row.index for row in frames.rows] == [None] * 3
+    assert [row.time_s for row in frames.rows] == pytest.approx([0.35, 0.75, 1.15])
+    # Crops of a clip are averaged, and nothing else is.
+    columns = [item.index for item in answer.predictions]
+    by_clip = probabilities(sink.of_views.reshape(3, 3, 4).mean(axis=1), activation="softmax", temperature=1.0)
+    np.testing.assert_allclose(frames.scores, by_clip[:, columns], atol=1e-6)
 
 
 async def test_view_details_name_every_frame_and_box(settings: Settings, green: Path) -> None:
@@ -290,6 +298,27 @@ async def test_a_graph_that_is_not_what_its_manifest_says_fails_the_start(tmp_pa
     with pytest.raises(ModelCorrupt, match="no input 'clips'"):
         await runtime.start()
     assert runtime.not_ready_reason == "models cannot be served"
+    await runtime.close()
+
+
+@pytest.mark.parametrize(
+    ("graph", "wanted"),
+    [
+        (colour_graph(frames=4, size=32, classes=4), r"no output 'embedding' of tensor\(float\) \[B, 3\]"),
+        (
+            colour_graph(frames=4, size=32, classes=4, kind="per_clip", embedding=True),
+            r"no output 'frame_logits' of tensor\(float\) \[B, 4, 4\]",
+        ),
+    ],
+    ids=["no embedding", "another kind"],
+)
+async def test_each_output_that_the_manifest_names_must_be_there(
+    tmp_path: Path, graph: onnx.ModelProto, wanted: str
+) -> None:
+    write_model(tmp_path, "odd", graph=graph, embedding=True)
+    runtime = build_runtime(Settings(model_repository=tmp_path, threads=1))
+    with pytest.raises(ModelCorrupt, match=wanted):
+        await runtime.start()
     await runtime.close()
 
 

@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 
 from laps_server import results
-from laps_server.arrays import Float32Array, UInt8Array
+from laps_server.arrays import UInt8Array
 from laps_server.classify_options import ClassifyOptions
+from laps_server.engines.base import InferResult
 from laps_server.engines.fake import FakeEngine
 from laps_server.errors import BadParameter, DeadlineExceeded, InternalError, Overloaded, ShuttingDown, VideoCorrupt
 from laps_server.events import Classification, Decoded, Event, SegmentDone
@@ -37,7 +38,7 @@ X264 = {"preset": "veryfast", "g": "25", "keyint_min": "25", "sc_threshold": "0"
 @pytest.fixture
 def repository(tmp_path: Path) -> Path:
     write_model(tmp_path / "models", "colours")
-    write_model(tmp_path / "models", "whole", per_frame=False)
+    write_model(tmp_path / "models", "whole", kind="per_clip")
     return tmp_path / "models"
 
 
@@ -130,7 +131,7 @@ async def test_events_tell_the_video_then_each_segment_then_the_answer(
 class SlowEngine(FakeEngine):
     """Slower than any decoder here, so that decoding runs as far ahead as it may."""
 
-    async def infer(self, clips: UInt8Array, *, deadline: float | None = None) -> Float32Array:
+    async def infer(self, clips: UInt8Array, *, deadline: float | None = None) -> InferResult:
         await asyncio.sleep(0.1)
         return await super().infer(clips, deadline=deadline)
 

@@ -9,6 +9,7 @@ import pytest
 import pytest_asyncio
 
 from laps_server.arrays import Float32Array, UInt8Array
+from laps_server.engines.base import InferResult
 from laps_server.engines.fake import FakeEngine
 from laps_server.errors import InternalError, LapsError, Overloaded, ShuttingDown
 from laps_server.observe import Batched, Queued, Ran, Stage
@@ -128,12 +129,49 @@ async def test_a_failed_batch_fails_its_own_requests_and_no_other(engine: FakeEn
 async def test_non_finite_logits_are_an_error_not_an_answer(
     engine: FakeEngine, scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def infer(clips: UInt8Array, *, deadline: float | None = None) -> Float32Array:
-        return np.full((len(clips), *engine.info.output_shape), np.nan, np.float32)
+    async def infer(clips: UInt8Array, *, deadline: float | None = None) -> InferResult:
+        return InferResult(np.full((len(clips), *engine.info.output_shape), np.nan, np.float32))
 
     monkeypatch.setattr(engine, "infer", infer)
     with pytest.raises(InternalError):
         await collect(scheduler, Views(1))
+
+
+async def test_each_view_gets_its_own_embedding() -> None:
+    engine = FakeEngine(clip_shape=CLIP, classes=2, embedding_size=5)
+    scheduler = Scheduler(engine, batch_sizes=(1, 2, 4), max_queued_views=32)
+    await scheduler.start()
+    request = Request(scheduler, announced=3)
+    request.add(Views(0, 51, 255))
+    found: dict[int, list[float]] = {}
+    while len(found) < 3:
+        news = await request.inbox.get()
+        assert isinstance(news, ViewResult)
+        assert news.embedding is not None
+        found[news.tag] = news.embedding.tolist()
+    await scheduler.close()
+    assert found == {0: [0.0] * 5, 1: pytest.approx([0.2] * 5), 2: [1.0] * 5}
+
+
+@pytest.mark.parametrize("embedding", [None, (2,), np.nan], ids=["missing", "of another size", "not finite"])
+async def test_an_embedding_that_is_not_as_promised_is_an_error(
+    monkeypatch: pytest.MonkeyPatch, embedding: float | tuple[int] | None
+) -> None:
+    engine = FakeEngine(clip_shape=CLIP, classes=2, embedding_size=5)
+
+    async def infer(clips: UInt8Array, *, deadline: float | None = None) -> InferResult:
+        logits = np.zeros((len(clips), *engine.info.output_shape), np.float32)
+        if embedding is None:
+            return InferResult(logits)
+        shape = embedding if isinstance(embedding, tuple) else (5,)
+        return InferResult(logits, np.full((len(clips), *shape), np.nan, np.float32))
+
+    monkeypatch.setattr(engine, "infer", infer)
+    scheduler = Scheduler(engine, batch_sizes=(1,), max_queued_views=32)
+    await scheduler.start()
+    with pytest.raises(InternalError):
+        await collect(scheduler, Views(1))
+    await scheduler.close()
 
 
 class BrokenViews(Views):
@@ -158,10 +196,10 @@ async def test_non_finite_logits_of_one_view_fail_its_own_request_alone(
 ) -> None:
     first = await held(engine, scheduler)
 
-    async def infer(clips: UInt8Array, *, deadline: float | None = None) -> Float32Array:
+    async def infer(clips: UInt8Array, *, deadline: float | None = None) -> InferResult:
         logits = np.zeros((len(clips), *engine.info.output_shape), np.float32)
         logits[[clip.flat[0] == 66 for clip in clips]] = np.inf
-        return logits
+        return InferResult(logits)
 
     monkeypatch.setattr(engine, "infer", infer)
     bad = asyncio.create_task(collect(scheduler, Views(66)))
@@ -180,7 +218,7 @@ async def test_a_cancelled_engine_ends_every_request_and_admits_none(
     scheduler = Scheduler(engine, batch_sizes=(1,), max_queued_views=32)
     await scheduler.start()
 
-    async def infer(clips: UInt8Array, *, deadline: float | None = None) -> Float32Array:
+    async def infer(clips: UInt8Array, *, deadline: float | None = None) -> InferResult:
         raise asyncio.CancelledError
 
     monkeypatch.setattr(engine, "infer", infer)

@@ -2,10 +2,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from laps_server.scores import frame_logits, probabilities, rank, video_logits
+from laps_server.scores import Scoring, margin, probabilities, rank, unit_length, video_logits, votes
 
 
 def test_video_logits_are_the_mean_over_views_of_the_mean_over_frames() -> None:
@@ -39,32 +37,44 @@ def test_rank_is_best_first_and_ties_keep_label_order() -> None:
     assert [(item.label, item.index) for item in ranking] == [("b", 1), ("c", 2)]
 
 
-def test_a_frame_in_several_views_gets_the_mean_of_its_occurrences() -> None:
-    # Two clips of two frames share frame 1; three crops each.
-    clip_frames = np.array([[0, 1], [1, 2]])
-    view_logits = np.arange(6 * 2 * 1, dtype=np.float32).reshape(6, 2, 1)
-    merged = frame_logits(view_logits, clip_frames, spatial_views=3, frame_count=3)
-    np.testing.assert_allclose(merged[:, 0], [np.mean([0, 2, 4]), np.mean([1, 3, 5, 6, 8, 10]), np.mean([7, 9, 11])])
-
-
-def test_a_wrapped_clip_counts_every_occurrence() -> None:
-    merged = frame_logits(np.array([[[1.0], [2.0], [4.0]]]), np.array([[0, 1, 0]]), spatial_views=1, frame_count=2)
-    np.testing.assert_allclose(merged[:, 0], [2.5, 2.0])
-
-
-@given(st.integers(1, 4), st.sampled_from([1, 3]), st.integers(1, 6), st.integers(1, 5), st.integers(0, 2**32 - 1))
-def test_where_each_frame_occurs_once_a_clip_the_clip_mean_is_kept(
-    temporal: int, spatial: int, frames: int, classes: int, seed: int
-) -> None:
-    rng = np.random.default_rng(seed)
-    logits = rng.standard_normal((temporal * spatial, frames, classes))
-    places = np.arange(temporal * frames).reshape(temporal, frames)
-    merged = frame_logits(logits, places, spatial_views=spatial, frame_count=temporal * frames)
-    np.testing.assert_allclose(merged.mean(axis=0), video_logits(logits), atol=1e-12)
-
-
 @pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
 def test_probabilities_keep_the_order_of_logits(activation: str) -> None:
     logits = np.random.default_rng(0).standard_normal(50)
     scores = probabilities(logits, activation="softmax" if activation == "softmax" else "sigmoid", temperature=0.7)
     np.testing.assert_array_equal(np.argsort(scores), np.argsort(logits))
+
+
+def test_probabilities_are_averaged_after_temperature_and_activation_and_logits_before() -> None:
+    view_logits = np.array([[4.0, 0.0], [0.0, 2.0]])
+    own = probabilities(view_logits, activation="softmax", temperature=2.0)
+    of_probabilities = Scoring("softmax", 2.0, "probabilities")
+    np.testing.assert_allclose(
+        of_probabilities.scores(of_probabilities.terms(view_logits).mean(axis=0)), own.mean(axis=0)
+    )
+    of_logits = Scoring("softmax", 2.0)
+    expected = probabilities(np.array([2.0, 1.0]), activation="softmax", temperature=2.0)
+    np.testing.assert_allclose(of_logits.scores(of_logits.terms(view_logits).mean(axis=0)), expected)
+    assert abs(own.mean(axis=0)[0] - expected[0]) > 0.01
+
+
+def test_a_ranking_among_some_labels_keeps_their_scores_and_places() -> None:
+    ranking = rank(np.array([0.5, 0.1, 0.3, 0.1]), ["a", "b", "c", "d"], 3, among=np.array([1, 2, 3]))
+    assert [(item.label, item.index, item.score) for item in ranking] == [("c", 2, 0.3), ("b", 1, 0.1), ("d", 3, 0.1)]
+
+
+def test_each_view_votes_for_its_own_best_label() -> None:
+    view_scores = np.array([[0.6, 0.3, 0.1], [0.1, 0.2, 0.7], [0.5, 0.5, 0.0]])
+    assert votes(view_scores).tolist() == [2, 0, 1]
+    assert votes(view_scores, among=np.array([1, 2])).tolist() == [0, 2, 1]
+
+
+def test_the_margin_is_between_the_first_two_that_are_ranked() -> None:
+    scores = np.array([0.1, 0.6, 0.3])
+    assert margin(scores) == pytest.approx(0.3)
+    assert margin(scores, among=np.array([0, 2])) == pytest.approx(0.2)
+    assert margin(scores, among=np.array([2])) == margin(np.array([0.3])) == 0.3
+
+
+def test_a_vector_is_brought_to_length_1_and_zeros_stay() -> None:
+    np.testing.assert_allclose(unit_length(np.array([3.0, 0.0, 4.0])), [0.6, 0.0, 0.8])
+    np.testing.assert_array_equal(unit_length(np.zeros(2)), [0.0, 0.0])

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import onnx
@@ -15,8 +15,23 @@ from onnx import TensorProto, helper, numpy_helper
 LABELS = ("red", "green", "blue", "dark")
 
 
-def colour_graph(*, frames: int, size: int, classes: int, per_frame: bool = True) -> onnx.ModelProto:
-    """A graph with the tensor contract whose logit k is the mean of colour k; class 3 is darkness."""
+OutputKind = Literal["per_frame", "per_step", "per_clip"]
+Steps = Sequence[tuple[int, int]]
+
+
+def colour_graph(
+    *,
+    frames: int,
+    size: int,
+    classes: int,
+    kind: OutputKind = "per_frame",
+    steps: Steps = (),
+    embedding: bool = False,
+) -> onnx.ModelProto:
+    """A graph with the tensor contract whose logit k is the mean of colour k; class 3 is darkness.
+
+    A step's or a clip's logits are the means of its frames'. The embedding ``[B, 3]`` is a clip's mean colour, 0 to 1.
+    """
     weight = np.zeros((3, classes), np.float32)
     bias = np.zeros(classes, np.float32)
     for k in range(classes):
@@ -30,18 +45,33 @@ def colour_graph(*, frames: int, size: int, classes: int, per_frame: bool = True
         helper.make_node("Transpose", ["float"], ["planes"], perm=[0, 1, 4, 2, 3]),
         helper.make_node("ReduceMean", ["planes"], ["colour"], axes=[3, 4], keepdims=0),
         helper.make_node("MatMul", ["colour", "weight"], ["scaled"]),
-        helper.make_node("Add", ["scaled", "bias"], ["frame_logits" if per_frame else "rows"]),
+        helper.make_node("Add", ["scaled", "bias"], ["frame_logits" if kind == "per_frame" else "rows"]),
     ]
+    constants = [numpy_helper.from_array(weight, "weight"), numpy_helper.from_array(bias, "bias")]
+    # The rows: frames as they are, the means of steps, the mean of all.
     shape: list[str | int] = ["B", frames, classes]
-    if not per_frame:
+    if kind == "per_step":
+        shares = np.zeros((len(steps), frames), np.float32)
+        for row, (first, last) in enumerate(steps):
+            shares[row, first : last + 1] = 1 / (last + 1 - first)
+        constants.append(numpy_helper.from_array(shares, "shares"))
+        nodes.append(helper.make_node("MatMul", ["shares", "rows"], ["frame_logits"]))
+        shape = ["B", len(steps), classes]
+    elif kind == "per_clip":
         nodes.append(helper.make_node("ReduceMean", ["rows"], ["frame_logits"], axes=[1], keepdims=0))
         shape = ["B", classes]
+    outputs = [helper.make_tensor_value_info("frame_logits", TensorProto.FLOAT, shape)]
+    if embedding:
+        nodes.append(helper.make_node("ReduceMean", ["colour"], ["bytes"], axes=[1], keepdims=0))
+        nodes.append(helper.make_node("Div", ["bytes", "byte"], ["embedding"]))
+        constants.append(numpy_helper.from_array(np.array(255, np.float32), "byte"))
+        outputs.append(helper.make_tensor_value_info("embedding", TensorProto.FLOAT, ["B", 3]))
     graph = helper.make_graph(
         nodes,
         "colour",
         [helper.make_tensor_value_info("clips", TensorProto.UINT8, ["B", frames, size, size, 3])],
-        [helper.make_tensor_value_info("frame_logits", TensorProto.FLOAT, shape)],
-        [numpy_helper.from_array(weight, "weight"), numpy_helper.from_array(bias, "bias")],
+        outputs,
+        constants,
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
     onnx.checker.check_model(model)
@@ -117,24 +147,31 @@ def write_model(
     stride: int = 2,
     size: int = 32,
     labels: Sequence[str] = LABELS,
-    per_frame: bool = True,
+    kind: OutputKind = "per_frame",
+    steps: Steps = (),
+    embedding: bool = False,
     graph: onnx.ModelProto | None = None,
     **manifest: Any,
 ) -> Path:
-    """Write one version of a model; ``manifest`` overrides top-level keys. Returns the model's folder."""
+    """Write one version of a model; ``manifest`` overrides top-level keys. Returns the model's folder.
+
+    It is of schema 1, unless it has what only schema 2 knows.
+    """
     folder = repository / name / str(version)
     folder.mkdir(parents=True)
-    graph = graph or colour_graph(frames=frames, size=size, classes=len(labels), per_frame=per_frame)
+    graph = graph or colour_graph(
+        frames=frames, size=size, classes=len(labels), kind=kind, steps=steps, embedding=embedding
+    )
     model_bytes = graph.SerializeToString()
     (folder / "model.onnx").write_bytes(model_bytes)
     label_bytes = "".join(f"{label}\n" for label in labels).encode()
     (repository / name / "labels.txt").write_bytes(label_bytes)
     document = {
-        "schema_version": 1,
+        "schema_version": 2 if kind == "per_step" or embedding or "average" in manifest else 1,
         "name": name,
         "family": "colour",
         "variant": "mean",
-        "output": {"name": "frame_logits", "kind": "per_frame" if per_frame else "per_clip"},
+        "output": {"name": "frame_logits", "kind": kind} | ({"steps": [*steps]} if kind == "per_step" else {}),
         "inputs": [
             {
                 "name": "clips",
@@ -170,6 +207,8 @@ def write_model(
         "untrained": False,
         "provenance": {"metrics": {"top1": 1.0}},
     }
+    if embedding:
+        document["embedding"] = {"name": "embedding", "size": 3}
     document.update(manifest)
     (folder / "laps.json").write_text(json.dumps(document))
     return repository / name

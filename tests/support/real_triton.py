@@ -50,7 +50,12 @@ def write_shipped_model(
     """A model with the config.pbtxt that the exporter writes for its shapes."""
     folder = write_model(repository, name, frames=frames, size=size, **options)
     contract = TensorContract(
-        frames=frames, height=size, width=size, classes=len(options.get("labels", LABELS)), steps=frames
+        frames=frames,
+        height=size,
+        width=size,
+        classes=len(options.get("labels", LABELS)),
+        steps=frames,
+        embedding=3 if options.get("embedding") else None,
     )
     (folder / "config.pbtxt").write_text(render_config(name, contract))
     return folder

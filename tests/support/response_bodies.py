@@ -12,7 +12,15 @@ BODY: dict[str, Any] = {
     "request_id": "r",
     "model": {"name": "m", "version": 1},
     "predictions": [{"label": "a", "index": 1, "score": 0.75}, {"label": "b", "index": 0, "score": 0.25}],
-    "frames": {"index": [0, None], "time_s": [0, 0.5], "labels": ["a", "b"], "scores": [[1, 0], [0.5, 0.5]]},
+    "frames": {
+        "kind": "step",
+        "index": [0, None],
+        "time_s": [0, 0.5],
+        "from_s": [0.0, 0.25],
+        "to_s": [0.0, 0.75],
+        "labels": ["a", "b"],
+        "scores": [[1, 0], [0.5, 0.5]],
+    },
     "views": {"temporal": 1, "spatial": 1, "used": 1, "sampling": "uniform_in_order"},
     "video": {
         "container": "mp4",
@@ -40,9 +48,15 @@ BODY: dict[str, Any] = {
             "views": {"temporal": 1, "spatial": 1, "used": 1, "sampling": "uniform_in_order"},
             "thumbnails": None,
             "warnings": [],
+            "agreement": 1.0,
+            "margin": 0.25,
+            "embedding": [0.0, 1.0],
         }
     ],
     "timeline": {"labels": ["a"], "start_s": [0.0], "end_s": [2.0], "scores": [[0.5]]},
+    "agreement": 0.8,
+    "margin": 0.5,
+    "embedding": [0.6, 0.8],
 }
 
 LIMITS = {

@@ -25,7 +25,7 @@ class TritonPythonModel:
         )
 
     def execute(self, requests: list[Any]) -> list[Any]:
-        (source,), (target,) = self.session.get_inputs(), self.session.get_outputs()
+        (source,), targets = self.session.get_inputs(), self.session.get_outputs()
         clips = [triton.get_input_tensor_by_name(request, source.name).as_numpy() for request in requests]
         with (self.folder / "batches").open("a") as file:
             file.write(" ".join(str(len(part)) for part in clips) + "\n")
@@ -33,6 +33,11 @@ class TritonPythonModel:
         if delay.exists():
             a_batch, a_view = [*map(float, delay.read_text().split()), 0.0][:2]
             time.sleep(a_batch + a_view * sum(map(len, clips)))
-        (logits,) = self.session.run([target.name], {source.name: np.concatenate(clips)})
+        names = [target.name for target in targets]
+        arrays = self.session.run(names, {source.name: np.concatenate(clips)})
         ends = np.cumsum([len(part) for part in clips])[:-1]
-        return [triton.InferenceResponse([triton.Tensor(target.name, part)]) for part in np.split(logits, ends)]
+        answers = zip(*(np.split(array, ends) for array in arrays), strict=True)
+        return [
+            triton.InferenceResponse([triton.Tensor(name, part) for name, part in zip(names, parts, strict=True)])
+            for parts in answers
+        ]

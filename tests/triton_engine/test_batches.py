@@ -15,7 +15,8 @@ import pytest
 from laps_export.families.family import MAX_BATCH
 from laps_export.graph.onnx_export import export_onnx
 from laps_export.repository.triton_config import render_config
-from laps_server.arrays import Float32Array, UInt8Array
+from laps_server.arrays import UInt8Array
+from laps_server.engines.base import InferResult
 from laps_server.engines.choices import SharedMemoryMode
 from laps_server.engines.ort import OrtEngine
 from laps_server.engines.triton.engine import TritonEngine
@@ -30,6 +31,7 @@ from support.real_triton import (
     Triton,
     own_blocks,
     running_triton,
+    write_shipped_model,
     write_twin,
 )
 from support.small_laps import CONTRACT, SMALL, as_model, build_small
@@ -80,18 +82,36 @@ async def test_logits_are_those_of_the_engine_in_process(
     with ThreadPoolExecutor(1) as executor:
         local = OrtEngine(files, device="cpu", threads=1, executor=executor)
         await local.start(())
-        expected = await local.infer(clips)
+        expected = (await local.infer(clips)).logits
         await local.close()
     url = triton_of_laps.url(scheme)
     async with engine_of(url, shared_memory=shared_memory, models=laps) as engine:
         assert bool(own_blocks()) == (shared_memory == "on")
-        together = await engine.infer(clips)
+        together = (await engine.infer(clips)).logits
         batches = [engine.infer(clips[place : place + 1]) for place in range(4)]
-        alone = np.concatenate(await asyncio.gather(*batches))
+        alone = np.concatenate([result.logits for result in await asyncio.gather(*batches)])
     assert together.shape == (4, SMALL.frames, SMALL.classes)
     np.testing.assert_allclose(together, expected, atol=TOLERANCE)
     np.testing.assert_allclose(alone, expected, atol=TOLERANCE)
     assert own_blocks() == set()
+
+
+@pytest.mark.parametrize("shared_memory", ["on", "off"])
+@pytest.mark.parametrize("scheme", ["grpc", "http"])
+async def test_an_embedding_comes_beside_the_logits(
+    tmp_path: Path, engine_of: StartedEngine, scheme: str, shared_memory: SharedMemoryMode
+) -> None:
+    """By the config.pbtxt that the exporter writes for a graph of two outputs."""
+    models = tmp_path / "with embedding"
+    write_twin(write_shipped_model(models, embedding=True), tmp_path / "triton")
+    clips = some_clips(3)
+    with running_triton(tmp_path / "triton", tmp_path / "log") as triton:
+        url = triton.url(scheme)
+        async with engine_of(url, shared_memory=shared_memory, models=models) as engine:
+            result = await engine.infer(clips)
+    assert result.logits.shape == (3, FRAMES, 4)
+    assert result.embedding is not None
+    np.testing.assert_allclose(result.embedding, clips.mean(axis=(1, 2, 3)) / 255, atol=1e-5)
 
 
 async def test_triton_joins_batches_of_several_gateways(engine_of: StartedEngine, triton: Triton, twin: Path) -> None:
@@ -104,7 +124,7 @@ async def test_triton_joins_batches_of_several_gateways(engine_of: StartedEngine
     assert max(batches) > max(BATCH_SIZES)
 
 
-async def busy(engine: TritonEngine, twin: Path) -> list[asyncio.Task[Float32Array]]:
+async def busy(engine: TritonEngine, twin: Path) -> list[asyncio.Task[InferResult]]:
     """A batch that runs for a while and the two that Triton prepares meanwhile, out of which it takes nothing."""
     log = twin / "batches"
     before = len(log.read_text().splitlines())
@@ -147,7 +167,7 @@ async def test_a_deadline_ends_the_wait(engine_of: StartedEngine, triton: Triton
         assert time.monotonic() - began < 1.5
         assert engine.unavailable_reason is None, "a client's haste is not Triton's failure"
         await asyncio.gather(*wanted)
-        assert len(await engine.infer(some_clips(1))) == 1
+        assert len((await engine.infer(some_clips(1))).logits) == 1
     if scheme == "grpc":  # over HTTP Triton does not notice, and runs what nobody waits for
         assert views_run(twin, since=before) == [4, MAX_BATCH, MAX_BATCH, 1]
 

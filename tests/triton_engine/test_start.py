@@ -82,7 +82,7 @@ async def test_a_start_waits_for_triton_and_not_for_ever(twin: Path, tmp_path: P
 
         async def start() -> None:
             async with engine_of(triton.grpc_url) as engine:
-                assert len(await engine.infer(np.zeros((1, FRAMES, SIZE, SIZE, 3), np.uint8))) == 1
+                assert len((await engine.infer(np.zeros((1, FRAMES, SIZE, SIZE, 3), np.uint8))).logits) == 1
 
         starting = asyncio.create_task(start())
         await asyncio.sleep(1.5)
@@ -109,7 +109,7 @@ async def test_where_triton_allows_no_shared_memory_clips_go_over_the_wire(
     options = ("--grpc-restricted-protocol=shared-memory:key=x", "--http-restricted-api=shared-memory:key=x")
     with running_triton(twin.parents[1], tmp_path / "log", *options) as triton:
         async with engine_of(triton.url(scheme), start_timeout_s=5) as engine:
-            assert len(await engine.infer(np.zeros((1, FRAMES, SIZE, SIZE, 3), np.uint8))) == 1
+            assert len((await engine.infer(np.zeros((1, FRAMES, SIZE, SIZE, 3), np.uint8))).logits) == 1
             assert own_blocks() == set()
         with pytest.raises(BackendMismatch, match="cannot open shared memory"):
             async with engine_of(triton.url(scheme), start_timeout_s=5, shared_memory="on"):

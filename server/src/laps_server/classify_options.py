@@ -16,7 +16,7 @@ class ClassifyOptions:
 
     ``top_k`` of None is :data:`DEFAULT_TOP_K`, or all labels where there are fewer. ``deadline`` is a point of
     ``laps_server.observe.now()``, counted from before the upload. With ``segments`` the video is classified window by
-    window.
+    window. ``labels`` are ranked alone, all where none is named.
     """
 
     model: str | None = None
@@ -28,3 +28,5 @@ class ClassifyOptions:
     view_details: bool = False
     deadline: float | None = None
     segments: SegmentLength | None = None
+    labels: tuple[str, ...] = ()
+    embedding: bool = False

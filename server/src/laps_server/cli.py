@@ -90,13 +90,18 @@ def classify(
     version: Annotated[int | None, typer.Option(help="Version of the model.", show_default=False)] = None,
     views: Annotated[str | None, typer.Option(help="As 5x3, 10x3 or 1x1.", show_default=False)] = None,
     top_k: Annotated[int | None, typer.Option(help="Number of labels; 5 if not given.", show_default=False)] = None,
-    frames: Annotated[bool, typer.Option(help="Per-frame scores in JSON output.")] = False,
+    frames: Annotated[bool, typer.Option(help="Scores over time in JSON output.")] = False,
     segments: Annotated[
         str | None,
         typer.Option(
             help="Classify window by window, as 10s, 1.5m or 1h; each of them is in JSON output.", show_default=False
         ),
     ] = None,
+    labels: Annotated[
+        list[str] | None,
+        typer.Option(help="Rank these labels alone, as red,blue; may be given again.", show_default=False),
+    ] = None,
+    embedding: Annotated[bool, typer.Option("--embedding", help="The video's embedding in JSON output.")] = False,
     json: Annotated[bool, typer.Option("--json", help="One JSON array of all answers.")] = False,
     jsonl: Annotated[bool, typer.Option("--jsonl", help="One JSON object a line, as files finish.")] = False,
     concurrency: Annotated[int, typer.Option(min=1, help="Files in flight at once; their views share batches.")] = 4,
@@ -109,6 +114,8 @@ def classify(
     # What the command line asks for.
     if json and jsonl:
         raise typer.BadParameter("choose one of --json and --jsonl")
+    if embedding and not (json or jsonl):
+        raise typer.BadParameter("--embedding needs --json or --jsonl")
     output: Output = "json" if json else "jsonl" if jsonl else "table"
     settings = _settings(model_repository=model_repository, threads=threads, engine=engine, triton_url=triton_url)
     configure_logging("error")
@@ -121,6 +128,8 @@ def classify(
         views=None if views is None else ViewGrid.parse(views),
         frames=frames,
         segments=None if segments is None else SegmentLength.parse(segments),
+        labels=tuple(labels or ()),
+        embedding=embedding,
     )
     # The work, and the exit status.
     try:

@@ -128,19 +128,25 @@ def _print_table(bodies: Sequence[dict[str, Any]], errors: Console) -> None:
 
 def _table(bodies: Sequence[dict[str, Any]]) -> Table:
     table = Table()
-    for name in ("file", "score", "label", "then", "seconds"):
+    for name in ("file", "score", "label", "views agree", "then", "seconds"):
         table.add_column(name, overflow="fold")
     for body in bodies:
         if "error" in body:
             text = f"[red]{escape(body['error']['message'])}[/]"
             if body["error"]["hint"]:
                 text += f"\n{escape(body['error']['hint'])}"
-            table.add_row(escape(body["path"]), "-", text, "", "")
+            table.add_row(escape(body["path"]), "-", text, "", "", "")
             continue
         best, *rest = body["predictions"]
         others = ", ".join(f"{item['label']} {item['score']:.3f}" for item in rest)
         seconds = body["timings_ms"]["total"] / 1000
+        used = body["views"]["used"]
         table.add_row(
-            escape(body["path"]), f"{best['score']:.3f}", escape(best["label"]), escape(others), f"{seconds:.1f}"
+            escape(body["path"]),
+            f"{best['score']:.3f}",
+            escape(best["label"]),
+            f"{round(body['agreement'] * used)} of {used}",
+            escape(others),
+            f"{seconds:.1f}",
         )
     return table

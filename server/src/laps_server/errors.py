@@ -10,6 +10,8 @@
     │   ├── TooLarge                     more bytes than the limit
     │   ├── SlowUpload                   the body stopped arriving
     │   ├── BadParameter                 a query parameter out of range (views, top_k, ...)
+    │   ├── UnknownLabel                 a label that the model does not have
+    │   ├── NoEmbedding                  an embedding of a model that gives none
     │   ├── ModelNotFound / VersionNotFound
     │   ├── PathNotFound / MethodNotAllowed  no such route
     │   └── ClientClosed                 the client went away; nobody reads this one
@@ -104,6 +106,18 @@ class BadParameter(BadRequest):
     """A parameter out of its range."""
 
     code = "bad_parameter"
+
+
+class UnknownLabel(BadRequest):
+    """A label that the model does not have."""
+
+    code = "unknown_label"
+
+
+class NoEmbedding(BadRequest):
+    """An embedding was asked for, and the model gives none."""
+
+    code = "no_embedding"
 
 
 class ModelNotFound(BadRequest):

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from laps_server.arrays import Float32Array
 from laps_server.observe import StageTimes
 from laps_server.sampled_frame import CropBox, SampledFrame
-from laps_server.scores import FrameScores, ScoredLabel
+from laps_server.scores import ScoredLabel
+from laps_server.time_rows import FrameScores
 from laps_server.video_info import VideoInfo
 from laps_server.view_grid import SamplingRule, ViewGrid
 
@@ -34,13 +35,17 @@ class Thumbnail:
 class SegmentAnswer:
     """What one segment shows, from ``start_s`` to ``end_s`` of the video.
 
-    ``frames`` and ``sampled`` are on the video's own time axis. ``view_details`` is empty unless asked for.
+    ``frames`` and ``sampled`` are on the video's own time axis. ``agreement`` is the share of views whose own best
+    label is the first of ``predictions``, ``margin`` how far its score is before the second's. Unless asked for,
+    ``view_details`` is empty and ``embedding`` None: ``[D]``, the views' mean at length 1.
     """
 
     index: int
     start_s: float
     end_s: float
     predictions: tuple[ScoredLabel, ...]
+    agreement: float
+    margin: float
     frames: FrameScores | None
     grid: ViewGrid
     views_used: int
@@ -49,6 +54,7 @@ class SegmentAnswer:
     sampled: tuple[SampledFrame, ...]
     thumbnails: tuple[Thumbnail, ...]
     view_details: tuple[ReplayView, ...] = ()
+    embedding: Float32Array | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +101,7 @@ class SegmentDone:
 
 @dataclass(frozen=True, slots=True)
 class Classification:
-    """The whole answer.
+    """The whole answer; ``agreement``, ``margin`` and ``embedding`` as in a segment, over all views.
 
     Of a video in segments, ``segments`` and ``timeline`` are set, and what belongs to one segment is found there.
     """
@@ -103,6 +109,8 @@ class Classification:
     model: str
     version: int
     predictions: tuple[ScoredLabel, ...]
+    agreement: float
+    margin: float
     frames: FrameScores | None
     grid: ViewGrid
     views_used: int
@@ -113,6 +121,7 @@ class Classification:
     sampled: tuple[SampledFrame, ...]
     thumbnails: tuple[Thumbnail, ...]
     view_details: tuple[ReplayView, ...]
+    embedding: Float32Array | None = None
     segments: tuple[SegmentAnswer, ...] | None = None
     timeline: Timeline | None = None
 
@@ -122,10 +131,13 @@ class Classification:
         return replace(
             self,
             predictions=only.predictions,
+            agreement=only.agreement,
+            margin=only.margin,
             frames=only.frames,
             sampled=only.sampled,
             thumbnails=only.thumbnails,
             view_details=only.view_details,
+            embedding=only.embedding,
             segments=None,
             timeline=None,
         )

@@ -122,7 +122,7 @@ class Job:
 
     async def _added(self, accumulator: Accumulator, result: ViewResult[_Tag], *, partials: bool) -> Event | None:
         """Take one view's result; the event that it makes, if any."""
-        accumulator.add(result.tag.view, result.logits)
+        accumulator.add(result.tag.view, result.logits, result.embedding)
         done = accumulator.views_done
         event: Event | None = None
         if partials and not self._by_segments:

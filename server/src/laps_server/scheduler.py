@@ -30,7 +30,7 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 
 from laps_server.arrays import Float32Array, UInt8Array
-from laps_server.engines.base import Engine
+from laps_server.engines.base import Engine, EngineInfo, InferResult
 from laps_server.errors import InternalError, LapsError, Overloaded, ShuttingDown, Unavailable
 from laps_server.observe import Batched, NoObserver, Observer, Queued, Ran, now
 
@@ -53,10 +53,11 @@ class View(Generic[Tag]):
 
 @dataclass(frozen=True, slots=True)
 class ViewResult(Generic[Tag]):
-    """One view's logits, ``[T, K]`` or ``[K]``."""
+    """One view's logits, ``[R, K]`` or ``[K]``, and its embedding ``[D]`` where the model gives one."""
 
     tag: Tag
     logits: Float32Array
+    embedding: Float32Array | None = None
 
 
 class Submission(Generic[Tag]):
@@ -102,10 +103,10 @@ class Submission(Generic[Tag]):
         self.announced = 0
         self.withdraw()
 
-    def deliver(self, view: View[Tag], logits: Float32Array) -> None:
+    def deliver(self, view: View[Tag], logits: Float32Array, embedding: Float32Array | None) -> None:
         """Hand over one view's result."""
         if not self.ended:
-            self._deliver(ViewResult(view.tag, logits))
+            self._deliver(ViewResult(view.tag, logits, embedding))
 
     def fail(self, error: LapsError) -> None:
         """End with ``error``; waiting views are dropped."""
@@ -322,10 +323,8 @@ class Scheduler:
             self._observer.observe(queued)
             taken.submission.observer.observe(queued)
         try:
-            logits = await self._engine.infer(clips, deadline=_latest_deadline(batch))
-            expected = (len(batch), *self._engine.info.output_shape)
-            if logits.shape != expected:
-                raise InternalError(f"the engine returned logits {logits.shape}, expected {expected}")
+            result = await self._engine.infer(clips, deadline=_latest_deadline(batch))
+            _check_shapes(result, self._engine.info, size=len(batch))
         except BaseException as exc:
             # Whatever an engine raises fails the batch's submissions, never the loop; a cancellation ends them.
             _fail([taken.submission for taken in batch], exc)
@@ -333,11 +332,13 @@ class Scheduler:
                 raise
             return
         self._report(batch, Ran, now() - began)
-        for taken, row in zip(batch, logits, strict=True):
-            if np.isfinite(row).all():
-                taken.submission.deliver(taken.view, row)
+        for place, taken in enumerate(batch):
+            logits = result.logits[place]
+            embedding = None if result.embedding is None else result.embedding[place]
+            if np.isfinite(logits).all() and (embedding is None or np.isfinite(embedding).all()):
+                taken.submission.deliver(taken.view, logits, embedding)
             else:
-                _fail([taken.submission], InternalError("the engine returned logits that are not finite"))
+                _fail([taken.submission], InternalError("the engine returned numbers that are not finite"))
 
     def _report(self, batch: _Batch, stage: type[Batched] | type[Ran], seconds: float) -> None:
         """Report a stage: the whole batch to the scheduler's observer, its own share to that of each request."""
@@ -345,6 +346,17 @@ class Scheduler:
         for submission in {id(taken.submission): taken.submission for taken in batch}.values():
             own = [taken for taken in batch if taken.submission is submission]
             submission.observer.observe(stage(_request_ids(own), seconds * len(own) / len(batch)))
+
+
+def _check_shapes(result: InferResult, info: EngineInfo, *, size: int) -> None:
+    """Refuse outputs of other shapes than the engine said."""
+    expected = (size, *info.output_shape)
+    if result.logits.shape != expected:
+        raise InternalError(f"the engine returned logits {result.logits.shape}, expected {expected}")
+    found = None if result.embedding is None else result.embedding.shape
+    wanted = None if info.embedding_size is None else (size, info.embedding_size)
+    if found != wanted:
+        raise InternalError(f"the engine returned an embedding {found}, expected {wanted}")
 
 
 def _write_all(batch: _Batch, clips: UInt8Array) -> list[tuple[Submission[Any], Exception]]:

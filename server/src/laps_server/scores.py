@@ -1,7 +1,10 @@
-"""From logits of views to ranked labels and per-frame scores: pure functions on plain arrays.
+"""From logits of views to ranked labels, and how far to trust the first of them: pure functions on plain arrays.
 
-Everything is averaged as logits and turned into probabilities last, as in the LAPS evaluation: clip logits are
-the mean over a clip's frames, video logits the mean over views.
+A view's logits are the mean over the rows that its model gives, one for each frame or step. Over views either logits or
+probabilities are averaged, as the model's manifest says::
+
+    average logits           logits of views ─► mean ─► temperature ─► activation ─► scores
+    average probabilities    logits of views ─► temperature ─► activation ─► mean ─► scores
 """
 
 from __future__ import annotations
@@ -14,7 +17,6 @@ import numpy as np
 import numpy.typing as npt
 
 from laps_server.arrays import Float32Array, Float64Array, IntArray
-from laps_server.sampled_frame import SampledFrame
 
 Activation = Literal["softmax", "sigmoid"]
 # What the mean over views is taken of.
@@ -31,26 +33,34 @@ class ScoredLabel:
 
 
 @dataclass(frozen=True, slots=True)
-class FrameScores:
-    """Per-frame scores on the video's own time axis; ``scores`` is ``[F, len(labels)]``."""
+class Scoring:
+    """How logits become scores; :meth:`terms` are what is averaged, :meth:`scores` make scores of an average."""
 
-    frames: tuple[SampledFrame, ...]
-    labels: tuple[str, ...]
-    scores: Float32Array
+    activation: Activation
+    temperature: float
+    average: Average = "logits"
 
-    def __post_init__(self) -> None:
-        if self.scores.shape != (len(self.frames), len(self.labels)):
-            raise ValueError(f"scores {self.scores.shape} for {len(self.frames)} frames, {len(self.labels)} labels")
+    def terms(self, logits: npt.NDArray[np.floating]) -> Float64Array:
+        """Logits ``[..., K]`` -> what may be averaged over views or over rows of several views, ``[..., K]``."""
+        return logits.astype(np.float64) if self.average == "logits" else self.probabilities(logits)
+
+    def scores(self, mean: Float64Array) -> Float64Array:
+        """A mean of :meth:`terms`, ``[..., K]`` -> scores ``[..., K]``."""
+        return self.probabilities(mean) if self.average == "logits" else mean
+
+    def probabilities(self, logits: npt.NDArray[np.floating]) -> Float64Array:
+        """Logits ``[..., K]`` -> probabilities ``[..., K]``, with nothing averaged."""
+        return probabilities(logits, activation=self.activation, temperature=self.temperature)
 
 
 def clip_logits(view_logits: npt.NDArray[np.floating]) -> Float64Array:
-    """Logits of views ``[V, T, K]`` (per frame) or ``[V, K]`` (per clip) -> one row a view ``[V, K]``."""
+    """Logits of views ``[V, R, K]`` (R frames or steps) or ``[V, K]`` (per clip) -> one row a view ``[V, K]``."""
     logits = view_logits.astype(np.float64)
     return logits.mean(axis=1) if logits.ndim == 3 else logits  # [V, K]
 
 
 def video_logits(view_logits: npt.NDArray[np.floating]) -> Float64Array:
-    """Logits of the views seen so far, ``[V, T, K]`` or ``[V, K]`` -> their mean ``[K]``."""
+    """Logits of the views seen so far, ``[V, R, K]`` or ``[V, K]`` -> their mean ``[K]``."""
     mean: Float64Array = clip_logits(view_logits).mean(axis=0)
     return mean  # [K]
 
@@ -66,29 +76,33 @@ def probabilities(logits: npt.NDArray[np.floating], *, activation: Activation, t
     return result
 
 
-def rank(scores: Float64Array, labels: Sequence[str], top_k: int) -> tuple[ScoredLabel, ...]:
-    """The ``top_k`` best of scores ``[K]``, best first; ties keep the label list's order."""
-    order = np.argsort(-scores, kind="stable")[:top_k]
+def rank(
+    scores: Float64Array, labels: Sequence[str], top_k: int, *, among: IntArray | None = None
+) -> tuple[ScoredLabel, ...]:
+    """The ``top_k`` best of scores ``[K]``, best first; ties keep the label list's order.
+
+    ``among`` are the places of the labels that are ranked, ascending; all where it is None.
+    """
+    places = np.arange(len(scores)) if among is None else among
+    order = places[np.argsort(-scores[places], kind="stable")[:top_k]]
     return tuple(ScoredLabel(labels[i], int(i), float(scores[i])) for i in order)
 
 
-def frame_logits(
-    view_logits: npt.NDArray[np.floating], clip_frames: IntArray, *, spatial_views: int, frame_count: int
-) -> Float64Array:
-    """Average each frame's logits over all its occurrences in all views.
+def votes(view_scores: Float64Array, *, among: IntArray | None = None) -> IntArray:
+    """How many views have each label as their own best: scores of views ``[V, K]`` -> counts ``[K]``."""
+    places = np.arange(view_scores.shape[-1]) if among is None else among
+    best = places[view_scores[:, places].argmax(axis=1)]  # [V]
+    return np.bincount(best, minlength=view_scores.shape[-1]).astype(np.intp)
 
-    Args:
-        view_logits: ``[V, T, K]``, views temporal-major.
-        clip_frames: ``[V_t, T]``, which distinct frame stands at each place of each temporal view.
-        spatial_views: crops a clip, V / V_t.
-        frame_count: F, the number of distinct frames; each occurs at least once.
 
-    Returns:
-        ``[F, K]``.
-    """
-    classes = view_logits.shape[-1]
-    places = np.repeat(clip_frames, spatial_views, axis=0).ravel()  # [V*T]
-    sums = np.zeros((frame_count, classes))
-    np.add.at(sums, places, view_logits.reshape(-1, classes))
-    counts = np.bincount(places, minlength=frame_count)
-    return sums / counts[:, None]  # [F, K]
+def margin(scores: Float64Array, *, among: IntArray | None = None) -> float:
+    """How far the best of scores ``[K]`` is before the second; the best itself where there is no second."""
+    ranked = np.sort(scores if among is None else scores[among])[::-1]
+    return float(ranked[0] - ranked[1]) if len(ranked) > 1 else float(ranked[0])
+
+
+def unit_length(vector: Float64Array) -> Float32Array:
+    """The vector ``[D]`` at length 1; nothing but zeros stays as it is."""
+    length = float(np.linalg.norm(vector))
+    scaled: Float32Array = (vector / length if length else vector).astype(np.float32)
+    return scaled

@@ -20,9 +20,11 @@ from laps_server.errors import (
     BadParameter,
     InternalError,
     ModelNotFound,
+    NoEmbedding,
     NotReady,
     VersionNotFound,
 )
+from laps_server.label_choice import chosen_labels
 from laps_server.models.repository import ModelFiles
 from laps_server.scheduler import Scheduler
 from laps_server.view_grid import ViewGrid
@@ -171,7 +173,7 @@ class ServedModels:
         """The model and views that the options mean.
 
         Raises:
-            BadParameter, ModelNotFound, VersionNotFound.
+            BadParameter, UnknownLabel, NoEmbedding, ModelNotFound, VersionNotFound.
         """
         model = self.find(options.model, options.version)
         classes = len(model.files.labels)
@@ -180,6 +182,9 @@ class ServedModels:
                 f"top_k {options.top_k} is out of range",
                 hint=f"model {model.name!r} takes 1 to {classes}",
             )
+        chosen_labels(options.labels, model.files.labels)
+        if options.embedding and model.files.manifest.embedding is None:
+            raise NoEmbedding(f"model {model.name!r} gives no embedding", hint=self._hint_embedding())
         return model, options.views or model.files.manifest.grid
 
     @contextmanager
@@ -188,7 +193,7 @@ class ServedModels:
 
         Raises:
             NotReady: models are still loading.
-            BadParameter, ModelNotFound, VersionNotFound: see :meth:`resolve`.
+            BadRequest: see :meth:`resolve`.
             BackendUnavailable: its engine could not run it now.
         """
         if not self._ready:
@@ -204,6 +209,10 @@ class ServedModels:
             if not self._leases[model]:
                 del self._leases[model]
                 self._returned.set()
+
+    def _hint_embedding(self) -> str:
+        names = sorted({other.name for other in self._served if other.files.manifest.embedding is not None})
+        return f"models that give one: {', '.join(names)}" if names else "no model that is served gives one"
 
     def _check_new(self, model: ServedModel) -> None:
         if any((other.name, other.version) == (model.name, model.version) for other in self._served):

@@ -82,6 +82,7 @@ def test_the_graph_gives_gelu_in_the_form_that_runtimes_fuse(small_graph: Path, 
         (replace(CONTRACT, height=32), "inputs"),
         (replace(CONTRACT, classes=8), "outputs"),
         (replace(CONTRACT, steps=None), "outputs"),
+        (replace(CONTRACT, embedding=16), "outputs"),
     ],
 )
 def test_another_shape_breaks_the_contract(small_graph: Path, contract: TensorContract, what: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import onnx
@@ -15,7 +16,7 @@ from laps_export.families.family import MAX_BATCH
 from laps_export.graph.parity import FLOAT32_GATE
 from laps_export.repository.entry import GRAPH_NAME, MANIFEST_NAME
 from laps_export.repository.manifest import read_contract
-from laps_export.repository.triton_config import AcceleratorPrecision, render_config
+from laps_export.repository.triton_config import AcceleratorPrecision, render_config, render_plan_config
 from support.small_laps import CONTRACT
 
 TYPES = {model_config_pb2.TYPE_UINT8: TensorProto.UINT8, model_config_pb2.TYPE_FP32: TensorProto.FLOAT}
@@ -42,6 +43,16 @@ def assert_of_graph(config: model_config_pb2.ModelConfig, path: Path) -> None:
 @pytest.mark.parametrize("tensorrt", [None, "fp16"])
 def test_tensors_are_those_of_the_graph(small_graph: Path, tensorrt: AcceleratorPrecision | None) -> None:
     assert_of_graph(parsed(tensorrt), small_graph)
+
+
+def test_a_second_output_is_described_behind_the_first() -> None:
+    contract = replace(CONTRACT, embedding=1024)
+    config = text_format.Parse(render_config("small", contract), model_config_pb2.ModelConfig())
+    found = [(tensor.name, tensor.data_type, [*tensor.dims]) for tensor in config.output]
+    float32 = model_config_pb2.TYPE_FP32
+    assert found == [("frame_logits", float32, [8, 7]), ("embedding", float32, [1024])]
+    plan = text_format.Parse(render_plan_config("small", contract, [1, 4]), model_config_pb2.ModelConfig())
+    assert plan.output == config.output
 
 
 @pytest.mark.parametrize("name", ["camera-motion", "camera-motion-base2d"])

@@ -23,6 +23,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def server(folder: Path) -> Iterator[ServerProcess]:
     write_model(folder / "models", "colours")
     write_model(folder / "models", "untrained", untrained=True)
+    write_model(folder / "models", "whole", kind="per_clip")
+    write_model(
+        folder / "models", "steps", kind="per_step", steps=[(0, 1), (2, 3)], embedding=True, average="probabilities"
+    )
     write_model(folder / "models", "ordered", schema_version=2, sampling="uniform_in_order")
     env = {"LAPS_MAX_UPLOAD_BYTES": str(MAX_UPLOAD_BYTES), "LAPS_UPLOAD_IDLE_TIMEOUT_S": "1"}
     with running_server(folder / "models", env=env) as server:

@@ -45,6 +45,49 @@ def test_the_answer_has_every_documented_part(client: httpx.Client, video: Path)
     assert body["explain"] is None
 
 
+@pytest.mark.parametrize(
+    ("model", "kind", "spans"),
+    [
+        ("colours", "frame", [(index, index) for index in (0, 2, 4, 6, 7, 8, 10, 13)]),
+        ("steps", "step", [(0, 2), (4, 7), (6, 8), (10, 13)]),
+        ("whole", "clip", [(0, 7), (6, 13)]),
+    ],
+)
+def test_rows_over_time_say_from_when_to_when_they_speak(
+    client: httpx.Client, video: Path, model: str, kind: str, spans: list[tuple[int, int]]
+) -> None:
+    frames = post(client, video, model=model)["frames"]
+    assert frames["kind"] == kind
+    firsts, lasts = ([round(seconds * 10) for seconds in frames[key]] for key in ("from_s", "to_s"))
+    assert [*zip(firsts, lasts, strict=True)] == spans  # in a video of 10 frames a second
+    assert frames["time_s"] == pytest.approx([(first + last) / 20 for first, last in spans])
+    assert frames["index"] == [first if kind == "frame" else None for first, _ in spans]
+    assert len(frames["scores"]) == len(spans)
+
+
+def test_chosen_labels_keep_their_scores(client: httpx.Client, video: Path) -> None:
+    scores = {item["label"]: item["score"] for item in post(client, video, top_k=4)["predictions"]}
+    for labels in ("dark,blue", ["dark", "blue"]):
+        body = post(client, video, labels=labels)
+        assert [(item["label"], item["score"]) for item in body["predictions"]] == [
+            ("blue", scores["blue"]),
+            ("dark", scores["dark"]),
+        ]
+        assert body["frames"]["labels"] == ["blue", "dark"]
+        assert body["margin"] == pytest.approx(scores["blue"] - scores["dark"])
+
+
+def test_doubt_and_an_embedding_are_told_of_the_whole_and_of_segments(client: httpx.Client, video: Path) -> None:
+    body = post(client, video, model="steps", embedding=True, segments="1.2s")
+    assert [segment["agreement"] for segment in body["segments"]] == [1.0, 1.0]
+    assert body["agreement"] == 0.5
+    for part in (body, *body["segments"]):
+        first, second, *_ = (item["score"] for item in part["predictions"])
+        assert part["margin"] == pytest.approx(first - second)
+        assert sum(number * number for number in part["embedding"]) == pytest.approx(1, abs=1e-5)
+    assert post(client, video, model="steps")["embedding"] is None
+
+
 def test_raw_body_and_multipart_give_the_same_answer(client: httpx.Client, video: Path) -> None:
     raw = client.post("/classify", content=video.read_bytes(), headers={"content-type": "video/mp4"}).json()
     assert raw["predictions"] == post(client, video)["predictions"]
@@ -106,7 +149,7 @@ def test_a_request_id_is_echoed_and_a_dangerous_one_replaced(client: httpx.Clien
 @pytest.mark.parametrize(
     ("query", "status", "code", "said"),
     [
-        ({"model": "missing"}, 404, "model_not_found", "colours, ordered, untrained"),
+        ({"model": "missing"}, 404, "model_not_found", "colours, ordered, steps, untrained, whole"),
         ({"version": 9}, 404, "version_not_found", "1"),
         ({"views": "5"}, 422, "bad_parameter", "5x3"),
         ({"views": "5x2"}, 422, "bad_parameter", "3 crops"),
@@ -120,6 +163,10 @@ def test_a_request_id_is_echoed_and_a_dangerous_one_replaced(client: httpx.Clien
         ({"deadline_ms": 10**9}, 422, "bad_parameter", "at most 1800000"),
         ({"deadline_ms": 10**400}, 422, "bad_parameter", "/docs"),
         ({"version": "9" * 300}, 422, "bad_parameter", "/docs"),
+        ({"labels": "red,gren"}, 400, "unknown_label", "did you mean green?"),
+        ({"labels": ["red", "gren"]}, 400, "unknown_label", "did you mean green?"),
+        ({"labels": ""}, 422, "bad_parameter", "labels=red,blue"),
+        ({"embedding": True}, 400, "no_embedding", "models that give one: steps"),
     ],
 )
 def test_wrong_options_are_told_with_what_is_right(
@@ -167,7 +214,9 @@ def test_models_lists_names_versions_and_limits(client: httpx.Client) -> None:
     assert [(item["name"], item["versions"], item["default"]) for item in body["models"]] == [
         ("colours", [1], True),
         ("ordered", [1], False),
+        ("steps", [1], False),
         ("untrained", [1], False),
+        ("whole", [1], False),
     ]
     assert body["limits"]["max_upload_bytes"] == MAX_UPLOAD_BYTES
 
@@ -177,6 +226,12 @@ def test_one_model_is_shown_in_full(client: httpx.Client) -> None:
     assert body["label_names"] == ["red", "green", "blue", "dark"]
     assert body["input"]["frames"] == 4
     assert body["metrics"] == {"top1": 1.0}
+    assert (body["output"], body["steps"], body["average"]) == ("per_frame", None, "logits")
+    assert (body["embedding"], body["max_batch"]) == (None, None)
+    other = client.get("/models/steps").json()
+    assert (other["output"], other["steps"], other["average"]) == ("per_step", [[0, 1], [2, 3]], "probabilities")
+    assert other["embedding"] == {"size": 3}
+    assert [other["input"][key] for key in ("long_side", "crop_order", "crop_offset")] == ["floor", "along", "up"]
     error_of(client.get("/models/nothing"), 404, "model_not_found")
     error_of(client.get("/models/colours", params={"version": 3}), 404, "version_not_found")
     error_of(client.get("/models/colours", params={"version": 0}), 422, "bad_parameter")
@@ -199,6 +254,8 @@ def test_health_and_the_openapi_page(client: httpx.Client) -> None:
         "view_details",
         "explain",
         "segments",
+        "labels",
+        "embedding",
     }
     assert [item["name"] for item in operation["parameters"] if item.get("deprecated")] == ["explain"]
     fields = document["components"]["schemas"]["ClassifyResponse"]["properties"]

@@ -21,7 +21,8 @@ from fastapi import FastAPI
 from laps_server.api import stream
 from laps_server.api.app import create_app
 from laps_server.api.stream import EVENTS, HEARTBEAT, with_heartbeats
-from laps_server.arrays import Float32Array, UInt8Array
+from laps_server.arrays import UInt8Array
+from laps_server.engines.base import InferResult
 from laps_server.engines.fake import FakeEngine
 from laps_server.scheduler import Scheduler
 from laps_server.settings import Settings
@@ -67,7 +68,7 @@ class HeldEngine(FakeEngine):
         self.go_on = threading.Event()
         self.go_on.set()
 
-    async def infer(self, clips: UInt8Array, *, deadline: float | None = None) -> Float32Array:
+    async def infer(self, clips: UInt8Array, *, deadline: float | None = None) -> InferResult:
         await asyncio.to_thread(self.go_on.wait)
         return await super().infer(clips, deadline=deadline)
 

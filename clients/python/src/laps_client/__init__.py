@@ -18,6 +18,7 @@ from laps_client._outcome import Outcome
 from laps_client._results import (
     Box,
     Classification,
+    EmbeddingInfo,
     FrameScores,
     Limits,
     ModelInfo,
@@ -64,6 +65,7 @@ __all__ = [
     "ConnectionFailed",
     "DeadlineExceeded",
     "Decoded",
+    "EmbeddingInfo",
     "Event",
     "FrameScores",
     "LapsClient",

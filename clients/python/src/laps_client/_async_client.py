@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager, nullcontext
 from functools import partial
 from types import TracebackType
@@ -61,6 +61,8 @@ class AsyncLapsClient:
         thumbnails: bool = False,
         view_details: bool = False,
         segments: str | float | None = None,
+        labels: Sequence[str] | None = None,
+        embedding: bool = False,
         deadline_s: float | None = None,
         on_progress: Progress | None = None,
         request_id: str | None = None,
@@ -76,6 +78,8 @@ class AsyncLapsClient:
             thumbnails=thumbnails,
             view_details=view_details,
             segments=segments,
+            labels=labels,
+            embedding=embedding,
             deadline_s=deadline_s,
             explain=explain,
         )

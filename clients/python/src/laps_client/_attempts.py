@@ -27,6 +27,7 @@ import httpx
 
 from laps_client._event_reader import ErrorEventReceived, EventReader
 from laps_client._httpx_errors import HTTPX_ERRORS, translated, translation_of
+from laps_client._options import Query
 from laps_client._responses import OK, ReadResponse, error_of, error_of_event
 from laps_client._retry_policy import RETRY_STATUSES, RetryPolicy
 from laps_client._timeouts import Deadline, ShrinkingTimeouts, TimeIsUp, Timeouts
@@ -57,7 +58,7 @@ class Request(Generic[T]):
     method: str
     url: httpx.URL
     headers: dict[str, str]
-    query: dict[str, str]
+    query: Query
     request_id: str
     parse: Callable[[ReadResponse, str], T]
     accepted: frozenset[int] = frozenset({OK})

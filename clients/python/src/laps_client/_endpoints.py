@@ -13,7 +13,7 @@ import httpx
 
 from laps_client._attempts import Attempts, Request
 from laps_client._httpx_errors import HTTPX_ERRORS, translated
-from laps_client._options import ClassifyOptions
+from laps_client._options import ClassifyOptions, Query
 from laps_client._responses import NOT_READY, OK, ReadResponse, readiness_of, result_of
 from laps_client._results import Classification, ModelInfo, Models, Readiness
 from laps_client._retry_policy import RetryPolicy
@@ -80,7 +80,7 @@ class Endpoints:
 
     def model(self, name: str, version: int | None) -> Attempts[ModelInfo]:
         """``GET /models/{name}``."""
-        query = {} if version is None else {"version": str(version)}
+        query: Query = {} if version is None else {"version": str(version)}
         path = f"/models/{quote(name, safe='')}"
         return self._get(self._request("GET", path, partial(result_of, ModelInfo), query=query))
 
@@ -100,7 +100,7 @@ class Endpoints:
         path: str,
         parse: Callable[[ReadResponse, str], T],
         *,
-        query: dict[str, str] | None = None,
+        query: Query | None = None,
         headers: dict[str, str] | None = None,
         request_id: str | None = None,
         accepted: frozenset[int] = frozenset({OK}),

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import TypedDict
 
 from laps_client._deprecated import warn_renamed
 from laps_client._timeouts import check_seconds
+
+Query = dict[str, str | list[str]]
 
 _CALLER = 4  # the frames in between: __post_init__, the dataclass's __init__, the client's method
 
@@ -23,6 +26,8 @@ class Options(TypedDict, total=False):
     thumbnails: bool
     view_details: bool
     segments: str | float | None
+    labels: Sequence[str] | None
+    embedding: bool
     deadline_s: float | None
     explain: bool | None
 
@@ -42,6 +47,8 @@ class ClassifyOptions:
     thumbnails: bool = False
     view_details: bool = False
     segments: str | float | None = None
+    labels: Sequence[str] | None = None
+    embedding: bool = False
     deadline_s: float | None = None
     explain: bool | None = None
 
@@ -52,7 +59,7 @@ class ClassifyOptions:
         if self.explain is not None:
             warn_renamed("explain=", "view_details=", stacklevel=_CALLER)
 
-    def query(self) -> dict[str, str]:
+    def query(self) -> Query:
         """The query string, without the deadline: each attempt sends what is then left of it."""
         given = {
             "model": self.model,
@@ -61,11 +68,14 @@ class ClassifyOptions:
             "top_k": self.top_k,
             "segments": _length(self.segments),
         }
-        query = {name: str(value) for name, value in given.items() if value is not None}
+        query: Query = {name: str(value) for name, value in given.items() if value is not None}
+        if self.labels is not None:
+            query["labels"] = [self.labels] if isinstance(self.labels, str) else [*self.labels]
         flags = {
             "frames": (self.frames, True),
             "thumbnails": (self.thumbnails, False),
             "view_details": (self.view_details, False),
+            "embedding": (self.embedding, False),
             "explain": (self.explain and not self.view_details, False),
         }
         return query | {

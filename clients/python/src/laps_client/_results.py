@@ -8,7 +8,7 @@ document.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from laps_client._deprecated import warn_renamed
@@ -48,19 +48,26 @@ class Prediction:
 
 @dataclass(frozen=True, slots=True)
 class FrameScores:
-    """Scores over time: ``scores[i][j]`` is frame i, label j of ``labels``.
+    """Scores over time: ``scores[i][j]`` is row i, label j of ``labels``.
 
-    ``index`` holds frame numbers, or None where the container does not give them.
+    ``kind`` is what a row is: a ``frame``, a ``step`` of several frames or a whole ``clip``, by the model. It goes from
+    ``from_s`` to ``to_s``, and ``time_s`` is its middle. Older servers score frames alone, and leave both None.
+    ``index`` holds frame numbers, or None for steps and clips, and where the container does not give them.
     """
 
     index: tuple[int | None, ...]
     time_s: tuple[float, ...]
     labels: tuple[str, ...]
     scores: tuple[tuple[float, ...], ...]
+    kind: str = "frame"
+    from_s: tuple[float, ...] | None = None
+    to_s: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
         if not len(self.index) == len(self.time_s) == len(self.scores):
             raise ValueError("index, time_s and scores differ in length")
+        if any(times is not None and len(times) != len(self.time_s) for times in (self.from_s, self.to_s)):
+            raise ValueError("from_s, to_s and time_s differ in length")
         _check_rows(self.scores, self.labels)
 
     def curve(self, label: str) -> tuple[float, ...]:
@@ -72,7 +79,7 @@ class FrameScores:
         return _column(self.scores, self.labels, label)
 
     def to_pandas(self) -> pd.DataFrame:
-        """A row a frame, by ``time_s``; a column a label. Needs the extra ``pandas``."""
+        """A row a frame, step or clip, by ``time_s``; a column a label. Needs the extra ``pandas``."""
         from laps_client._tables import frame_scores_table  # noqa: PLC0415 - pandas is an extra
 
         return frame_scores_table(self)
@@ -204,7 +211,8 @@ class ReplayView:
 class SegmentAnswer:
     """The answer for one segment, which is classified as if it were a video; ``frames`` has its own top labels.
 
-    ``thumbnails`` holds the middle one of its sampled frames, where thumbnails were asked for.
+    ``thumbnails`` holds the middle one of its sampled frames, where thumbnails were asked for. ``agreement``,
+    ``margin`` and ``embedding`` are as in a :class:`Classification`, of this segment alone.
     """
 
     index: int
@@ -215,6 +223,9 @@ class SegmentAnswer:
     views: Views
     thumbnails: tuple[Thumbnail, ...] | None
     warnings: tuple[str, ...]
+    agreement: float | None = field(default=None, kw_only=True)
+    margin: float | None = field(default=None, kw_only=True)
+    embedding: tuple[float, ...] | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         _check_some(self.predictions)
@@ -229,6 +240,8 @@ class SegmentAnswer:
 class Classification(Result):
     """The answer for one video; ``predictions`` has the best first.
 
+    ``agreement`` is the share of views whose own best label is that first one, ``margin`` how far its score is before
+    the second's; None from older servers. ``embedding`` is there if it was asked for: the views' mean, at length 1.
     Where segments were asked for, ``segments`` and ``timeline`` are set, and ``frames``, ``thumbnails`` and
     ``view_details`` of the whole video are None.
     """
@@ -247,6 +260,9 @@ class Classification(Result):
     segments: tuple[SegmentAnswer, ...] | None = None
     timeline: Timeline | None = None
     view_details: tuple[ReplayView, ...] | None = None
+    agreement: float | None = None
+    margin: float | None = None
+    embedding: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
         _check_some(self.predictions)
@@ -327,7 +343,7 @@ class Models(Result):
 
 @dataclass(frozen=True, slots=True)
 class ModelInput:
-    """What the model sees."""
+    """What the model sees; the last three are None from servers that do not tell them."""
 
     frames: int
     stride: int
@@ -336,11 +352,26 @@ class ModelInput:
     short_side: int
     sampling: str
     interpolation: str
+    long_side: str | None = None
+    crop_order: str | None = None
+    crop_offset: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddingInfo:
+    """The vector that a model gives beside its scores: ``size`` numbers."""
+
+    size: int
 
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo(ModelSummary, Result):
-    """One version of a model in full; ``label_names`` are in index order."""
+    """One version of a model in full; ``label_names`` are in index order.
+
+    ``output`` is ``per_frame``, ``per_step`` (``steps`` has the first and the last frame of each) or ``per_clip``;
+    ``average`` is what is averaged over views, ``logits`` or ``probabilities``. ``embedding`` is None where the model
+    gives none, ``max_batch`` where the server's own limit is the only one.
+    """
 
     version: int
     label_names: tuple[str, ...]
@@ -352,6 +383,10 @@ class ModelInfo(ModelSummary, Result):
     metrics: Mapping[str, Any]
     provenance: Mapping[str, Any]
     limits: Limits
+    steps: tuple[tuple[int, ...], ...] | None = None
+    average: str | None = None
+    embedding: EmbeddingInfo | None = None
+    max_batch: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

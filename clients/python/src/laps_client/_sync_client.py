@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -91,6 +91,8 @@ class LapsClient:
         thumbnails: bool = False,
         view_details: bool = False,
         segments: str | float | None = None,
+        labels: Sequence[str] | None = None,
+        embedding: bool = False,
         deadline_s: float | None = None,
         on_progress: Progress | None = None,
         request_id: str | None = None,
@@ -109,6 +111,8 @@ class LapsClient:
             thumbnails: return the sampled frames as small JPEGs; with ``segments``, the middle one of each.
             view_details: return frames, pts and crop box of every view; refused by servers older than 0.2.
             segments: also classify the video in segments of this length: seconds, or as ``"10s"`` or ``"2m"``.
+            labels: rank these labels alone; their scores stay what they are among all.
+            embedding: return the views' mean embedding, at length 1, of a model that gives one.
             deadline_s: seconds for the whole request: upload, retries and waits included. The server is sent it too,
                 and stops its work then.
             on_progress: called with the bytes sent and the size (None if not known), from 0 in each attempt.
@@ -128,6 +132,8 @@ class LapsClient:
             thumbnails=thumbnails,
             view_details=view_details,
             segments=segments,
+            labels=labels,
+            embedding=embedding,
             deadline_s=deadline_s,
             explain=explain,
         )

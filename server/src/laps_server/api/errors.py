@@ -30,6 +30,8 @@ STATUS = {
     "too_large": 413,
     "slow_upload": 408,
     "bad_parameter": 422,
+    "unknown_label": 400,
+    "no_embedding": 400,
     "model_not_found": 404,
     "version_not_found": 404,
     "not_found": 404,

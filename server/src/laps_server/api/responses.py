@@ -7,6 +7,7 @@ from collections.abc import Iterable, Set
 from typing import Any
 
 from laps_server.api import schemas
+from laps_server.arrays import Float32Array
 from laps_server.events import (
     Classification,
     Decoded,
@@ -18,9 +19,10 @@ from laps_server.events import (
     Timeline,
 )
 from laps_server.job import Job
-from laps_server.scores import FrameScores, ScoredLabel
+from laps_server.scores import ScoredLabel
 from laps_server.served_models import ServedModel, ServedModels
 from laps_server.settings import Settings
+from laps_server.time_rows import FrameScores
 from laps_server.video_info import VideoInfo
 from laps_server.view_grid import MAX_TEMPORAL_VIEWS, SPATIAL_VIEWS
 
@@ -44,6 +46,8 @@ def classify_response(
         request_id=request_id,
         model=schemas.ModelRef(name=answer.model, version=answer.version),
         predictions=_predictions(answer.predictions),
+        agreement=answer.agreement,
+        margin=answer.margin,
         frames=_frames(answer.frames) if answer.frames is not None else None,
         views=_views(answer),
         video=_video(answer.video),
@@ -62,6 +66,7 @@ def classify_response(
         if answer.segments is not None
         else None,
         timeline=_timeline(answer.timeline) if answer.timeline is not None else None,
+        embedding=_numbers(answer.embedding),
     )
 
 
@@ -141,10 +146,17 @@ def model_response(served: ServedModels, model: ServedModel, settings: Settings)
             short_side=preprocess.short_side,
             sampling=manifest.sampling,
             interpolation=preprocess.interpolation,
+            long_side=preprocess.long_side,
+            crop_order=preprocess.crop_order,
+            crop_offset=preprocess.crop_offset,
         ),
         output=manifest.output.kind,
+        steps=None if manifest.output.steps is None else [[*step] for step in manifest.output.steps],
         activation=manifest.activation,
         temperature=manifest.temperature,
+        average=manifest.average,
+        embedding=None if manifest.embedding is None else schemas.EmbeddingInfo(size=manifest.embedding.size),
+        max_batch=manifest.max_batch,
         precisions={
             name: {"max_abs_diff": entry.parity.max_abs_diff, "tolerance": entry.parity.tolerance}
             for name, entry in manifest.precisions.items()
@@ -190,10 +202,13 @@ def _segment(segment: SegmentAnswer) -> dict[str, Any]:
         "start_s": segment.start_s,
         "end_s": segment.end_s,
         "predictions": _predictions(segment.predictions),
+        "agreement": segment.agreement,
+        "margin": segment.margin,
         "frames": _frames(segment.frames) if segment.frames is not None else None,
         "views": _views(segment),
         "thumbnails": _thumbnails(segment.thumbnails),
         "warnings": list(segment.warnings),
+        "embedding": _numbers(segment.embedding),
     }
 
 
@@ -220,11 +235,18 @@ def _thumbnails(thumbnails: Iterable[Thumbnail]) -> list[schemas.ThumbnailBody] 
 
 def _frames(scores: FrameScores) -> schemas.FramesBody:
     return schemas.FramesBody(
-        index=[frame.index for frame in scores.frames],
-        time_s=[frame.time_s for frame in scores.frames],
+        kind=scores.kind,
+        index=[row.index for row in scores.rows],
+        time_s=[row.time_s for row in scores.rows],
+        from_s=[row.first.time_s for row in scores.rows],
+        to_s=[row.last.time_s for row in scores.rows],
         labels=list(scores.labels),
-        scores=[[float(score) for score in row] for row in scores.scores],
+        scores=scores.scores.tolist(),
     )
+
+
+def _numbers(vector: Float32Array | None) -> list[float] | None:
+    return None if vector is None else [float(value) for value in vector]
 
 
 def _replay_view(view: ReplayView) -> schemas.ReplayViewBody:

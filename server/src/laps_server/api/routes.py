@@ -51,6 +51,7 @@ def _services(request: Request) -> Services:
 
 ServicesDep = Annotated[Services, Depends(_services)]
 
+_REPEATABLE = frozenset({"labels"})
 _VIDEO = {"type": "string", "format": "binary"}
 _CLASSIFY_BODY: dict[str, Any] = {
     "requestBody": {
@@ -66,7 +67,7 @@ _CLASSIFY_BODY: dict[str, Any] = {
 _ERRORS: dict[int | str, dict[str, Any]] = {
     status: {"model": schemas.ErrorEnvelope, "description": text}
     for status, text in {
-        400: "The body cannot be parsed.",
+        400: "The body cannot be parsed, the model has no such label, or it gives no embedding.",
         404: "No such model or version.",
         408: "The upload stalled.",
         413: "The upload is too large.",
@@ -88,7 +89,7 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
 async def classify(
     request: Request, query: Annotated[schemas.ClassifyQuery, Query()], services: ServicesDep
 ) -> Response:
-    """Classify one video: ranked labels for all of it, scores for each sampled frame or segment."""
+    """Classify one video: ranked labels for all of it, scores along it, or for each segment."""
     clock = RequestClock(current_request_id())
     _check_given_once(request)
     options = _options(query, services.settings, clock.arrived)
@@ -159,7 +160,7 @@ async def readyz(services: ServicesDep) -> JSONResponse:
 
 
 def _check_given_once(request: Request) -> None:
-    names = [name for name, _ in request.query_params.multi_items()]
+    names = [name for name, _ in request.query_params.multi_items() if name not in _REPEATABLE]
     for name in names:
         if names.count(name) > 1:
             raise BadParameter(f"{name} is given {names.count(name)} times", hint="give each parameter once")
@@ -184,4 +185,6 @@ def _options(query: schemas.ClassifyQuery, settings: Settings, arrived: float) -
         view_details=bool(query.detail_fields),
         deadline=arrived + deadline_s,
         segments=None if query.segments is None else SegmentLength.parse(query.segments),
+        labels=tuple(query.labels or ()),
+        embedding=query.embedding,
     )

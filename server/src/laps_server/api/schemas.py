@@ -6,8 +6,13 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from laps_server.preprocess_rules import CropOffset, CropOrder, LongSide
+from laps_server.scores import Average
+from laps_server.time_rows import RowKind
 from laps_server.view_grid import SamplingRule
 
+_AGREEMENT = "Share of the views whose own best label is the first of `predictions`, 0 to 1."
+_MARGIN = "How far the first score is before the second; the first score where one label is ranked."
 _SAMPLING = "Rule by which clips are placed in time: `laps_uniform` or `uniform_in_order` (docs/protocol.md)."
 
 
@@ -39,7 +44,7 @@ class ClassifyQuery(BaseModel):
     views: str | None = Field(
         None, description="Clips along time x crops, as 5x3, 10x3 or 1x1; the model's default if not given."
     )
-    frames: bool = Field(True, description="Return per-frame scores.")
+    frames: bool = Field(True, description="Return scores over time: of each frame, step or clip.")
     deadline_ms: int | None = Field(
         None,
         ge=1,
@@ -57,6 +62,14 @@ class ClassifyQuery(BaseModel):
         None,
         description="Classify the video in windows of this length: a number and s, m or h, as 10s, 1.5m or 1h; "
         "at least 1s and no more windows than the server's limit.",
+    )
+    labels: list[str] | None = Field(
+        None,
+        description="Rank these labels alone, as `labels=red,blue` or given several times; scores stay what they are "
+        "among all labels.",
+    )
+    embedding: bool = Field(
+        False, description="Return the views' mean embedding at length 1, of a model that gives one."
     )
 
     @property
@@ -82,12 +95,20 @@ class PredictionBody(BaseModel):
 
 
 class FramesBody(BaseModel):
-    """Per-frame scores on the video's own time axis."""
+    """Scores on the video's own time axis: a row for each frame, step or clip that the model scores."""
 
-    index: list[int | None] = Field(description="Frame number from 0; null where the container does not give it.")
-    time_s: list[float] = Field(description="Time of each frame from the first, in seconds.")
+    kind: RowKind = Field(
+        description="What a row is: a `frame`, a `step` of several frames, or a `clip`, for a model that scores clips "
+        "as a whole."
+    )
+    index: list[int | None] = Field(
+        description="Frame number from 0; null where the container does not give it, and for steps and clips."
+    )
+    time_s: list[float] = Field(description="Middle of each row, in seconds from the first frame; never falling.")
+    from_s: list[float] = Field(description="Time of the row's first frame; of a frame its own.")
+    to_s: list[float] = Field(description="Time of the row's last frame; of a frame its own.")
     labels: list[str] = Field(description="The labels of `predictions`, in the same order.")
-    scores: list[list[float]] = Field(description="scores[i][j] is frame i, label j.")
+    scores: list[list[float]] = Field(description="scores[i][j] is row i, label j.")
 
 
 class ViewsBody(BaseModel):
@@ -165,12 +186,15 @@ class SegmentBody(BaseModel):
     start_s: float = Field(description="Where the window begins, in seconds from the video's first frame.")
     end_s: float = Field(description="Where the next window begins, or the video ends.")
     predictions: list[PredictionBody] = Field(description="Best first; of this segment alone.")
+    agreement: float = Field(description=_AGREEMENT)
+    margin: float = Field(description=_MARGIN)
     frames: FramesBody | None = Field(description="On the video's time axis; labels are this segment's own.")
     views: ViewsBody = Field(description="Of this segment.")
     thumbnails: list[ThumbnailBody] | None = Field(
         None, description="Where they were asked for, one: the middle one of the segment's sampled frames."
     )
     warnings: list[str] = Field(description="About this segment alone.")
+    embedding: list[float] | None = Field(None, description="Of this segment, where it was asked for.")
 
 
 class TimelineBody(BaseModel):
@@ -188,9 +212,9 @@ class ClassifyResponse(BaseModel):
     request_id: str = Field(description="The `X-Request-ID` of the answer.")
     model: ModelRef = Field(description="Which model answered.")
     predictions: list[PredictionBody] = Field(description="Best first.")
-    frames: FramesBody | None = Field(
-        description="Null with frames=false, with segments, and of a model that scores whole clips."
-    )
+    agreement: float = Field(description=_AGREEMENT)
+    margin: float = Field(description=_MARGIN)
+    frames: FramesBody | None = Field(description="Null with frames=false and with segments.")
     views: ViewsBody = Field(description="Views asked for and used; `used` counts those of all segments.")
     video: VideoBody = Field(description="What the file says of its video stream.")
     timings_ms: TimingsBody = Field(description="Milliseconds of each stage.")
@@ -206,6 +230,9 @@ class ClassifyResponse(BaseModel):
     )
     segments: list[SegmentBody] | None = Field(None, description="In order of time, where they were asked for.")
     timeline: TimelineBody | None = Field(None, description="Where segments were asked for.")
+    embedding: list[float] | None = Field(
+        None, description="Where it was asked for: the mean over all views, at length 1."
+    )
 
 
 class GridBody(BaseModel):
@@ -303,6 +330,15 @@ class InputBody(BaseModel):
     short_side: int = Field(description="Length that the short side of a frame is resized to, in pixels.")
     sampling: SamplingRule = Field(description=_SAMPLING)
     interpolation: str = Field(description="Of the resize.")
+    long_side: LongSide = Field(description="How the resized long side becomes whole pixels.")
+    crop_order: CropOrder = Field(description="Which of three crops is the first view, the second and the third.")
+    crop_offset: CropOffset = Field(description="How half a pixel beside a centred crop is rounded.")
+
+
+class EmbeddingInfo(BaseModel):
+    """The vector that the model gives beside its scores."""
+
+    size: int = Field(description="Numbers of it.")
 
 
 class ModelResponse(ModelSummary):
@@ -311,9 +347,17 @@ class ModelResponse(ModelSummary):
     version: int = Field(description="The version that all below is about.")
     label_names: list[str] = Field(description="All labels in index order.")
     input: InputBody = Field(description="What the model sees.")
-    output: str = Field(description="per_frame or per_clip logits.")
+    output: str = Field(description="per_frame, per_step or per_clip logits.")
+    steps: list[list[int]] | None = Field(
+        description="Of per_step logits, the first and the last frame of a clip that each step speaks for, from 0."
+    )
     activation: str = Field(description="softmax or sigmoid: what makes scores of logits.")
     temperature: float = Field(description="What logits are divided by before the activation.")
+    average: Average = Field(description="What is averaged over views: logits, or probabilities of each view.")
+    embedding: EmbeddingInfo | None = Field(description="Null where the model gives none.")
+    max_batch: int | None = Field(
+        description="Most views of a batch; null where the server's own limit is the only one."
+    )
     precisions: dict[str, Any] = Field(
         description="The graph in each numeric precision, with `max_abs_diff`, how far its logits were from the "
         "trained model's when it was exported, and `tolerance`, how far they might be."

@@ -1,8 +1,8 @@
 """What runs a graph, seen from the scheduler: five members, and a contract for every adapter.
 
-The contract: ``infer`` gets a batch of B clips and gives B results, same length, same order. It may be awaited only
-between ``start`` and ``close``, with at most ``info.concurrency`` batches in flight. It never blocks the event loop.
-Whatever it raises fails the views of that batch alone.
+The contract: ``infer`` gets a batch of B clips and gives B rows of each output, same length, same order. It may be
+awaited only between ``start`` and ``close``, with at most ``info.concurrency`` batches in flight. It never blocks the
+event loop. Whatever it raises fails the views of that batch alone.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ from laps_server.arrays import Float32Array, UInt8Array
 class EngineInfo:
     """What an engine says of itself and of the graph it runs.
 
-    ``clip_shape`` is ``(T, H, W, 3)``; ``output_shape`` is ``(T, K)`` for per-frame logits, ``(K,)`` for a clip's.
-    ``concurrency``: batches that it takes at the same time. ``cancellable``: a batch can be taken back.
+    ``clip_shape`` is ``(T, H, W, 3)``; ``output_shape`` is ``(R, K)`` for logits of R frames or steps, ``(K,)`` for a
+    clip's. ``embedding_size``: numbers of the second output's vector, None where the graph has none. ``concurrency``:
+    batches that it takes at the same time. ``cancellable``: a batch can be taken back.
     """
 
     name: str
@@ -26,8 +27,17 @@ class EngineInfo:
     threads: int
     clip_shape: tuple[int, int, int, int]
     output_shape: tuple[int, ...]
+    embedding_size: int | None = None
     concurrency: int = 1
     cancellable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class InferResult:
+    """What a batch of B clips comes to: logits ``[B, *output_shape]``, and ``[B, D]`` where the graph gives it."""
+
+    logits: Float32Array
+    embedding: Float32Array | None = None
 
 
 class Engine(Protocol):
@@ -47,8 +57,8 @@ class Engine(Protocol):
         """Load the graph and run each batch size once, so that no request pays for it."""
         ...
 
-    async def infer(self, clips: UInt8Array, *, deadline: float | None = None) -> Float32Array:
-        """``[B, T, H, W, 3]`` uint8 RGB -> logits ``[B, *output_shape]`` float32, same order.
+    async def infer(self, clips: UInt8Array, *, deadline: float | None = None) -> InferResult:
+        """``[B, T, H, W, 3]`` uint8 RGB -> logits ``[B, *output_shape]`` and embedding ``[B, D]``, same order.
 
         The result is of no use after ``deadline``, a point of ``laps_server.observe.now()``.
         """

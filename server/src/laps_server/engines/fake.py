@@ -10,18 +10,22 @@ import asyncio
 
 import numpy as np
 
-from laps_server.arrays import Float32Array, UInt8Array
-from laps_server.engines.base import EngineInfo
+from laps_server.arrays import UInt8Array
+from laps_server.engines.base import EngineInfo, InferResult
 
 
 class FakeEngine:
-    """Per-frame logits ``[B, T, K]`` that depend on each frame's mean colour and on nothing else in the batch."""
+    """Per-frame logits ``[B, T, K]`` that depend on each frame's mean colour and on nothing else in the batch.
+
+    With an ``embedding_size``, a clip's embedding is its mean colour, repeated.
+    """
 
     def __init__(
         self,
         *,
         clip_shape: tuple[int, int, int, int],
         classes: int,
+        embedding_size: int | None = None,
         concurrency: int = 1,
         cancellable: bool = False,
     ) -> None:
@@ -31,6 +35,7 @@ class FakeEngine:
             threads=0,
             clip_shape=clip_shape,
             output_shape=(clip_shape[0], classes),
+            embedding_size=embedding_size,
             concurrency=concurrency,
             cancellable=cancellable,
         )
@@ -51,7 +56,7 @@ class FakeEngine:
     async def start(self, batch_sizes: tuple[int, ...]) -> None:
         """Nothing to load."""
 
-    async def infer(self, clips: UInt8Array, *, deadline: float | None = None) -> Float32Array:
+    async def infer(self, clips: UInt8Array, *, deadline: float | None = None) -> InferResult:
         """Record the batch, wait for ``gate``, raise ``failure`` if set, else compute the logits."""
         self.batches.append(clips.copy())
         self.deadlines.append(deadline)
@@ -66,8 +71,9 @@ class FakeEngine:
         mean = clips.mean(axis=(2, 3), dtype=np.float64) / 255  # [B, T, 3]
         phases = np.arange(self._info.output_shape[-1], dtype=np.float64)  # [K]
         wave = np.sin(mean[..., :1] * (phases + 1) + mean[..., 1:2] * phases**2 + mean[..., 2:3])  # [B, T, K]
-        logits: Float32Array = wave.astype(np.float32)
-        return logits
+        size = self._info.embedding_size
+        embedding = None if size is None else np.resize(mean.mean(axis=1).T, (size, len(clips))).T  # [B, D]
+        return InferResult(wave.astype(np.float32), None if embedding is None else embedding.astype(np.float32))
 
     async def close(self) -> None:
         """Let a held batch go, so that nothing waits for ever."""

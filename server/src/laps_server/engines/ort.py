@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import onnxruntime as ort
 
-from laps_server.arrays import Float32Array, UInt8Array
-from laps_server.engines.base import EngineInfo
+from laps_server.arrays import UInt8Array
+from laps_server.engines.base import EngineInfo, InferResult
 from laps_server.engines.choices import Device
 from laps_server.errors import DeviceMissing, InternalError, ModelCorrupt
 from laps_server.models.repository import ModelFiles
@@ -24,7 +24,7 @@ _PROVIDERS: dict[Device, list[str]] = {
     "cpu": ["CPUExecutionProvider"],
     "cuda": ["CUDAExecutionProvider", "CPUExecutionProvider"],
 }
-_ELEMENT_TYPES = {"clips": "tensor(uint8)", "logits": "tensor(float)"}
+_CLIPS, _FLOATS = "tensor(uint8)", "tensor(float)"
 
 
 class OrtEngine:
@@ -41,6 +41,7 @@ class OrtEngine:
             threads=threads,
             clip_shape=files.manifest.clip_shape,
             output_shape=files.manifest.output_shape,
+            embedding_size=files.manifest.embedding_size,
         )
 
     @property
@@ -65,7 +66,7 @@ class OrtEngine:
         for size in batch_sizes:
             await self.infer(np.zeros((size, *self._info.clip_shape), np.uint8))
 
-    async def infer(self, clips: UInt8Array, *, deadline: float | None = None) -> Float32Array:  # noqa: ARG002
+    async def infer(self, clips: UInt8Array, *, deadline: float | None = None) -> InferResult:  # noqa: ARG002
         """See :meth:`laps_server.engines.base.Engine.infer`; a batch cannot be stopped, so its deadline is ignored."""
         return await asyncio.get_running_loop().run_in_executor(self._executor, self._run, clips)
 
@@ -95,30 +96,29 @@ class OrtEngine:
                 f"device {self._device}: ONNX Runtime found no GPU that it can use",
                 hint="start the container with --gpus all and a driver new enough for its CUDA, or use --device cpu",
             )
-        self._check_tensor("input", session.get_inputs(), name=self._files.manifest.clip.name, role="clips")
-        self._check_tensor("output", session.get_outputs(), name=self._files.manifest.output.name, role="logits")
+        manifest = self._files.manifest
+        self._check_tensor("input", session.get_inputs(), manifest.clip.name, _CLIPS, self._info.clip_shape)
+        for name, shape in manifest.outputs.items():
+            self._check_tensor("output", session.get_outputs(), name, _FLOATS, shape)
         return session
 
-    def _check_tensor(self, what: str, tensors: list[ort.NodeArg], *, name: str, role: str) -> None:
-        expected = self._info.clip_shape if role == "clips" else self._info.output_shape
+    def _check_tensor(
+        self, what: str, tensors: list[ort.NodeArg], name: str, kind: str, expected: tuple[int, ...]
+    ) -> None:
         for tensor in tensors:
-            shape = tuple(tensor.shape[1:])
-            if tensor.name == name and tensor.type == _ELEMENT_TYPES[role] and shape == expected:
+            if (tensor.name, tensor.type, tuple(tensor.shape[1:])) == (name, kind, expected):
                 return
         found = ", ".join(f"{t.name} {t.type} {t.shape}" for t in tensors)
         raise ModelCorrupt(
-            f"{self._where()} has no {what} {name!r} of {_ELEMENT_TYPES[role]} [B, {', '.join(map(str, expected))}]; "
-            f"it has {found}",
+            f"{self._where()} has no {what} {name!r} of {kind} [B, {', '.join(map(str, expected))}]; it has {found}",
             hint="the manifest beside it is of another model; export both together",
         )
 
-    def _run(self, clips: UInt8Array) -> Float32Array:
+    def _run(self, clips: UInt8Array) -> InferResult:
         if self._session is None:
             raise InternalError(f"{self._where()} is not loaded")
         manifest = self._files.manifest
-        (logits,) = self._session.run([manifest.output.name], {manifest.clip.name: clips})
-        result: Float32Array = logits
-        return result
+        return InferResult(*self._session.run([*manifest.outputs], {manifest.clip.name: clips}))
 
     def _drop(self) -> None:
         self._session = None

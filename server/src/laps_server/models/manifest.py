@@ -260,6 +260,17 @@ class Manifest(_Strict):
         return (self.clip.frames if self.output.steps is None else len(self.output.steps), classes)
 
     @property
+    def embedding_size(self) -> int | None:
+        """D of the embedding, None where there is none."""
+        return None if self.embedding is None else self.embedding.size
+
+    @property
+    def outputs(self) -> dict[str, tuple[int, ...]]:
+        """The graph's outputs by name, with their shapes but for the batch: logits first, then the embedding if any."""
+        second = {} if self.embedding is None else {self.embedding.name: (self.embedding.size,)}
+        return {self.output.name: self.output_shape, **second}
+
+    @property
     def clip(self) -> ClipInput:
         """The graph's only input."""
         return self.inputs[0]

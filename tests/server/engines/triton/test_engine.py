@@ -14,7 +14,8 @@ import pytest
 import pytest_asyncio
 
 from laps_server import shared_memory as memory_module
-from laps_server.arrays import Float32Array, UInt8Array
+from laps_server.arrays import UInt8Array
+from laps_server.engines.base import InferResult
 from laps_server.engines.choices import SharedMemoryMode
 from laps_server.engines.triton import engine as engine_module
 from laps_server.engines.triton import shared_clips
@@ -73,14 +74,14 @@ class FakeWire:
         self._check()
         return self.served
 
-    async def infer(self, request: InferRequest, clips: UInt8Array, region: Region | None) -> Float32Array:
+    async def infer(self, request: InferRequest, clips: UInt8Array, region: Region | None) -> InferResult:
         self._check()
         self.requests.append((request, region))
         if self.failures:
             raise self.failures.pop(0)
         if region is not None and region.name not in self.open:
             raise Refused("no such region", why="unknown")
-        return np.zeros((len(clips), 4, 4), np.float32)
+        return InferResult(np.zeros((len(clips), 4, 4), np.float32))
 
     async def regions(self, *, timeout_s: float) -> set[str]:
         self._check()
@@ -162,7 +163,7 @@ async def until(condition: Callable[[], bool]) -> None:
 
 async def test_a_batch_that_reached_nobody_is_sent_once_more(engine: TritonEngine, wire: FakeWire) -> None:
     wire.failures = [BackendUnavailable("gone")]
-    assert (await engine.infer(ONE)).shape == (1, 4, 4)
+    assert (await engine.infer(ONE)).logits.shape == (1, 4, 4)
     wire.failures = [BackendUnavailable("gone"), BackendUnavailable("gone again")]
     with pytest.raises(BackendUnavailable, match="gone again"):
         await engine.infer(ONE)
@@ -255,7 +256,7 @@ async def test_a_triton_that_is_busy_is_not_one_that_is_away(
             await engine.infer(ONE, deadline=time.monotonic() + 20)
     wire.failures = []
     assert reason_of(engine) is None
-    assert len(await engine.infer(ONE)) == 1
+    assert len((await engine.infer(ONE)).logits) == 1
 
 
 async def test_what_is_no_triton_is_told_as_that(engine: TritonEngine, wire: FakeWire) -> None:
@@ -291,13 +292,43 @@ async def test_a_model_that_loads_is_waited_for_and_one_that_will_not_is_named(
     await engine.close()
 
 
+async def test_a_model_with_an_embedding_wants_both_outputs(wire: FakeWire, tmp_path: Path) -> None:
+    files = read_model(write_model(tmp_path / "models", "vectors", embedding=True), 1)
+    engine = TritonEngine(
+        files,
+        url="grpc://triton:8001",
+        connect=lambda _: wire,
+        shared_memory="off",
+        concurrency=1,
+        timeout_s=5,
+        start_timeout_s=5,
+    )
+    with pytest.raises(BackendMismatch, match=r"and not 'frame_logits' FP32 .*, 'embedding' FP32 \[-1, 3\]"):
+        await engine.start((1,))
+    both = (Tensor("embedding", "FP32", (-1, 3)), *GRAPH.outputs)  # in whatever order
+    wire.served = ServedGraph(GRAPH.inputs, both, GRAPH.max_batch_size)
+    await engine.start((1,))
+    assert {request.outputs for request, _ in wire.requests} == {("frame_logits", "embedding")}
+    await engine.close()
+
+
+async def test_an_output_that_the_manifest_does_not_name_is_told(
+    build: Callable[..., TritonEngine], wire: FakeWire
+) -> None:
+    wire.served = ServedGraph(GRAPH.inputs, (*GRAPH.outputs, Tensor("embedding", "FP32", (-1, 3))), 16)
+    engine = build()
+    with pytest.raises(BackendMismatch, match="its output is"):
+        await engine.start((1,))
+    await engine.close()
+
+
 async def test_readiness_follows_without_a_batch_and_comes_back(engine: TritonEngine, wire: FakeWire) -> None:
     wire.down = BackendUnavailable("refused")
     await until(lambda: engine.unavailable_reason == "refused")
     assert wire.requests == []
     wire.down = None
     await until(lambda: engine.unavailable_reason is None)
-    assert len(await engine.infer(ONE)) == 1
+    assert len((await engine.infer(ONE)).logits) == 1
 
 
 async def test_another_model_after_a_restart_gets_no_batch(engine: TritonEngine, wire: FakeWire) -> None:
@@ -326,7 +357,7 @@ async def test_memory_that_triton_forgot_is_opened_again_within_the_request(
     (block,) = folder.iterdir()
     assert block.stat().st_size == 2 * 2 * ONE.size, "two batches in flight, of the largest size"
     wire.open.clear()
-    assert len(await engine.infer(ONE)) == 1
+    assert len((await engine.infer(ONE)).logits) == 1
     assert wire.open == {block.name}
     wire.in_use = 2  # a batch that still reads it
     await engine.close()
@@ -340,7 +371,7 @@ async def test_batches_in_flight_have_places_of_their_own(build: Callable[..., T
     gate = asyncio.Event()
     infer = wire.infer
 
-    async def held(request: InferRequest, clips: UInt8Array, region: Region | None) -> Float32Array:
+    async def held(request: InferRequest, clips: UInt8Array, region: Region | None) -> InferResult:
         await gate.wait()
         return await infer(request, clips, region)
 
@@ -390,7 +421,7 @@ async def test_a_resent_batch_has_the_time_that_is_left(build: Callable[..., Tri
     wire.requests.clear()
     infer = wire.infer
 
-    async def slow(request: InferRequest, clips: UInt8Array, region: Region | None) -> Float32Array:
+    async def slow(request: InferRequest, clips: UInt8Array, region: Region | None) -> InferResult:
         await asyncio.sleep(0.3)
         return await infer(request, clips, region)
 

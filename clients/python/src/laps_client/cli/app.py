@@ -49,6 +49,11 @@ TopK = Annotated[int | None, typer.Option(help="Labels of each file; 5 if not gi
 Segments = Annotated[
     str | None, typer.Option(help="Classify in segments of this length too, as 10s or 2m.", show_default=False)
 ]
+Labels = Annotated[
+    list[str] | None,
+    typer.Option("--labels", help="Rank these labels alone, as red,blue; may be given again.", show_default=False),
+]
+Embedding = Annotated[bool, typer.Option("--embedding", help="The video's embedding, in JSON.")]
 DeadlineS = Annotated[
     float | None, typer.Option("--deadline", help="Seconds for each file, retries included.", show_default=False)
 ]
@@ -75,6 +80,8 @@ def classify(
     views: Views = None,
     top_k: TopK = None,
     segments: Segments = None,
+    labels: Labels = None,
+    embedding: Embedding = False,
     frames: Annotated[bool, typer.Option(help="Scores over time, in JSON and for the terminal.")] = True,
     deadline: DeadlineS = None,
     json: Json = False,
@@ -93,12 +100,15 @@ def classify(
     chosen = _format(json=json, jsonl=jsonl, csv=csv)
     if plot is not None and not frames and segments is None:
         raise typer.BadParameter("--plot draws the scores that --no-frames leaves out")
+    _check_embedding(embedding, chosen, skip_done)
     # Frame scores are most of an answer, and the lines for a pipe do not show them.
     options = _options(
         model=model,
         version=version,
         views=views,
         segments=segments,
+        labels=labels,
+        embedding=embedding,
         deadline_s=deadline,
         top_k=top_k,
         frames=frames and (chosen not in ("plain", "csv") or plot is not None),
@@ -143,6 +153,8 @@ def watch(
     views: Views = None,
     top_k: TopK = None,
     segments: Segments = None,
+    labels: Labels = None,
+    embedding: Embedding = False,
     deadline: DeadlineS = None,
     jsonl: JsonLines = False,
     csv: Csv = False,
@@ -159,11 +171,14 @@ def watch(
 ) -> None:
     """Classify what arrives in a folder, until interrupted."""
     chosen = _format(jsonl=jsonl, csv=csv)
+    _check_embedding(embedding, chosen, skip_done)
     options = _options(
         model=model,
         version=version,
         views=views,
         segments=segments,
+        labels=labels,
+        embedding=embedding,
         deadline_s=deadline,
         top_k=top_k,
         frames=chosen not in ("plain", "csv"),
@@ -259,6 +274,11 @@ def _format(*, json: bool = False, jsonl: bool = False, csv: bool = False) -> Fo
     return given[0] if given else "table" if is_terminal(sys.stdout.fileno()) else "plain"
 
 
+def _check_embedding(embedding: bool, chosen: Format, skip_done: Path | None) -> None:
+    if embedding and chosen not in ("json", "jsonl") and skip_done is None:
+        raise typer.BadParameter("--embedding needs an output of JSON, which has a place for it")
+
+
 def _options(
     *,
     model: str | None,
@@ -266,6 +286,8 @@ def _options(
     views: str | None,
     deadline_s: float | None,
     segments: str | None = None,
+    labels: list[str] | None = None,
+    embedding: bool = False,
     top_k: int | None = None,
     frames: bool = False,
 ) -> Options:
@@ -276,6 +298,8 @@ def _options(
         "version": version,
         "views": views,
         "segments": segments,
+        "labels": labels or None,
+        "embedding": embedding,
         "deadline_s": deadline_s,
         "top_k": top_k,
         "frames": frames,

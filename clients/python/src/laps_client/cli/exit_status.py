@@ -49,7 +49,7 @@ def not_written(where: str, error: OSError, hint: str | None = None) -> CommandF
     return CommandFailed(NOT_WRITTEN, f"{where}: {error.strerror or error}", hint)
 
 
-_OPTION_CODES = frozenset({"model_not_found", "version_not_found", "bad_parameter"})
+_OPTION_CODES = frozenset({"model_not_found", "version_not_found", "bad_parameter", "unknown_label", "no_embedding"})
 _HERE_CODES = frozenset({"bad_address", "bad_request"})
 
 

@@ -62,6 +62,8 @@ def _details(model: ModelInfo) -> list[tuple[str, ...]]:
         ("views", model.default_views),
         ("clip", f"{clip.frames} frames, {clip.stride} apart, {clip.height}x{clip.width}"),
         ("output", f"{model.output}, {model.activation}, temperature {model.temperature:g}"),
+        *([("average", f"of {model.average} over views")] if model.average is not None else []),
+        *([("embedding", f"{model.embedding.size} numbers")] if model.embedding is not None else []),
         ("untrained", "yes" if model.untrained else "no"),
     ]
     return [*rows, *(("metrics", text) for text in flattened(model.metrics))]

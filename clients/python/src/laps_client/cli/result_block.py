@@ -14,6 +14,10 @@ from laps_client._outcome import FilePath, Outcome
 from laps_client._results import Classification, SegmentAnswer
 from laps_client.cli.terminal_text import bar, clock, printable, sparkline
 
+# From which on an answer is called doubtful.
+_FEW_AGREE = 2 / 3
+_SMALL_MARGIN = 0.1
+
 _BAR_WIDTH = 20
 _SPARK_WIDTH = 40
 _MS = 1000
@@ -23,6 +27,8 @@ def result_block(outcome: Outcome[FilePath], *, ascii_only: bool = False) -> Ren
     """The block of a file with a result."""
     result = outcome.unwrap()
     parts: list[RenderableType] = [_title(os.fspath(outcome.path), result), _predictions(result, ascii_only=ascii_only)]
+    if (words := doubt(result)) is not None:
+        parts.append(Text(f"  {words}", style="dim"))
     if result.segments:
         parts.append(_segments(result.segments, ascii_only=ascii_only))
     return Group(*parts)
@@ -36,6 +42,25 @@ def facts(result: Classification) -> str:
     model = f"{result.model.name} {result.model.version}"
     seconds = result.timings_ms.total / _MS
     return printable(f"{length}{video.codec} {video.width}x{video.height}, {model} at {views}, {seconds:.1f} s")
+
+
+def doubt(result: Classification) -> str | None:
+    """How far to trust the first label, in words; None from servers that do not tell.
+
+    ``all 6 views agree, 0.97 ahead of the next label`` or ``in doubt: 3 of 6 views agree, …``
+    """
+    if result.agreement is None or result.margin is None:
+        return None
+    used = result.views.used
+    agreeing = round(result.agreement * used)
+    if used == 1:
+        views = "1 view"
+    else:
+        views = f"all {used} views agree" if agreeing == used else f"{agreeing} of {used} views agree"
+    # Where one label was ranked, nothing is behind it.
+    ahead = "" if result.margin == result.top.score else f", {result.margin:.2f} ahead of the next label"
+    doubtful = result.agreement < _FEW_AGREE or result.margin < _SMALL_MARGIN
+    return f"{'in doubt: ' if doubtful else ''}{views}{ahead}"
 
 
 def runs(segments: Sequence[SegmentAnswer]) -> list[tuple[float, float, str, float]]:

@@ -49,8 +49,12 @@ def check_contract(served: ServedGraph, files: ModelFiles, info: EngineInfo, *, 
     """
     manifest = files.manifest
     wrong = [
-        *_differences("input", served.inputs, Tensor(manifest.clip.name, "UINT8", (-1, *info.clip_shape))),
-        *_differences("output", served.outputs, Tensor(manifest.output.name, "FP32", (-1, *info.output_shape))),
+        *_differences("input", served.inputs, (Tensor(manifest.clip.name, "UINT8", (-1, *info.clip_shape)),)),
+        *_differences(
+            "output",
+            served.outputs,
+            tuple(Tensor(name, "FP32", (-1, *shape)) for name, shape in manifest.outputs.items()),
+        ),
     ]
     labels = {output.shape[-1] for output in served.outputs if output.name == manifest.output.name and output.shape}
     if labels and labels != {manifest.labels.count}:
@@ -74,7 +78,7 @@ def _tensors(described: list[Mapping[str, Any]]) -> tuple[Tensor, ...]:
     )
 
 
-def _differences(what: str, found: tuple[Tensor, ...], expected: Tensor) -> list[str]:
-    if found == (expected,):
+def _differences(what: str, found: tuple[Tensor, ...], expected: tuple[Tensor, ...]) -> list[str]:
+    if len(found) == len(expected) and set(found) == set(expected):
         return []
-    return [f"its {what} is {', '.join(map(str, found)) or 'missing'} and not {expected}"]
+    return [f"its {what} is {', '.join(map(str, found)) or 'missing'} and not {', '.join(map(str, expected))}"]

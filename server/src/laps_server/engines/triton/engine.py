@@ -17,9 +17,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from laps_server.arrays import Float32Array, UInt8Array
+from laps_server.arrays import UInt8Array
 from laps_server.deadline import too_late
-from laps_server.engines.base import EngineInfo
+from laps_server.engines.base import EngineInfo, InferResult
 from laps_server.engines.choices import SharedMemoryMode
 from laps_server.engines.triton.breaker import Breaker
 from laps_server.engines.triton.contract import check_contract
@@ -71,6 +71,7 @@ class TritonEngine:
             threads=0,
             clip_shape=files.manifest.clip_shape,
             output_shape=files.manifest.output_shape,
+            embedding_size=files.manifest.embedding_size,
             concurrency=concurrency,
             cancellable=True,
         )
@@ -111,7 +112,7 @@ class TritonEngine:
             await self.infer(np.zeros((size, *self._info.clip_shape), np.uint8))
         self._probing = asyncio.create_task(self._keep_probing(), name="triton")
 
-    async def infer(self, clips: UInt8Array, *, deadline: float | None = None) -> Float32Array:
+    async def infer(self, clips: UInt8Array, *, deadline: float | None = None) -> InferResult:
         """See :meth:`laps_server.engines.base.Engine.infer`; a batch that did not reach Triton is sent once more.
 
         Raises:
@@ -222,7 +223,7 @@ class TritonEngine:
         except Refused as exc:
             raise BackendUnavailable(f"Triton fails on batches of {self._files.name!r}", hint=_HINT) from exc
 
-    async def _attempt(self, clips: UInt8Array, deadline: float | None) -> Float32Array:
+    async def _attempt(self, clips: UInt8Array, deadline: float | None) -> InferResult:
         if not self._breaker.closed:
             raise BackendUnavailable(self._reason or "Triton is not available", hint=_HINT)
         now = time.monotonic()
@@ -230,7 +231,7 @@ class TritonEngine:
             raise too_late()
         until = now + self._timeout_s if deadline is None else min(now + self._timeout_s, deadline)
         try:
-            logits = await self._send(clips, until)
+            result = await self._send(clips, until)
         except BackendTimeout as exc:
             # A short deadline says nothing about Triton: it must not open the breaker for everybody.
             if _is_over(deadline):
@@ -247,9 +248,9 @@ class TritonEngine:
         except Refused as exc:
             raise _meaning(exc, deadline) from exc
         self._breaker.succeeded()
-        return logits
+        return result
 
-    async def _send(self, clips: UInt8Array, until: float) -> Float32Array:
+    async def _send(self, clips: UInt8Array, until: float) -> InferResult:
         """In shared memory where there is some, else over the wire."""
         wire, shared = self._connected(), self._shared
         if shared is None:
@@ -270,7 +271,7 @@ class TritonEngine:
             model=self._files.name,
             version=self._files.version,
             input=manifest.clip.name,
-            output=manifest.output.name,
+            outputs=tuple(manifest.outputs),
             timeout_s=max(timeout_s, 0.001),
         )
 

@@ -22,6 +22,7 @@ import tritonclient.http.aio as http_client
 from tritonclient.utils import InferenceServerException
 
 from laps_server.arrays import Float32Array, UInt8Array
+from laps_server.engines.base import InferResult
 from laps_server.engines.triton.contract import ServedGraph
 from laps_server.errors import BackendTimeout, BackendUnavailable, LapsError
 
@@ -63,12 +64,15 @@ class Region:
 
 @dataclass(frozen=True, slots=True)
 class InferRequest:
-    """One inference: which version of which model, its tensors' names, and how long anybody waits."""
+    """One inference: which version of which model, its tensors' names, and how long anybody waits.
+
+    ``outputs`` are the logits and, of a model that has one, the embedding.
+    """
 
     model: str
     version: int
     input: str
-    output: str
+    outputs: tuple[str, ...]
     timeout_s: float
 
 
@@ -87,7 +91,7 @@ class Wire(Protocol):
         """What it serves under that name."""
         ...
 
-    async def infer(self, request: InferRequest, clips: UInt8Array, region: Region | None) -> Float32Array:
+    async def infer(self, request: InferRequest, clips: UInt8Array, region: Region | None) -> InferResult:
         """Run ``clips`` ``[B, T, H, W, 3]``, from ``region`` if they lie there; cancelling this cancels the request."""
         ...
 
@@ -143,7 +147,7 @@ class GrpcWire:
             config = await client.get_model_config(model, str(version), **options)
             return ServedGraph.parse(metadata, config["config"])
 
-    async def infer(self, request: InferRequest, clips: UInt8Array, region: Region | None) -> Float32Array:
+    async def infer(self, request: InferRequest, clips: UInt8Array, region: Region | None) -> InferResult:
         """See :class:`Wire`."""
         tensor = await asyncio.to_thread(_input, grpc_client, request, clips=clips, region=region)
         async with self._channel as client, _translated(request.timeout_s):
@@ -151,11 +155,11 @@ class GrpcWire:
                 request.model,
                 [tensor],
                 model_version=str(request.version),
-                outputs=[grpc_client.InferRequestedOutput(request.output)],
+                outputs=[grpc_client.InferRequestedOutput(name) for name in request.outputs],
                 timeout=_in_microseconds(request.timeout_s),
                 client_timeout=request.timeout_s,
             )
-            return _logits(result, request)
+            return InferResult(*(_floats(result, name) for name in request.outputs))
 
     async def regions(self, *, timeout_s: float) -> set[str]:
         """See :class:`Wire`."""
@@ -231,7 +235,7 @@ class HttpWire:
             config = await self._client.get_model_config(model, str(version))
             return ServedGraph.parse(metadata, config)
 
-    async def infer(self, request: InferRequest, clips: UInt8Array, region: Region | None) -> Float32Array:
+    async def infer(self, request: InferRequest, clips: UInt8Array, region: Region | None) -> InferResult:
         """See :class:`Wire`."""
         tensor = await asyncio.to_thread(_input, http_client, request, clips=clips, region=region)
         async with _translated(request.timeout_s):
@@ -239,10 +243,10 @@ class HttpWire:
                 request.model,
                 [tensor],
                 model_version=str(request.version),
-                outputs=[http_client.InferRequestedOutput(request.output, binary_data=True)],
+                outputs=[http_client.InferRequestedOutput(name, binary_data=True) for name in request.outputs],
                 timeout=_in_microseconds(request.timeout_s),
             )
-            return _logits(result, request)
+            return InferResult(*(_floats(result, name) for name in request.outputs))
 
     async def regions(self, *, timeout_s: float) -> set[str]:
         """See :class:`Wire`."""
@@ -278,11 +282,11 @@ def _input(client: Any, request: InferRequest, *, clips: UInt8Array, region: Reg
     return tensor
 
 
-def _logits(result: Any, request: InferRequest) -> Float32Array:
-    logits = result.as_numpy(request.output)
-    if logits is None or logits.dtype != np.float32:
-        raise Refused(f"Triton answered without float32 {request.output!r}")
-    array: Float32Array = logits
+def _floats(result: Any, name: str) -> Float32Array:
+    found = result.as_numpy(name)
+    if found is None or found.dtype != np.float32:
+        raise Refused(f"Triton answered without float32 {name!r}")
+    array: Float32Array = found
     return array
 
 

@@ -16,6 +16,8 @@
  * @property {boolean} [view_details]
  * @property {boolean} [explain]
  * @property {string|null} [segments]
+ * @property {string[]|null} [labels]
+ * @property {boolean} [embedding]
  */
 
 /**
@@ -50,6 +52,8 @@
  * @property {string} request_id
  * @property {ModelRef} model
  * @property {PredictionBody[]} predictions
+ * @property {number} agreement
+ * @property {number} margin
  * @property {FramesBody|null} frames
  * @property {ViewsBody} views
  * @property {VideoBody} video
@@ -60,6 +64,7 @@
  * @property {ReplayViewBody[]|null} [explain]
  * @property {SegmentBody[]|null} [segments]
  * @property {TimelineBody|null} [timeline]
+ * @property {number[]|null} [embedding]
  */
 
 /**
@@ -92,8 +97,11 @@
 
 /**
  * @typedef {object} FramesBody
+ * @property {'frame'|'step'|'clip'} kind
  * @property {(number|null)[]} index
  * @property {number[]} time_s
+ * @property {number[]} from_s
+ * @property {number[]} to_s
  * @property {string[]} labels
  * @property {number[][]} scores
  */
@@ -177,10 +185,13 @@
  * @property {number} start_s
  * @property {number} end_s
  * @property {PredictionBody[]} predictions
+ * @property {number} agreement
+ * @property {number} margin
  * @property {FramesBody|null} frames
  * @property {ViewsBody} views
  * @property {ThumbnailBody[]|null} [thumbnails]
  * @property {string[]} warnings
+ * @property {number[]|null} [embedding]
  */
 
 /**
@@ -189,10 +200,13 @@
  * @property {number} start_s
  * @property {number} end_s
  * @property {PredictionBody[]} predictions
+ * @property {number} agreement
+ * @property {number} margin
  * @property {FramesBody|null} frames
  * @property {ViewsBody} views
  * @property {ThumbnailBody[]|null} [thumbnails]
  * @property {string[]} warnings
+ * @property {number[]|null} [embedding]
  * @property {number} segments_done
  * @property {number} segments_total
  */
