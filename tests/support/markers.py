@@ -16,7 +16,7 @@ from pathlib import Path
 MARKERS = {
     "server": "starts a process or serves on a port",
     "browser": "looks at the page with Chromium",
-    "torch": "loads torch, as all of the exporter does",
+    "torch": "loads torch, as most of the exporter does",
     "triton": "runs a real Triton",
     "long": "takes minutes on two cores; run by a make target of its own",
     "noisy": "provokes what the browser itself complains of",

@@ -8,16 +8,18 @@ import numpy as np
 import onnx
 import pytest
 
+from laps_export.families.i3d.graph import build_graph
 from laps_export.families.i3d.kinetics400 import ARCHIVE, I3D_KINETICS400
 from laps_export.families.i3d.numpy_pickle import read_arrays
 from laps_export.families.i3d.parity import check_parity, reference_input, run_from
+from laps_export.families.i3d.weights import convolutions
 from laps_export.graph.convolution_cost import count_gmacs
 from laps_export.repository.label_set import load_labels
 from support.i3d_archive import i3d_archive
 
-# First logits of the first and the last step for 32 and 64 frames of noise, and their mean over all steps and labels:
-# by the package's own network.
 ROOT = Path(__file__).parents[3]
+# Logits of each step by the package's own network, for 32 frames of the same noise.
+GOLDEN = ROOT / "tests" / "data" / "i3d_trained.npz"
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +34,13 @@ def graph(weights: bytes) -> onnx.ModelProto:
 
 def test_the_weights_pass_the_gate(graph: onnx.ModelProto) -> None:
     assert check_parity(graph) < 1e-4
+
+
+def test_clips_of_another_length_give_what_the_package_does(weights: bytes) -> None:
+    arrays = read_arrays(weights, name="weights")
+    logits = run_from(build_graph(convolutions(arrays), frames=32), reference_input(32))[0]
+    with np.load(GOLDEN) as golden:
+        np.testing.assert_allclose(logits, golden["seed_32/step_logits"], rtol=0, atol=1e-3)
 
 
 def test_every_array_is_read_and_finite(weights: bytes) -> None:

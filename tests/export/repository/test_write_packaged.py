@@ -58,7 +58,7 @@ def test_a_server_finds_it_whole(made: Path, model: PackagedModel) -> None:
     assert manifest.output.steps == ((0, 15), (8, 23), (16, 31), (24, 39), (32, 47), (40, 55), (48, 63))
     assert manifest.embedding is not None
     assert (manifest.embedding.name, manifest.embedding.size) == ("embedding", 1024)
-    assert (manifest.sampling, manifest.average, manifest.max_batch) == ("steady_25", "logits", 4)
+    assert (manifest.sampling, manifest.average, manifest.max_batch) == ("steady_25", "logits", 1)
     assert (manifest.preprocess.short_side, manifest.preprocess.crop_height) == (256, 224)
     assert manifest.precisions["float32"].parity.max_abs_diff == 2e-5
 
@@ -77,9 +77,9 @@ def test_it_says_where_it_comes_from_and_under_which_licences(made: Path, model:
     assert "Apache License" in (made / NAME / "LICENSE").read_text()
 
 
-def test_triton_is_told_of_both_outputs_and_of_small_batches(made: Path) -> None:
+def test_triton_is_told_of_both_outputs_and_of_single_views(made: Path) -> None:
     config = (made / NAME / "config.pbtxt").read_text()
-    assert "max_batch_size: 4" in config
+    assert "max_batch_size: 1" in config
     assert 'name: "frame_logits"\n    data_type: TYPE_FP32\n    dims: [ 7, 400 ]' in config
     assert 'name: "embedding"\n    data_type: TYPE_FP32\n    dims: [ 1024 ]' in config
 

@@ -53,7 +53,7 @@ I3D_KINETICS400 = PackagedModel(
     steps=tuple(frames_of_step(step) for step in range(steps_of(FRAMES))),
     pixels=Normalisation(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)),
     # docs/model-i3d.md has the measurement behind views, stride and the largest batch.
-    serving=PackagedServing(sampling="steady_25", stride=1, default_views="3x1", short_side=256, max_batch=4),
+    serving=PackagedServing(sampling="steady_25", stride=1, default_views="3x1", short_side=256, max_batch=1),
     build=_build,
     check=check_parity,
     tolerance=TOLERANCE,
