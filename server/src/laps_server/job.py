@@ -155,6 +155,10 @@ class Job:
             window_s=WHOLE_VIDEO_S if segments is None else segments.seconds,
             early=early,
             sampling=manifest.sampling,
+            long_side=preprocess.long_side,
+            interpolation=preprocess.interpolation,
+            crop_order=preprocess.crop_order,
+            crop_offset=preprocess.crop_offset,
         )
 
     def warnings(self, found: Iterable[MediaWarning]) -> tuple[str, ...]:
