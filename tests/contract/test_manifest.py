@@ -40,14 +40,14 @@ def _no_graph(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def request() -> VersionRequest:
+def version_request() -> VersionRequest:
     origin = WeightOrigin(checkpoint=None, untrained=True, seed=0, metrics={"top1": 0.5}, recipe={"epochs": 18})
     return replace(small_version_request(name="small-7"), origin=origin)
 
 
 @pytest.fixture
-def written(request: VersionRequest, tmp_path: Path) -> dict[str, Any]:
-    path = write_version(request, tmp_path).path / "laps.json"
+def written(version_request: VersionRequest, tmp_path: Path) -> dict[str, Any]:
+    path = write_version(version_request, tmp_path).path / "laps.json"
     manifest: dict[str, Any] = json.loads(path.read_bytes())
     return manifest
 
@@ -64,8 +64,8 @@ def _accepts(act: Callable[[], object]) -> bool:
     return True
 
 
-def test_the_server_reads_what_the_exporter_writes(request: VersionRequest, tmp_path: Path) -> None:
-    path = write_version(request, tmp_path).path
+def test_the_server_reads_what_the_exporter_writes(version_request: VersionRequest, tmp_path: Path) -> None:
+    path = write_version(version_request, tmp_path).path
     manifest = parse_manifest((path / "laps.json").read_bytes(), where="small-7/1/laps.json")
     assert (manifest.name, manifest.variant, manifest.untrained) == ("small-7", "small", True)
     assert (manifest.clip.frames, manifest.clip.height, manifest.clip.stride) == (8, 64, 8)
@@ -98,11 +98,15 @@ def test_both_know_the_same_rules_of_sampling_and_the_newest_schema() -> None:
     ("sampling", "right"),
     [*((rule, True) for rule in get_args(SamplingRule)), ("uniform", False), ("LAPS_UNIFORM", False), ("", False)],
 )
-def test_sampling(written: dict[str, Any], request: VersionRequest, tmp_path: Path, sampling: Any, right: bool) -> None:
+def test_sampling(
+    written: dict[str, Any], version_request: VersionRequest, tmp_path: Path, sampling: Any, right: bool
+) -> None:
     assert _accepts(lambda: Serving.of(LAPS, sampling=sampling)) == right
     assert _accepts(lambda: _read({**written, "sampling": sampling})) == right
     if right:
-        other = write_version(replace(request, name="other", serving=Serving.of(LAPS, sampling=sampling)), tmp_path)
+        other = write_version(
+            replace(version_request, name="other", serving=Serving.of(LAPS, sampling=sampling)), tmp_path
+        )
         document = (other.path / "laps.json").read_bytes()
         assert parse_manifest(document, where="other/1/laps.json").sampling == sampling
 
@@ -148,9 +152,9 @@ def test_resolution(written: dict[str, Any], side: int, right: bool) -> None:
 @pytest.mark.parametrize(
     ("version", "right"), [(1, True), (999_999_999, True), (0, False), (-1, False), (1_000_000_000, False)]
 )
-def test_versions(request: VersionRequest, tmp_path: Path, version: int, right: bool) -> None:
+def test_versions(version_request: VersionRequest, tmp_path: Path, version: int, right: bool) -> None:
     assert _accepts(lambda: check_version(version)) == right
-    path = write_version(request, tmp_path).path
+    path = write_version(version_request, tmp_path).path
     path.rename(path.with_name(str(version)))
     assert _accepts(lambda: discover(tmp_path, versions="all")) == right
 
@@ -163,11 +167,11 @@ def test_versions(request: VersionRequest, tmp_path: Path, version: int, right: 
     ],
     ids=ascii,
 )
-def test_labels(request: VersionRequest, tmp_path: Path, label: str, right: bool) -> None:
+def test_labels(version_request: VersionRequest, tmp_path: Path, label: str, right: bool) -> None:
     labels = (label, *LABELS.labels[1:])
     assert _accepts(lambda: LabelSet("mine", labels)) == right
     # What the exporter refuses to name, as if it had written it.
     unchecked = LabelSet("mine", LABELS.labels)
     object.__setattr__(unchecked, "labels", labels)
-    write_version(replace(request, labels=unchecked), tmp_path)
+    write_version(replace(version_request, labels=unchecked), tmp_path)
     assert _accepts(lambda: discover(tmp_path, versions="all")) == right
