@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,26 +33,27 @@ def small_model() -> Laps:
 def small_graph(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """`small_model` as an ONNX file; not to be written to."""
     from laps_export.graph.onnx_export import export_onnx
-    from support.small_laps import build_small
+    from support.small_laps import as_model, build_small
 
     path = tmp_path_factory.mktemp("graph") / "model.onnx"
-    export_onnx(build_small(), path)
+    export_onnx(as_model(build_small()), path)
     return path
 
 
 @pytest.fixture
 def small_labels() -> LabelSet:
-    from support.small_laps import SMALL
+    from support.small_laps import LABELS
 
-    return LabelSet("seven", tuple(f"label {i}" for i in range(SMALL.classes)))
+    return LABELS
 
 
 @pytest.fixture
 def small_variant(monkeypatch: pytest.MonkeyPatch) -> str:
-    """The small model as a row of the registry."""
-    from laps_export.families.laps import variants as registry
-    from laps_export.families.laps.variants import Variant
+    """The small model as a row of its family's table."""
+    from laps_export.families.family import Variant
+    from laps_export.families.laps.family import LAPS
+    from support.registered import register
     from support.small_laps import SMALL
 
-    monkeypatch.setattr(registry, "VARIANTS", {**registry.VARIANTS, "small": Variant(SMALL)})
+    register(monkeypatch, replace(LAPS, variants={**LAPS.variants, "small": Variant(SMALL)}))
     return "small"

@@ -13,7 +13,7 @@ import torch
 from laps_export import errors
 from laps_export.checkpoint.reading import read_checkpoint
 from laps_export.cli import app as cli
-from laps_export.families.laps import variants as registry
+from laps_export.families import registry
 from support.golden_weights import write_golden_checkpoint
 
 
@@ -105,7 +105,7 @@ def test_a_backbone_is_exported_with_a_random_head_only_if_asked(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, seven: Path
 ) -> None:
     backbone = tmp_path / "imagenet.pth"
-    torch.save({"model": registry.build("small", classes=1000).state_dict()}, backbone)
+    torch.save({"model": registry.build("small", classes=1000).network.state_dict()}, backbone)
     repository = tmp_path / "models"
     options = ["--variant", "small", "--labels", seven, "--name", "b", "--repository", repository]
     assert _run(monkeypatch, "onnx", "--checkpoint", backbone, *options) == 4
@@ -120,7 +120,7 @@ def test_a_whole_model_under_the_key_of_backbones_is_exported_with_its_head(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, seven: Path
 ) -> None:
     whole = tmp_path / "whole.pth"
-    torch.save({"model": registry.build("small", classes=7).state_dict(), "epoch": 3}, whole)
+    torch.save({"model": registry.build("small", classes=7).network.state_dict(), "epoch": 3}, whole)
     assert _run(monkeypatch, "convert", whole, tmp_path / "ours.safetensors", "--variant", "small") == 0
     told = "whole.pth: took what is under 'model' for a trained model with a head of 7 classes\n"
     assert told in capsys.readouterr().err
