@@ -21,7 +21,6 @@ from statistics import mean
 from typing import Any
 
 import matplotlib as mpl
-from laps_export.train.train_model import WEIGHTS_NAME
 from matplotlib.figure import Figure
 
 from laps_export.checkpoint.reading import read_checkpoint
@@ -31,6 +30,7 @@ from laps_export.families.laps.variants import PUBLISHED
 from laps_export.graph.complexity import measure
 from laps_export.train.run_state import CHECKPOINT_NAME
 from laps_export.train.scoring import wilson
+from laps_export.train.train_model import WEIGHTS_NAME
 
 KINDS = ("base2d", "plain_shift", "p_shift", "la", "laps", "base3d")
 SEEDS = {"base2d": (0, 1, 2), "laps": (0, 1, 2)}
