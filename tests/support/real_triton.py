@@ -21,7 +21,7 @@ from typing import Any
 import httpx
 import pytest
 
-from laps_export.graph.onnx_export import TensorContract
+from laps_export.graph.contract import TensorContract
 from laps_export.repository.triton_config import render_config
 from laps_server.engines.triton.engine import TritonEngine
 from laps_server.shared_memory import PREFIX
@@ -49,7 +49,9 @@ def write_shipped_model(
 ) -> Path:
     """A model with the config.pbtxt that the exporter writes for its shapes."""
     folder = write_model(repository, name, frames=frames, size=size, **options)
-    contract = TensorContract(frames, size, size, len(options.get("labels", LABELS)))
+    contract = TensorContract(
+        frames=frames, height=size, width=size, classes=len(options.get("labels", LABELS)), steps=frames
+    )
     (folder / "config.pbtxt").write_text(render_config(name, contract))
     return folder
 
