@@ -330,14 +330,14 @@ async def test_decoding_leaves_no_descriptor_behind(settings: Settings, green: P
 async def test_stages_are_told_with_their_times_and_the_answer_has_them(repository: Path, green: Path) -> None:
     reported: list[Stage] = []
 
-    class Notes:
+    class Reporter:
         def observe(self, stage: Stage) -> None:
             reported.append(stage)
 
     engine = FakeEngine(clip_shape=(4, 32, 32, 3), classes=4)
-    notes = Notes()
-    served = ServedModels([fake_model(repository, engine, observer=notes)], default_model=None)
-    async with started(Runtime(served, DecodePool(1), observer=notes)) as runtime:
+    reporter = Reporter()
+    served = ServedModels([fake_model(repository, engine, observer=reporter)], default_model=None)
+    async with started(Runtime(served, DecodePool(1), observer=reporter)) as runtime:
         with runtime.job(ClassifyOptions(views=ViewGrid(2, 1)), RequestClock("one")) as job, opened(green) as file:
             job.received(123)
             answer = await job.classify(file)

@@ -47,7 +47,10 @@ def check_options(options: ClassifyOptions) -> None:
         BadParameter: saying what would.
     """
     if options.segments is not None and options.view_details:
-        raise BadParameter("segments have no details of views", hint="ask for those of one segment's file")
+        raise BadParameter(
+            "view_details (or explain, its old name) is not given for segments",
+            hint="ask for those of one segment's file",
+        )
 
 
 @dataclass(frozen=True, slots=True)
