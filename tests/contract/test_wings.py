@@ -76,8 +76,8 @@ def test_wings_import_each_other_as_the_table_says() -> None:
 
 
 def test_no_arrow_leads_back() -> None:
-    assert list(TopologicalSorter(ARROWS).static_order())
     imports = imports_of(SOURCE)
+    assert list(TopologicalSorter(arrows_between_wings(imports)).static_order())
     assert len(imports) > 60
     assert list(TopologicalSorter(imports).static_order()), "nor between modules of one wing"
 

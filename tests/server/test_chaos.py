@@ -48,7 +48,7 @@ Seen = Any  # a status with a body or with an error's code, a list of events, or
 
 
 @dataclass(frozen=True)
-class Kind:
+class Behaviour:
     """What a client sends and does.
 
     Attributes:
@@ -73,25 +73,25 @@ class Kind:
 
 
 GOOD = {
-    "json": Kind(),
-    "form": Kind("views=1x1&top_k=2", multipart=True),
-    "events": Kind("views=4x1", events=True),
-    "segments": Kind("segments=1s&views=1x1", body="film.mp4"),
-    "segment events": Kind("segments=1s&views=2x1", body="film.mp4", events=True),
-    "slow events": Kind("model=slow&views=2x1", events=True),
+    "json": Behaviour(),
+    "form": Behaviour("views=1x1&top_k=2", multipart=True),
+    "events": Behaviour("views=4x1", events=True),
+    "segments": Behaviour("segments=1s&views=1x1", body="film.mp4"),
+    "segment events": Behaviour("segments=1s&views=2x1", body="film.mp4", events=True),
+    "slow events": Behaviour("model=slow&views=2x1", events=True),
 }
 BAD = {
-    "no video": Kind(body="text.mp4", expected=(415, "unsupported_container"), logged=415),
-    "half a video": Kind(body="half.mp4", expected=(422, "no_video_stream"), logged=422),
-    "wrong option": Kind("views=0x0", expected=(422, "bad_parameter"), logged=422),
-    "too large": Kind(declared_bytes=10**9, expected=(413, "too_large"), logged=413),
-    "late": Kind(f"{_SLOW}&deadline_ms=600", expected=(504, "deadline_exceeded"), logged=504),
-    "stalled upload": Kind(does="stalls", expected=(408, "slow_upload"), logged=408),
-    "left upload": Kind(does="leaves upload", logged=499),
-    "left wait": Kind(_SLOW, does="leaves wait", logged=499),
-    "left events": Kind(_SLOW, does="leaves events", events=True),
+    "no video": Behaviour(body="text.mp4", expected=(415, "unsupported_container"), logged=415),
+    "half a video": Behaviour(body="half.mp4", expected=(422, "no_video_stream"), logged=422),
+    "wrong option": Behaviour("views=0x0", expected=(422, "bad_parameter"), logged=422),
+    "too large": Behaviour(declared_bytes=10**9, expected=(413, "too_large"), logged=413),
+    "late": Behaviour(f"{_SLOW}&deadline_ms=600", expected=(504, "deadline_exceeded"), logged=504),
+    "stalled upload": Behaviour(does="stalls", expected=(408, "slow_upload"), logged=408),
+    "left upload": Behaviour(does="leaves upload", logged=499),
+    "left wait": Behaviour(_SLOW, does="leaves wait", logged=499),
+    "left events": Behaviour(_SLOW, does="leaves events", events=True),
 }
-KINDS = GOOD | BAD
+BEHAVIOURS = GOOD | BAD
 REFUSED_UNREAD = {"wrong option", "too large"}
 
 
@@ -105,42 +105,42 @@ class Client:
         self._pause = pause
 
     def __call__(self, name: str, request_id: str) -> Seen:
-        kind = KINDS[name]
+        behaviour = BEHAVIOURS[name]
         with socket.create_connection(self._address, timeout=60) as connection:
-            head, body = self._request(kind, request_id)
+            head, body = self._request(behaviour, request_id)
             connection.sendall(head)
             if name not in REFUSED_UNREAD:
                 assert connection.recv(len(_CONTINUE), socket.MSG_WAITALL) == _CONTINUE
             half = len(body) // 2
             with suppress(ConnectionError):  # a server that has refused it reads no further
                 connection.sendall(body[:half])
-            if kind.does.endswith(("upload", "stalls")):
+            if behaviour.does.endswith(("upload", "stalls")):
                 self._pause()
-                return None if kind.does == "leaves upload" else self._answer(kind, connection)
-            if kind.does:
+                return None if behaviour.does == "leaves upload" else self._answer(behaviour, connection)
+            if behaviour.does:
                 connection.sendall(body[half:])
-                return self._leave(kind, connection)
+                return self._leave(behaviour, connection)
             self._pause()
             with suppress(ConnectionError):
                 connection.sendall(body[half:])
-            return self._answer(kind, connection)
+            return self._answer(behaviour, connection)
 
-    def _request(self, kind: Kind, request_id: str) -> tuple[bytes, bytes]:
-        body = (self._files / kind.body).read_bytes()
+    def _request(self, behaviour: Behaviour, request_id: str) -> tuple[bytes, bytes]:
+        body = (self._files / behaviour.body).read_bytes()
         headers = {"Host": "x", "Connection": "close", "Expect": "100-continue", "X-Request-Id": request_id}
-        if kind.multipart:
+        if behaviour.multipart:
             part = f'--{_BOUNDARY}\r\nContent-Disposition: form-data; name="file"; filename="a.mp4"\r\n\r\n'
             body = part.encode() + body + f"\r\n--{_BOUNDARY}--\r\n".encode()
             headers["Content-Type"] = f"multipart/form-data; boundary={_BOUNDARY}"
-        if kind.events:
+        if behaviour.events:
             headers["Accept"] = "text/event-stream"
-        headers["Content-Length"] = str(kind.declared_bytes or len(body))
-        lines = [f"POST /classify?{kind.query} HTTP/1.1", *(f"{key}: {value}" for key, value in headers.items())]
+        headers["Content-Length"] = str(behaviour.declared_bytes or len(body))
+        lines = [f"POST /classify?{behaviour.query} HTTP/1.1", *(f"{key}: {value}" for key, value in headers.items())]
         return "\r\n".join([*lines, "", ""]).encode(), body
 
-    def _leave(self, kind: Kind, connection: socket.socket) -> None:
+    def _leave(self, behaviour: Behaviour, connection: socket.socket) -> None:
         """Leave while the model works: after a few events, or without a word."""
-        if kind.events:
+        if behaviour.events:
             with HTTPResponse(connection) as response:
                 response.begin()
                 events = parse(line.decode().rstrip("\n") for line in response)
@@ -148,10 +148,10 @@ class Client:
         self._pause()
 
     @staticmethod
-    def _answer(kind: Kind, connection: socket.socket) -> Seen:
+    def _answer(behaviour: Behaviour, connection: socket.socket) -> Seen:
         with HTTPResponse(connection) as response:
             response.begin()
-            if kind.events and response.status == 200:
+            if behaviour.events and response.status == 200:
                 events = parse(line.decode().rstrip("\n") for line in response)
                 return [(event.name, lasting(event.data)) for event in events if event.name != HEARTBEAT]
             body = json.loads(response.read())
@@ -222,15 +222,15 @@ def uploads(tmp_path: Path) -> Path:
 def test_every_request_of_a_storm_and_of_a_stop_in_it_is_accounted_for(
     server: ServerProcess, files: Path, uploads: Path
 ) -> None:
-    with ThreadPoolExecutor(OF_EACH * len(KINDS)) as clients:
+    with ThreadPoolExecutor(OF_EACH * len(BEHAVIOURS)) as clients:
         # What a quiet server holds and answers.
         held = resources(server)
         client = Client(server.url, files)
-        expected = {name: client(name, "quiet") if name in GOOD else BAD[name].expected for name in KINDS}
+        expected = {name: client(name, "quiet") if name in GOOD else BAD[name].expected for name in BEHAVIOURS}
 
         # The storm.
         draw = random.Random(13)
-        names = draw.sample([*KINDS] * OF_EACH, OF_EACH * len(KINDS))
+        names = draw.sample([*BEHAVIOURS] * OF_EACH, OF_EACH * len(BEHAVIOURS))
         storm = {f"storm-{number}": name for number, name in enumerate(names)}
         pauses = [partial(time.sleep, draw.uniform(0, 0.3)) for _ in storm]
         sent = [
@@ -242,7 +242,7 @@ def test_every_request_of_a_storm_and_of_a_stop_in_it_is_accounted_for(
         wait_for_resources(server, {**held, "thread": held["thread"] + POOLED_THREADS})
 
         # The stop, while one client of each kind has sent half of its video, or waits for its answer.
-        caught = {f"caught-{number}": name for number, name in enumerate(KINDS) if name not in REFUSED_UNREAD}
+        caught = {f"caught-{number}": name for number, name in enumerate(BEHAVIOURS) if name not in REFUSED_UNREAD}
         in_flight, stopping = threading.Barrier(len(caught) + 1), threading.Event()
 
         def until_it_stops() -> None:
@@ -267,5 +267,5 @@ def test_every_request_of_a_storm_and_of_a_stop_in_it_is_accounted_for(
     log = "".join(server.log)
     assert "Traceback" not in log
     lines = re.findall(r"\[((?:storm|caught)-[^\]]*)\] laps_server\.api\.middleware: POST /classify (\d+)", log)
-    answered = {request_id: str(KINDS[name].logged) for request_id, name in (storm | caught).items()}
+    answered = {request_id: str(BEHAVIOURS[name].logged) for request_id, name in (storm | caught).items()}
     assert sorted(lines) == sorted(answered.items())

@@ -164,7 +164,7 @@ async def test_a_deadline_ends_the_wait(engine_of: StartedEngine, triton: Triton
         for batch in asyncio.as_completed([engine.infer(some_clips(2), deadline=began + 0.5) for _ in range(3)]):
             with pytest.raises(DeadlineExceeded):
                 await batch
-        assert time.monotonic() - began < 1.5
+        assert time.monotonic() - began < 2, "it waits for the batch that runs, and for those before it"
         assert engine.unavailable_reason is None, "a client's haste is not Triton's failure"
         await asyncio.gather(*wanted)
         assert len((await engine.infer(some_clips(1))).logits) == 1

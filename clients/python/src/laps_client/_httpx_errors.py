@@ -16,7 +16,7 @@ from laps_client.errors import BadAnswer, BadRequest, ConnectionFailed, LapsErro
 class Translation:
     """Which of our errors an exception of httpx becomes, and whether the same request may be sent again."""
 
-    kind: type[LapsError]
+    becomes: type[LapsError]
     code: str
     retry: bool
     hint: str | None = None
@@ -69,11 +69,13 @@ HTTPX_ERRORS = (httpx.HTTPError, httpx.InvalidURL, httpx.CookieConflict, httpx.S
 
 def translation_of(exc: Exception) -> Translation:
     """The table's entry for an exception of :data:`HTTPX_ERRORS`, by its nearest listed class."""
-    return next(TRANSLATIONS[kind] for kind in type(exc).__mro__ if kind in TRANSLATIONS)
+    return next(TRANSLATIONS[base] for base in type(exc).__mro__ if base in TRANSLATIONS)
 
 
 def translated(exc: Exception, *, where: str, request_id: str | None = None) -> LapsError:
     """The exception as one of ours; ``where`` names the server."""
     translation = translation_of(exc)
     detail = str(exc) or type(exc).__name__
-    return translation.kind(f"{where}: {detail}", code=translation.code, hint=translation.hint, request_id=request_id)
+    return translation.becomes(
+        f"{where}: {detail}", code=translation.code, hint=translation.hint, request_id=request_id
+    )
