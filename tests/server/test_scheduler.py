@@ -141,7 +141,7 @@ async def test_each_view_gets_its_own_embedding() -> None:
     engine = FakeEngine(clip_shape=CLIP, classes=2, embedding_size=5)
     scheduler = Scheduler(engine, batch_sizes=(1, 2, 4), max_queued_views=32)
     await scheduler.start()
-    request = Request(scheduler, announced=3)
+    request = FakeJob(scheduler, announced=3)
     request.add(PlainViews(0, 51, 255))
     found: dict[int, list[float]] = {}
     while len(found) < 3:

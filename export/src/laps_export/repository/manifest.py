@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from laps_export import __version__
 from laps_export.families.family import OutputKind, VideoModel
-from laps_export.graph.contract import INPUT_NAME, OPSET, OUTPUT_NAME, TensorContract
+from laps_export.graph.tensor_contract import INPUT_NAME, OPSET, OUTPUT_NAME, TensorContract
 from laps_export.repository.entry import GRAPH_NAME
 from laps_export.repository.label_set import LabelSet
 

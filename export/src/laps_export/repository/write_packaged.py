@@ -15,8 +15,8 @@ from laps_export import __version__
 from laps_export.errors import GraphError, RepositoryError
 from laps_export.families.family import OutputKind
 from laps_export.families.packaged_model import PackagedModel
-from laps_export.graph.contract import EMBEDDING_NAME, INPUT_NAME, OPSET, OUTPUT_NAME, TensorContract, check_onnx
 from laps_export.graph.convolution_cost import count_gmacs
+from laps_export.graph.tensor_contract import EMBEDDING_NAME, INPUT_NAME, OPSET, OUTPUT_NAME, TensorContract, check_onnx
 from laps_export.progress import OnProgress, ignore
 from laps_export.repository.entry import GRAPH_NAME, MANIFEST_NAME, RepositoryEntry, check_name, sha256_of
 from laps_export.repository.label_set import LabelSet, load_labels
