@@ -6,13 +6,14 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, get_args, get_type_hints
 
 import pytest
 
 from laps_export.errors import LapsExportError
 from laps_export.families import family as family_module
 from laps_export.families import registry
+from laps_export.families.family import OutputKind, ResizeAndCrop
 from laps_export.families.laps.attention import AttentionKind
 from laps_export.families.laps.config import LapsConfig
 from laps_export.families.laps.family import LAPS
@@ -22,12 +23,14 @@ from laps_export.repository import manifest as manifest_module
 from laps_export.repository import write_version as writing
 from laps_export.repository.entry import check_version
 from laps_export.repository.label_set import LabelSet
-from laps_export.repository.manifest import WeightOrigin
+from laps_export.repository.manifest import WeightOrigin, read_contract
 from laps_export.repository.serving import Serving
 from laps_export.repository.write_version import VersionRequest, write_version
 from laps_server.errors import LapsError
-from laps_server.models.manifest import SCHEMA_VERSIONS, Manifest, parse_manifest
+from laps_server.models.manifest import SCHEMA_VERSIONS, Manifest, ModelOutput, parse_manifest
 from laps_server.models.repository import discover
+from laps_server.preprocess_rules import CropOffset, CropOrder, Interpolation, LongSide
+from laps_server.scores import Average
 from laps_server.view_grid import SamplingRule
 from support.small_laps import LABELS, small_version_request
 
@@ -110,6 +113,69 @@ def test_sampling(
         )
         document = (other.path / "laps.json").read_bytes()
         assert parse_manifest(document, where="other/1/laps.json").sampling == sampling
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours"),
+    [
+        (family_module.Average, Average),
+        (family_module.Interpolation, Interpolation),
+        (family_module.LongSide, LongSide),
+        (family_module.CropOrder, CropOrder),
+        (family_module.CropOffset, CropOffset),
+        (OutputKind, get_type_hints(ModelOutput)["kind"]),
+    ],
+    ids=["average", "interpolation", "long_side", "crop_order", "crop_offset", "kind"],
+)
+def test_both_know_the_same_choices(theirs: Any, ours: Any) -> None:
+    assert sorted(list(theirs) if theirs is OutputKind else get_args(theirs)) == sorted(get_args(ours))
+
+
+def test_what_a_family_does_not_do_differently_is_not_written(written: dict[str, Any]) -> None:
+    """So that entries of LAPS stay what they were, byte for byte."""
+    assert not {"average", "max_batch", "embedding"} & set(written)
+    assert set(written["output"]) == {"name", "kind"}
+    assert not {"long_side", "crop_order", "crop_offset"} & set(written["preprocess"])
+    read = _read(written)
+    usual = ResizeAndCrop()
+    assert (read.average, read.max_batch, read.output.steps) == (LAPS.average, None, None)
+    assert (read.preprocess.interpolation, read.preprocess.long_side) == (usual.interpolation, usual.long_side)
+    assert (read.preprocess.crop_order, read.preprocess.crop_offset) == (usual.crop_order, usual.crop_offset)
+
+
+def test_what_a_family_does_differently_is_read_as_it_is_written(
+    version_request: VersionRequest, tmp_path: Path
+) -> None:
+    family = replace(
+        LAPS,
+        output=OutputKind.PER_STEP,
+        steps=lambda config: ((0, config.frames // 2), (2, config.frames - 1)),
+        average="probabilities",
+        resize_and_crop=ResizeAndCrop(
+            interpolation="bilinear_antialiased", long_side="round", crop_order="ends_first", crop_offset="down"
+        ),
+    )
+    model = replace(version_request.model, family=family, max_batch=2)
+    path = write_version(replace(version_request, model=model), tmp_path).path / "laps.json"
+    document = json.loads(path.read_bytes())
+    read = _read(document)
+    assert read.output.steps == ((0, 4), (2, 7))
+    assert read.output_shape == read_contract(document).output_shape == (2, len(LABELS))
+    assert (read.average, read.max_batch) == ("probabilities", 2)
+    assert (read.preprocess.interpolation, read.preprocess.long_side) == ("bilinear_antialiased", "round")
+    assert (read.preprocess.crop_order, read.preprocess.crop_offset) == ("ends_first", "down")
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"output": OutputKind.PER_STEP}, {"steps": lambda _: ((0, 7),)}], ids=["no steps", "steps of frames"]
+)
+def test_steps_are_told_of_steps_alone(written: dict[str, Any], wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="do not go together"):
+        replace(LAPS, **wrong)
+    output = {"name": "frame_logits", "kind": wrong.get("output", LAPS.output)}
+    assert not _accepts(
+        lambda: _read({**written, "output": output | ({"steps": [[0, 7]]} if "steps" in wrong else {})})
+    )
 
 
 @pytest.mark.parametrize("schema_version", [0, *SCHEMA_VERSIONS, 3])

@@ -74,6 +74,7 @@ def test_its_checkpoint_becomes_an_entry_that_says_what_it_is(
     assert manifest["preprocess"]["mean"] == [0.45, 0.45, 0.45]
     assert (manifest["default_views"], manifest["inputs"][0]["stride"]) == ("2x1", 2)
     assert manifest["sampling"] == "uniform_in_order"
+    assert manifest["max_batch"] == 4
     assert "max_batch_size: 4\n" in (repository / "toy-5" / "config.pbtxt").read_text()
     assert "dims: [ 5 ]" in (repository / "toy-5" / "config.pbtxt").read_text()
     (checked,) = check_entry(repository / "toy-5")

@@ -32,7 +32,12 @@ SamplingRule = Literal[
     "tokshift",
     "steady_25",
 ]
-"""Rules that servers know; tests/contract/test_manifest.py compares."""
+Average = Literal["logits", "probabilities"]
+Interpolation = Literal["bilinear", "bilinear_antialiased"]
+LongSide = Literal["floor", "round"]
+CropOrder = Literal["along", "centre_first", "ends_first"]
+CropOffset = Literal["up", "down"]
+"""What servers know; tests/contract/test_manifest.py compares, and docs/manifest.md tells what each means."""
 
 
 class OutputKind(StrEnum):
@@ -44,6 +49,8 @@ class OutputKind(StrEnum):
     """Logits for every step, which speaks for several frames of the clip: `[B, S, K]`."""
     PER_CLIP = auto()
     """One answer for the clip: `[B, K]`."""
+    PER_STEP = auto()
+    """Logits for every step, which speaks for several frames of the clip: `[B, S, K]`."""
 
 
 class ModelConfig(Protocol):
@@ -94,6 +101,23 @@ class Normalisation:
 
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResizeAndCrop:
+    """How a server makes crops of a video's frames; docs/manifest.md tells what each value means.
+
+    Attributes:
+        interpolation: of the resize.
+        long_side: how the long side is rounded.
+        crop_order: which of three crops is the first view, the second and the third.
+        crop_offset: how half a pixel beside a centred crop is rounded.
+    """
+
+    interpolation: Interpolation = "bilinear"
+    long_side: LongSide = "floor"
+    crop_order: CropOrder = "along"
+    crop_offset: CropOffset = "up"
 
 
 @dataclass(frozen=True)
@@ -219,7 +243,10 @@ class Family:
         serving: how it is served by default.
         names: of its weights in others' files.
         for_inference: an equal copy of a network, for export.
+        steps: where the output is per step, the first and the last place of a clip that each of its rows speaks for.
+        average: what the mean over views is taken of.
         short_side: to what a video's short side is resized before the crop, in pixels.
+        resize_and_crop: how that is done.
         residual_ends: ends of the names of weights that close a residual branch: random ones are drawn small.
         positions: parts of the names of position embeddings: drawn small, and not decayed in training.
         float16: what of the graph may be float16; None where nobody has looked.
@@ -236,12 +263,20 @@ class Family:
     serving: ServingDefaults
     names: CheckpointNames
     for_inference: Callable[[Any], nn.Module] = without_training_parts
+    steps: Callable[[Any], tuple[tuple[int, int], ...]] | None = None
+    average: Average = "logits"
     short_side: Callable[[Any], int] = _as_its_resolution
+    resize_and_crop: ResizeAndCrop = ResizeAndCrop()
     residual_ends: tuple[str, ...] = ()
     positions: tuple[str, ...] = ()
     float16: Float16Span | None = None
     columns: Sequence[tuple[str, Callable[[Any], str]]] = ()
     training: Training | None = None
+
+    def __post_init__(self) -> None:
+        """Raise ValueError where steps are told of no steps, or not told."""
+        if (self.steps is not None) != (self.output is OutputKind.PER_STEP):
+            raise ValueError(f"{self.name}: output {self.output.value} and steps do not go together")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -252,7 +287,7 @@ class VideoModel:
         family: its row of the table.
         variant: its name there.
         config: its numbers.
-        network: normalised clips `[B, T, 3, H, W]` to logits `[B, T, K]` or `[B, K]`.
+        network: normalised clips `[B, T, 3, H, W]` to logits `[B, T, K]`, `[B, S, K]` or `[B, K]`.
         max_batch: largest batch of views that its memory allows.
     """
 
@@ -265,4 +300,6 @@ class VideoModel:
     @property
     def steps(self) -> int | None:
         """Rows of logits along time; None for one answer a clip."""
+        if self.family.steps is not None:
+            return len(self.family.steps(self.config))
         return self.config.frames if self.family.output is OutputKind.PER_FRAME else None

@@ -9,7 +9,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from laps_export import __version__
-from laps_export.families.family import OutputKind, VideoModel
+from laps_export.families.family import MAX_BATCH, OutputKind, ResizeAndCrop, VideoModel
 from laps_export.graph.tensor_contract import INPUT_NAME, OPSET, OUTPUT_NAME, TensorContract
 from laps_export.repository.entry import GRAPH_NAME
 from laps_export.repository.label_set import LabelSet
@@ -57,12 +57,13 @@ def build_manifest(
 ) -> dict[str, Any]:
     """The manifest as JSON-able data."""
     family, contract = model.family, TensorContract.of(model)
+    steps = {} if family.steps is None else {"steps": [list(step) for step in family.steps(model.config)]}
     return {
         "schema_version": SCHEMA_VERSION,
         "name": name,
         "family": family.name,
         "variant": model.variant,
-        "output": {"name": OUTPUT_NAME, "kind": family.output.value},
+        "output": {"name": OUTPUT_NAME, "kind": family.output.value, **steps},
         "inputs": [
             {
                 "name": INPUT_NAME,
@@ -79,12 +80,15 @@ def build_manifest(
             "short_side": family.short_side(model.config),
             "crop_height": contract.height,
             "crop_width": contract.width,
-            "interpolation": "bilinear",
+            "interpolation": family.resize_and_crop.interpolation,
             "mean": list(family.pixels.mean),
             "std": list(family.pixels.std),
+            **_unusual(family.resize_and_crop),
         },
         "activation": "softmax",
+        **({} if family.average == "logits" else {"average": family.average}),
         "temperature": serving.temperature,
+        **({} if model.max_batch >= MAX_BATCH else {"max_batch": model.max_batch}),
         "default_views": serving.default_views,
         "labels": {"name": labels.name, "count": len(labels), "sha256": labels.sha256},
         "precisions": {"float32": {"file": GRAPH_NAME, "parity": asdict(parity)}},
@@ -119,6 +123,12 @@ def to_bytes(manifest: Mapping[str, Any]) -> bytes:
     File names need not be UTF-8, JSON must be: what cannot be written becomes a question mark.
     """
     return (json.dumps(manifest, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode(errors="replace")
+
+
+def _unusual(rules: ResizeAndCrop) -> dict[str, str]:
+    """What differs from what a manifest means that does not say it."""
+    usual, ours = asdict(ResizeAndCrop()), asdict(rules)
+    return {name: value for name, value in ours.items() if name != "interpolation" and value != usual[name]}
 
 
 def _provenance(origin: WeightOrigin, complexity: Complexity) -> dict[str, Any]:
