@@ -43,7 +43,7 @@ Flaky = Callable[..., FlakyServer]
 
 MODEL = model(default_views="1x1").to_dict()
 # Answers whatever is asked: readiness, the models, one of them, a video without segments.
-ANYTHING = {**MODEL, "models": [MODEL], **BODY, "segments": None, "timeline": None}
+ANYTHING = {**MODEL, "models": [MODEL], **BODY, "segments": None, "timeline": None, "embedding": None}
 
 
 @pytest.fixture
