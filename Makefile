@@ -61,10 +61,10 @@ $(TSC): tests/web/types/package-lock.json
 	@touch $@
 
 pure: $(DEV)/.installed
-	$(DEV)/bin/pytest --numprocesses=$(TEST_JOBS) --dist=loadgroup -m "$(PURE)"
+	$(DEV)/bin/pytest --numprocesses=$(TEST_JOBS) -m "$(PURE)"
 
 pytest: $(DEV)/.installed $(SERVE)/.installed
-	$(DEV)/bin/pytest --numprocesses=$(TEST_JOBS) --dist=loadgroup
+	$(DEV)/bin/pytest --numprocesses=$(TEST_JOBS)
 
 test-goldens: $(DEV)/.installed  ## Every golden video and grid through a real server process (long)
 	$(DEV)/bin/pytest tests/e2e --run-long

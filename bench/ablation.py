@@ -25,11 +25,12 @@ from matplotlib.figure import Figure
 
 from laps_export.checkpoint.reading import read_checkpoint
 from laps_export.data.camera_motion import LABELS
-from laps_export.families.laps import variants as registry
+from laps_export.families import registry
+from laps_export.families.laps.variants import PUBLISHED
 from laps_export.graph.complexity import measure
-from laps_export.train.loop import CHECKPOINT_NAME
-from laps_export.train.run_recipe import WEIGHTS_NAME
+from laps_export.train.run_state import CHECKPOINT_NAME
 from laps_export.train.scoring import wilson
+from laps_export.train.train_model import WEIGHTS_NAME
 
 KINDS = ("base2d", "plain_shift", "p_shift", "la", "laps", "base3d")
 SEEDS = {"base2d": (0, 1, 2), "laps": (0, 1, 2)}
@@ -122,7 +123,7 @@ def table(runs: Sequence[Run]) -> str:
         lines.append(
             f"| {kind} | {len(own)} | {each} | {100 * middle:.1f} | {100 * mean(run.frame_top1 for run in own):.1f}"
             f" | {100 * low:.1f} to {100 * high:.1f} | {cost.gmacs:.3f} | {cost.parameters_m:.2f}"
-            f" | {registry.PUBLISHED[kind].reported_top1:.2f} |"
+            f" | {PUBLISHED[kind].reported_top1:.2f} |"
         )
     return "\n".join(lines)
 
@@ -137,7 +138,7 @@ def draw(runs: Sequence[Run], path: Path) -> None:
             if own:
                 cost = measure(registry.build(f"{kind}_nano", classes=len(LABELS))).gmacs
                 here.plot([cost] * len(own), [100 * run.top1 for run in own], "o", color=f"C{number}", label=kind)
-            published = registry.PUBLISHED[kind]
+            published = PUBLISHED[kind]
             poster.plot([measure(registry.build(kind)).gmacs], [published.reported_top1], "o", color=f"C{number}")
         here.set(title="camera motion, these runs", xlabel="GMACs a view", ylabel="top-1 (%)")
         poster.set(title="Kinetics-400, as the authors report", xlabel="GMACs a view")

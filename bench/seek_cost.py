@@ -29,7 +29,7 @@ MAX_RATIO, MAX_MEMORY_RATIO = 2.0, 1.2
 
 
 @dataclass(frozen=True)
-class Cell:
+class TimedFormat:
     """A container and a codec; ``indexed`` ones are held to the limits."""
 
     name: str
@@ -45,21 +45,21 @@ X265 = {"preset": "ultrafast", "x265-params": "log-level=none:keyint=250:bframes
 VP = {"g": "128", "b": "600k", "deadline": "realtime", "cpu-used": "8"}
 AV1 = {"preset": "12", "g": "161"}
 MPEG = {"g": "12", "bf": "2", "b": "1500k"}
-CELLS = (
-    Cell("h264.mp4", "libx264", X264),
-    Cell("h264.mkv", "libx264", X264),
-    Cell("hevc.mp4", "libx265", X265),
-    Cell("hevc.mkv", "libx265", X265),
-    Cell("vp8.webm", "libvpx", VP),
-    Cell("vp9.webm", "libvpx-vp9", VP),
-    Cell("av1.mp4", "libsvtav1", AV1),
-    Cell("av1.webm", "libsvtav1", AV1),
-    Cell("mpeg4.mp4", "mpeg4", MPEG),
-    Cell("mjpeg.mov", "mjpeg", pix_fmt="yuvj420p"),
-    Cell("h264.ts", "libx264", X264, indexed=False),
-    Cell("mpeg4.avi", "mpeg4", MPEG, indexed=False),
-    Cell("h264.flv", "libx264", X264, indexed=False),
-    Cell("mpeg2.mpg", "mpeg2video", MPEG, indexed=False, muxer="vob"),
+FORMATS = (
+    TimedFormat("h264.mp4", "libx264", X264),
+    TimedFormat("h264.mkv", "libx264", X264),
+    TimedFormat("hevc.mp4", "libx265", X265),
+    TimedFormat("hevc.mkv", "libx265", X265),
+    TimedFormat("vp8.webm", "libvpx", VP),
+    TimedFormat("vp9.webm", "libvpx-vp9", VP),
+    TimedFormat("av1.mp4", "libsvtav1", AV1),
+    TimedFormat("av1.webm", "libsvtav1", AV1),
+    TimedFormat("mpeg4.mp4", "mpeg4", MPEG),
+    TimedFormat("mjpeg.mov", "mjpeg", pix_fmt="yuvj420p"),
+    TimedFormat("h264.ts", "libx264", X264, indexed=False),
+    TimedFormat("mpeg4.avi", "mpeg4", MPEG, indexed=False),
+    TimedFormat("h264.flv", "libx264", X264, indexed=False),
+    TimedFormat("mpeg2.mpg", "mpeg2video", MPEG, indexed=False, muxer="vob"),
 )
 
 
@@ -76,27 +76,27 @@ def peak(path: Path) -> int:
     return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
 
-def measure(cell: Cell, folder: Path, size: tuple[int, int], rounds: int) -> dict[str, object]:
+def measure(timed: TimedFormat, folder: Path, size: tuple[int, int], rounds: int) -> dict[str, object]:
     """Both files' seconds and memory; the median over ``rounds`` that alternate between them."""
     minute = encode(
-        folder / f"minute_{cell.name}",
-        cell.codec,
+        folder / f"minute_{timed.name}",
+        timed.codec,
         count=MINUTE_FRAMES,
         rate=FPS,
-        options=cell.options,
+        options=timed.options,
         size=size,
-        pix_fmt=cell.pix_fmt,
-        muxer=cell.muxer,
+        pix_fmt=timed.pix_fmt,
+        muxer=timed.muxer,
     )
-    film = folder / f"film_{cell.name}"
-    repeat(minute, film, REPEATS, muxer=cell.muxer)
+    film = folder / f"film_{timed.name}"
+    repeat(minute, film, REPEATS, muxer=timed.muxer)
     extract(minute)  # first use loads code
     pairs = [(seconds(minute), seconds(film)) for _ in range(rounds)]
     short_s, long_s = (statistics.median(column) for column in zip(*pairs, strict=True))
     short_kib, long_kib = peak(minute), peak(film)
     result = {
-        "cell": cell.name,
-        "indexed": cell.indexed,
+        "format": timed.name,
+        "indexed": timed.indexed,
         "minute_s": round(short_s, 4),
         "two_hours_s": round(long_s, 4),
         "ratio": round(long_s / short_s, 2),
@@ -124,21 +124,21 @@ def main() -> int:
     os.environ.setdefault("SVT_LOG", "-1")
     width, height = (int(part) for part in arguments.size.split("x"))
     results = []
-    print(f"{'cell':<12} {'minute':>9} {'two hours':>10} {'ratio':>6} {'memory':>7} {'MiB':>6}")
+    print(f"{'format':<12} {'minute':>9} {'two hours':>10} {'ratio':>6} {'memory':>7} {'MiB':>6}")
     with tempfile.TemporaryDirectory() as folder:
-        for cell in CELLS:
-            if arguments.only and arguments.only not in cell.name:
+        for timed in FORMATS:
+            if arguments.only and arguments.only not in timed.name:
                 continue
-            row = measure(cell, Path(folder), (width, height), arguments.rounds)
+            row = measure(timed, Path(folder), (width, height), arguments.rounds)
             results.append(row)
             print(
-                f"{row['cell']:<12} {row['minute_s']:>8}s {row['two_hours_s']:>9}s {row['ratio']:>6}"
+                f"{row['format']:<12} {row['minute_s']:>8}s {row['two_hours_s']:>9}s {row['ratio']:>6}"
                 f" {row['memory_ratio']:>7} {row['two_hours_mib']:>6}"
             )
     if arguments.json:
         arguments.json.write_text(json.dumps(results, indent=2) + "\n")
     beyond = [
-        row["cell"]
+        row["format"]
         for row in results
         if row["indexed"]
         and (float(str(row["ratio"])) > MAX_RATIO or float(str(row["memory_ratio"])) > MAX_MEMORY_RATIO)

@@ -1,4 +1,6 @@
-"""Who should form the batches: our scheduler or Triton's dynamic batcher? Every answer under one load, interleaved.
+"""Who should form the batches: our scheduler, or Triton's dynamic batcher? Every arrangement under one load.
+
+The arrangements take turns, so that what else the machine does falls on all of them.
 
 Run on any exported model, with the real Triton that ``make triton-env`` installs::
 
@@ -47,8 +49,8 @@ FRAMES, SIZE = 8, 224
 
 
 @dataclass(frozen=True)
-class Answer:
-    """One answer to the question."""
+class Arrangement:
+    """One arrangement of queue and batches that is measured."""
 
     says: str
     concurrency: int
@@ -56,23 +58,23 @@ class Answer:
     dynamic_batching: bool
 
 
-ANSWERS = (
-    Answer("scheduler, 1 batch of 16", 1, (1, 2, 4, 8, 16), False),
-    Answer("the same, and Triton joins", 1, (1, 2, 4, 8, 16), True),
-    Answer("scheduler, 2 batches of 16", 2, (1, 2, 4, 8, 16), False),
-    Answer("the same, and Triton joins", 2, (1, 2, 4, 8, 16), True),
-    Answer("Triton, from 16 batches of 1", 16, (1,), True),
-    Answer("Triton, from 8 batches of 4", 8, (1, 2, 4), True),
-    Answer("Triton, from 4 batches of 8", 4, (1, 2, 4, 8), True),
+ARRANGEMENTS = (
+    Arrangement("scheduler, 1 batch of 16", 1, (1, 2, 4, 8, 16), False),
+    Arrangement("the same, and Triton joins", 1, (1, 2, 4, 8, 16), True),
+    Arrangement("scheduler, 2 batches of 16", 2, (1, 2, 4, 8, 16), False),
+    Arrangement("the same, and Triton joins", 2, (1, 2, 4, 8, 16), True),
+    Arrangement("Triton, from 16 batches of 1", 16, (1,), True),
+    Arrangement("Triton, from 8 batches of 4", 8, (1, 2, 4), True),
+    Arrangement("Triton, from 4 batches of 8", 4, (1, 2, 4, 8), True),
 )
 
 
 class WithInfo:
     """An engine that has another concurrency."""
 
-    def __init__(self, engine: Engine, answer: Answer) -> None:
+    def __init__(self, engine: Engine, arrangement: Arrangement) -> None:
         self._engine = engine
-        self.info: EngineInfo = replace(engine.info, concurrency=answer.concurrency)
+        self.info: EngineInfo = replace(engine.info, concurrency=arrangement.concurrency)
         self.unavailable_reason = None
         self.start = engine.start
         self.close = engine.close
@@ -89,21 +91,21 @@ def write(out: UInt8Array) -> None:
 
 @asynccontextmanager
 async def gateway(
-    files: ModelFiles, triton: Triton, answer: Answer, arguments: argparse.Namespace
+    files: ModelFiles, triton: Triton, arrangement: Arrangement, arguments: argparse.Namespace
 ) -> AsyncIterator[Scheduler]:
     """A scheduler with an engine, and neither HTTP nor videos before it."""
-    name = "on" if answer.dynamic_batching else "off"
+    name = "on" if arrangement.dynamic_batching else "off"
     served = replace(files, manifest=replace(files.manifest, name=name))
     engine = TritonEngine(
         served,
         url=triton.grpc_url,
         connect=connect,
         shared_memory=arguments.shared_memory,
-        concurrency=answer.concurrency,
+        concurrency=arrangement.concurrency,
         timeout_s=120,
         start_timeout_s=60,
     )
-    scheduler = Scheduler(WithInfo(engine, answer), batch_sizes=answer.batch_sizes, max_queued_views=4096)
+    scheduler = Scheduler(WithInfo(engine, arrangement), batch_sizes=arrangement.batch_sizes, max_queued_views=4096)
     try:
         await scheduler.start()
         yield scheduler
@@ -127,13 +129,13 @@ async def client(scheduler: Scheduler, views: int, until: float) -> list[tuple[i
 
 
 async def measure(
-    files: ModelFiles, triton: Triton, answer: Answer, arguments: argparse.Namespace
+    files: ModelFiles, triton: Triton, arrangement: Arrangement, arguments: argparse.Namespace
 ) -> tuple[float, float, float, float]:
     """Views a second, median seconds of a video and of a single view, views a batch that Triton ran."""
-    log = triton.repository / ("on" if answer.dynamic_batching else "off") / "1" / "batches"
+    log = triton.repository / ("on" if arrangement.dynamic_batching else "off") / "1" / "batches"
     async with AsyncExitStack() as stack:
         gateways = [
-            await stack.enter_async_context(gateway(files, triton, answer, arguments))
+            await stack.enter_async_context(gateway(files, triton, arrangement, arguments))
             for _ in range(arguments.gateways)
         ]
         log.write_text("")
@@ -185,7 +187,7 @@ def corner_graph() -> onnx.ModelProto:
 
 
 def main() -> None:
-    """Print one row an answer."""
+    """Print one row an arrangement."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", type=Path, nargs="?", help="<repository>/<name>; needed without --accelerator")
     parser.add_argument("--accelerator", action="store_true")
@@ -196,7 +198,9 @@ def main() -> None:
     parser.add_argument("--shared-memory", choices=("on", "off"), default="on")
     parser.add_argument("--delay-us", type=int, default=QUEUE_DELAY_US, help="max_queue_delay_microseconds")
     parser.add_argument("--preferred", type=int, nargs="*", default=PREFERRED_BATCH_SIZES, help="preferred_batch_size")
-    parser.add_argument("--answers", type=int, nargs="*", default=range(len(ANSWERS)), help="by number, from 0")
+    parser.add_argument(
+        "--arrangements", type=int, nargs="*", default=range(len(ARRANGEMENTS)), help="by number, from 0"
+    )
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as root:
         folder = Path(root)
@@ -205,13 +209,13 @@ def main() -> None:
             model = write_shipped_model(folder / "corner", frames=FRAMES, size=SIZE, graph=corner_graph())
         files = read_model(model, 1)
         write_twins(model, folder / "triton", arguments)
-        rows: dict[Answer, list[tuple[float, float, float, float]]] = {
-            ANSWERS[number]: [] for number in arguments.answers
+        rows: dict[Arrangement, list[tuple[float, float, float, float]]] = {
+            ARRANGEMENTS[number]: [] for number in arguments.arrangements
         }
         with running_triton(folder / "triton", folder / "log") as triton:
             for _ in range(arguments.rounds):
-                for answer, row in rows.items():
-                    row.append(asyncio.run(measure(files, triton, answer, arguments)))
+                for arrangement, row in rows.items():
+                    row.append(asyncio.run(measure(files, triton, arrangement, arguments)))
     print(
         f"shared memory {arguments.shared_memory}, max_queue_delay_microseconds {arguments.delay_us}, "
         f"preferred_batch_size {list(arguments.preferred)}"
@@ -219,10 +223,10 @@ def main() -> None:
     clients = f"{arguments.clients} + {arguments.clients} clients"
     print(f"{clients}, {arguments.gateways} gateways, medians of {arguments.rounds} rounds")
     print(f"{'':30s}  views/s  (lowest, highest)  video ms  1 view ms  views a batch")
-    for answer, row in rows.items():
+    for arrangement, row in rows.items():
         rates, videos, singles, sizes = map(np.array, zip(*row, strict=True))
         print(
-            f"{answer.says:30s}  {np.median(rates):7.1f}  ({rates.min():6.1f}, {rates.max():7.1f})"
+            f"{arrangement.says:30s}  {np.median(rates):7.1f}  ({rates.min():6.1f}, {rates.max():7.1f})"
             f"  {np.median(videos) * 1000:8.0f}  {np.median(singles) * 1000:9.0f}  {np.median(sizes):13.1f}"
         )
 

@@ -39,6 +39,8 @@ def settings_page() -> str:
     ]
     for name, field in Settings.model_fields.items():
         default = "the cores it may use" if field.default_factory else field.default
+        if isinstance(default, tuple):
+            default = " ".join(map(str, default))
         lines.append(f"| `{variable(name)}` | {'' if default is None else default} | {field.description} |")
     lines += [
         "",

@@ -6,18 +6,21 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from support.markers import IMPURE, MARKERS, loads_torch, reached
 from support.purity import kept_pure
 
+if TYPE_CHECKING:
+    from xdist.remote import Producer
+
+    from support.side_by_side import ByFileOrFolder
+
 # Read when torch loads: threads that wait must not burn a core that another process needs, or tests of a few seconds
 # take minutes on a busy machine.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-
-# Their files share servers, a browser or an export.
-_SHARING_FOLDERS = ("e2e", "web")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -41,27 +44,27 @@ def pytest_itemcollected(item: pytest.Item) -> None:
     if not isinstance(item, pytest.Function):
         return
     fixtures = [fixture.func for chain in item._fixtureinfo.name2fixturedefs.values() for fixture in chain]
-    markers = reached([item.function, *fixtures]) | ({"torch"} if loads_torch(item.path) else set())
-    for name in markers:
+    for name in reached([item.function, *fixtures]) | ({"torch"} if loads_torch(item.path) else set()):
         item.add_marker(name)
-    if item.config.pluginmanager.hasplugin("xdist"):
-        item.add_marker(pytest.mark.xdist_group(_group(item, markers)))
-
-
-def _group(item: pytest.Item, markers: set[str]) -> str:
-    """Tests of one group run in one process, one after the other: those of a file share its fixtures."""
-    if "triton" in markers:
-        return "triton"  # they look at all of the machine's shared memory
-    folder = item.path.relative_to(Path(__file__).parent).parts[0]
-    return folder if folder in _SHARING_FOLDERS else str(item.path)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if hasattr(config, "workerinput"):  # one process of several
+        from support.side_by_side import place_in_line
+
+        items.sort(key=place_in_line)
     if config.getoption("--run-long"):
         return
     for item in items:
         if item.get_closest_marker("long"):
             item.add_marker(pytest.mark.skip(reason="long; run with make test-goldens"))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByFileOrFolder:
+    from support.side_by_side import ByFileOrFolder
+
+    return ByFileOrFolder(config, log)
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

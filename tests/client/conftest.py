@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import pytest
 
 from laps_client import AsyncLapsClient, Classification, Event, LapsClient, ModelInfo, Models, Outcome, Readiness
-from support.laps_command import Laps
+from support.laps_command import LapsCommand
 from support.live_servers import ServerProcess, running_server
 from support.model_repositories import write_model
 from support.plain_videos import BLUE, RED, write_colour_video
@@ -21,7 +21,7 @@ MAX_UPLOAD_BYTES = 400_000
 T = TypeVar("T")
 
 
-class Blocking:
+class AwaitingClient:
     """An :class:`AsyncLapsClient` that each call waits for, so that one test drives both clients."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
@@ -67,14 +67,14 @@ class Blocking:
         return each()
 
 
-AnyClient = LapsClient | Blocking
+AnyClient = LapsClient | AwaitingClient
 Connect = Callable[..., AnyClient]
 
 
 @pytest.fixture(params=["sync", "async"])
 def connect(request: pytest.FixtureRequest) -> Iterator[Connect]:
     """Makes clients of one of the two kinds; closes them."""
-    kind = LapsClient if request.param == "sync" else Blocking
+    kind = LapsClient if request.param == "sync" else AwaitingClient
     with ExitStack() as stack:
 
         def make(url: str, **options: Any) -> AnyClient:
@@ -105,6 +105,6 @@ def clip(folder: Path) -> Path:
 
 
 @pytest.fixture
-def laps(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Laps:
+def laps(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> LapsCommand:
     """The command line, in this process; without a terminal."""
-    return Laps(monkeypatch, capfd)
+    return LapsCommand(monkeypatch, capfd)

@@ -29,25 +29,16 @@ from laps_client._responses import ErrorBody, ErrorEvent, ReadResponse
 from laps_client._timeouts import Deadline, TimeIsUp
 from laps_client._upload import Upload
 from laps_client._video_source import VideoSource
+from support.standing_clock import StandingClock
 
 BACKOFF_S = 0.5
 RETRIES = RetryPolicy(attempts=3, backoff_s=BACKOFF_S, max_backoff_s=BACKOFF_S, max_retry_after_s=60)
 LOST = httpx.ReadError("lost")
 
 
-class Clock:
-    """Stands still until it is told to go on."""
-
-    def __init__(self) -> None:
-        self.now_s = 1000.0
-
-    def __call__(self) -> float:
-        return self.now_s
-
-
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
+def clock() -> StandingClock:
+    return StandingClock()
 
 
 def video(*, can_rewind: bool) -> VideoSource:
@@ -59,7 +50,7 @@ def video(*, can_rewind: bool) -> VideoSource:
 
 
 def attempts_of(
-    clock: Clock,
+    clock: StandingClock,
     *,
     deadline_s: float | None = None,
     sends_deadline: bool = False,
@@ -87,7 +78,9 @@ def refusal(status: int, code: str = "some_code", headers: dict[str, str] | None
 
 
 @pytest.mark.parametrize("status", [408, 429, 502, 503, 504])
-def test_a_status_that_may_pass_is_tried_again_until_the_attempts_are_used_up(clock: Clock, status: int) -> None:
+def test_a_status_that_may_pass_is_tried_again_until_the_attempts_are_used_up(
+    clock: StandingClock, status: int
+) -> None:
     attempts = attempts_of(clock)
     for _ in range(RETRIES.attempts - 1):
         attempts.next_request()
@@ -112,7 +105,7 @@ def test_a_status_that_may_pass_is_tried_again_until_the_attempts_are_used_up(cl
     ],
 )
 def test_a_status_that_would_only_come_again_is_raised_at_once(
-    clock: Clock, status: int, kind: type[LapsError]
+    clock: StandingClock, status: int, kind: type[LapsError]
 ) -> None:
     attempts = attempts_of(clock)
     attempts.next_request()
@@ -122,14 +115,16 @@ def test_a_status_that_would_only_come_again_is_raised_at_once(
 
 
 @pytest.mark.parametrize("kind", TRANSLATIONS, ids=lambda kind: kind.__name__)
-def test_an_exception_of_httpx_is_tried_again_where_the_table_says_so(clock: Clock, kind: type[Exception]) -> None:
+def test_an_exception_of_httpx_is_tried_again_where_the_table_says_so(
+    clock: StandingClock, kind: type[Exception]
+) -> None:
     exc = kind.__new__(kind)
     attempts = attempts_of(clock)
     attempts.next_request()
     if TRANSLATIONS[kind].retry:
         assert 0 <= attempts.after_failure(exc) <= BACKOFF_S
     else:
-        with pytest.raises(TRANSLATIONS[kind].kind) as caught:
+        with pytest.raises(TRANSLATIONS[kind].becomes) as caught:
             attempts.after_failure(exc)
         assert (caught.value.code, caught.value.request_id) == (TRANSLATIONS[kind].code, "mine")
         assert caught.value.__cause__ is exc
@@ -143,7 +138,7 @@ def test_an_exception_of_httpx_is_tried_again_where_the_table_says_so(clock: Clo
     ],
     ids=["seconds", "date"],
 )
-def test_retry_after_is_the_least_wait_and_jitter_comes_on_top(clock: Clock, headers: dict[str, str]) -> None:
+def test_retry_after_is_the_least_wait_and_jitter_comes_on_top(clock: StandingClock, headers: dict[str, str]) -> None:
     waits = set()
     for _ in range(50):
         attempts = attempts_of(clock)
@@ -152,7 +147,7 @@ def test_retry_after_is_the_least_wait_and_jitter_comes_on_top(clock: Clock, hea
     assert 7 <= min(waits) < max(waits) <= 7 + BACKOFF_S
 
 
-def test_a_retry_after_beyond_the_bound_ends_the_request_and_is_told(clock: Clock) -> None:
+def test_a_retry_after_beyond_the_bound_ends_the_request_and_is_told(clock: StandingClock) -> None:
     attempts = attempts_of(clock)
     attempts.next_request()
     with pytest.raises(Unavailable) as caught:
@@ -160,7 +155,7 @@ def test_a_retry_after_beyond_the_bound_ends_the_request_and_is_told(clock: Cloc
     assert caught.value.retry_after_s == 61
 
 
-def test_a_wait_that_reaches_the_deadline_is_not_begun(clock: Clock) -> None:
+def test_a_wait_that_reaches_the_deadline_is_not_begun(clock: StandingClock) -> None:
     attempts = attempts_of(clock, deadline_s=6)
     attempts.next_request()
     assert attempts.after_refusal(refusal(503, headers={"retry-after": "5"})) <= 5.5
@@ -171,7 +166,7 @@ def test_a_wait_that_reaches_the_deadline_is_not_begun(clock: Clock) -> None:
     assert caught.value.code == "storage_full", "the reason, not the deadline"
 
 
-def test_each_attempt_sends_what_is_left_of_the_deadline_less_a_margin(clock: Clock) -> None:
+def test_each_attempt_sends_what_is_left_of_the_deadline_less_a_margin(clock: StandingClock) -> None:
     attempts = attempts_of(clock, deadline_s=30, sends_deadline=True)
     assert attempts.next_request()["params"] == {"top_k": "2", "deadline_ms": "29750"}
     clock.now_s += 29
@@ -181,7 +176,7 @@ def test_each_attempt_sends_what_is_left_of_the_deadline_less_a_margin(clock: Cl
     assert "deadline_ms" not in attempts_of(clock, deadline_s=30).next_request()["params"]
 
 
-def test_no_attempt_begins_after_the_deadline_and_the_one_before_is_told(clock: Clock) -> None:
+def test_no_attempt_begins_after_the_deadline_and_the_one_before_is_told(clock: StandingClock) -> None:
     attempts = attempts_of(clock, deadline_s=10, upload=upload_of(clock, video(can_rewind=True)))
     attempts.next_request()
     attempts.after_refusal(refusal(503, "overloaded"))
@@ -195,7 +190,7 @@ def test_no_attempt_begins_after_the_deadline_and_the_one_before_is_told(clock: 
 
 
 @pytest.mark.parametrize("kind", [httpx.ReadTimeout, httpx.WriteTimeout, httpx.ConnectTimeout, httpx.PoolTimeout])
-def test_a_timeout_at_the_deadline_is_the_deadlines(clock: Clock, kind: type[httpx.TimeoutException]) -> None:
+def test_a_timeout_at_the_deadline_is_the_deadlines(clock: StandingClock, kind: type[httpx.TimeoutException]) -> None:
     attempts = attempts_of(clock, deadline_s=10)
     attempts.next_request()
     clock.now_s += 10
@@ -203,7 +198,7 @@ def test_a_timeout_at_the_deadline_is_the_deadlines(clock: Clock, kind: type[htt
         attempts.after_failure(kind("late"))
 
 
-def test_the_servers_own_too_late_is_final_only_where_it_was_sent_the_deadline(clock: Clock) -> None:
+def test_the_servers_own_too_late_is_final_only_where_it_was_sent_the_deadline(clock: StandingClock) -> None:
     too_late = refusal(504, "deadline_exceeded")
     attempts = attempts_of(clock, deadline_s=30, sends_deadline=True)
     attempts.next_request()
@@ -225,21 +220,21 @@ def test_the_servers_own_too_late_is_final_only_where_it_was_sent_the_deadline(c
     ids=["no deadline", "total alone", "a deadline replaces it", "unless there are heartbeats"],
 )
 def test_the_read_timeout_is_the_deadlines_where_the_server_is_silent_until_its_answer(
-    clock: Clock, options: dict[str, Any], read_s: float
+    clock: StandingClock, options: dict[str, Any], read_s: float
 ) -> None:
     timeouts = Timeouts(read_s=300, total_s=None)
     arguments = attempts_of(clock, timeouts=timeouts, **options).next_request()
     assert arguments["extensions"]["timeout"]["read"] == pytest.approx(read_s)
 
 
-def upload_of(clock: Clock, source: VideoSource) -> Upload:
+def upload_of(clock: StandingClock, source: VideoSource) -> Upload:
     return Upload(source, None, Deadline.after(None, clock=clock))
 
 
 @pytest.mark.parametrize("can_rewind", [True, False])
 @pytest.mark.parametrize("begun", [True, False], ids=["begun", "not begun"])
 def test_only_what_can_be_read_again_or_was_not_begun_is_sent_again(
-    clock: Clock, *, can_rewind: bool, begun: bool
+    clock: StandingClock, *, can_rewind: bool, begun: bool
 ) -> None:
     source = video(can_rewind=can_rewind)
     upload = upload_of(clock, source)
@@ -257,7 +252,9 @@ def test_only_what_can_be_read_again_or_was_not_begun_is_sent_again(
         assert "cannot be read again" in (caught.value.hint or "")
 
 
-def test_what_the_source_raises_is_raised_unchanged_also_where_it_looks_like_a_lost_connection(clock: Clock) -> None:
+def test_what_the_source_raises_is_raised_unchanged_also_where_it_looks_like_a_lost_connection(
+    clock: StandingClock,
+) -> None:
     def chunks() -> Iterator[bytes]:
         yield b"first"
         raise LOST
@@ -279,7 +276,7 @@ def error_event(code: str, status: int, retry_after_s: float | None = None) -> E
     )
 
 
-def test_an_error_event_is_as_good_as_a_refusal(clock: Clock) -> None:
+def test_an_error_event_is_as_good_as_a_refusal(clock: StandingClock) -> None:
     attempts = attempts_of(clock, deadline_s=30, sends_deadline=True)
     attempts.next_request()
     assert 7 <= attempts.after_failure(error_event("overloaded", 503, 7)) <= 7 + BACKOFF_S
@@ -290,7 +287,7 @@ def test_an_error_event_is_as_good_as_a_refusal(clock: Clock) -> None:
 
 
 @pytest.mark.parametrize("exc", [LOST, error_event("overloaded", 503)], ids=["lost", "error event"])
-def test_after_its_first_event_a_stream_is_not_tried_again(clock: Clock, exc: Exception) -> None:
+def test_after_its_first_event_a_stream_is_not_tried_again(clock: StandingClock, exc: Exception) -> None:
     attempts = attempts_of(clock)
     attempts.next_request()
     assert attempts.after_failure(exc) <= BACKOFF_S
@@ -300,7 +297,7 @@ def test_after_its_first_event_a_stream_is_not_tried_again(clock: Clock, exc: Ex
     assert "already given out" in (caught.value.hint or "")
 
 
-def test_a_write_timeout_is_tried_again_and_a_read_timeout_is_not(clock: Clock) -> None:
+def test_a_write_timeout_is_tried_again_and_a_read_timeout_is_not(clock: StandingClock) -> None:
     attempts = attempts_of(clock)
     attempts.next_request()
     assert attempts.after_failure(httpx.WriteTimeout("slow")) <= BACKOFF_S

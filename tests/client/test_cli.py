@@ -33,7 +33,7 @@ from support.flaky_server import (
     flaky_server,
     forwarding,
 )
-from support.laps_command import COMMAND, Laps, on_terminal, started
+from support.laps_command import COMMAND, LapsCommand, on_terminal, started
 from support.live_servers import ServerProcess, running_server
 from support.model_repositories import slow_graph, write_model
 from support.plain_videos import BLUE, GREEN, write_colour_video
@@ -64,7 +64,7 @@ def clips(clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_files_and_folders_are_classified_and_a_pipe_gets_plain_lines(
-    laps: Laps, server: ServerProcess, clips: Path
+    laps: LapsCommand, server: ServerProcess, clips: Path
 ) -> None:
     done = laps("classify", "clip.mp4", "more", "--top-k", 2, url=server.url)
     assert (done.status, done.err) == (0, "")
@@ -79,7 +79,7 @@ def test_files_and_folders_are_classified_and_a_pipe_gets_plain_lines(
 
 
 def test_a_file_that_fails_stops_nobody_and_is_told_by_the_status(
-    laps: Laps, server: ServerProcess, clips: Path
+    laps: LapsCommand, server: ServerProcess, clips: Path
 ) -> None:
     done = laps("classify", "bad.mp4", "clip.mp4", url=server.url)
     assert done.status == 1
@@ -88,7 +88,7 @@ def test_a_file_that_fails_stops_nobody_and_is_told_by_the_status(
     assert {line.split("\t")[0] for line in done.out.splitlines()} == {"clip.mp4"}
 
 
-def test_json_is_one_array_of_the_servers_answers(laps: Laps, server: ServerProcess, clips: Path) -> None:
+def test_json_is_one_array_of_the_servers_answers(laps: LapsCommand, server: ServerProcess, clips: Path) -> None:
     done = laps("classify", "clip.mp4", "bad.mp4", "--json", url=server.url)
     rows = {row["path"]: row for row in json.loads(done.out)}
     answer = httpx.post(f"{server.url}/classify", content=Path("clip.mp4").read_bytes()).json()
@@ -98,21 +98,21 @@ def test_json_is_one_array_of_the_servers_answers(laps: Laps, server: ServerProc
     assert rows["bad.mp4"]["error"]["code"] == "unsupported_container"
 
 
-def test_jsonl_is_a_line_a_file(laps: Laps, server: ServerProcess, clips: Path) -> None:
+def test_jsonl_is_a_line_a_file(laps: LapsCommand, server: ServerProcess, clips: Path) -> None:
     done = laps("classify", "clip.mp4", "more", "--jsonl", "--no-frames", url=server.url)
     rows = [json.loads(line) for line in done.out.splitlines()]
     assert sorted(row["path"] for row in rows) == ["clip.mp4", "more/green one.mp4"]
     assert all(row["frames"] is None for row in rows)
 
 
-def test_csv_has_names_and_a_line_a_prediction(laps: Laps, server: ServerProcess, clips: Path) -> None:
+def test_csv_has_names_and_a_line_a_prediction(laps: LapsCommand, server: ServerProcess, clips: Path) -> None:
     done = laps("classify", "clip.mp4", "bad.mp4", "--csv", "--top-k", 1, url=server.url)
     rows = {row["path"]: row for row in csv.DictReader(done.out.splitlines())}
     assert (rows["clip.mp4"]["label"], rows["clip.mp4"]["rank"], rows["clip.mp4"]["error"]) == ("red", "1", "")
     assert rows["bad.mp4"]["error"] == "unsupported_container"
 
 
-def test_segments_have_lines_of_their_own(laps: Laps, server: ServerProcess, clips: Path) -> None:
+def test_segments_have_lines_of_their_own(laps: LapsCommand, server: ServerProcess, clips: Path) -> None:
     done = laps("classify", "clip.mp4", "--segments", "1.2s", "--csv", "--plot", "out.png", url=server.url)
     assert (done.status, done.err) == (0, "wrote out.png\n")
     best = [row for row in csv.DictReader(done.out.splitlines()) if row["rank"] == "1"]
@@ -124,13 +124,15 @@ def test_segments_have_lines_of_their_own(laps: Laps, server: ServerProcess, cli
     assert Path("out.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_a_plot_has_a_panel_a_file(laps: Laps, server: ServerProcess, clips: Path) -> None:
+def test_a_plot_has_a_panel_a_file(laps: LapsCommand, server: ServerProcess, clips: Path) -> None:
     done = laps("classify", "clip.mp4", "more", "--plot", "out.svg", url=server.url)
     assert (done.status, done.err) == (0, "wrote out.svg\n")
     assert Path("out.svg").read_text().count('id="axes_') == 2
 
 
-def test_a_plot_of_what_is_done_comes_from_the_results_file(laps: Laps, server: ServerProcess, clips: Path) -> None:
+def test_a_plot_of_what_is_done_comes_from_the_results_file(
+    laps: LapsCommand, server: ServerProcess, clips: Path
+) -> None:
     args = ("classify", "more", "--skip-done", "r.jsonl")
     assert laps(*args, "--jsonl", url=server.url).status == 0
     done = laps(*args, "clip.mp4", "--plot", "out.svg", url=server.url)
@@ -142,7 +144,7 @@ def test_a_plot_of_what_is_done_comes_from_the_results_file(laps: Laps, server: 
     assert Path("out.svg").read_text().count('id="axes_') == 1, "not what else the results file holds"
 
 
-def test_a_plot_of_nothing_says_why(laps: Laps, server: ServerProcess, clips: Path) -> None:
+def test_a_plot_of_nothing_says_why(laps: LapsCommand, server: ServerProcess, clips: Path) -> None:
     assert laps("classify", "clip.mp4", "--skip-done", "r.jsonl", url=server.url).status == 0
     done = laps("classify", "clip.mp4", "--skip-done", "r.jsonl", "--plot", "out.svg", url=server.url)
     assert done.status == 0
@@ -187,7 +189,7 @@ def test_a_plot_of_nothing_says_why(laps: Laps, server: ServerProcess, clips: Pa
     ids=lambda value: " ".join(value)[:50] if isinstance(value, list) else None,
 )
 def test_wrong_use_is_two_and_says_what_is_right(
-    laps: Laps, server: ServerProcess, clips: Path, args: list[str], said: str
+    laps: LapsCommand, server: ServerProcess, clips: Path, args: list[str], said: str
 ) -> None:
     (clips / "empty").mkdir()
     (clips / "folder.png").mkdir()
@@ -197,7 +199,7 @@ def test_wrong_use_is_two_and_says_what_is_right(
     assert (clips / "bad.mp4").read_bytes() == b"plain text, no video " * 50, "named by mistake, left as it was"
 
 
-def test_no_server_is_three(laps: Laps, clips: Path, flaky: Flaky) -> None:
+def test_no_server_is_three(laps: LapsCommand, clips: Path, flaky: Flaky) -> None:
     with socket.create_server(("127.0.0.1", 0)) as reserved:
         url = f"http://127.0.0.1:{reserved.getsockname()[1]}"
     for args in (["classify", "clip.mp4"], ["models"], ["watch", "more"], ["evaluate", "list.csv"]):
@@ -213,12 +215,12 @@ def test_no_server_is_three(laps: Laps, clips: Path, flaky: Flaky) -> None:
     assert (done.status, "is --url a LAPS server?" in done.err) == (3, True)
 
 
-def test_json_is_json_also_where_nothing_came_of_it(laps: Laps, server: ServerProcess, clips: Path) -> None:
+def test_json_is_json_also_where_nothing_came_of_it(laps: LapsCommand, server: ServerProcess, clips: Path) -> None:
     done = laps("classify", "clip.mp4", "--json", "--model", "missing", url=server.url)
     assert (done.status, json.loads(done.out)) == (2, [])
 
 
-def test_a_server_that_goes_away_ends_the_run(laps: Laps, flaky: Flaky, clips: Path) -> None:
+def test_a_server_that_goes_away_ends_the_run(laps: LapsCommand, flaky: Flaky, clips: Path) -> None:
     server = flaky(*[answering(200, ANYTHING)] * 4, dropping)
     names = [f"{number}.mp4" for number in range(50)]
     for name in names:
@@ -229,7 +231,7 @@ def test_a_server_that_goes_away_ends_the_run(laps: Laps, flaky: Flaky, clips: P
     assert [json.loads(line)["path"] for line in Path("r.jsonl").read_text().splitlines()] == ["0.mp4"]
 
 
-def test_a_flaky_proxy_costs_no_file(laps: Laps, flaky: Flaky, server: ServerProcess, clips: Path) -> None:
+def test_a_flaky_proxy_costs_no_file(laps: LapsCommand, flaky: Flaky, server: ServerProcess, clips: Path) -> None:
     forward = forwarding(server.url)
     proxy = flaky(
         forward,
@@ -245,7 +247,7 @@ def test_a_flaky_proxy_costs_no_file(laps: Laps, flaky: Flaky, server: ServerPro
 
 
 def test_a_proxy_that_cuts_what_the_server_tells_costs_no_file(
-    laps: Laps, flaky: Flaky, server: ServerProcess, clips: Path
+    laps: LapsCommand, flaky: Flaky, server: ServerProcess, clips: Path
 ) -> None:
     proxy = flaky(forwarding(server.url), cutting(server.url, b"event: segment"), forwarding(server.url))
     done = laps("classify", "clip.mp4", "--segments", "1.2s", "--top-k", 1, url=proxy.url)
@@ -254,13 +256,13 @@ def test_a_proxy_that_cuts_what_the_server_tells_costs_no_file(
     assert [exchange.headers["accept"] for exchange in proxy.exchanges[1:]] == ["text/event-stream"] * 2
 
 
-def test_headers_are_sent_with_every_request(laps: Laps, flaky: Flaky, clips: Path) -> None:
+def test_headers_are_sent_with_every_request(laps: LapsCommand, flaky: Flaky, clips: Path) -> None:
     server = flaky(answering(200, BODY))
     laps("classify", "clip.mp4", "--header", "Authorization: Bearer a:b", url=server.url)
     assert [exchange.headers["authorization"] for exchange in server.exchanges] == ["Bearer a:b"] * 2
 
 
-def test_options_of_the_command_line_reach_the_server(laps: Laps, flaky: Flaky, clips: Path) -> None:
+def test_options_of_the_command_line_reach_the_server(laps: LapsCommand, flaky: Flaky, clips: Path) -> None:
     server = flaky(answering(200, BODY))
     model = ("--model", "m", "--version", 2, "--views", "1x1", "--top-k", 3)
     how = ("--segments", "2m", "--deadline", 20, "--no-frames")
@@ -277,7 +279,9 @@ def test_options_of_the_command_line_reach_the_server(laps: Laps, flaky: Flaky, 
     }
 
 
-def test_a_segment_length_that_one_video_refuses_is_that_videos_failure(laps: Laps, flaky: Flaky, clips: Path) -> None:
+def test_a_segment_length_that_one_video_refuses_is_that_videos_failure(
+    laps: LapsCommand, flaky: Flaky, clips: Path
+) -> None:
     ready, refused = answering(200, {}), failing(422, "bad_parameter")
     server = flaky(ready, refused, answering(200, BODY))
     done = laps("classify", "clip.mp4", "more", "--segments", "1s", "--concurrency", 1, url=server.url)
@@ -285,7 +289,9 @@ def test_a_segment_length_that_one_video_refuses_is_that_videos_failure(laps: La
     assert "more/green one.mp4" in done.out
 
 
-def test_warnings_are_told_once_and_not_to_who_wants_quiet(laps: Laps, server: ServerProcess, clips: Path) -> None:
+def test_warnings_are_told_once_and_not_to_who_wants_quiet(
+    laps: LapsCommand, server: ServerProcess, clips: Path
+) -> None:
     done = laps("classify", "clip.mp4", "more", "--model", "untrained", url=server.url)
     assert done.status == 0
     assert done.err.count("warning: model 'untrained' is untrained") == 1
@@ -293,7 +299,9 @@ def test_warnings_are_told_once_and_not_to_who_wants_quiet(laps: Laps, server: S
     assert laps("classify", "bad.mp4", "--quiet", url=server.url).err.startswith("bad.mp4: ")
 
 
-def test_what_is_done_is_skipped_and_what_failed_is_tried_again(laps: Laps, server: ServerProcess, clips: Path) -> None:
+def test_what_is_done_is_skipped_and_what_failed_is_tried_again(
+    laps: LapsCommand, server: ServerProcess, clips: Path
+) -> None:
     first = laps("classify", "clip.mp4", "bad.mp4", "--skip-done", "r.jsonl", url=server.url)
     assert first.status == 1
     lines = Path("r.jsonl").read_text().splitlines()
@@ -308,7 +316,7 @@ def test_what_is_done_is_skipped_and_what_failed_is_tried_again(laps: Laps, serv
     assert len(Path("r.jsonl").read_text().splitlines()) == 2
 
 
-def test_a_file_named_twice_has_one_line(laps: Laps, server: ServerProcess, clips: Path) -> None:
+def test_a_file_named_twice_has_one_line(laps: LapsCommand, server: ServerProcess, clips: Path) -> None:
     laps("classify", "clip.mp4", "./clip.mp4", "--skip-done", "r.jsonl", url=server.url)
     assert len(Path("r.jsonl").read_text().splitlines()) == 1
 
@@ -329,7 +337,7 @@ def test_standard_output_may_be_the_results_file_itself(server: ServerProcess, c
 
 
 def test_a_results_file_is_of_the_files_it_was_written_for_wherever_the_next_run_stands(
-    laps: Laps, server: ServerProcess, clips: Path, monkeypatch: pytest.MonkeyPatch
+    laps: LapsCommand, server: ServerProcess, clips: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (clips / "other").mkdir()
     (clips / "other" / "clip.mp4").write_bytes((clips / "more" / "green one.mp4").read_bytes())
@@ -351,7 +359,7 @@ def test_a_results_file_is_of_the_files_it_was_written_for_wherever_the_next_run
 
 
 def test_lines_of_an_older_version_and_of_jsonl_are_gone_on_with(
-    laps: Laps, server: ServerProcess, clips: Path, monkeypatch: pytest.MonkeyPatch
+    laps: LapsCommand, server: ServerProcess, clips: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     printed = laps("classify", "clip.mp4", "bad.mp4", "--jsonl", url=server.url).out
     rows = {row["path"]: row for row in map(json.loads, printed.splitlines())}
@@ -376,7 +384,7 @@ def test_lines_of_an_older_version_and_of_jsonl_are_gone_on_with(
     ids=["views", "model", "length of segments", "no segments"],
 )
 def test_a_results_file_is_of_one_question(
-    laps: Laps, server: ServerProcess, clips: Path, others: list[str] | None, said: str
+    laps: LapsCommand, server: ServerProcess, clips: Path, others: list[str] | None, said: str
 ) -> None:
     results = Path("r.jsonl")
     first = ("classify", "clip.mp4", "--skip-done", results, "--segments", "1.2s")
@@ -392,7 +400,7 @@ def test_a_results_file_is_of_one_question(
 
 
 def test_the_version_of_a_results_file_is_named_to_the_server(
-    laps: Laps, flaky: Flaky, server: ServerProcess, clips: Path
+    laps: LapsCommand, flaky: Flaky, server: ServerProcess, clips: Path
 ) -> None:
     proxy = flaky(forwarding(server.url))
     assert laps("classify", "clip.mp4", "--skip-done", "r.jsonl", url=proxy.url).status == 0
@@ -414,7 +422,7 @@ def wait_until(condition: Callable[[], bool], timeout_s: float = 120) -> None:
 
 @pytest.mark.parametrize("sig", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
 def test_a_run_that_is_stopped_is_gone_on_with_and_no_file_counts_twice(
-    laps: Laps, flaky: Flaky, clips: Path, sig: signal.Signals
+    laps: LapsCommand, flaky: Flaky, clips: Path, sig: signal.Signals
 ) -> None:
     names = [f"many/{number:02}.mp4" for number in range(20)]
     (clips / "many").mkdir()
@@ -542,7 +550,9 @@ def test_what_cannot_be_written_is_four_and_a_line(server: ServerProcess, clips:
     assert err.startswith(said)
 
 
-def test_a_results_file_that_met_a_full_disk_is_gone_on_with(laps: Laps, server: ServerProcess, clips: Path) -> None:
+def test_a_results_file_that_met_a_full_disk_is_gone_on_with(
+    laps: LapsCommand, server: ServerProcess, clips: Path
+) -> None:
     args = "classify clip.mp4 more --concurrency 1 --skip-done r.jsonl --json"
     assert laps("classify", "clip.mp4", "--skip-done", "r.jsonl", url=server.url).status == 0
     assert run_in_bash(f"ulimit -f 1; laps {args}", server.url)[0] == 4
@@ -551,7 +561,7 @@ def test_a_results_file_that_met_a_full_disk_is_gone_on_with(laps: Laps, server:
     assert paths_in(Path("r.jsonl")) == ["clip.mp4", "more/green one.mp4"]
 
 
-def test_a_name_that_is_no_text_passes_through_a_pipe(laps: Laps, server: ServerProcess, clips: Path) -> None:
+def test_a_name_that_is_no_text_passes_through_a_pipe(laps: LapsCommand, server: ServerProcess, clips: Path) -> None:
     odd = os.fsdecode(b"\xff\xfe.mp4")
     (clips / "clip.mp4").rename(odd)
     assert laps("classify", odd, "--top-k", 1, url=server.url).out.startswith("\\udcff\\udcfe.mp4\t1\tred\t")
@@ -597,7 +607,7 @@ def test_colours_are_left_out_where_nobody_wants_them(
     assert (said, "\x1b" in Path("out.txt").read_text()) == ("", False)
 
 
-def test_models_are_listed(laps: Laps, server: ServerProcess) -> None:
+def test_models_are_listed(laps: LapsCommand, server: ServerProcess) -> None:
     done = laps("models", url=server.url)
     assert (done.status, done.err) == (0, "")
     assert [line.split("\t") for line in done.out.splitlines()] == [
@@ -607,7 +617,7 @@ def test_models_are_listed(laps: Laps, server: ServerProcess) -> None:
     assert json.loads(laps("models", "--json", url=server.url).out) == httpx.get(f"{server.url}/models").json()
 
 
-def test_one_model_is_shown_in_full(laps: Laps, server: ServerProcess) -> None:
+def test_one_model_is_shown_in_full(laps: LapsCommand, server: ServerProcess) -> None:
     rows = [line.split("\t") for line in laps("models", "colours", url=server.url).out.splitlines()]
     assert ["clip", "4 frames, 2 apart, 32x32"] in rows
     assert ["metrics", "top1 1.0"] in rows
@@ -721,7 +731,7 @@ def labelled(clips: Path) -> Path:
 
 
 def test_a_list_is_scored_with_intervals_beside_the_manifests_claims(
-    laps: Laps, server: ServerProcess, labelled: Path
+    laps: LapsCommand, server: ServerProcess, labelled: Path
 ) -> None:
     done = laps("evaluate", labelled, "--classes", "classes.csv", "--confusion", "matrix.csv", url=server.url)
     assert done.status == 1
@@ -739,7 +749,7 @@ def test_a_list_is_scored_with_intervals_beside_the_manifests_claims(
     assert Path("matrix.csv").read_text().splitlines()[-1] == "dark,1,0,0,0"
 
 
-def test_an_evaluation_is_gone_on_with(laps: Laps, flaky: Flaky, server: ServerProcess, labelled: Path) -> None:
+def test_an_evaluation_is_gone_on_with(laps: LapsCommand, flaky: Flaky, server: ServerProcess, labelled: Path) -> None:
     forward = forwarding(server.url)
     args = ("evaluate", labelled, "--skip-done", "r.jsonl", "--json", "--views", "01x1", "--concurrency", 1)
     # Ready, the list of models, the model, one video; then the server is gone.
@@ -763,7 +773,7 @@ def test_an_evaluation_is_gone_on_with(laps: Laps, flaky: Flaky, server: ServerP
 
 @pytest.mark.parametrize("other", [["--views", "2x1"], ["--model", "untrained"]], ids=["views", "model"])
 def test_results_of_another_model_or_other_views_are_not_mixed(
-    laps: Laps, server: ServerProcess, labelled: Path, other: list[str]
+    laps: LapsCommand, server: ServerProcess, labelled: Path, other: list[str]
 ) -> None:
     args = ("evaluate", labelled, "--skip-done", "r.jsonl", "-q")
     assert laps(*args, "--views", "1x1", url=server.url).status == 1
@@ -779,7 +789,7 @@ def test_results_of_another_model_or_other_views_are_not_mixed(
     assert (done.status, "no file of laps evaluate" in done.err) == (2, True)
 
 
-def test_results_of_one_root_are_not_those_of_another(laps: Laps, server: ServerProcess, clips: Path) -> None:
+def test_results_of_one_root_are_not_those_of_another(laps: LapsCommand, server: ServerProcess, clips: Path) -> None:
     (clips / "list.csv").write_text("clip.mp4,red\n")
     args = ("evaluate", "list.csv", "--skip-done", "r.jsonl")
     assert laps(*args, url=server.url).status == 0
@@ -794,7 +804,9 @@ def test_results_of_one_root_are_not_those_of_another(laps: Laps, server: Server
     assert laps(*args, url=server.url).status == 0, "as an older version wrote it"
 
 
-def test_a_list_by_names_with_a_root_and_labels_in_any_case(laps: Laps, server: ServerProcess, clips: Path) -> None:
+def test_a_list_by_names_with_a_root_and_labels_in_any_case(
+    laps: LapsCommand, server: ServerProcess, clips: Path
+) -> None:
     (clips / "lists").mkdir()
     (clips / "lists" / "list.csv").write_text('path,label\nclip.mp4,Red\n"more/green one.mp4",green\n')
     assert laps("evaluate", "lists/list.csv", url=server.url).status == 1
@@ -802,7 +814,7 @@ def test_a_list_by_names_with_a_root_and_labels_in_any_case(laps: Laps, server: 
     assert (done.status, json.loads(done.out)["top1"]["value"]) == (0, 1.0)
 
 
-def test_the_version(laps: Laps) -> None:
+def test_the_version(laps: LapsCommand) -> None:
     assert laps("--version").out == f"{__version__}\n"
 
 

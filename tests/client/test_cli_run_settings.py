@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from laps_client.cli.run_settings import RunSettings, SegmentLength, settings_of_row
+from laps_client.cli.run_settings import RunSegments, RunSettings, settings_of_row
 
 ROW: dict[str, Any] = {
     "path": "a.mp4",
@@ -37,7 +37,7 @@ def test_a_line_tells_how_its_video_was_cut(
 ) -> None:
     found = settings_of_row({**ROW, "segments": segments})
     assert found is not None
-    wanted = RunSettings("m", 2, "5x3", None if length_s is None else SegmentLength(length_s))
+    wanted = RunSettings("m", 2, "5x3", None if length_s is None else RunSegments(length_s))
     assert (found.agrees(wanted), wanted.agrees(found)) == (expected, expected)
 
 

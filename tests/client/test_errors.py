@@ -54,7 +54,7 @@ def test_every_exception_of_httpx_is_caught_and_becomes_one_of_the_tree(kind: ty
     exc = instance(kind)
     assert isinstance(exc, HTTPX_ERRORS)
     error = translated(exc, where="http://host", request_id="r")
-    assert isinstance(error, TRANSLATIONS[kind].kind)
+    assert isinstance(error, TRANSLATIONS[kind].becomes)
     assert (error.code, error.request_id, error.status) == (TRANSLATIONS[kind].code, "r", None)
     assert error.message.startswith("http://host: ")
     assert len(error.message) > len("http://host: ")

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from support.laps_command import Ran
+from support.laps_command import FinishedCommand
 from support.live_servers import ServerProcess
 from support.plain_videos import BLUE, write_colour_video
 
@@ -21,7 +21,7 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 TEXT = b"plain text, no video " * 50
 
 
-def run(name: str, *args: object, cwd: Path) -> Ran:
+def run(name: str, *args: object, cwd: Path) -> FinishedCommand:
     path = EXAMPLES / name
     command = [sys.executable, "-W", "error"] if path.suffix == ".py" else ["bash"]
     done = subprocess.run(
@@ -32,7 +32,7 @@ def run(name: str, *args: object, cwd: Path) -> Ran:
         text=True,
         check=False,
     )
-    return Ran(done.returncode, done.stdout, done.stderr)
+    return FinishedCommand(done.returncode, done.stdout, done.stderr)
 
 
 @pytest.fixture

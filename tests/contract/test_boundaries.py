@@ -68,6 +68,7 @@ def test_the_server_and_the_client_never_import_torch() -> None:
     [
         ("av", AV_MODULES),
         ("onnxruntime", {"engines/ort.py"}),
+        ("PIL", {"video/preprocess.py"}),
         ("tritonclient", {"engines/triton/wire.py"}),
         ("grpc", {"engines/triton/wire.py"}),
         ("aiohttp", {"engines/triton/wire.py"}),

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from laps_export.families.laps import variants as registry
+from laps_export.families.laps.variants import VARIANTS
 from laps_server.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -105,7 +105,7 @@ def test_memory_holds_what_the_mounts_may_take() -> None:
 
 
 def test_shared_memory_is_sized_by_the_views_of_the_largest_model() -> None:
-    config = registry.VARIANTS["laps_e"].config
+    config = VARIANTS["laps_e"].config
     view = config.frames * config.resolution**2 * 3
     assert 15 * view == pytest.approx(187e6, rel=0.01), "as compose file and docs/deploy.md say"
     settings = Settings(engine="triton", triton_url="grpc://triton:8001")
@@ -207,7 +207,7 @@ def test_every_variable_of_the_compose_file_is_on_the_deployment_page() -> None:
 
 @pytest.mark.parametrize("name", ["laps", "laps_l", "laps_h", "laps_e"])
 def test_bytes_a_view_are_those_of_the_models(name: str) -> None:
-    config = registry.VARIANTS[name].config
+    config = VARIANTS[name].config
     view = config.frames * config.resolution**2 * 3
     clip = f"{config.frames} x {config.resolution} x {config.resolution}"
     assert f"| {name} | {clip} | {view / 1e6:.2f} MB | {15 * view / 1e6:.1f} MB |" in deploy_page()

@@ -6,47 +6,52 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, get_args, get_type_hints
 
 import pytest
 
 from laps_export.errors import LapsExportError
+from laps_export.families import family as family_module
+from laps_export.families import registry
+from laps_export.families.family import OutputKind, ResizeAndCrop
 from laps_export.families.laps.attention import AttentionKind
 from laps_export.families.laps.config import LapsConfig
+from laps_export.families.laps.family import LAPS
 from laps_export.graph.complexity import Complexity
-from laps_export.graph.parity import Parity
+from laps_export.graph.parity import ParityReport
 from laps_export.repository import manifest as manifest_module
-from laps_export.repository import write_version as bundle_module
+from laps_export.repository import write_version as writing
 from laps_export.repository.entry import check_version
 from laps_export.repository.label_set import LabelSet
-from laps_export.repository.manifest import Origin, Serving
-from laps_export.repository.write_version import Bundle, write_bundle
+from laps_export.repository.manifest import WeightOrigin, read_contract
+from laps_export.repository.serving import Serving
+from laps_export.repository.write_version import VersionRequest, write_version
 from laps_server.errors import LapsError
-from laps_server.models.manifest import SCHEMA_VERSIONS, Manifest, parse_manifest
+from laps_server.models.manifest import SCHEMA_VERSIONS, Manifest, ModelOutput, parse_manifest
 from laps_server.models.repository import discover
+from laps_server.preprocess_rules import CropOffset, CropOrder, Interpolation, LongSide
+from laps_server.scores import Average
 from laps_server.view_grid import SamplingRule
-from support.small_laps import SMALL, build_small
-
-LABELS = LabelSet("seven", tuple(f"label {i}" for i in range(SMALL.classes)))
+from support.small_laps import LABELS, small_version_request
 
 
 @pytest.fixture(autouse=True)
 def _no_graph(monkeypatch: pytest.MonkeyPatch) -> None:
     """These tests are about what is written beside the graph."""
-    monkeypatch.setattr(bundle_module, "export_onnx", lambda _, path: path.write_bytes(b"graph"))
-    monkeypatch.setattr(bundle_module, "measure", lambda _: Complexity(gmacs=0.1, parameters_m=0.2))
-    monkeypatch.setattr(bundle_module, "check_parity", lambda *_, **__: Parity(1e-6, 1e-3, (1, 3, 16)))
+    monkeypatch.setattr(writing, "export_onnx", lambda _, path: path.write_bytes(b"graph"))
+    monkeypatch.setattr(writing, "measure", lambda _: Complexity(gmacs=0.1, parameters_m=0.2))
+    monkeypatch.setattr(writing, "check_parity", lambda *_, **__: ParityReport(1e-6, 1e-3, (1, 3, 16)))
 
 
 @pytest.fixture
-def bundle() -> Bundle:
-    origin = Origin(checkpoint=None, untrained=True, seed=0, metrics={"top1": 0.5}, recipe={"epochs": 18})
-    return Bundle(model=build_small(), variant="small", labels=LABELS, name="small-7", origin=origin)
+def version_request() -> VersionRequest:
+    origin = WeightOrigin(checkpoint=None, untrained=True, seed=0, metrics={"top1": 0.5}, recipe={"epochs": 18})
+    return replace(small_version_request(name="small-7"), origin=origin)
 
 
 @pytest.fixture
-def written(bundle: Bundle, tmp_path: Path) -> dict[str, Any]:
-    path = write_bundle(bundle, tmp_path).path / "laps.json"
+def written(version_request: VersionRequest, tmp_path: Path) -> dict[str, Any]:
+    path = write_version(version_request, tmp_path).path / "laps.json"
     manifest: dict[str, Any] = json.loads(path.read_bytes())
     return manifest
 
@@ -63,8 +68,8 @@ def _accepts(act: Callable[[], object]) -> bool:
     return True
 
 
-def test_the_server_reads_what_the_exporter_writes(bundle: Bundle, tmp_path: Path) -> None:
-    path = write_bundle(bundle, tmp_path).path
+def test_the_server_reads_what_the_exporter_writes(version_request: VersionRequest, tmp_path: Path) -> None:
+    path = write_version(version_request, tmp_path).path
     manifest = parse_manifest((path / "laps.json").read_bytes(), where="small-7/1/laps.json")
     assert (manifest.name, manifest.variant, manifest.untrained) == ("small-7", "small", True)
     assert (manifest.clip.frames, manifest.clip.height, manifest.clip.stride) == (8, 64, 8)
@@ -84,26 +89,93 @@ def test_the_server_reads_what_the_exporter_writes(bundle: Bundle, tmp_path: Pat
     ids=ascii,
 )
 def test_views(written: dict[str, Any], views: str, right: bool) -> None:
-    assert _accepts(lambda: Serving(default_views=views)) == right
+    assert _accepts(lambda: Serving.of(LAPS, default_views=views)) == right
     assert _accepts(lambda: _read({**written, "default_views": views})) == right
 
 
 def test_both_know_the_same_rules_of_sampling_and_the_newest_schema() -> None:
-    assert get_args(manifest_module.SamplingRule) == get_args(SamplingRule)
+    assert get_args(family_module.SamplingRule) == get_args(SamplingRule)
     assert max(SCHEMA_VERSIONS) == manifest_module.SCHEMA_VERSION
 
 
 @pytest.mark.parametrize(
     ("sampling", "right"),
-    [*((rule, True) for rule in get_args(SamplingRule)), ("uniform", False), ("LAPS_UNIFORM", False), ("", False)],
+    [*((rule, True) for rule in registry.sampling_rules()), ("uniform", False), ("LAPS_UNIFORM", False), ("", False)],
 )
-def test_sampling(written: dict[str, Any], bundle: Bundle, tmp_path: Path, sampling: Any, right: bool) -> None:
-    assert _accepts(lambda: Serving(sampling=sampling)) == right
+def test_sampling(
+    written: dict[str, Any], version_request: VersionRequest, tmp_path: Path, sampling: Any, right: bool
+) -> None:
+    assert _accepts(lambda: Serving.of(LAPS, sampling=sampling)) == right
     assert _accepts(lambda: _read({**written, "sampling": sampling})) == right
     if right:
-        other = write_bundle(replace(bundle, name="other", serving=Serving(sampling=sampling)), tmp_path)
+        other = write_version(
+            replace(version_request, name="other", serving=Serving.of(LAPS, sampling=sampling)), tmp_path
+        )
         document = (other.path / "laps.json").read_bytes()
         assert parse_manifest(document, where="other/1/laps.json").sampling == sampling
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours"),
+    [
+        (family_module.Average, Average),
+        (family_module.Interpolation, Interpolation),
+        (family_module.LongSide, LongSide),
+        (family_module.CropOrder, CropOrder),
+        (family_module.CropOffset, CropOffset),
+        (OutputKind, get_type_hints(ModelOutput)["kind"]),
+    ],
+    ids=["average", "interpolation", "long_side", "crop_order", "crop_offset", "kind"],
+)
+def test_both_know_the_same_choices(theirs: Any, ours: Any) -> None:
+    assert sorted(list(theirs) if theirs is OutputKind else get_args(theirs)) == sorted(get_args(ours))
+
+
+def test_what_a_family_does_not_do_differently_is_not_written(written: dict[str, Any]) -> None:
+    """So that entries of LAPS stay what they were, byte for byte."""
+    assert not {"average", "max_batch", "embedding"} & set(written)
+    assert set(written["output"]) == {"name", "kind"}
+    assert not {"long_side", "crop_order", "crop_offset"} & set(written["preprocess"])
+    read = _read(written)
+    usual = ResizeAndCrop()
+    assert (read.average, read.max_batch, read.output.steps) == (LAPS.average, None, None)
+    assert (read.preprocess.interpolation, read.preprocess.long_side) == (usual.interpolation, usual.long_side)
+    assert (read.preprocess.crop_order, read.preprocess.crop_offset) == (usual.crop_order, usual.crop_offset)
+
+
+def test_what_a_family_does_differently_is_read_as_it_is_written(
+    version_request: VersionRequest, tmp_path: Path
+) -> None:
+    family = replace(
+        LAPS,
+        output=OutputKind.PER_STEP,
+        steps=lambda config: ((0, config.frames // 2), (2, config.frames - 1)),
+        average="probabilities",
+        resize_and_crop=ResizeAndCrop(
+            interpolation="bilinear_antialiased", long_side="round", crop_order="ends_first", crop_offset="down"
+        ),
+    )
+    model = replace(version_request.model, family=family, max_batch=2)
+    path = write_version(replace(version_request, model=model), tmp_path).path / "laps.json"
+    document = json.loads(path.read_bytes())
+    read = _read(document)
+    assert read.output.steps == ((0, 4), (2, 7))
+    assert read.output_shape == read_contract(document).output_shape == (2, len(LABELS))
+    assert (read.average, read.max_batch) == ("probabilities", 2)
+    assert (read.preprocess.interpolation, read.preprocess.long_side) == ("bilinear_antialiased", "round")
+    assert (read.preprocess.crop_order, read.preprocess.crop_offset) == ("ends_first", "down")
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"output": OutputKind.PER_STEP}, {"steps": lambda _: ((0, 7),)}], ids=["no steps", "steps of frames"]
+)
+def test_steps_are_told_of_steps_alone(written: dict[str, Any], wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="do not go together"):
+        replace(LAPS, **wrong)
+    output = {"name": "frame_logits", "kind": wrong.get("output", LAPS.output)}
+    assert not _accepts(
+        lambda: _read({**written, "output": output | ({"steps": [[0, 7]]} if "steps" in wrong else {})})
+    )
 
 
 @pytest.mark.parametrize("schema_version", [0, *SCHEMA_VERSIONS, 3])
@@ -117,14 +189,14 @@ def test_manifests_of_older_exporters_are_read(written: dict[str, Any], schema_v
     [(0.001, True), (1000.0, True), (0.00099, False), (1000.1, False), (0.0, False), (-1.0, False)],
 )
 def test_temperature(written: dict[str, Any], temperature: float, right: bool) -> None:
-    assert _accepts(lambda: Serving(temperature=temperature)) == right
+    assert _accepts(lambda: Serving.of(LAPS, temperature=temperature)) == right
     assert _accepts(lambda: _read({**written, "temperature": temperature})) == right
 
 
 @pytest.mark.parametrize(("stride", "right"), [(1, True), (1024, True), (0, False), (1025, False)])
 def test_stride(written: dict[str, Any], stride: int, right: bool) -> None:
     (clip,) = written["inputs"]
-    assert _accepts(lambda: Serving(stride=stride)) == right
+    assert _accepts(lambda: Serving.of(LAPS, stride=stride)) == right
     assert _accepts(lambda: _read({**written, "inputs": [{**clip, "stride": stride}]})) == right
 
 
@@ -147,9 +219,9 @@ def test_resolution(written: dict[str, Any], side: int, right: bool) -> None:
 @pytest.mark.parametrize(
     ("version", "right"), [(1, True), (999_999_999, True), (0, False), (-1, False), (1_000_000_000, False)]
 )
-def test_versions(bundle: Bundle, tmp_path: Path, version: int, right: bool) -> None:
+def test_versions(version_request: VersionRequest, tmp_path: Path, version: int, right: bool) -> None:
     assert _accepts(lambda: check_version(version)) == right
-    path = write_bundle(bundle, tmp_path).path
+    path = write_version(version_request, tmp_path).path
     path.rename(path.with_name(str(version)))
     assert _accepts(lambda: discover(tmp_path, versions="all")) == right
 
@@ -162,11 +234,11 @@ def test_versions(bundle: Bundle, tmp_path: Path, version: int, right: bool) -> 
     ],
     ids=ascii,
 )
-def test_labels(bundle: Bundle, tmp_path: Path, label: str, right: bool) -> None:
+def test_labels(version_request: VersionRequest, tmp_path: Path, label: str, right: bool) -> None:
     labels = (label, *LABELS.labels[1:])
     assert _accepts(lambda: LabelSet("mine", labels)) == right
     # What the exporter refuses to name, as if it had written it.
     unchecked = LabelSet("mine", LABELS.labels)
     object.__setattr__(unchecked, "labels", labels)
-    write_bundle(replace(bundle, labels=unchecked), tmp_path)
+    write_version(replace(version_request, labels=unchecked), tmp_path)
     assert _accepts(lambda: discover(tmp_path, versions="all")) == right

@@ -33,7 +33,7 @@ def test_what_a_test_reaches_by_helpers_and_classes_marks_it() -> None:
         helper().start()
 
     def imports() -> None:
-        import laps_export.checkpoint as _  # noqa: F401
+        from support.golden_weights import golden_input as _  # noqa: F401
 
     assert reached([uses]) == {"server"}
     assert reached([lambda: subprocess.run(["true"], check=True)]) == {"server"}

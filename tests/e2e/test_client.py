@@ -12,22 +12,19 @@ from pathlib import Path
 import pytest
 
 from laps_client import Accepted, Classification, Decoded, LapsClient, Partial, SegmentDone
-from laps_export.graph.parity import Gate
-from laps_export.repository.label_set import LabelSet
-from laps_export.repository.manifest import Origin
-from laps_export.repository.write_version import Bundle, write_bundle
+from laps_export.graph.parity import ParityGate
+from laps_export.repository.write_version import write_version
 from support.golden_videos import golden_video
 from support.laps_command import COMMAND
 from support.live_servers import ServerProcess, running_server
-from support.small_laps import SMALL, build_small
+from support.small_laps import small_version_request
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     repository = tmp_path_factory.mktemp("small") / "models"
-    labels = LabelSet("seven", tuple(f"label {number}" for number in range(SMALL.classes)))
-    bundle = Bundle(model=build_small(), variant="small", labels=labels, name="small", origin=Origin(checkpoint=None))
-    write_bundle(bundle, repository, gate=Gate(batch_sizes=(1,)))
+    request = small_version_request()
+    write_version(request, repository, gate=ParityGate(batch_sizes=(1,)))
     with running_server(repository) as process:
         yield process
 

@@ -174,6 +174,14 @@ def test_models_lists_the_repository(repository: Path) -> None:
     assert "colours" in run("models", "--model-repository", repository).stdout
 
 
+def test_a_repository_may_be_several_folders(repository: Path, tmp_path: Path) -> None:
+    write_model(tmp_path / "more", "shapes")
+    for folders in ([tmp_path / "more", repository], [f"{tmp_path / 'more'}{os.pathsep}{repository}"]):
+        arguments = [part for folder in folders for part in ("--model-repository", folder)]
+        rows = json.loads(run("models", "--json", *arguments).stdout)
+        assert [row["name"] for row in rows] == ["colours", "shapes"]
+
+
 def test_settings_come_from_the_environment_and_options_win(repository: Path, tmp_path: Path) -> None:
     assert run("models", LAPS_MODEL_REPOSITORY=str(repository)).returncode == 0
     assert run("models", "--model-repository", repository, LAPS_MODEL_REPOSITORY=str(tmp_path / "no")).returncode == 0

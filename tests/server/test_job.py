@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from PIL import Image
 
 from laps_server.classify_options import ClassifyOptions
 from laps_server.engines.fake import FakeEngine
@@ -40,7 +41,7 @@ from laps_server.video.extract import extract_parts
 from laps_server.view_grid import ViewGrid
 from support.bare_runtime import Logits, classify, events_of, fake_model, fake_runtime, opened, started
 from support.model_repositories import colour_graph, write_model
-from support.numbered_videos import encode, extract
+from support.numbered_videos import encode, extract, straight
 from support.plain_videos import BLUE, GREEN, RED, write_colour_video
 
 
@@ -78,6 +79,27 @@ async def test_a_video_gets_its_colour_and_each_frame_its_own(settings: Settings
     assert len(shown) > 8
     assert answer.views_used == 15
     np.testing.assert_allclose([row.time_s for row in answer.frames.rows], [i / 10 for i, _ in shown if i is not None])
+
+
+async def test_a_model_is_shown_what_its_manifest_says_of_pixels_and_time(tmp_path: Path) -> None:
+    preprocess = {
+        **{"short_side": 32, "crop_height": 32, "crop_width": 32, "interpolation": "bilinear_antialiased"},
+        **{"mean": [0.0, 0.0, 0.0], "std": [1.0, 1.0, 1.0]},
+        **{"long_side": "round", "crop_order": "centre_first", "crop_offset": "down"},
+    }
+    write_model(tmp_path / "models", schema_version=2, preprocess=preprocess, sampling="tokshift")
+    path = encode(tmp_path / "video.mkv", "libx264", count=30, size=(102, 64), pix_fmt="yuv444p")
+    engine = FakeEngine(clip_shape=(4, 32, 32, 3), classes=4)
+    async with started(fake_runtime(tmp_path / "models", engine)) as runtime:
+        await classify(runtime, path, ClassifyOptions(views=ViewGrid(3, 3)))
+    clips = np.concatenate(engine.batches)
+    shown = [
+        np.asarray(Image.fromarray(frame).resize((51, 32), Image.Resampling.BILINEAR))
+        for frame in straight(path).frames
+    ]
+    numbers = [[(start + i * 2) % 30 for i in range(4)] for start in (0, 10, 20)]
+    expected = [[shown[i][:, x : x + 32] for i in clip] for clip in numbers for x in (9, 0, 18)]
+    np.testing.assert_array_equal(clips, expected)
 
 
 async def test_views_of_concurrent_requests_share_a_call_and_answers_stay_their_own(
@@ -337,14 +359,14 @@ async def test_decoding_leaves_no_descriptor_behind(settings: Settings, green: P
 async def test_stages_are_told_with_their_times_and_the_answer_has_them(repository: Path, green: Path) -> None:
     reported: list[Stage] = []
 
-    class Notes:
+    class Reporter:
         def observe(self, stage: Stage) -> None:
             reported.append(stage)
 
     engine = FakeEngine(clip_shape=(4, 32, 32, 3), classes=4)
-    notes = Notes()
-    served = ServedModels([fake_model(repository, engine, observer=notes)], default_model=None)
-    async with started(Runtime(served, DecodePool(1), observer=notes)) as runtime:
+    reporter = Reporter()
+    served = ServedModels([fake_model(repository, engine, observer=reporter)], default_model=None)
+    async with started(Runtime(served, DecodePool(1), observer=reporter)) as runtime:
         with runtime.job(ClassifyOptions(views=ViewGrid(2, 1)), RequestClock("one")) as job, opened(green) as file:
             job.received(123)
             answer = await job.classify(file)

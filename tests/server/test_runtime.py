@@ -7,11 +7,16 @@ import logging
 import threading
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from laps_server.classify_options import ClassifyOptions
+from laps_server.engines.fake import FakeEngine
+from laps_server.engines.registry import RegisteredEngine
 from laps_server.errors import ModelCorrupt, ModelNotFound, NoModels
 from laps_server.runtime import build_runtime
 from laps_server.settings import Settings
+from laps_server.view_grid import ViewGrid
 from support.bare_runtime import classify, started
 from support.model_repositories import colour_graph, write_model
 from support.plain_videos import GREEN, write_colour_video
@@ -85,3 +90,42 @@ def test_a_default_model_that_is_not_there_is_told(tmp_path: Path) -> None:
     write_model(tmp_path, "colours")
     with pytest.raises(ModelNotFound, match="no model 'none' is served"):
         build_runtime(Settings(model_repository=tmp_path, default_model="none"))
+
+
+@pytest.mark.parametrize(
+    ("names", "default"), [("shapes", "shapes"), ("none,shapes,colours", "shapes"), ("none,other", "colours")]
+)
+def test_of_several_default_models_the_first_that_is_there_is_taken(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, names: str, default: str
+) -> None:
+    for name in ("colours", "shapes"):
+        write_model(tmp_path, name)
+    runtime = build_runtime(Settings(model_repository=tmp_path, default_model=names))
+    assert runtime.served.default_model == default
+    warned = ["default_model: none of none, other is served, so colours is the default"]
+    assert caplog.messages == (warned if names == "none,other" else [])
+
+
+class WarmedEngine(FakeEngine):
+    """Remembers which batch sizes it was to run once."""
+
+    warmed: tuple[int, ...] = ()
+
+    async def start(self, batch_sizes: tuple[int, ...]) -> None:
+        self.warmed = batch_sizes
+
+
+@pytest.mark.parametrize(("most", "sizes"), [(None, (1, 2, 4, 8)), (3, (1, 2)), (1, (1,)), (100, (1, 2, 4, 8))])
+async def test_a_model_is_warmed_and_run_in_batches_that_its_memory_allows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int | None, sizes: tuple[int, ...]
+) -> None:
+    engine = WarmedEngine(clip_shape=(4, 32, 32, 3), classes=4)
+    monkeypatch.setattr(RegisteredEngine, "build", lambda *_: engine)
+    write_model(tmp_path / "models", schema_version=2, max_batch=most)
+    green = write_colour_video(tmp_path / "green.mp4", [GREEN] * 12)
+    runtime = build_runtime(Settings(model_repository=tmp_path / "models", max_batch_views=8))
+    async with started(runtime):
+        await classify(runtime, green, ClassifyOptions(views=ViewGrid(16, 3)))
+    assert engine.warmed == sizes
+    assert max(len(batch) for batch in engine.batches) == sizes[-1]
+    assert len(np.concatenate(engine.batches)) == 48

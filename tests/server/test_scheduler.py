@@ -18,8 +18,8 @@ from laps_server.scheduler import Scheduler, Submission, View, ViewResult
 CLIP = (2, 4, 4, 3)
 
 
-class Views:
-    """Views of one plain value each; the value tells them apart in a batch."""
+class PlainViews:
+    """PlainViews of one plain value each; the value tells them apart in a batch."""
 
     def __init__(self, *values: int) -> None:
         self.values = values
@@ -44,7 +44,7 @@ async def scheduler(engine: FakeEngine) -> AsyncGenerator[Scheduler, None]:
     await scheduler.close()
 
 
-class Request:
+class FakeJob:
     """What a job is to a scheduler: puts views in the queue and reads what comes of them."""
 
     def __init__(self, scheduler: Scheduler, *, announced: int, deadline: float | None = None) -> None:
@@ -53,7 +53,7 @@ class Request:
             self.inbox.put_nowait, announced=announced, deadline=deadline
         )
 
-    def add(self, views: Views) -> None:
+    def add(self, views: PlainViews) -> None:
         self.submission.add(View(number, partial(views.write, number)) for number in range(len(views)))
 
     async def results(self, count: int) -> dict[int, Float32Array]:
@@ -66,8 +66,8 @@ class Request:
         return results
 
 
-async def collect(scheduler: Scheduler, views: Views, deadline: float | None = None) -> dict[int, Float32Array]:
-    request = Request(scheduler, announced=len(views), deadline=deadline)
+async def collect(scheduler: Scheduler, views: PlainViews, deadline: float | None = None) -> dict[int, Float32Array]:
+    request = FakeJob(scheduler, announced=len(views), deadline=deadline)
     try:
         request.add(views)
         return await request.results(len(views))
@@ -83,15 +83,15 @@ async def held(engine: FakeEngine, scheduler: Scheduler) -> asyncio.Task[dict[in
     """Occupy the engine with a view of value 0, so that what is submitted next waits together."""
     engine.gate.clear()
     engine.running.clear()
-    task = asyncio.create_task(collect(scheduler, Views(0)))
+    task = asyncio.create_task(collect(scheduler, PlainViews(0)))
     await engine.running.wait()
     return task
 
 
 async def test_views_of_two_requests_share_a_batch_in_turn(engine: FakeEngine, scheduler: Scheduler) -> None:
     first = await held(engine, scheduler)
-    a = asyncio.create_task(collect(scheduler, Views(10, 11, 12)))
-    b = asyncio.create_task(collect(scheduler, Views(20)))
+    a = asyncio.create_task(collect(scheduler, PlainViews(10, 11, 12)))
+    b = asyncio.create_task(collect(scheduler, PlainViews(20)))
     await asyncio.sleep(0)
     engine.gate.set()
     await asyncio.gather(first, a, b)
@@ -99,9 +99,9 @@ async def test_views_of_two_requests_share_a_batch_in_turn(engine: FakeEngine, s
 
 
 async def test_answers_do_not_depend_on_what_shares_the_batch(engine: FakeEngine, scheduler: Scheduler) -> None:
-    alone = [await collect(scheduler, Views(10, 200)), await collect(scheduler, Views(90))]
+    alone = [await collect(scheduler, PlainViews(10, 200)), await collect(scheduler, PlainViews(90))]
     first = await held(engine, scheduler)
-    together = [asyncio.create_task(collect(scheduler, views)) for views in (Views(10, 200), Views(90))]
+    together = [asyncio.create_task(collect(scheduler, views)) for views in (PlainViews(10, 200), PlainViews(90))]
     await asyncio.sleep(0)
     engine.gate.set()
     await first
@@ -114,16 +114,16 @@ async def test_answers_do_not_depend_on_what_shares_the_batch(engine: FakeEngine
 
 
 async def test_batch_sizes_come_from_the_fixed_set(engine: FakeEngine, scheduler: Scheduler) -> None:
-    await collect(scheduler, Views(*range(7)))
+    await collect(scheduler, PlainViews(*range(7)))
     assert [len(batch) for batch in engine.batches] == [4, 2, 1]
 
 
 async def test_a_failed_batch_fails_its_own_requests_and_no_other(engine: FakeEngine, scheduler: Scheduler) -> None:
     engine.failure = RuntimeError("device lost")
     with pytest.raises(InternalError):
-        await collect(scheduler, Views(1, 2))
+        await collect(scheduler, PlainViews(1, 2))
     engine.failure = None
-    assert len(await collect(scheduler, Views(3))) == 1
+    assert len(await collect(scheduler, PlainViews(3))) == 1
 
 
 async def test_non_finite_logits_are_an_error_not_an_answer(
@@ -134,15 +134,15 @@ async def test_non_finite_logits_are_an_error_not_an_answer(
 
     monkeypatch.setattr(engine, "infer", infer)
     with pytest.raises(InternalError):
-        await collect(scheduler, Views(1))
+        await collect(scheduler, PlainViews(1))
 
 
 async def test_each_view_gets_its_own_embedding() -> None:
     engine = FakeEngine(clip_shape=CLIP, classes=2, embedding_size=5)
     scheduler = Scheduler(engine, batch_sizes=(1, 2, 4), max_queued_views=32)
     await scheduler.start()
-    request = Request(scheduler, announced=3)
-    request.add(Views(0, 51, 255))
+    request = FakeJob(scheduler, announced=3)
+    request.add(PlainViews(0, 51, 255))
     found: dict[int, list[float]] = {}
     while len(found) < 3:
         news = await request.inbox.get()
@@ -170,11 +170,11 @@ async def test_an_embedding_that_is_not_as_promised_is_an_error(
     scheduler = Scheduler(engine, batch_sizes=(1,), max_queued_views=32)
     await scheduler.start()
     with pytest.raises(InternalError):
-        await collect(scheduler, Views(1))
+        await collect(scheduler, PlainViews(1))
     await scheduler.close()
 
 
-class BrokenViews(Views):
+class BrokenViews(PlainViews):
     def write(self, view: int, out: UInt8Array) -> None:
         raise OSError(f"the pixels of view {view} are gone, {out.shape} were asked for")
 
@@ -182,7 +182,7 @@ class BrokenViews(Views):
 async def test_a_source_that_fails_does_not_fail_its_neighbours(engine: FakeEngine, scheduler: Scheduler) -> None:
     first = await held(engine, scheduler)
     bad = asyncio.create_task(collect(scheduler, BrokenViews(1, 2)))
-    good = asyncio.create_task(collect(scheduler, Views(20, 21)))
+    good = asyncio.create_task(collect(scheduler, PlainViews(20, 21)))
     await asyncio.sleep(0)
     engine.gate.set()
     await first
@@ -202,8 +202,8 @@ async def test_non_finite_logits_of_one_view_fail_its_own_request_alone(
         return InferResult(logits)
 
     monkeypatch.setattr(engine, "infer", infer)
-    bad = asyncio.create_task(collect(scheduler, Views(66)))
-    good = asyncio.create_task(collect(scheduler, Views(20, 21)))
+    bad = asyncio.create_task(collect(scheduler, PlainViews(66)))
+    good = asyncio.create_task(collect(scheduler, PlainViews(20, 21)))
     await asyncio.sleep(0)
     engine.gate.set()
     await first
@@ -222,17 +222,17 @@ async def test_a_cancelled_engine_ends_every_request_and_admits_none(
         raise asyncio.CancelledError
 
     monkeypatch.setattr(engine, "infer", infer)
-    requests = [asyncio.create_task(collect(scheduler, Views(value))) for value in (1, 2)]
+    requests = [asyncio.create_task(collect(scheduler, PlainViews(value))) for value in (1, 2)]
     for request in requests:
         with pytest.raises(ShuttingDown):
             await asyncio.wait_for(request, 5)
     with pytest.raises(ShuttingDown):
-        Request(scheduler, announced=1)
+        FakeJob(scheduler, announced=1)
 
 
 async def test_a_cancelled_request_leaves_the_queue(engine: FakeEngine, scheduler: Scheduler) -> None:
     first = await held(engine, scheduler)
-    gone = asyncio.create_task(collect(scheduler, Views(*range(50, 60))))
+    gone = asyncio.create_task(collect(scheduler, PlainViews(*range(50, 60))))
     await asyncio.sleep(0)
     assert scheduler.queued_views == 10
     gone.cancel()
@@ -240,19 +240,19 @@ async def test_a_cancelled_request_leaves_the_queue(engine: FakeEngine, schedule
     assert scheduler.queued_views == 0
     engine.gate.set()
     await first
-    await collect(scheduler, Views(1))
+    await collect(scheduler, PlainViews(1))
     assert [values(batch) for batch in engine.batches] == [[0], [1]]
 
 
 async def test_a_full_queue_refuses_instead_of_growing(engine: FakeEngine, scheduler: Scheduler) -> None:
     first = await held(engine, scheduler)
-    waiting = asyncio.create_task(collect(scheduler, Views(*range(30))))
+    waiting = asyncio.create_task(collect(scheduler, PlainViews(*range(30))))
     await asyncio.sleep(0)
     with pytest.raises(Overloaded):
-        Request(scheduler, announced=3)
-    last = Request(scheduler, announced=2)
+        FakeJob(scheduler, announced=3)
+    last = FakeJob(scheduler, announced=2)
     with pytest.raises(Overloaded):
-        Request(scheduler, announced=1)
+        FakeJob(scheduler, announced=1)
     last.submission.stop()
     engine.gate.set()
     await asyncio.gather(first, waiting)
@@ -262,7 +262,7 @@ async def test_closing_ends_every_request(engine: FakeEngine) -> None:
     scheduler = Scheduler(engine, batch_sizes=(1,), max_queued_views=32)
     await scheduler.start()
     first = await held(engine, scheduler)
-    waiting = asyncio.create_task(collect(scheduler, Views(1, 2)))
+    waiting = asyncio.create_task(collect(scheduler, PlainViews(1, 2)))
     await asyncio.sleep(0)
     closing = asyncio.create_task(scheduler.close())
     await asyncio.sleep(0)
@@ -272,7 +272,7 @@ async def test_closing_ends_every_request(engine: FakeEngine) -> None:
     with pytest.raises(ShuttingDown):
         await waiting
     with pytest.raises(ShuttingDown):
-        Request(scheduler, announced=1)
+        FakeJob(scheduler, announced=1)
 
 
 @pytest.fixture
@@ -296,7 +296,7 @@ async def until(condition: Callable[[], bool]) -> None:
 
 async def test_an_engine_gets_as_many_batches_as_its_concurrency(remote: FakeEngine, ahead: Scheduler) -> None:
     remote.gate.clear()
-    request = asyncio.create_task(collect(ahead, Views(*range(7))))
+    request = asyncio.create_task(collect(ahead, PlainViews(*range(7))))
     await until(lambda: len(remote.batches) == 2)
     await asyncio.sleep(0.05)
     assert sorted(map(values, remote.batches)) == [[0, 1, 2, 3], [4, 5]]
@@ -306,10 +306,10 @@ async def test_an_engine_gets_as_many_batches_as_its_concurrency(remote: FakeEng
 
 async def test_a_batch_is_cancelled_when_all_of_its_requests_are_gone(remote: FakeEngine, ahead: Scheduler) -> None:
     remote.gate.clear()
-    gone = asyncio.create_task(collect(ahead, Views(*range(10, 15))))
+    gone = asyncio.create_task(collect(ahead, PlainViews(*range(10, 15))))
     await until(lambda: len(remote.batches) == 2)
     assert sorted(map(values, remote.batches)) == [[10, 11, 12, 13], [14]]
-    stays = asyncio.create_task(collect(ahead, Views(20)))
+    stays = asyncio.create_task(collect(ahead, PlainViews(20)))
     gone.cancel()
     await until(lambda: remote.cancelled == 2)
     remote.gate.set()
@@ -319,8 +319,8 @@ async def test_a_batch_is_cancelled_when_all_of_its_requests_are_gone(remote: Fa
 
 async def test_a_batch_that_is_still_wanted_is_finished(remote: FakeEngine, ahead: Scheduler) -> None:
     remote.gate.clear()
-    gone = asyncio.create_task(collect(ahead, Views(10)))
-    stays = asyncio.create_task(collect(ahead, Views(20)))
+    gone = asyncio.create_task(collect(ahead, PlainViews(10)))
+    stays = asyncio.create_task(collect(ahead, PlainViews(20)))
     await until(lambda: len(remote.batches) == 1)
     assert [values(batch) for batch in remote.batches] == [[10, 20]]
     gone.cancel()
@@ -334,7 +334,7 @@ async def test_closing_cancels_batches(remote: FakeEngine) -> None:
     scheduler = Scheduler(remote, batch_sizes=(1,), max_queued_views=32)
     await scheduler.start()
     remote.gate.clear()
-    request = asyncio.create_task(collect(scheduler, Views(1, 2)))
+    request = asyncio.create_task(collect(scheduler, PlainViews(1, 2)))
     await until(lambda: len(remote.batches) == 2)
     await asyncio.wait_for(scheduler.close(), 5)
     with pytest.raises(ShuttingDown):
@@ -345,7 +345,7 @@ async def test_an_engine_gets_the_latest_deadline_of_its_batch(engine: FakeEngin
     for deadlines, expected in (((100.0, 200.0), 200.0), ((100.0, None), None)):
         first = await held(engine, scheduler)
         batches = [
-            asyncio.create_task(collect(scheduler, Views(value), deadline))
+            asyncio.create_task(collect(scheduler, PlainViews(value), deadline))
             for value, deadline in enumerate(deadlines, 1)
         ]
         await asyncio.sleep(0)
@@ -359,10 +359,10 @@ async def test_an_engine_gets_the_latest_deadline_of_its_batch(engine: FakeEngin
 
 async def test_views_may_be_added_while_earlier_ones_run(engine: FakeEngine, scheduler: Scheduler) -> None:
     engine.gate.clear()
-    request = Request(scheduler, announced=3)
-    request.add(Views(10))
+    request = FakeJob(scheduler, announced=3)
+    request.add(PlainViews(10))
     await engine.running.wait()
-    request.submission.add([View(1, partial(Views(20).write, 0)), View(2, partial(Views(30).write, 0))])
+    request.submission.add([View(1, partial(PlainViews(20).write, 0)), View(2, partial(PlainViews(30).write, 0))])
     assert scheduler.queued_views == 2
     engine.gate.set()
     assert sorted(await request.results(3)) == [0, 1, 2]
@@ -371,18 +371,18 @@ async def test_views_may_be_added_while_earlier_ones_run(engine: FakeEngine, sch
 
 
 async def test_views_that_were_announced_have_their_place_kept(engine: FakeEngine, scheduler: Scheduler) -> None:
-    request = Request(scheduler, announced=30)
+    request = FakeJob(scheduler, announced=30)
     with pytest.raises(Overloaded, match="30 views wait and this request adds 3"):
-        Request(scheduler, announced=3)
+        FakeJob(scheduler, announced=3)
     request.submission.stop()
-    Request(scheduler, announced=3).submission.stop()
+    FakeJob(scheduler, announced=3).submission.stop()
 
 
 async def test_what_has_begun_may_grow_past_the_limit(engine: FakeEngine, scheduler: Scheduler) -> None:
     first = await held(engine, scheduler)
-    request = Request(scheduler, announced=30)
-    request.add(Views(*range(30)))
-    request.add(Views(*range(30)))
+    request = FakeJob(scheduler, announced=30)
+    request.add(PlainViews(*range(30)))
+    request.add(PlainViews(*range(30)))
     assert scheduler.queued_views == 60
     engine.gate.set()
     await first
@@ -394,11 +394,11 @@ async def test_views_that_were_withdrawn_do_not_run_and_others_may_follow(
     engine: FakeEngine, scheduler: Scheduler
 ) -> None:
     first = await held(engine, scheduler)
-    request = Request(scheduler, announced=3)
-    request.add(Views(10, 11))
+    request = FakeJob(scheduler, announced=3)
+    request.add(PlainViews(10, 11))
     await asyncio.sleep(0)
     request.submission.withdraw()
-    request.submission.add([View(7, partial(Views(20).write, 0))])
+    request.submission.add([View(7, partial(PlainViews(20).write, 0))])
     engine.gate.set()
     await first
     assert list(await request.results(1)) == [7]
@@ -410,21 +410,21 @@ async def test_a_stopped_submission_takes_nothing_and_delivers_nothing(
     engine: FakeEngine, scheduler: Scheduler
 ) -> None:
     engine.gate.clear()
-    request = Request(scheduler, announced=2)
-    request.add(Views(10))
+    request = FakeJob(scheduler, announced=2)
+    request.add(PlainViews(10))
     await engine.running.wait()
     request.submission.stop()
-    request.add(Views(11))
+    request.add(PlainViews(11))
     assert scheduler.queued_views == 0
     engine.gate.set()
-    await collect(scheduler, Views(1))
+    await collect(scheduler, PlainViews(1))
     assert request.inbox.empty()
 
 
 # One batch ahead of the engine ----------------------------------------------------------------------
 
 
-class NotedViews(Views):
+class NotedViews(PlainViews):
     """Notes which of its views were written."""
 
     def __init__(self, *values: int) -> None:
@@ -455,7 +455,7 @@ async def test_a_batch_that_could_still_grow_is_left_to_grow(engine: FakeEngine,
     request = asyncio.create_task(collect(scheduler, views))
     await asyncio.sleep(0.05)
     assert views.written == []
-    other = asyncio.create_task(collect(scheduler, Views(20)))
+    other = asyncio.create_task(collect(scheduler, PlainViews(20)))
     await asyncio.sleep(0)
     engine.gate.set()
     await asyncio.gather(first, request, other)
@@ -464,7 +464,7 @@ async def test_a_batch_that_could_still_grow_is_left_to_grow(engine: FakeEngine,
 
 async def test_a_batch_assembled_for_a_request_that_left_is_made_anew(engine: FakeEngine, scheduler: Scheduler) -> None:
     first = await held(engine, scheduler)
-    gone = asyncio.create_task(collect(scheduler, Views(10, 11)))
+    gone = asyncio.create_task(collect(scheduler, PlainViews(10, 11)))
     stays = NotedViews(20, 21)
     request = asyncio.create_task(collect(scheduler, stays))
     await until(lambda: len(stays.written) == 2)
@@ -479,7 +479,7 @@ async def test_a_batch_assembled_for_a_request_that_left_is_made_anew(engine: Fa
 # What is reported -----------------------------------------------------------------------------------
 
 
-class Notes:
+class StageLog:
     def __init__(self) -> None:
         self.stages: list[Stage] = []
 
@@ -488,7 +488,7 @@ class Notes:
 
 
 async def test_observers_get_stages_of_queue_and_batches(engine: FakeEngine) -> None:
-    everything, own, other = Notes(), Notes(), Notes()
+    everything, own, other = StageLog(), StageLog(), StageLog()
     scheduler = Scheduler(engine, batch_sizes=(1, 2, 4), max_queued_views=32, observer=everything)
     await scheduler.start()
     first = await held(engine, scheduler)
@@ -497,7 +497,7 @@ async def test_observers_get_stages_of_queue_and_batches(engine: FakeEngine) -> 
         submission: Submission[int] = scheduler.submit(
             inbox.put_nowait, announced=count, request_id=request_id, observer=notes
         )
-        submission.add(View(number, partial(Views(9).write, 0)) for number in range(count))
+        submission.add(View(number, partial(PlainViews(9).write, 0)) for number in range(count))
     await asyncio.sleep(0.02)
     engine.gate.set()
     await first
@@ -523,5 +523,5 @@ async def test_a_batch_that_cannot_be_put_together_fails_alone(
     with monkeypatch.context() as patch:
         patch.setattr("laps_server.scheduler.np.empty", no_memory)
         with pytest.raises(InternalError):
-            await asyncio.wait_for(collect(scheduler, Views(1, 2)), 5)
-    assert sorted(await collect(scheduler, Views(3, 4))) == [0, 1]
+            await asyncio.wait_for(collect(scheduler, PlainViews(1, 2)), 5)
+    assert sorted(await collect(scheduler, PlainViews(3, 4))) == [0, 1]

@@ -19,6 +19,8 @@ from support.live_servers import ServerProcess, running_server
 from support.model_repositories import colour_graph, slow_graph, write_model
 from support.plain_videos import GREEN, RED, write_colour_video
 
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
 
 @pytest.fixture
 def repository(tmp_path: Path) -> Path:
@@ -50,7 +52,7 @@ def cpu_seconds(server: ServerProcess, *, over_s: float) -> float:
 def half_sent_request(
     server: ServerProcess, video: Path, query: str = "", *, receive_buffer: int | None = None
 ) -> tuple[socket.socket, bytes]:
-    """A request whose body is not complete yet; the rest is returned."""
+    """A request whose body is not complete yet, though the server reads it; the rest is returned."""
     host, port = server.url.removeprefix("http://").split(":")
     connection = socket.socket()
     connection.settimeout(30)
@@ -59,18 +61,27 @@ def half_sent_request(
     connection.connect((host, int(port)))
     content = video.read_bytes()
     half = len(content) // 2
-    headers = f"Host: x\r\nContent-Length: {len(content)}\r\nConnection: close\r\n\r\n"
-    connection.sendall(f"POST /classify{query} HTTP/1.1\r\n{headers}".encode() + content[:half])
-    time.sleep(0.3)
+    headers = f"Host: x\r\nContent-Length: {len(content)}\r\nConnection: close\r\nExpect: 100-continue\r\n\r\n"
+    connection.sendall(f"POST /classify{query} HTTP/1.1\r\n{headers}".encode())
+    assert connection.recv(len(CONTINUE), socket.MSG_WAITALL) == CONTINUE
+    connection.sendall(content[:half])
     return connection, content[half:]
+
+
+def wait_until_it_drains(server: ServerProcess) -> httpx.Response:
+    """The answer of ``/readyz`` once it is not ready any more."""
+    deadline = time.monotonic() + 10
+    while (ready := httpx.get(f"{server.url}/readyz")).status_code == 200:
+        assert time.monotonic() < deadline, "a signal does not turn readiness off"
+        time.sleep(0.02)
+    return ready
 
 
 def test_sigterm_turns_readiness_off_finishes_what_is_in_flight_and_exits_0(repository: Path, video: Path) -> None:
     with running_server(repository) as server:
         connection, rest = half_sent_request(server, video)
         server.process.send_signal(signal.SIGTERM)
-        time.sleep(0.3)
-        ready = httpx.get(f"{server.url}/readyz")
+        ready = wait_until_it_drains(server)
         assert (ready.status_code, ready.json()["reason"]) == (503, "shutting down")
         assert "retry-after" in ready.headers
         refused = httpx.post(f"{server.url}/classify", content=b"x")
@@ -118,7 +129,7 @@ def test_a_second_signal_does_not_wait(repository: Path, video: Path) -> None:
     with running_server(repository) as server:
         connection, _ = half_sent_request(server, video)
         server.process.send_signal(signal.SIGTERM)
-        time.sleep(0.1)
+        wait_until_it_drains(server)
         server.process.send_signal(signal.SIGTERM)  # the same one through make, a group or a supervisor: no hurry
         time.sleep(1)
         assert server.process.poll() is None
@@ -157,8 +168,8 @@ def test_a_client_that_goes_away_during_inference_frees_its_place(tmp_path: Path
     with running_server(tmp_path, env=env) as server:
         connection, rest = half_sent_request(server, video, "?views=64x3")
         connection.sendall(rest)
-        time.sleep(0.5)
         assert httpx.post(f"{server.url}/classify", content=b"x").json()["error"]["code"] == "overloaded"
+        assert cpu_seconds(server, over_s=0.5) > 0.1, "it does not work for a client that is there"
         connection.close()
         server.wait_for(re.compile(r"POST /classify 499"), timeout_s=2)
         began = time.monotonic()

@@ -111,11 +111,11 @@ async def test_versions_swapped_under_load_fail_no_request(runtime: Runtime, rep
         engines.append(engine)
         await runtime.served.add(model)
         await runtime.served.retire("colours", version - 1)
-        await asyncio.sleep(0.05)
+        async with asyncio.timeout(20):
+            while answered.count(version) < 4:
+                await asyncio.sleep(0.005)
     swapping = False
     await asyncio.gather(*clients)
-    assert len(answered) > 30
-    assert set(answered) >= {2, 3, 8, 9}
     assert [engine.closed for engine in engines] == [True] * 7 + [False]
 
 

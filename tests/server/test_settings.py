@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import pytest
 from pydantic import ValidationError
 
@@ -117,4 +120,41 @@ def test_triton_needs_an_address() -> None:
 def test_an_empty_variable_is_one_that_is_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LAPS_DEFAULT_MODEL", "")
     monkeypatch.setenv("LAPS_PORT", "")
-    assert (Settings().default_model, Settings().port) == (None, 8000)
+    assert (Settings().default_model, Settings().port) == ((), 8000)
+
+
+@pytest.mark.parametrize(
+    ("given", "folders"),
+    [
+        ("models", ["models"]),
+        (f"models{os.pathsep}/opt/laps/models", ["models", "/opt/laps/models"]),
+        (f"{os.pathsep}models{os.pathsep}", ["models"]),
+        (["models", "more"], ["models", "more"]),
+        ([f"models{os.pathsep}more", "third"], ["models", "more", "third"]),
+        (Path(f"a{os.pathsep}b"), [f"a{os.pathsep}b"]),
+    ],
+    ids=str,
+)
+def test_a_repository_is_one_folder_or_several(
+    given: object, folders: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert Settings.model_validate({"model_repository": given}).model_repository == tuple(map(Path, folders))
+    if isinstance(given, str):
+        monkeypatch.setenv("LAPS_MODEL_REPOSITORY", given)
+        assert Settings().model_repository == tuple(map(Path, folders))
+
+
+@pytest.mark.parametrize("given", [os.pathsep, [], 7])
+def test_no_folder_is_no_repository(given: object) -> None:
+    with pytest.raises(ValidationError, match="model_repository"):
+        Settings.model_validate({"model_repository": given})
+
+
+@pytest.mark.parametrize(
+    ("given", "names"), [("a", ("a",)), ("a,b", ("a", "b")), (" a , b,", ("a", "b")), (",", ()), ("[1]", ("[1]",))]
+)
+def test_default_models_have_commas_between_them(
+    given: str, names: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LAPS_DEFAULT_MODEL", given)
+    assert Settings().default_model == names

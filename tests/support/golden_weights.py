@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from laps_export.families.laps import variants as registry
+from laps_export.families import registry
 
 AUTHORS_PREFIX = "module.base_model."
 INPUT_SEED = 20220712
@@ -66,7 +66,7 @@ def write_golden_checkpoint(
 ) -> Path:
     """Write golden weights as the authors' training code would; the path is returned."""
     with torch.device("meta"):
-        model = registry.build(variant, classes=classes)
+        model = registry.build(variant, classes=classes).network
     state = {AUTHORS_PREFIX + name: value for name, value in golden_state_dict(model).items()}
     training = {"epoch": epoch, "state_dict": state, "best_acc1": best_acc1, "optimizer": {}, "scheduler": {}}
     torch.save(training, path)

@@ -26,7 +26,7 @@ _ESCAPE = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
 
 
 @dataclass(frozen=True)
-class Ran:
+class FinishedCommand:
     """``out`` is standard output, ``err`` standard error."""
 
     status: int
@@ -34,14 +34,14 @@ class Ran:
     err: str
 
 
-class Laps:
+class LapsCommand:
     """The command in this process."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, capture: pytest.CaptureFixture[str]) -> None:
         self._monkeypatch = monkeypatch
         self._capture = capture
 
-    def __call__(self, *args: object, url: str | None = None) -> Ran:
+    def __call__(self, *args: object, url: str | None = None) -> FinishedCommand:
         if url is not None:
             self._monkeypatch.setenv("LAPS_URL", url)
         self._monkeypatch.setattr(sys, "argv", ["laps", *map(str, args)])
@@ -49,7 +49,7 @@ class Laps:
         with pytest.raises(SystemExit) as ended:
             main()
         said = self._capture.readouterr()
-        return Ran(int(ended.value.code or 0), said.out, said.err)
+        return FinishedCommand(int(ended.value.code or 0), said.out, said.err)
 
 
 def started(*args: object, url: str, env: Mapping[str, str] | None = None, **options: Any) -> subprocess.Popen[str]:

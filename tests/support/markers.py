@@ -43,8 +43,8 @@ _BY_MODULE = {
     "support.browser": "browser",
     "support.real_triton": "triton",
 }
-TOOLS = ("ffmpeg",)
-"""Programs, and the functions that run them, which write a file and end at once: tests that use them stay pure."""
+TOOLS = ("ffmpeg", "dpkg-query")
+"""Programs, and functions that run them, which end at once: tests that use them stay pure."""
 
 _BY_NAME = {"create_server": "server", "start_server": "server", "Popen": "server"}
 _FOLLOWED = (types.ModuleType, types.FunctionType, type)

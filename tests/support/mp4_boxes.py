@@ -14,7 +14,7 @@ _HOLDERS = frozenset(b"moov trak mdia minf stbl edts mvex moof traf udta".split(
 
 
 @dataclass(frozen=True, slots=True)
-class Box:
+class Mp4Box:
     """Where a box lies: ``start`` is that of its size field, ``body`` of its payload, ``end`` behind it."""
 
     name: bytes
@@ -23,7 +23,7 @@ class Box:
     end: int
 
 
-def boxes(data: bytes | bytearray, start: int = 0, end: int | None = None) -> Iterator[Box]:
+def boxes(data: bytes | bytearray, start: int = 0, end: int | None = None) -> Iterator[Mp4Box]:
     """The boxes that lie side by side between two offsets."""
     end = len(data) if end is None else end
     while start + 8 <= end:
@@ -31,13 +31,13 @@ def boxes(data: bytes | bytearray, start: int = 0, end: int | None = None) -> It
         if size == 1:
             size, body = int.from_bytes(data[start + 8 : start + 16], "big"), start + 16
         size = size or end - start
-        yield Box(bytes(data[start + 4 : start + 8]), start, body, start + size)
+        yield Mp4Box(bytes(data[start + 4 : start + 8]), start, body, start + size)
         start += max(size, 8)
 
 
-def find(data: bytes | bytearray, where: str, *, track: int = 0) -> list[Box]:
+def find(data: bytes | bytearray, where: str, *, track: int = 0) -> list[Mp4Box]:
     """The boxes along a path as ``moov/trak/mdia/mdhd``, outermost first; ``track`` chooses among ``trak``."""
-    chain: list[Box] = []
+    chain: list[Mp4Box] = []
     start, end = 0, len(data)
     for name in where.split("/"):
         same = [box for box in boxes(data, start, end) if box.name == name.encode()]
@@ -87,7 +87,7 @@ def box_of(name: bytes, content: bytes) -> bytes:
     return struct.pack(">I", 8 + len(content)) + name + content
 
 
-def _replace(data: bytearray, parents: Sequence[Box], start: int, end: int, new: bytes) -> None:
+def _replace(data: bytearray, parents: Sequence[Mp4Box], start: int, end: int, new: bytes) -> None:
     grown = len(new) - (end - start)
     data[start:end] = new
     for parent in parents:
@@ -107,7 +107,7 @@ def _move_chunks(data: bytearray, behind: int, by: int) -> None:
                 entry.pack_into(data, at, offset + by)
 
 
-def _all_boxes(data: bytearray, start: int, end: int) -> Iterator[Box]:
+def _all_boxes(data: bytearray, start: int, end: int) -> Iterator[Mp4Box]:
     for box in boxes(data, start, end):
         yield box
         if box.name in _HOLDERS:

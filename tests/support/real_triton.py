@@ -21,7 +21,7 @@ from typing import Any
 import httpx
 import pytest
 
-from laps_export.graph.onnx_export import TensorContract
+from laps_export.graph.contract import TensorContract
 from laps_export.repository.triton_config import render_config
 from laps_server.engines.triton.engine import TritonEngine
 from laps_server.shared_memory import PREFIX
@@ -49,8 +49,14 @@ def write_shipped_model(
 ) -> Path:
     """A model with the config.pbtxt that the exporter writes for its shapes."""
     folder = write_model(repository, name, frames=frames, size=size, **options)
-    embedding = 3 if options.get("embedding") else None
-    contract = TensorContract(frames, size, size, len(options.get("labels", LABELS)), embedding)
+    contract = TensorContract(
+        frames=frames,
+        height=size,
+        width=size,
+        classes=len(options.get("labels", LABELS)),
+        steps=frames,
+        embedding=3 if options.get("embedding") else None,
+    )
     (folder / "config.pbtxt").write_text(render_config(name, contract))
     return folder
 

@@ -12,8 +12,9 @@ import numpy as np
 import onnx
 import pytest
 
-from laps_export.graph.onnx_export import TensorContract, export_onnx
-from laps_export.repository.triton_config import MAX_BATCH_SIZE, render_config
+from laps_export.families.family import MAX_BATCH
+from laps_export.graph.onnx_export import export_onnx
+from laps_export.repository.triton_config import render_config
 from laps_server.arrays import UInt8Array
 from laps_server.engines.base import InferResult
 from laps_server.engines.choices import SharedMemoryMode
@@ -33,7 +34,7 @@ from support.real_triton import (
     write_shipped_model,
     write_twin,
 )
-from support.small_laps import SMALL, build_small
+from support.small_laps import CONTRACT, SMALL, as_model, build_small
 
 TOLERANCE = 1e-4
 
@@ -53,12 +54,12 @@ def laps(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("laps")
     frames, size, classes = SMALL.frames, SMALL.resolution, SMALL.classes
     graph = root / "model.onnx"
-    export_onnx(build_small(), graph)
+    export_onnx(as_model(build_small()), graph)
     folder = write_model(
         root / "models", "small", frames=frames, size=size, labels=[f"label {i}" for i in range(classes)],
         graph=onnx.load(graph),
     )  # fmt: skip
-    (folder / "config.pbtxt").write_text(render_config("small", TensorContract(frames, size, size, classes)))
+    (folder / "config.pbtxt").write_text(render_config("small", CONTRACT))
     return root / "models"
 
 
@@ -131,7 +132,7 @@ async def busy(engine: TritonEngine, twin: Path) -> list[asyncio.Task[InferResul
     while len(log.read_text().splitlines()) == before:
         await asyncio.sleep(0.02)
     for _ in range(2):
-        batches.append(asyncio.create_task(engine.infer(some_clips(MAX_BATCH_SIZE))))
+        batches.append(asyncio.create_task(engine.infer(some_clips(MAX_BATCH))))
         await asyncio.sleep(0.2)
     return batches
 
@@ -140,7 +141,7 @@ async def busy(engine: TritonEngine, twin: Path) -> list[asyncio.Task[InferResul
 async def test_a_cancelled_batch_leaves_tritons_queue(
     engine_of: StartedEngine, triton: Triton, twin: Path, shared_memory: SharedMemoryMode
 ) -> None:
-    async with engine_of(triton.grpc_url, shared_memory=shared_memory, batch_sizes=(MAX_BATCH_SIZE,)) as engine:
+    async with engine_of(triton.grpc_url, shared_memory=shared_memory, batch_sizes=(MAX_BATCH,)) as engine:
         (twin / "delay_s").write_text("1")
         before = len((twin / "batches").read_text().splitlines())
         wanted = await busy(engine, twin)
@@ -150,12 +151,12 @@ async def test_a_cancelled_batch_leaves_tritons_queue(
         for batch in gone:
             batch.cancel()
         await asyncio.gather(*wanted)
-    assert views_run(twin, since=before) == [4, MAX_BATCH_SIZE, MAX_BATCH_SIZE, 1]
+    assert views_run(twin, since=before) == [4, MAX_BATCH, MAX_BATCH, 1]
 
 
 @pytest.mark.parametrize("scheme", ["grpc", "http"])
 async def test_a_deadline_ends_the_wait(engine_of: StartedEngine, triton: Triton, twin: Path, scheme: str) -> None:
-    async with engine_of(triton.url(scheme), batch_sizes=(MAX_BATCH_SIZE,)) as engine:
+    async with engine_of(triton.url(scheme), batch_sizes=(MAX_BATCH,)) as engine:
         (twin / "delay_s").write_text("1")
         before = len((twin / "batches").read_text().splitlines())
         wanted = await busy(engine, twin)
@@ -163,12 +164,12 @@ async def test_a_deadline_ends_the_wait(engine_of: StartedEngine, triton: Triton
         for batch in asyncio.as_completed([engine.infer(some_clips(2), deadline=began + 0.5) for _ in range(3)]):
             with pytest.raises(DeadlineExceeded):
                 await batch
-        assert time.monotonic() - began < 1.5
+        assert time.monotonic() - began < 2, "it waits for the batch that runs, and for those before it"
         assert engine.unavailable_reason is None, "a client's haste is not Triton's failure"
         await asyncio.gather(*wanted)
         assert len((await engine.infer(some_clips(1))).logits) == 1
     if scheme == "grpc":  # over HTTP Triton does not notice, and runs what nobody waits for
-        assert views_run(twin, since=before) == [4, MAX_BATCH_SIZE, MAX_BATCH_SIZE, 1]
+        assert views_run(twin, since=before) == [4, MAX_BATCH, MAX_BATCH, 1]
 
 
 async def test_a_batch_without_a_deadline_has_the_operators_limit(

@@ -87,8 +87,7 @@ def load(server: ServerProcess, video: bytes) -> Iterator[Load]:
             client.result(60)
 
 
-@pytest.mark.parametrize("shared_memory", ["on", "off"])
-@pytest.mark.parametrize("scheme", ["grpc", "http"])
+@pytest.mark.parametrize(("scheme", "shared_memory"), [("grpc", "on"), ("grpc", "off"), ("http", "on")])
 def test_triton_killed_and_restarted_under_load(
     repository: Path, triton: Triton, video: bytes, scheme: str, shared_memory: str
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import httpx
 import pytest
 
 from support.live_servers import ServerProcess, running_server
-from support.real_triton import running_triton, write_twin
+from support.real_triton import Triton, running_triton, write_twin
 
 ROOT = Path(__file__).parents[2]
 REPOSITORY = ROOT / "model_repository"
@@ -36,16 +37,31 @@ def scores(body: dict[str, Any]) -> dict[str, float]:
     return found
 
 
-@pytest.mark.parametrize("scheme", ["grpc", "http"])
-def test_answers_are_those_of_the_server_alone(tmp_path: Path, scheme: str) -> None:
+@pytest.fixture(scope="module")
+def triton(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Triton]:
+    root = tmp_path_factory.mktemp("shipped")
     for name in MODELS:
-        write_twin(REPOSITORY / name, tmp_path / "triton")
-    with running_triton(tmp_path / "triton", tmp_path / "log") as triton:
-        env = {"LAPS_ENGINE": "triton", "LAPS_TRITON_URL": triton.url(scheme)}
-        with running_server(REPOSITORY) as alone, running_server(REPOSITORY, env=env) as gateway:
-            for name in MODELS:
-                expected, found = answer(alone, name), answer(gateway, name)
-                assert found["predictions"][0]["label"] == expected["predictions"][0]["label"]
-                assert scores(found) == pytest.approx(scores(expected), abs=TOLERANCE)
-                assert (found["model"], found["views"]) == (expected["model"], expected["views"])
-            assert gateway.stop() == 0
+        write_twin(REPOSITORY / name, root / "triton")
+    with running_triton(root / "triton", root / "log") as triton:
+        yield triton
+
+
+@pytest.fixture(scope="module")
+def expected() -> dict[str, dict[str, Any]]:
+    """Each model's answer by the server alone."""
+    with running_server(REPOSITORY) as alone:
+        return {name: answer(alone, name) for name in MODELS}
+
+
+@pytest.mark.parametrize("scheme", ["grpc", "http"])
+def test_answers_are_those_of_the_server_alone(
+    triton: Triton, expected: dict[str, dict[str, Any]], scheme: str
+) -> None:
+    env = {"LAPS_ENGINE": "triton", "LAPS_TRITON_URL": triton.url(scheme)}
+    with running_server(REPOSITORY, env=env) as gateway:
+        for name, alone in expected.items():
+            found = answer(gateway, name)
+            assert found["predictions"][0]["label"] == alone["predictions"][0]["label"]
+            assert scores(found) == pytest.approx(scores(alone), abs=TOLERANCE)
+            assert (found["model"], found["views"]) == (alone["model"], alone["views"])
+        assert gateway.stop() == 0

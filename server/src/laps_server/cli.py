@@ -39,7 +39,12 @@ app = typer.Typer(
 _errors = Console(stderr=True, highlight=False)
 
 RepositoryOption = Annotated[
-    Path | None, typer.Option("--model-repository", help="Folder with one folder a model.", show_default=False)
+    list[str] | None,
+    typer.Option(
+        "--model-repository",
+        help="Folder with one folder a model; may be given again: of models of one name the first folder's is taken.",
+        show_default=False,
+    ),
 ]
 ThreadsOption = Annotated[
     int | None, typer.Option("--threads", help="Threads of inference; all cores if not given.", show_default=False)
@@ -62,7 +67,10 @@ def serve(
     engine: EngineOption = None,
     triton_url: TritonUrlOption = None,
     default_model: Annotated[
-        str | None, typer.Option(help="Model of a request that names none.", show_default=False)
+        str | None,
+        typer.Option(
+            help="Model of a request that names none; of several, as a,b, the first that is served.", show_default=False
+        ),
     ] = None,
     log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error.", show_default=False)] = None,
 ) -> None:

@@ -79,7 +79,7 @@ def print_models(settings: Settings, *, as_json: bool) -> None:
             "views": files.manifest.default_views,
             "untrained": files.manifest.untrained,
         }
-        for files in discover(settings.model_repository, versions=settings.versions)
+        for files in discover(*settings.model_repository, versions=settings.versions)
     ]
     if as_json:
         sys.stdout.write(json.dumps(rows, indent=2) + "\n")

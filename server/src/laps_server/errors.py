@@ -285,6 +285,6 @@ class InternalError(LapsError):
     code = "internal"
 
 
-def _unpickled(kind: type[LapsError], args: tuple[Any, ...]) -> LapsError:
+def _unpickled(error_type: type[LapsError], args: tuple[Any, ...]) -> LapsError:
     """An error whose attributes pickle sets; not by ``__init__``, since not all take the same arguments."""
-    return kind.__new__(kind, *args)
+    return error_type.__new__(error_type, *args)

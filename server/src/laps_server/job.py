@@ -47,7 +47,10 @@ def check_options(options: ClassifyOptions) -> None:
         BadParameter: saying what would.
     """
     if options.segments is not None and options.view_details:
-        raise BadParameter("segments have no details of views", hint="ask for those of one segment's file")
+        raise BadParameter(
+            "view_details (or explain, its old name) is not given for segments",
+            hint="ask for those of one segment's file",
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +158,10 @@ class Job:
             window_s=WHOLE_VIDEO_S if segments is None else segments.seconds,
             early=early,
             sampling=manifest.sampling,
+            long_side=preprocess.long_side,
+            interpolation=preprocess.interpolation,
+            crop_order=preprocess.crop_order,
+            crop_offset=preprocess.crop_offset,
         )
 
     def warnings(self, found: Iterable[MediaWarning]) -> tuple[str, ...]:

@@ -21,6 +21,7 @@ from typing import Any, Literal
 import numpy as np
 
 from laps_server.arrays import IntArray, UInt8Array
+from laps_server.preprocess_rules import CropOffset, CropOrder
 from laps_server.sampled_frame import SampledFrame
 from laps_server.video_info import VideoInfo
 from laps_server.view_grid import ViewGrid
@@ -68,6 +69,7 @@ class Part:
         offsets: F + 1 offsets.
         clip_frames: ``[len(clips), T]``, for each temporal view here the positions in ``frames``.
         crop_height, crop_width: size of every crop.
+        crop_order, crop_offset: which of three crops is which, and how the centre's offset is rounded.
         thumbnails: F JPEGs, empty where one is not wanted; none at all where none are.
         warnings: all that is known by now, about the video and about the segment.
     """
@@ -86,6 +88,8 @@ class Part:
     clip_frames: IntArray
     crop_height: int
     crop_width: int
+    crop_order: CropOrder = "along"
+    crop_offset: CropOffset = "up"
     thumbnails: tuple[bytes, ...] = ()
     warnings: tuple[MediaWarning, ...] = ()
 

@@ -13,4 +13,5 @@ LongSide = Literal["floor", "round"]
 CropOrder = Literal["along", "centre_first", "ends_first"]
 # How half a pixel beside a centred crop is rounded.
 CropOffset = Literal["up", "down"]
+# Whether the filter widens where a picture shrinks.
 Interpolation = Literal["bilinear", "bilinear_antialiased"]

@@ -119,7 +119,7 @@ def build_runtime(settings: Settings, *, observer: Observer | None = None) -> Ru
 
     Raises:
         ModelError: no model there, or one that is wrong.
-        ModelNotFound: ``default_model`` names a model that is not there.
+        ModelNotFound: ``default_model`` names one model, and it is not there.
         BadParameter: the engine is not installed.
     """
     for warning in settings.warnings:
@@ -127,7 +127,7 @@ def build_runtime(settings: Settings, *, observer: Observer | None = None) -> Ru
     # What can be wrong is found first: the engine's packages, then the models' files.
     engine = ENGINES[settings.engine]
     engine.check_installed()
-    found = _runnable(discover(settings.model_repository, versions=settings.versions), engine)
+    found = _runnable(discover(*settings.model_repository, versions=settings.versions), engine)
     # A scheduler and an engine for each model version; all engines in this process share one thread.
     with ExitStack() as unless_built:
         resources = unless_built.enter_context(ExitStack())
@@ -137,7 +137,7 @@ def build_runtime(settings: Settings, *, observer: Observer | None = None) -> Ru
                 files,
                 Scheduler(
                     engine.build(files, settings, executor),
-                    batch_sizes=settings.batch_sizes,
+                    batch_sizes=_batch_sizes(settings.batch_sizes, files),
                     max_queued_views=settings.max_queued_views,
                     observer=observer,
                 ),
@@ -146,7 +146,7 @@ def build_runtime(settings: Settings, *, observer: Observer | None = None) -> Ru
         ]
         # Decoders, and all of it together.
         runtime = Runtime(
-            ServedModels(models, default_model=settings.default_model),
+            ServedModels(models, default_model=_default_model(settings.default_model, found)),
             DecodePool(
                 settings.decode_workers,
                 threads=settings.decode_threads,
@@ -159,6 +159,23 @@ def build_runtime(settings: Settings, *, observer: Observer | None = None) -> Ru
         )
         unless_built.pop_all()
         return runtime
+
+
+def _default_model(names: tuple[str, ...], found: tuple[ModelFiles, ...]) -> str | None:
+    """The model of a request that names none: a single name is a demand, several are preferences."""
+    if len(names) == 1:
+        return names[0]
+    served = {files.name for files in found}
+    chosen = next((name for name in names if name in served), None)
+    if names and chosen is None:
+        _LOG.warning("default_model: none of %s is served, so %s is the default", ", ".join(names), min(served))
+    return chosen
+
+
+def _batch_sizes(sizes: tuple[int, ...], files: ModelFiles) -> tuple[int, ...]:
+    """Those that the model's memory allows; a single view always is."""
+    most = files.manifest.max_batch
+    return sizes if most is None else tuple(size for size in sizes if size <= most)
 
 
 def _runnable(found: tuple[ModelFiles, ...], engine: RegisteredEngine) -> tuple[ModelFiles, ...]:

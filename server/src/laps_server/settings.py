@@ -13,11 +13,18 @@ from types import MappingProxyType
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, ModelWrapValidatorHandler, PrivateAttr, field_validator, model_validator
-from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    ModelWrapValidatorHandler,
+    PrivateAttr,
+    field_validator,
+    model_validator,
+)
+from pydantic_settings import BaseSettings, EnvSettingsSource, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
-from laps_server.engines.choices import Device, EngineName, SharedMemoryMode
-from laps_server.engines.registry import ENGINES
+from laps_server.engines.choices import DEFAULT_BATCH_VIEWS, Device, EngineName, SharedMemoryMode
 from laps_server.models.repository import DEFAULT_ROOT, VersionChoice
 from laps_server.video.accepted_formats import CodecSet
 from laps_server.view_grid import MAX_VIEWS
@@ -52,6 +59,24 @@ def _check_triton_url(value: str) -> str:
 TritonUrl = Annotated[str, AfterValidator(_check_triton_url)]
 
 
+def _split(separator: str, value: Any) -> Any:
+    """Texts, one or several, cut at ``separator``; a path is one, whatever its name."""
+    if isinstance(value, Path):
+        return (value,)
+    texts = [value] if isinstance(value, str) else value
+    if not isinstance(texts, list | tuple):
+        return value
+    parts = [part for text in texts for part in (text.split(separator) if isinstance(text, str) else [text])]
+    return tuple(stripped for part in parts if (stripped := part.strip() if isinstance(part, str) else part))
+
+
+# Pydantic-settings would read them as JSON.
+Folders = Annotated[
+    tuple[Path, ...], NoDecode, BeforeValidator(lambda value: _split(os.pathsep, value)), Field(min_length=1)
+]
+Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(lambda value: _split(",", value))]
+
+
 class _Environment(EnvSettingsSource):
     """The environment, with what it has under old names."""
 
@@ -75,12 +100,18 @@ class Settings(BaseSettings):
     port: int = Field(8000, ge=0, le=65535, description="TCP port to listen on; 0 takes a free one.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level logged.")
 
-    model_repository: Path = Field(DEFAULT_ROOT, description="Folder with one folder a model.")
+    model_repository: Folders = Field(
+        (DEFAULT_ROOT,),
+        description=f"Folder with one folder a model, or several with `{os.pathsep}` between them: of models of one "
+        "name the first folder's is served.",
+    )
     versions: VersionChoice = Field(
         "latest", description="Serve each model's highest version, or every version there is."
     )
-    default_model: str | None = Field(
-        None, description="Model of a request that names none; the first in alphabetical order if not set."
+    default_model: Names = Field(
+        (),
+        description="Model of a request that names none; the first in alphabetical order if not set. It has to be "
+        "there; of several, with commas between them, the first that is there is taken.",
     )
 
     engine: EngineName = Field(
@@ -120,8 +151,8 @@ class Settings(BaseSettings):
         ge=1,
         le=64,
         description="Most views in one batch, if not set "
-        f"{' and '.join(f'{engine.default_batch_views} for {engine.name}' for engine in ENGINES.values())}; "
-        "batch sizes are the powers of 2 up to it.",
+        f"{' and '.join(f'{most} for {name}' for name, most in DEFAULT_BATCH_VIEWS.items())}; "
+        "batch sizes are the powers of 2 up to it, and up to the `max_batch` of a model's manifest.",
     )
     max_queued_views: int = Field(
         1024, ge=MAX_VIEWS, description="Views that may wait for one model before requests get 503 overloaded."
@@ -221,5 +252,5 @@ class Settings(BaseSettings):
     @property
     def batch_sizes(self) -> tuple[int, ...]:
         """Powers of two up to ``max_batch_views``: few shapes, so that memory and warm-up stay bounded."""
-        most = self.max_batch_views or ENGINES[self.engine].default_batch_views
+        most = self.max_batch_views or DEFAULT_BATCH_VIEWS[self.engine]
         return tuple(2**i for i in range(most.bit_length()))

@@ -12,7 +12,7 @@ from typing import Literal
 
 from laps_server.errors import BadParameter
 
-# laps_server/video/sampling.py has the arithmetic of each rule.
+# laps_server/video/sampling has the arithmetic of each rule.
 SamplingRule = Literal[
     "laps_uniform",
     "uniform_in_order",
@@ -24,6 +24,8 @@ SamplingRule = Literal[
     "tokshift",
     "steady_25",
 ]
+
+SEGMENT_FRAMES = 5  # consecutive frames of one segment by segments_of_5
 
 MAX_TEMPORAL_VIEWS = 64
 SPATIAL_VIEWS = (1, 3)

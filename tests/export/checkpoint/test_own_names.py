@@ -6,11 +6,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from laps_export.checkpoint.reading import Checkpoint, Source, load_weights, read_checkpoint
+from laps_export.checkpoint.checkpoint import Checkpoint, WeightFile
+from laps_export.checkpoint.loading import load_weights
+from laps_export.checkpoint.reading import read_checkpoint
 from laps_export.errors import CheckpointError
 from laps_export.families.laps.visformer import Laps
 from support.golden_weights import AUTHORS_PREFIX
-from support.small_laps import SMALL
+from support.small_laps import SMALL, as_model
 
 
 def _named(model: Laps, prefix: str) -> dict[str, Tensor]:
@@ -21,7 +23,7 @@ def _loaded(path: Path, state: dict[str, Tensor], *, key: str = "state_dict") ->
     torch.save({key: state}, path)
     read = read_checkpoint(path)
     fresh = Laps(SMALL)
-    load_weights(fresh, read.with_own_head(classes=SMALL.classes))
+    load_weights(as_model(fresh), read.with_own_head(classes=SMALL.classes))
     return read, fresh.state_dict()
 
 
@@ -47,7 +49,7 @@ def test_a_wrappers_prefix_is_taken_off_and_told(tmp_path: Path, small_model: La
 def test_names_as_they_should_be_are_not_remarked(tmp_path: Path, small_model: Laps, prefix: str) -> None:
     read, state = _loaded(tmp_path / "c.pth", _named(small_model, prefix))
     assert _same(state, small_model.state_dict())
-    assert (read.source, read.remarks, read.dropped) == (Source.AUTHORS, (), ())
+    assert (read.form, read.remarks, read.dropped) == (WeightFile.AUTHORS, (), ())
 
 
 def test_the_average_of_the_weights_alone_is_read_and_told(tmp_path: Path, small_model: Laps) -> None:
@@ -95,12 +97,12 @@ def test_two_models_in_one_file_are_refused_with_the_way_to_keep_one(tmp_path: P
     remedy = hint[hint.index("torch.save(") :]
     exec(remedy, {"torch": torch, "ckpt": content, "file": path})  # what the hint says is what helps
     fresh = Laps(SMALL)
-    load_weights(fresh, read_checkpoint(path))
+    load_weights(as_model(fresh), read_checkpoint(path))
     assert _same(fresh.state_dict(), small_model.state_dict())
 
 
 def test_a_foreign_model_is_named_by_its_first_weight(tmp_path: Path) -> None:
     torch.save({"state_dict": {"layer1.0.conv1.weight": torch.zeros(1)}}, tmp_path / "c.pth")
     with pytest.raises(CheckpointError, match=r"lacks pos_embed1 \(and") as caught:
-        load_weights(Laps(SMALL), read_checkpoint(tmp_path / "c.pth"))
+        load_weights(as_model(Laps(SMALL)), read_checkpoint(tmp_path / "c.pth"))
     assert caught.value.code == "missing_key"

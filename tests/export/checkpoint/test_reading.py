@@ -14,11 +14,14 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from laps_export.checkpoint.reading import Source, load_weights, read_checkpoint, save_checkpoint
+from laps_export.checkpoint.checkpoint import WeightFile
+from laps_export.checkpoint.loading import load_weights
+from laps_export.checkpoint.reading import read_checkpoint
+from laps_export.checkpoint.safetensors_file import save_checkpoint
 from laps_export.errors import CheckpointError, ConfigError, LapsExportError
 from laps_export.families.laps.visformer import Laps
 from support.golden_weights import AUTHORS_PREFIX
-from support.small_laps import SMALL
+from support.small_laps import SMALL, as_model
 
 State = dict[str, Any]
 
@@ -36,23 +39,23 @@ def _same(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
 def test_the_authors_training_file(tmp_path: Path, small_model: Laps) -> None:
     path = _authors(tmp_path / "best_ckpt.pth", small_model.state_dict())
     checkpoint = read_checkpoint(path)
-    assert (checkpoint.source, checkpoint.epoch, checkpoint.best_acc1) == (Source.AUTHORS, 3, 71.5)
+    assert (checkpoint.form, checkpoint.epoch, checkpoint.best_acc1) == (WeightFile.AUTHORS, 3, 71.5)
     assert checkpoint.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
     fresh = Laps(SMALL)
-    load_weights(fresh, checkpoint)
+    load_weights(as_model(fresh), checkpoint)
     assert _same(fresh.state_dict(), small_model.state_dict())
 
 
 def test_the_old_file_format_of_torch_is_read_too(tmp_path: Path, small_model: Laps) -> None:
     state = {AUTHORS_PREFIX + name: value for name, value in small_model.state_dict().items()}
     torch.save({"state_dict": state}, tmp_path / "old.pth", _use_new_zipfile_serialization=False)
-    load_weights(Laps(SMALL), read_checkpoint(tmp_path / "old.pth"))
+    load_weights(as_model(Laps(SMALL)), read_checkpoint(tmp_path / "old.pth"))
 
 
 def test_half_precision_is_widened(tmp_path: Path, small_model: Laps) -> None:
     halves = {k: v.half() if v.is_floating_point() else v for k, v in small_model.state_dict().items()}
     fresh = Laps(SMALL)
-    load_weights(fresh, read_checkpoint(_authors(tmp_path / "half.pth", halves)))
+    load_weights(as_model(fresh), read_checkpoint(_authors(tmp_path / "half.pth", halves)))
     assert fresh.head.weight.dtype == torch.float32
     torch.testing.assert_close(fresh.head.weight, small_model.head.weight, atol=1e-3, rtol=1e-3)
 
@@ -66,15 +69,15 @@ def test_a_pretrained_backbone_loses_its_head(tmp_path: Path, small_model: Laps)
     state = {**small_model.state_dict(), "head.weight": torch.zeros(1000, 64), "head.bias": torch.zeros(1000)}
     torch.save({"model": state}, tmp_path / "imagenet.pth")
     checkpoint = read_checkpoint(tmp_path / "imagenet.pth")
-    assert checkpoint.source is Source.PRETRAINED
+    assert checkpoint.form is WeightFile.PRETRAINED
     assert checkpoint.dropped == ("head.weight", "head.bias")
     fresh = Laps(SMALL)
     head = fresh.head.weight.clone()
-    load_weights(fresh, checkpoint, keep_head=True)
+    load_weights(as_model(fresh), checkpoint, keep_head=True)
     assert torch.equal(fresh.head.weight, head)
     assert torch.equal(fresh.state_dict()["stem.0.weight"], small_model.state_dict()["stem.0.weight"])
     with pytest.raises(CheckpointError) as caught:
-        load_weights(fresh, checkpoint)
+        load_weights(as_model(fresh), checkpoint)
     assert caught.value.code == "no_head"
 
 
@@ -82,9 +85,9 @@ def test_a_whole_model_under_the_key_of_backbones_keeps_its_head(tmp_path: Path,
     torch.save({"model": small_model.state_dict(), "epoch": 3}, tmp_path / "c.pth")
     read = read_checkpoint(tmp_path / "c.pth")
     whole = read.with_own_head(classes=7)
-    assert (read.own_classes, whole.source, whole.epoch, whole.dropped) == (7, Source.AUTHORS, 3, ())
+    assert (read.own_classes, whole.form, whole.epoch, whole.dropped) == (7, WeightFile.AUTHORS, 3, ())
     fresh = Laps(SMALL)
-    load_weights(fresh, whole)
+    load_weights(as_model(fresh), whole)
     assert _same(fresh.state_dict(), small_model.state_dict())
     assert read.with_own_head(classes=1000) is read, "a head of other classes is a backbone's"
 
@@ -92,7 +95,7 @@ def test_a_whole_model_under_the_key_of_backbones_keeps_its_head(tmp_path: Path,
 def test_a_head_of_other_classes_is_not_called_missing(tmp_path: Path, small_model: Laps) -> None:
     torch.save({"model": small_model.state_dict()}, tmp_path / "c.pth")
     with pytest.raises(CheckpointError) as caught:
-        load_weights(Laps(replace(SMALL, classes=9)), read_checkpoint(tmp_path / "c.pth"))
+        load_weights(as_model(Laps(replace(SMALL, classes=9))), read_checkpoint(tmp_path / "c.pth"))
     assert caught.value.message == "the head in c.pth has 7 classes, the label set 9"
     assert "a label set of 7 labels" in (caught.value.hint or "")
     assert "--random-weights" in (caught.value.hint or "")
@@ -103,27 +106,27 @@ def test_a_backbone_must_fit_all_but_its_head(tmp_path: Path, small_model: Laps)
     del state["norm.bn.weight"]
     torch.save({"model": state}, tmp_path / "imagenet.pth")
     with pytest.raises(CheckpointError, match=r"lacks norm\.bn\.weight") as caught:
-        load_weights(Laps(SMALL), read_checkpoint(tmp_path / "imagenet.pth"), keep_head=True)
+        load_weights(as_model(Laps(SMALL)), read_checkpoint(tmp_path / "imagenet.pth"), keep_head=True)
     assert caught.value.code == "missing_key"
 
 
 def test_our_own_file_carries_its_configuration(tmp_path: Path, small_model: Laps) -> None:
     path = tmp_path / "small.safetensors"
-    save_checkpoint(path, small_model, variant="small", notes={"epoch": 5, "metrics": {"top1": 0.9}})
+    save_checkpoint(path, as_model(small_model), notes={"epoch": 5, "metrics": {"top1": 0.9}})
     checkpoint = read_checkpoint(path)
-    assert (checkpoint.source, checkpoint.variant, checkpoint.config) == (Source.OURS, "small", SMALL)
+    assert (checkpoint.form, checkpoint.variant, checkpoint.config) == (WeightFile.OURS, "small", SMALL)
     assert (checkpoint.epoch, checkpoint.notes["metrics"]) == (5, {"top1": 0.9})
     fresh = Laps(SMALL)
-    load_weights(fresh, checkpoint)
+    load_weights(as_model(fresh), checkpoint)
     assert _same(fresh.state_dict(), small_model.state_dict())
 
 
 def test_our_own_file_is_not_taken_for_another_variant(tmp_path: Path, small_model: Laps) -> None:
     path = tmp_path / "small.safetensors"
-    save_checkpoint(path, small_model, variant="small")
+    save_checkpoint(path, as_model(small_model))
     other = Laps(replace(SMALL, levels=((1, 2), (3, 2))))  # the same shapes everywhere
     with pytest.raises(ConfigError) as caught:
-        load_weights(other, read_checkpoint(path))
+        load_weights(as_model(other), read_checkpoint(path))
     assert caught.value.code == "variant_mismatch"
     assert "levels" in caught.value.message
 
@@ -177,7 +180,7 @@ def test_what_does_not_fit_is_named(tmp_path: Path, small_model: Laps, change: C
     change(state)
     path = _authors(tmp_path / "c.pth", state)
     with pytest.raises(CheckpointError) as caught:
-        load_weights(Laps(SMALL), read_checkpoint(path))
+        load_weights(as_model(Laps(SMALL)), read_checkpoint(path))
     assert caught.value.code == code
     assert message in caught.value.message
     assert caught.value.hint
@@ -185,7 +188,7 @@ def test_what_does_not_fit_is_named(tmp_path: Path, small_model: Laps, change: C
 
 def _refused(path: Path) -> CheckpointError:
     with pytest.raises(CheckpointError) as caught:
-        load_weights(Laps(SMALL), read_checkpoint(path))
+        load_weights(as_model(Laps(SMALL)), read_checkpoint(path))
     assert caught.value.hint
     return caught.value
 

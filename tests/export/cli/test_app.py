@@ -1,10 +1,9 @@
-"""The command line through its real entry point; once as a process with a variant that ships."""
+"""The command line through its real entry point; tests/e2e runs it as a process, with a variant that ships."""
 
 from __future__ import annotations
 
 import json
 import signal
-import subprocess
 import sys
 from pathlib import Path
 
@@ -14,7 +13,7 @@ import torch
 from laps_export import errors
 from laps_export.checkpoint.reading import read_checkpoint
 from laps_export.cli import app as cli
-from laps_export.families.laps import variants as registry
+from laps_export.families import registry
 from support.golden_weights import write_golden_checkpoint
 
 
@@ -106,7 +105,7 @@ def test_a_backbone_is_exported_with_a_random_head_only_if_asked(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, seven: Path
 ) -> None:
     backbone = tmp_path / "imagenet.pth"
-    torch.save({"model": registry.build("small", classes=1000).state_dict()}, backbone)
+    torch.save({"model": registry.build("small", classes=1000).network.state_dict()}, backbone)
     repository = tmp_path / "models"
     options = ["--variant", "small", "--labels", seven, "--name", "b", "--repository", repository]
     assert _run(monkeypatch, "onnx", "--checkpoint", backbone, *options) == 4
@@ -121,7 +120,7 @@ def test_a_whole_model_under_the_key_of_backbones_is_exported_with_its_head(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, seven: Path
 ) -> None:
     whole = tmp_path / "whole.pth"
-    torch.save({"model": registry.build("small", classes=7).state_dict(), "epoch": 3}, whole)
+    torch.save({"model": registry.build("small", classes=7).network.state_dict(), "epoch": 3}, whole)
     assert _run(monkeypatch, "convert", whole, tmp_path / "ours.safetensors", "--variant", "small") == 0
     told = "whole.pth: took what is under 'model' for a trained model with a head of 7 classes\n"
     assert told in capsys.readouterr().err
@@ -167,20 +166,3 @@ def test_mistakes_give_a_message_and_an_exit_code(
     assert "Traceback" not in captured.err
     assert captured.out == ""
     assert list(tmp_path.iterdir()) == []
-
-
-def test_random_weights_as_a_process(tmp_path: Path) -> None:
-    """A shipped variant and the whole gate, nothing patched."""
-    command = [sys.executable, "-c", "from laps_export.cli import main; main()", "onnx", "--random-weights"]
-    options = ["--variant", "laps_tiny", "--labels", "kinetics400-laps", "--name", "tiny"]
-    done = subprocess.run([*command, *options], cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode == 0, done.stderr
-    assert "untrained" in done.stderr
-    stages = done.stderr.splitlines()
-    assert any("ONNX Runtime" in line and "16" in line for line in stages), "progress is shown without a terminal too"
-    assert all(line.strip() for line in stages)
-    manifest = json.loads((tmp_path / "model_repository" / "tiny" / "1" / "laps.json").read_text())
-    assert manifest["untrained"] is True
-    assert manifest["precisions"]["float32"]["parity"]["batch_sizes"] == [1, 3, 16]
-    assert 0 < manifest["precisions"]["float32"]["parity"]["max_abs_diff"] <= 1e-3
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["model_repository"]

@@ -7,13 +7,14 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from laps_export.data.batches import BATCHES_A_BLOCK, Batch, BatchStream, StreamSettings, loader
-from laps_export.data.clips import ClipMaker, ClipSettings
-from support.small_world import small_world
+from laps_export.data.batches import BATCHES_A_BLOCK, Batch, BatchStream, loader
+from laps_export.data.clips import ClipMaker
+from laps_export.data.settings import ClipSettings, StreamSettings
+from support.small_picture_pool import small_picture_pool
 
 
 def _maker() -> ClipMaker:
-    return ClipMaker(small_world(), ClipSettings(size=32, coded_share=0.0))
+    return ClipMaker(small_picture_pool(), ClipSettings(size=32, coded_share=0.0))
 
 
 def _stream(**changes: int) -> BatchStream:

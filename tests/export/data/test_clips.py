@@ -8,16 +8,17 @@ from typing import Any
 import numpy as np
 import pytest
 
+from laps_export.data.arrays import Pixels
 from laps_export.data.camera import Lens
 from laps_export.data.camera_motion import IGNORED, CameraMotion
-from laps_export.data.clips import Clip, ClipMaker, ClipSettings, fixed_set
-from laps_export.data.motion_script import Path
-from laps_export.data.pyramid import Picture
+from laps_export.data.clips import Clip, ClipMaker, fixed_set
+from laps_export.data.motion_script import CameraPath
 from laps_export.data.scene import Background, Scene, render
+from laps_export.data.settings import ClipSettings
 from laps_export.data.symmetry import Symmetry
 from laps_export.errors import DataError
 from support.optical_flow import measure, strongest
-from support.small_world import small_world
+from support.small_picture_pool import small_picture_pool
 
 SIZE = 112
 DIRECTED = [motion for motion in CameraMotion if motion not in (CameraMotion.STATIC, CameraMotion.HANDHELD_SHAKE)]
@@ -40,21 +41,21 @@ STEPS = {
 }
 
 
-def _film(motion: CameraMotion) -> Picture:
+def _film(motion: CameraMotion) -> Pixels:
     """A clean clip of the first photograph, the camera moved by hand."""
     name, step = STEPS[motion]
-    still = Path(yaw=np.zeros(8), pitch=np.zeros(8), zoom=np.zeros(8), roll=np.zeros(8))
+    still = CameraPath(yaw=np.zeros(8), pitch=np.zeros(8), zoom=np.zeros(8), roll=np.zeros(8))
     moved: dict[str, Any] = {name: step * (np.arange(8) - 3.5)}
     path = replace(still, **moved)
     lens = Lens(SIZE, SIZE, float(SIZE), 1.5, SIZE / 2, SIZE / 2)
-    photo = small_world().photographs[0]
+    photo = small_picture_pool().photographs[0]
     ground = Background(photo, photo.width / 2, photo.height / 2, 0.6 * photo.height * lens.focal)
-    return render(Scene(ground, ()), path, np.arange(8) / 8, lens, video_side=240)
+    return render(Scene(ground, ()), path, times=np.arange(8) / 8, lens=lens, video_side=240)
 
 
 def _maker(**changes: object) -> ClipMaker:
     options: dict[str, object] = {"coded_share": 0.0, "steady": True, "difficulty": 0.0, "side_crop_share": 0.0}
-    return ClipMaker(small_world(), ClipSettings(**{**options, **changes}))  # type: ignore[arg-type]
+    return ClipMaker(small_picture_pool(), ClipSettings(**{**options, **changes}))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("motion", DIRECTED, ids=lambda motion: motion.text)
@@ -98,7 +99,7 @@ def test_random_clips_show_what_their_label_says() -> None:
 
 
 def test_a_clip_is_what_its_seed_says() -> None:
-    maker = ClipMaker(small_world(), ClipSettings(coded_share=0.3))
+    maker = ClipMaker(small_picture_pool(), ClipSettings(coded_share=0.3))
     for seed in range(6):
         one, other = maker.make([seed]), maker.make([seed])
         np.testing.assert_array_equal(one.frames, other.frames)
@@ -109,7 +110,7 @@ def test_a_clip_is_what_its_seed_says() -> None:
 
 @pytest.mark.parametrize("coded_share", [0.0, 1.0])
 def test_clips_have_the_shape_of_the_networks_input(coded_share: float) -> None:
-    maker = ClipMaker(small_world(), ClipSettings(coded_share=coded_share, side_crop_share=0.5, size=96))
+    maker = ClipMaker(small_picture_pool(), ClipSettings(coded_share=coded_share, side_crop_share=0.5, size=96))
     for seed in range(12):
         clip: Clip = maker.make([seed])
         assert clip.frames.shape == (8, 96, 96, 3)

@@ -10,7 +10,7 @@ import pytest
 
 from laps_export.data import photographs
 from laps_export.data.photographs import Split, find_photographs, look, split_of
-from laps_export.data.sources import SOURCES, Source
+from laps_export.data.sources import SOURCES, PhotographSource
 from laps_export.data.textures import leaves
 from laps_export.errors import DataError
 
@@ -24,7 +24,7 @@ def _paint(path: Path, seed: int, scale: float = 1.0) -> None:
 @pytest.fixture
 def painted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A root with forty pictures of one made-up package."""
-    monkeypatch.setattr(photographs, "SOURCES", (Source("made-up", ("pictures/*.png",)),))
+    monkeypatch.setattr(photographs, "SOURCES", (PhotographSource("made-up", ("pictures/*.png",)),))
     for seed in range(40):
         _paint(tmp_path / "pictures" / f"{seed:02d}.png", seed)
     return tmp_path
@@ -75,7 +75,7 @@ def test_shares_are_about_those_wanted() -> None:
 
 
 def test_no_photographs_is_an_error_that_names_the_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(photographs, "SOURCES", (Source("made-up", ("pictures/*.png",)),))
+    monkeypatch.setattr(photographs, "SOURCES", (PhotographSource("made-up", ("pictures/*.png",)),))
     with pytest.raises(DataError) as caught:
         find_photographs(debian_root=tmp_path)
     assert caught.value.code == "no_photographs"

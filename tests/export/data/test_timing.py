@@ -1,17 +1,20 @@
 from __future__ import annotations
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 
 from laps_export.data.timing import draw_timing, positions
 from laps_export.errors import DataError
-from laps_server.video.sampling import Sampling, clip_positions
+from laps_server.video.sampling.sampling import Sampling
+from laps_server.video.sampling.windowed import LAPS_UNIFORM
 
 
 @pytest.mark.parametrize("window", [1, 5, 17, 31, 32, 33, 200])
 @pytest.mark.parametrize("stride", [1, 3, 4, 8])
 def test_positions_are_those_of_the_server(stride: int, window: int) -> None:
-    theirs = clip_positions(window, Sampling(frames=8, stride=stride, views=1))
+    theirs = LAPS_UNIFORM.positions(window, Fraction(30), Sampling(frames=8, stride=stride, views=1))
     np.testing.assert_array_equal(positions(8, stride, window), theirs)
 
 

@@ -8,17 +8,18 @@ import pytest
 from onnx import TensorProto, numpy_helper
 
 from laps_export.errors import GraphError, ParityError
+from laps_export.families.family import Float16Span
 from laps_export.graph.float16 import convert_to_float16
-from laps_export.graph.onnx_export import TensorContract
-from laps_export.graph.parity import FLOAT16_GATE, Gate, check_twin
+from laps_export.graph.parity import FLOAT16_GATE, ParityGate, check_twin
+from support.small_laps import CONTRACT
 
-CONTRACT = TensorContract(8, 64, 64, 7)
+SPAN = Float16Span(first="Conv", end="ReduceMean")
 
 
 @pytest.fixture
 def twin(small_graph: Path, tmp_path: Path) -> Path:
     path = tmp_path / "half.onnx"
-    convert_to_float16(small_graph, path, CONTRACT)
+    convert_to_float16(small_graph, path, contract=CONTRACT, span=SPAN)
     return path
 
 
@@ -30,7 +31,7 @@ def _types(path: Path) -> dict[str, int]:
 
 
 def test_it_computes_what_its_source_computes(small_graph: Path, twin: Path) -> None:
-    parity = check_twin(small_graph, twin, frames=8, size=64, gate=FLOAT16_GATE)
+    parity = check_twin(small_graph, twin, contract=CONTRACT, gate=FLOAT16_GATE)
     assert 0 < parity.max_abs_diff <= FLOAT16_GATE.tolerance
     assert twin.stat().st_size < 0.6 * small_graph.stat().st_size
 
@@ -56,7 +57,7 @@ def test_a_weight_that_float16_cannot_hold_is_named(small_graph: Path, tmp_path:
     weight.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(weight) + np.float32(1e5), weight.name))
     onnx.save_model(proto, tmp_path / "large.onnx")
     with pytest.raises(GraphError, match=weight.name) as caught:
-        convert_to_float16(tmp_path / "large.onnx", tmp_path / "half.onnx", CONTRACT)
+        convert_to_float16(tmp_path / "large.onnx", tmp_path / "half.onnx", contract=CONTRACT, span=SPAN)
     assert caught.value.code == "cannot_convert"
     assert "float32" in caught.value.hint
 
@@ -66,7 +67,7 @@ def test_a_graph_of_another_layout_is_refused(small_graph: Path, tmp_path: Path)
     next(node for node in proto.graph.node if node.op_type == "ReduceMean").op_type = "ReduceMax"
     onnx.save_model(proto, tmp_path / "odd.onnx")
     with pytest.raises(GraphError) as caught:
-        convert_to_float16(tmp_path / "odd.onnx", tmp_path / "half.onnx", CONTRACT)
+        convert_to_float16(tmp_path / "odd.onnx", tmp_path / "half.onnx", contract=CONTRACT, span=SPAN)
     assert caught.value.code == "cannot_convert"
 
 
@@ -76,4 +77,6 @@ def test_the_gate_finds_another_models_graph(small_graph: Path, twin: Path, tmp_
     weight.CopyFrom(numpy_helper.from_array(-numpy_helper.to_array(weight), weight.name))
     onnx.save_model(proto, tmp_path / "other.onnx")
     with pytest.raises(ParityError):
-        check_twin(small_graph, tmp_path / "other.onnx", frames=8, size=64, gate=Gate(tolerance=1.0, relative=0.02))
+        check_twin(
+            small_graph, tmp_path / "other.onnx", contract=CONTRACT, gate=ParityGate(tolerance=1.0, relative=0.02)
+        )

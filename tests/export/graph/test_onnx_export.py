@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,11 +9,12 @@ import pytest
 import torch
 
 from laps_export.errors import GraphError
+from laps_export.families.laps.family import PIXELS
 from laps_export.families.laps.visformer import Laps
-from laps_export.graph.onnx_export import ServedModel, TensorContract, check_onnx
+from laps_export.graph.contract import TensorContract, check_onnx
+from laps_export.graph.onnx_export import ExportModule
 from laps_export.graph.parity import open_session, run_graph
-
-CONTRACT = TensorContract(frames=8, height=64, width=64, classes=7)
+from support.small_laps import CONTRACT
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +56,7 @@ def test_one_file_and_nothing_about_the_machine_that_wrote_it(small_graph: Path)
 def test_any_batch_equals_torch(small_graph: Path, small_model: Laps, batch: int) -> None:
     clips = np.random.default_rng(batch).integers(0, 256, (batch, 8, 64, 64, 3), dtype=np.uint8)
     with torch.inference_mode():
-        expected = ServedModel(small_model)(torch.from_numpy(clips)).numpy()
+        expected = ExportModule(small_model, PIXELS)(torch.from_numpy(clips)).numpy()
     computed = run_graph(open_session(small_graph), clips)
     assert computed.dtype == np.float32
     np.testing.assert_allclose(computed, expected, atol=1e-5)
@@ -76,10 +78,11 @@ def test_the_graph_gives_gelu_in_the_form_that_runtimes_fuse(small_graph: Path, 
 @pytest.mark.parametrize(
     ("contract", "what"),
     [
-        (TensorContract(4, 64, 64, 7), "inputs"),
-        (TensorContract(8, 32, 64, 7), "inputs"),
-        (TensorContract(8, 64, 64, 8), "outputs"),
-        (TensorContract(8, 64, 64, 7, embedding=16), "outputs"),
+        (replace(CONTRACT, frames=4), "inputs"),
+        (replace(CONTRACT, height=32), "inputs"),
+        (replace(CONTRACT, classes=8), "outputs"),
+        (replace(CONTRACT, steps=None), "outputs"),
+        (replace(CONTRACT, embedding=16), "outputs"),
     ],
 )
 def test_another_shape_breaks_the_contract(small_graph: Path, contract: TensorContract, what: str) -> None:

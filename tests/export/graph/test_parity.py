@@ -9,14 +9,23 @@ import torch
 from laps_export.errors import GraphError, ParityError
 from laps_export.families.laps.visformer import Laps
 from laps_export.graph import parity as verify
-from laps_export.graph.parity import FLOAT32_GATE, Gate, check_parity, compare, count_swaps, open_session, spread_of
+from laps_export.graph.parity import (
+    FLOAT32_GATE,
+    ParityGate,
+    check_parity,
+    compare,
+    count_swaps,
+    open_session,
+    spread_of,
+)
+from support.small_laps import as_model
 
-SHORT = Gate(batch_sizes=(1, 2))
+SHORT = ParityGate(batch_sizes=(1, 2))
 
 
 def test_a_right_graph_passes_and_says_by_how_much(small_graph: Path, small_model: Laps) -> None:
     steps: list[tuple[str, int, int]] = []
-    parity = check_parity(small_model, small_graph, on_progress=lambda *step: steps.append(step))
+    parity = check_parity(as_model(small_model), small_graph, on_progress=lambda *step: steps.append(step))
     assert 0 < parity.max_abs_diff < 1e-4
     assert (parity.tolerance, parity.batch_sizes) == (1e-3, (1, 3, 16))
     assert {what for what, _, _ in steps} >= {"ONNX Runtime, noise, batch 3", "torch, photographs"}
@@ -29,7 +38,7 @@ def test_a_graph_of_other_weights_fails(small_graph: Path, small_model: Laps) ->
     with torch.no_grad():
         small_model.head.bias[3] += 0.002
     with pytest.raises(ParityError) as caught:
-        check_parity(small_model, small_graph, gate=SHORT)
+        check_parity(as_model(small_model), small_graph, gate=SHORT)
     assert caught.value.code == "parity_logits"
     assert "0.002" in caught.value.message
     assert "allowed are 0.001" in caught.value.message
@@ -43,12 +52,12 @@ def test_the_graph_of_another_network_fails_however_small_its_logits_are(
         small_model.head.weight.mul_(1e-4)
         small_model.head.bias.mul_(1e-4)
     monkeypatch.setattr(verify, "run_graph", lambda *args: run(*args) * np.float32(1e-4))
-    parity = check_parity(small_model, small_graph, gate=SHORT)
+    parity = check_parity(as_model(small_model), small_graph, gate=SHORT)
     assert parity.max_abs_diff < 1e-8
     with torch.no_grad():
         small_model.head.weight.copy_(small_model.head.weight.flip(0))
     with pytest.raises(ParityError) as caught:
-        check_parity(small_model, small_graph, gate=SHORT)
+        check_parity(as_model(small_model), small_graph, gate=SHORT)
     assert caught.value.code == "parity_relative"
     assert caught.value.hint
 
@@ -59,7 +68,7 @@ def test_a_model_that_answers_every_frame_alike_fails(small_graph: Path, small_m
         small_model.head.weight.zero_()
         small_model.head.bias.fill_(bias)
     with pytest.raises(ParityError) as caught:
-        check_parity(small_model, small_graph, gate=SHORT)
+        check_parity(as_model(small_model), small_graph, gate=SHORT)
     assert caught.value.code == "parity_constant"
     assert caught.value.hint
 
@@ -73,7 +82,7 @@ def test_weights_that_give_no_number_fail(small_graph: Path, small_model: Laps) 
     with torch.no_grad():
         small_model.state_dict()["norm.bn.running_var"].fill_(-1.0)
     with pytest.raises(ParityError) as caught:
-        check_parity(small_model, small_graph, gate=SHORT)
+        check_parity(as_model(small_model), small_graph, gate=SHORT)
     assert caught.value.code == "parity_not_finite"
 
 
@@ -100,7 +109,7 @@ def test_compare_refuses_another_shape() -> None:
 
 
 def test_a_loose_tolerance_still_guards_the_order() -> None:
-    loose = Gate(tolerance=1.0, gap=0.1)
+    loose = ParityGate(tolerance=1.0, gap=0.1)
     with pytest.raises(ParityError) as caught:
         compare(_logits(1.0, 1.2), _logits(1.2, 1.0), gate=loose, spread=100.0, what="int8")
     assert caught.value.code == "parity_order"

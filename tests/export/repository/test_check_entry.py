@@ -8,20 +8,18 @@ from typing import Any
 import pytest
 
 from laps_export.errors import LapsExportError
-from laps_export.graph.parity import Gate
+from laps_export.graph.parity import ParityGate
 from laps_export.repository.check_entry import check_entry
-from laps_export.repository.label_set import LabelSet
-from laps_export.repository.manifest import Origin
-from laps_export.repository.write_version import Bundle, sha256_of, write_bundle
-from support.small_laps import SMALL, build_small
+from laps_export.repository.entry import sha256_of
+from laps_export.repository.write_version import write_version
+from support.small_laps import small_version_request
 
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     repository = tmp_path_factory.mktemp("repository")
-    labels = LabelSet("seven", tuple(f"label {i}" for i in range(SMALL.classes)))
-    bundle = Bundle(model=build_small(), variant="small", labels=labels, name="m", origin=Origin(checkpoint=None))
-    write_bundle(bundle, repository, gate=Gate(batch_sizes=(1,)))
+    request = small_version_request(name="m")
+    write_version(request, repository, gate=ParityGate(batch_sizes=(1,)))
     return repository / "m"
 
 

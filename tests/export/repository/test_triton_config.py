@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import onnx
@@ -10,17 +12,18 @@ from google.protobuf import text_format
 from onnx import TensorProto
 from tritonclient.grpc import model_config_pb2
 
-from laps_export.graph.onnx_export import TensorContract
+from laps_export.families.family import MAX_BATCH
 from laps_export.graph.parity import FLOAT32_GATE
-from laps_export.repository.manifest import GRAPH_NAME
-from laps_export.repository.triton_config import MAX_BATCH_SIZE, TensorRtPrecision, render_config, render_plan_config
+from laps_export.repository.entry import GRAPH_NAME, MANIFEST_NAME
+from laps_export.repository.manifest import read_contract
+from laps_export.repository.triton_config import AcceleratorPrecision, render_config, render_plan_config
+from support.small_laps import CONTRACT
 
 TYPES = {model_config_pb2.TYPE_UINT8: TensorProto.UINT8, model_config_pb2.TYPE_FP32: TensorProto.FLOAT}
-CONTRACT = TensorContract(8, 64, 64, 7)
 SHIPPED = Path(__file__).parents[3] / "model_repository"
 
 
-def parsed(tensorrt: TensorRtPrecision | None = None, *, name: str = "small") -> model_config_pb2.ModelConfig:
+def parsed(tensorrt: AcceleratorPrecision | None = None, *, name: str = "small") -> model_config_pb2.ModelConfig:
     return text_format.Parse(render_config(name, CONTRACT, tensorrt=tensorrt), model_config_pb2.ModelConfig())
 
 
@@ -38,12 +41,12 @@ def assert_of_graph(config: model_config_pb2.ModelConfig, path: Path) -> None:
 
 
 @pytest.mark.parametrize("tensorrt", [None, "fp16"])
-def test_tensors_are_those_of_the_graph(small_graph: Path, tensorrt: TensorRtPrecision | None) -> None:
+def test_tensors_are_those_of_the_graph(small_graph: Path, tensorrt: AcceleratorPrecision | None) -> None:
     assert_of_graph(parsed(tensorrt), small_graph)
 
 
 def test_a_second_output_is_described_behind_the_first() -> None:
-    contract = TensorContract(8, 64, 64, 7, embedding=1024)
+    contract = replace(CONTRACT, embedding=1024)
     config = text_format.Parse(render_config("small", contract), model_config_pb2.ModelConfig())
     found = [(tensor.name, tensor.data_type, [*tensor.dims]) for tensor in config.output]
     float32 = model_config_pb2.TYPE_FP32
@@ -58,20 +61,20 @@ def test_what_ships_is_what_the_exporter_writes_today(name: str) -> None:
     entry = SHIPPED / name
     text = (entry / "config.pbtxt").read_text()
     config = text_format.Parse(text, model_config_pb2.ModelConfig())
-    ((frames, height, width, _),) = [tensor.dims for tensor in config.input]
-    assert text == render_config(name, TensorContract(frames, height, width, config.output[0].dims[-1]))
+    manifest = json.loads((entry / "1" / MANIFEST_NAME).read_bytes())
+    assert text == render_config(name, read_contract(manifest))
     assert_of_graph(config, entry / "1" / GRAPH_NAME)
 
 
 def test_the_model_loads_wherever_triton_runs_and_batches_as_measured() -> None:
     config = parsed(name="laps-k400")
     assert (config.name, config.backend, config.default_model_filename) == ("laps-k400", "onnxruntime", GRAPH_NAME)
-    assert config.max_batch_size == MAX_BATCH_SIZE
-    assert MAX_BATCH_SIZE in FLOAT32_GATE.batch_sizes, "the parity gate tries the largest batch"
+    assert config.max_batch_size == MAX_BATCH
+    assert MAX_BATCH in FLOAT32_GATE.batch_sizes, "the parity gate tries the largest batch"
     assert [group.kind for group in config.instance_group] == [model_config_pb2.ModelInstanceGroup.KIND_AUTO]
     assert config.version_policy.latest.num_versions == 1
     batching = config.dynamic_batching
-    assert max(batching.preferred_batch_size) == MAX_BATCH_SIZE
+    assert max(batching.preferred_batch_size) == MAX_BATCH
     assert 0 < batching.max_queue_delay_microseconds < 10_000
 
 
@@ -81,7 +84,7 @@ def test_no_queue_timeout_since_it_stalls_tritons_batcher() -> None:
 
 def test_first_runs_are_over_before_the_model_is_ready() -> None:
     config = parsed()
-    assert [warmup.batch_size for warmup in config.model_warmup] == [1, MAX_BATCH_SIZE]
+    assert [warmup.batch_size for warmup in config.model_warmup] == [1, MAX_BATCH]
     (tensor,) = config.input
     for warmup in config.model_warmup:
         (name,) = warmup.inputs
@@ -100,7 +103,7 @@ def test_tensorrt_is_a_comment_until_it_is_asked_for() -> None:
 
 
 @pytest.mark.parametrize(("asked", "precision"), [("fp16", "FP16"), ("fp32", "FP32")])
-def test_tensorrt_in_the_precision_asked_for(asked: TensorRtPrecision, precision: str) -> None:
+def test_tensorrt_in_the_precision_asked_for(asked: AcceleratorPrecision, precision: str) -> None:
     (accelerator,) = parsed(asked).optimization.execution_accelerators.gpu_execution_accelerator
     assert accelerator.name == "tensorrt"
     assert accelerator.parameters["precision_mode"] == precision

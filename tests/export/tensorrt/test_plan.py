@@ -17,28 +17,23 @@ from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
 from laps_export.cli import app as cli
-from laps_export.graph.onnx_export import TensorContract
-from laps_export.graph.parity import Gate
-from laps_export.repository.label_set import LabelSet
-from laps_export.repository.manifest import Origin
-from laps_export.repository.write_version import Bundle, sha256_of, write_bundle
-from laps_export.tensorrt.builders import UNKNOWN, Job, current_gpu, read_log
+from laps_export.graph.parity import ParityGate
+from laps_export.repository.entry import sha256_of
+from laps_export.repository.write_version import write_version
+from laps_export.tensorrt.builders import UNKNOWN, BuildRequest, current_gpu, read_log
 from laps_server.errors import NoModels
 from laps_server.models.manifest import parse_manifest
 from laps_server.runtime import build_runtime
 from laps_server.settings import Settings
-from support.small_laps import SMALL, build_small
+from support.small_laps import CONTRACT, small_version_request
 from support.tensorrt_builders import CAPABILITY, GPU, FakeCuda, FakeTensorrt, write_docker, write_trtexec
-
-LABELS = LabelSet("seven", tuple(f"label {i}" for i in range(SMALL.classes)))
 
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     repository = tmp_path_factory.mktemp("exported") / "models"
-    origin = Origin(checkpoint=None, untrained=True, seed=0)
-    bundle = Bundle(model=build_small(), variant="small", labels=LABELS, name="small", origin=origin)
-    write_bundle(bundle, repository, gate=Gate(batch_sizes=(1,)))
+    request = small_version_request()
+    write_version(request, repository, gate=ParityGate(batch_sizes=(1,)))
     return repository
 
 
@@ -319,14 +314,14 @@ def test_the_python_package_may_fail_too(
 
 
 def test_every_batch_has_one_profile() -> None:
-    job = Job(
+    request = BuildRequest(
         graph=Path("g"),
         plan=Path("p"),
         timing_cache=Path("t"),
-        contract=TensorContract(8, 64, 64, 7),
+        contract=CONTRACT,
         batch_sizes=(1, 2, 4, 8, 16),
     )
-    covered = [batch for smallest, largest in job.profiles for batch in range(smallest, largest + 1)]
+    covered = [batch for smallest, largest in request.profiles for batch in range(smallest, largest + 1)]
     assert covered == list(range(1, 17))
 
 

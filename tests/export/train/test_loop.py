@@ -1,9 +1,10 @@
-"""The loop around a tiny model: resuming, schedules, errors. That it learns is test_train_smoke.py's."""
+"""The loop around a tiny model: resuming, schedules, errors. That it learns is test_train_model.py's."""
 
 from __future__ import annotations
 
 import itertools
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,22 +15,22 @@ from torch import Tensor
 
 from laps_export.data.batches import Batch
 from laps_export.errors import TrainingError
-from laps_export.families.laps import variants as registry
+from laps_export.families import registry
+from laps_export.families.family import Variant
+from laps_export.families.laps.family import LAPS
 from laps_export.families.laps.layers import PatchEmbed
 from laps_export.families.laps.starting_weights.initialise import initialise
-from laps_export.families.laps.variants import Variant
+from laps_export.train.evaluation import EvaluationSet
 from laps_export.train.loop import (
-    CHECKPOINT_NAME,
     LOG_NAME,
-    EvaluationSet,
-    LoopSettings,
-    State,
     learning_rate,
-    load_state,
-    new_state,
     precision_for,
     run,
 )
+from laps_export.train.motion_outputs import MOTION_OUTPUTS
+from laps_export.train.run_state import CHECKPOINT_NAME, RunState, load_state, new_state
+from laps_export.train.settings import LoopSettings
+from support.registered import register
 from support.small_laps import SMALL
 
 CPU = torch.device("cpu")
@@ -41,7 +42,7 @@ def _quiet(*_: object) -> None:
 
 @pytest.fixture(autouse=True)
 def _tiny(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "VARIANTS", {**registry.VARIANTS, "small": Variant(SMALL)})
+    register(monkeypatch, replace(LAPS, variants={**LAPS.variants, "small": Variant(SMALL)}))
 
 
 def _batch(seed: int) -> Batch:
@@ -56,21 +57,21 @@ def _evaluation() -> EvaluationSet:
     return EvaluationSet(batch.frames.numpy(), batch.labels.numpy(), batch.frame_labels.numpy(), np.ones(4))
 
 
-def _state(settings: LoopSettings) -> State:
+def _state(settings: LoopSettings) -> RunState:
     model = registry.build("small")
-    initialise(model, seed=0, waves=False)
+    initialise(model.network, seed=0, waves=False, outputs=MOTION_OUTPUTS)
     return new_state(model, settings)
 
 
 def _run(
-    state: State, settings: LoopSettings, folder: Path, first: int = 0, notes: dict[str, Any] | None = None
+    state: RunState, settings: LoopSettings, folder: Path, first: int = 0, notes: dict[str, Any] | None = None
 ) -> None:
     batches = (_batch(number) for number in itertools.count(first))
     run(
         state,
-        batches,
-        _evaluation(),
-        settings,
+        batches=batches,
+        evaluation=_evaluation(),
+        settings=settings,
         folder=folder,
         notes=notes or {"seed": 0},
         device=CPU,
@@ -90,9 +91,9 @@ def test_a_resumed_run_ends_where_an_uninterrupted_one_does(tmp_path: Path) -> N
     batches = (_batch(number) for number in range(4))
     run(
         first,
-        batches,
-        _evaluation(),
-        settings,
+        batches=batches,
+        evaluation=_evaluation(),
+        settings=settings,
         folder=parts,
         notes={"seed": 0},
         device=CPU,
@@ -102,7 +103,9 @@ def test_a_resumed_run_ends_where_an_uninterrupted_one_does(tmp_path: Path) -> N
     load_state(second, parts, {"seed": 0})
     assert second.step == 4
     _run(second, settings, parts, first=4)
-    for one, other in zip(uninterrupted.averaged.parameters(), second.averaged.parameters(), strict=True):
+    for one, other in zip(
+        uninterrupted.averaged.network.parameters(), second.averaged.network.parameters(), strict=True
+    ):
         torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-4)
 
 
@@ -160,7 +163,7 @@ def test_a_loss_that_is_no_number_stops_the_run(tmp_path: Path) -> None:
     settings = LoopSettings(steps=2)
     state = _state(settings)
     with torch.no_grad():
-        state.model.head.bias.fill_(float("nan"))
+        state.model.network.state_dict()["head.bias"].fill_(float("nan"))
     with pytest.raises(TrainingError) as caught:
         _run(state, settings, tmp_path)
     assert caught.value.code == "not_finite"
@@ -184,7 +187,7 @@ def test_the_rate_rises_then_falls() -> None:
 
 def test_bfloat16_is_used_where_it_is_right(monkeypatch: pytest.MonkeyPatch) -> None:
     model = registry.build("small")
-    initialise(model, seed=0, waves=False)
+    initialise(model.network, seed=0, waves=False, outputs=MOTION_OUTPUTS)
     assert precision_for(model, CPU) is torch.bfloat16
 
     right = PatchEmbed.forward

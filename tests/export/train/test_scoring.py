@@ -14,7 +14,8 @@ def test_scores_of_a_small_set_by_hand() -> None:
     logits[2, :, 0] = 2
     logits[3, :, 2] = 2
     frame_labels = np.array([[0, 0], [1, -100], [2, 2], [2, 2]])
-    scores = score(logits, np.array([0, 1, 2, 2]), frame_labels, np.array([0.0, 1.0, 0.5, 2.0]))
+    travel = np.array([0.0, 1.0, 0.5, 2.0])
+    scores = score(logits, labels=np.array([0, 1, 2, 2]), frame_labels=frame_labels, travel=travel)
     assert scores.top1 == 0.75
     assert scores.frame_top1 == pytest.approx(4 / 7)
     assert scores.per_class.tolist() == [1.0, 1.0, 0.5]

@@ -74,6 +74,6 @@ def test_json_is_the_default_and_wins_a_tie(accept: str | None) -> None:
 
 @pytest.mark.parametrize("unit", ['"', '\\"', '"\\', "a,", ";q=", "text/event-stream;", '";,'], ids=repr)
 def test_a_long_header_takes_no_long_time(unit: str) -> None:
-    began = time.perf_counter()
+    began = time.process_time()
     prefers_events(unit * (64_000 // len(unit)))
-    assert time.perf_counter() - began < 2
+    assert time.process_time() - began < 2

@@ -477,27 +477,32 @@ def test_quick_events_need_no_heartbeat(repository: Path, video: Path) -> None:
         assert SILENCE not in [event.name for event in events]
 
 
-async def numbers(*delays_s: float) -> AsyncGenerator[bytes, None]:
-    for number, delay_s in enumerate(delays_s):
-        await asyncio.sleep(delay_s)
-        yield b"%d" % number
+async def numbers(go_on: asyncio.Event, *, fail: bool = False) -> AsyncGenerator[bytes, None]:
+    """0, and 1 and 2, or an error, when it may go on."""
+    yield b"0"
+    await go_on.wait()
+    if fail:
+        raise KeyError("here")
+    yield b"1"
+    yield b"2"
 
 
 async def test_heartbeats_fill_silence_and_nothing_else() -> None:
-    got = [chunk async for chunk in with_heartbeats(numbers(0, 0.5, 0), every_s=0.2)]
-    assert got == [b"0", HEARTBEAT, HEARTBEAT, b"1", b"2"]
+    go_on = asyncio.Event()
+    chunks = with_heartbeats(numbers(go_on), every_s=0.05)
+    assert [await anext(chunks) for _ in range(4)] == [b"0", HEARTBEAT, HEARTBEAT, HEARTBEAT]
+    go_on.set()
+    assert [chunk async for chunk in chunks if chunk != HEARTBEAT] == [b"1", b"2"]
+    assert [chunk async for chunk in with_heartbeats(numbers(go_on), every_s=60)] == [b"0", b"1", b"2"]
 
 
 async def test_an_error_passes_through_heartbeats() -> None:
-    async def failing() -> AsyncGenerator[bytes, None]:
-        yield b"0"
-        await asyncio.sleep(0.15)
-        raise KeyError("here")
-
-    chunks = with_heartbeats(failing(), every_s=0.1)
+    go_on = asyncio.Event()
+    chunks = with_heartbeats(numbers(go_on, fail=True), every_s=0.05)
     assert [await anext(chunks), await anext(chunks)] == [b"0", HEARTBEAT]
+    go_on.set()
     with pytest.raises(KeyError, match="here"):
-        await anext(chunks)
+        assert [chunk async for chunk in chunks if chunk != HEARTBEAT] == []
 
 
 async def test_leaving_while_it_is_silent_closes_the_source() -> None:

@@ -11,6 +11,7 @@ from typing import get_args
 import pytest
 
 from laps_server.engines.base import Engine
+from laps_server.engines.choices import DEFAULT_BATCH_VIEWS, EngineName
 from laps_server.engines.registry import ENGINES, RegisteredEngine
 from laps_server.errors import BadParameter
 from laps_server.models.repository import ModelFiles, read_model
@@ -35,7 +36,7 @@ def test_the_setting_can_choose_what_has_a_row_and_nothing_else() -> None:
 
 
 @pytest.mark.parametrize("name", ENGINES)
-def test_a_row_builds_the_engine_that_it_names(name: str, files: ModelFiles) -> None:
+def test_a_row_builds_the_engine_that_it_names(name: EngineName, files: ModelFiles) -> None:
     with ThreadPoolExecutor(1) as executor:
         engine = ENGINES[name].build(files, settings_of(name), executor)
     assert engine.info.name == name
@@ -44,8 +45,8 @@ def test_a_row_builds_the_engine_that_it_names(name: str, files: ModelFiles) -> 
 
 
 @pytest.mark.parametrize("name", ENGINES)
-def test_batches_are_as_large_as_the_row_says_where_nobody_says_another_size(name: str) -> None:
-    assert max(settings_of(name).batch_sizes) == ENGINES[name].default_batch_views
+def test_batches_are_as_large_as_their_default_says_where_nobody_says_another_size(name: EngineName) -> None:
+    assert max(settings_of(name).batch_sizes) == DEFAULT_BATCH_VIEWS[name]
 
 
 def test_an_extra_that_a_row_names_is_one_of_the_package() -> None:
@@ -70,9 +71,7 @@ def test_an_engine_whose_packages_cannot_be_imported_is_told_the_same_way(files:
     def build(_files: ModelFiles, _settings: Settings, _executor: ThreadPoolExecutor) -> Engine:
         raise ImportError("libodd.so.1: cannot open shared object file")
 
-    odd = RegisteredEngine(
-        name="odd", builder=build, default_batch_views=1, runs=frozenset({"ONNX graph"}), needs=("json",), extra="odd"
-    )
+    odd = RegisteredEngine(name="ort", builder=build, runs=frozenset({"ONNX graph"}), needs=("json",), extra="odd")
     assert odd.installed
     with ThreadPoolExecutor(1) as executor, pytest.raises(BadParameter, match=r"libodd\.so\.1") as caught:
         odd.build(files, Settings(), executor)

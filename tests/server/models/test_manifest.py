@@ -82,6 +82,7 @@ def test_a_manifest_of_a_newer_exporter_is_refused_with_the_versions_that_are_re
         ("preprocess.long_side", "ceil", "preprocess.long_side: Input should be 'floor' or 'round'"),
         ("preprocess.crop_order", "across", "preprocess.crop_order"),
         ("preprocess.crop_offset", "even", "preprocess.crop_offset: Input should be 'up' or 'down'"),
+        ("sampling", "segments_of_5", "sampling segments_of_5 needs a multiple of 5 frames, not 4"),
         ("average", "votes", "average: Input should be 'logits' or 'probabilities'"),
         ("max_batch", 0, "max_batch 0 must be 1 to 1024"),
         ("max_batch", 1025, "max_batch 1025 must be 1 to 1024"),

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import logging
 import shlex
 from pathlib import Path
 
@@ -46,10 +47,45 @@ def test_no_model_where_they_usually_are_says_where_to_run_the_command(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(NoModels) as caught:
-        discover(Settings().model_repository, versions="latest")
+        discover(*Settings().model_repository, versions="latest")
     hint = caught.value.hint or ""
     assert "run the command there" in hint
     assert "MODEL_REPOSITORY" not in hint
+
+
+def test_of_several_folders_the_first_that_has_a_name_has_all_of_its_versions(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    mine, shipped = tmp_path / "mine", tmp_path / "shipped"
+    write_model(mine, "b", version=3)
+    for name, version in (("a", 1), ("b", 3), ("b", 7)):
+        write_model(shipped, name, version=version)
+    with caplog.at_level(logging.INFO, "laps_server.models.repository"):
+        found = discover(mine, shipped, versions="all")
+    assert [(files.folder.parents[1], files.name, files.version) for files in found] == [
+        (shipped, "a", 1),
+        (mine, "b", 3),
+    ]
+    assert caplog.messages == [f"{shipped / 'b'} is passed over: {mine / 'b'} has the same name"]
+    others = discover(shipped, mine, versions="latest")
+    assert [(files.name, files.version) for files in others] == [("a", 1), ("b", 7)]
+
+
+def test_a_folder_without_models_beside_one_that_has_some_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_model(tmp_path / "models", "a")
+    (found,) = discover(tmp_path / "mine", tmp_path / "models", versions="latest")
+    assert found.name == "a"
+    assert caplog.messages == [f"model repository {tmp_path / 'mine'} does not exist"]
+
+
+def test_no_model_in_several_folders_names_them_all(tmp_path: Path) -> None:
+    with pytest.raises(NoModels) as caught:
+        discover(tmp_path / "no", tmp_path, versions="latest")
+    assert caught.value.message == (
+        f"model repository {tmp_path / 'no'} does not exist; model repository {tmp_path} holds no model"
+    )
 
 
 def test_a_changed_graph_is_refused(tmp_path: Path) -> None:

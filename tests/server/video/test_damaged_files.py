@@ -11,9 +11,9 @@ from unittest.mock import Mock
 import pytest
 
 from laps_server.errors import ClientClosed, MediaError, NoVideoStream, VideoCorrupt
-from laps_server.video import index_planner
 from laps_server.video.accepted_formats import CodecSet
 from laps_server.video.av_file.stream_headers import StreamHeaders
+from laps_server.video.sampling.windowed import WindowedRule
 from support.numbered_videos import encode, extract
 
 X264 = {"preset": "veryfast", "g": "20", "bf": "3"}
@@ -134,7 +134,7 @@ def test_a_duration_beyond_all_time_is_damage(tmp_path: Path, monkeypatch: pytes
 def test_numbers_that_nothing_can_be_made_of_are_damage(
     trouble: Exception, good: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(index_planner, "time_windows", Mock(side_effect=trouble))
+    monkeypatch.setattr(WindowedRule, "windows", Mock(side_effect=trouble))
     with pytest.raises(VideoCorrupt, match="impossible numbers") as damage:
         extract(good)
     assert damage.value.__cause__ is trouble
@@ -142,7 +142,7 @@ def test_numbers_that_nothing_can_be_made_of_are_damage(
 
 @pytest.mark.parametrize("trouble", [ClientClosed("gone"), NoVideoStream("none"), TypeError("a defect")], ids=repr)
 def test_other_errors_stay_what_they_are(trouble: Exception, good: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(index_planner, "time_windows", Mock(side_effect=trouble))
+    monkeypatch.setattr(WindowedRule, "windows", Mock(side_effect=trouble))
     with pytest.raises(type(trouble)) as raised:
         extract(good)
     assert raised.value is trouble

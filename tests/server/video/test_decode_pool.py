@@ -27,7 +27,7 @@ from support.plain_videos import RED, write_colour_video
 OPTIONS = ExtractOptions(ViewGrid(1, 1), frames=4, stride=2, short_side=32, crop_height=32, crop_width=32)
 
 
-class Blocking:
+class LongDecode:
     """Stands in for a long decode: runs until it is released or told to stop."""
 
     def __init__(self) -> None:
@@ -55,8 +55,8 @@ class Blocking:
 
 
 @pytest.fixture
-def blocking(monkeypatch: pytest.MonkeyPatch) -> Blocking:
-    stand_in = Blocking()
+def long_decode(monkeypatch: pytest.MonkeyPatch) -> LongDecode:
+    stand_in = LongDecode()
     monkeypatch.setattr(decode_pool, "extract_parts", stand_in)
     return stand_in
 
@@ -90,30 +90,34 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.005)
 
 
-async def test_the_event_loop_runs_while_a_video_is_decoded(blocking: Blocking, pool: DecodePool, file: int) -> None:
+async def test_the_event_loop_runs_while_a_video_is_decoded(
+    long_decode: LongDecode, pool: DecodePool, file: int
+) -> None:
     job = asyncio.create_task(parts_of(pool, file))
-    await until(blocking.started.is_set)
+    await until(long_decode.started.is_set)
     # Only a loop that is free gets here before the decode ends.
     assert not job.done()
-    blocking.release.set()
+    long_decode.release.set()
     assert (await job)[-1].video.codec == "mpeg4"
 
 
-async def test_a_cancelled_decode_is_told_to_stop(blocking: Blocking, pool: DecodePool, file: int) -> None:
+async def test_a_cancelled_decode_is_told_to_stop(long_decode: LongDecode, pool: DecodePool, file: int) -> None:
     before = open_descriptors()
     job = asyncio.create_task(parts_of(pool, file))
-    await until(blocking.started.is_set)
+    await until(long_decode.started.is_set)
     job.cancel()
     with pytest.raises(asyncio.CancelledError):
         await job
-    await until(blocking.told_to_stop.is_set)
+    await until(long_decode.told_to_stop.is_set)
     await until(lambda: open_descriptors() == before)
 
 
-async def test_a_decode_cancelled_in_the_queue_never_starts(blocking: Blocking, pool: DecodePool, file: int) -> None:
+async def test_a_decode_cancelled_in_the_queue_never_starts(
+    long_decode: LongDecode, pool: DecodePool, file: int
+) -> None:
     running = asyncio.create_task(parts_of(pool, file))
-    await until(blocking.started.is_set)
-    blocking.started.clear()
+    await until(long_decode.started.is_set)
+    long_decode.started.clear()
     before = open_descriptors()
     queued = asyncio.create_task(parts_of(pool, file))
     await asyncio.sleep(0)
@@ -121,9 +125,9 @@ async def test_a_decode_cancelled_in_the_queue_never_starts(blocking: Blocking, 
     with pytest.raises(asyncio.CancelledError):
         await queued
     assert open_descriptors() == before
-    blocking.release.set()
+    long_decode.release.set()
     await running
-    assert not blocking.started.is_set()
+    assert not long_decode.started.is_set()
 
 
 async def test_parts_come_when_they_are_asked_for_and_leave_nothing_open(pool: DecodePool, file: int) -> None:
@@ -145,7 +149,7 @@ async def test_a_video_that_waits_for_a_thread_between_its_parts_does_not_hold_o
 ) -> None:
     steps = pool.parts(file, replace(OPTIONS, grid=ViewGrid(3, 1), frames=1))
     await anext(steps)
-    stand_in = Blocking()
+    stand_in = LongDecode()
     monkeypatch.setattr(decode_pool, "extract_parts", stand_in)
     job = asyncio.create_task(parts_of(pool, file))
     await until(stand_in.started.is_set)  # on the only thread
@@ -167,12 +171,12 @@ async def test_what_was_handed_over_is_not_held_here(pool: DecodePool, file: int
     await steps.aclose()
 
 
-async def test_closing_stops_what_runs_and_tells_what_waits(blocking: Blocking, file: int) -> None:
+async def test_closing_stops_what_runs_and_tells_what_waits(long_decode: LongDecode, file: int) -> None:
     pool = DecodePool(1)
     pool.start()
     before = open_descriptors()
     jobs = [asyncio.create_task(parts_of(pool, file)) for _ in range(3)]
-    await until(blocking.started.is_set)
+    await until(long_decode.started.is_set)
     await asyncio.wait_for(asyncio.to_thread(pool.close), 5)
     for job in jobs:
         with pytest.raises(ShuttingDown):

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from laps_server.errors import ClientClosed, LapsError
 from laps_server.video.extract import extract_parts
@@ -15,7 +17,16 @@ from laps_server.video.extract_options import ExtractOptions
 from laps_server.video.limits import MediaLimits
 from laps_server.video.preprocess import crop_box, resize_short_side, thumbnail
 from laps_server.view_grid import ViewGrid
-from support.numbered_videos import HEIGHT, WIDTH, encode, extract, read_number, straight
+from support.numbered_videos import (
+    HEIGHT,
+    WIDTH,
+    cut,
+    encode,
+    extract,
+    extract_options,
+    read_number,
+    straight,
+)
 
 X264 = {"preset": "veryfast", "g": "20", "bf": "3"}
 
@@ -74,6 +85,30 @@ def test_crops_and_thumbnails_of_an_elongated_video_are_those_of_its_whole_frame
         assert batch.boxes(view) == tuple(boxes)
         expected = [w[b.y : b.y + side, b.x : b.x + side] for w, b in zip(wholes, boxes, strict=True)]
         np.testing.assert_array_equal(batch.clip(view), np.stack(expected))
+
+
+@pytest.mark.parametrize("size", [(102, 64), (230, 34)], ids=["kept whole", "kept as crops"])
+def test_pixels_are_what_the_family_does(size: tuple[int, int], tmp_path: Path) -> None:
+    path = encode(tmp_path / "odd.mkv", "libx264", count=20, size=size, pix_fmt="yuv444p")
+    wanted = replace(
+        extract_options(views="1x3", side=25),
+        long_side="round",
+        interpolation="bilinear_antialiased",
+        crop_order="ends_first",
+        crop_offset="down",
+    )
+    ((segment,), _) = cut(path, "1h", wanted)
+    decoded = straight(path).frames
+    width = int(size[0] * (25 / size[1]) + 0.5)
+    middle = (width - 25) // 2
+    for place, start in enumerate((0, 2 * middle, middle)):
+        assert {(box.x, box.y) for box in segment.boxes(place)} == {(start, 0)}
+        numbers = [segment.frames[position].index or 0 for position in segment.clip_frames[0]]
+        pictures = [
+            np.asarray(Image.fromarray(decoded[number]).resize((width, 25), Image.Resampling.BILINEAR))
+            for number in numbers
+        ]
+        np.testing.assert_array_equal(segment.clip(place), [picture[:, start : start + 25] for picture in pictures])
 
 
 def test_the_descriptor_stays_where_it_was(clip: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from fractions import Fraction
 from math import ceil, floor
 
 import cv2
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from laps_server.arrays import UInt8Array
 from laps_server.part import Part, Segment, join_pixels
+from laps_server.preprocess_rules import CropOrder
 from laps_server.sampled_frame import CropBox, SampledFrame
 from laps_server.video.preprocess import (
     assemble_clip,
@@ -75,10 +77,77 @@ def test_the_long_side_is_rounded_down(height: int, width: int, short_side: int)
     assert max(new_height, new_width) == floor(max(height, width) / min(height, width) * short_side)
 
 
+@given(SIZES, SIZES, st.integers(1, 400))
+def test_the_long_side_may_be_rounded_to_the_nearest(height: int, width: int, short_side: int) -> None:
+    new_height, new_width = resized_size(height, width, short_side, "round")
+    long, short = max(height, width), min(height, width)
+    assert min(new_height, new_width) == short_side
+    assert abs(max(new_height, new_width) - Fraction(long * short_side, short)) <= Fraction(1, 2) + Fraction(1, 10**9)
+
+
+def test_a_half_pixel_is_rounded_up_or_down_by_name() -> None:
+    assert resized_size(64, 101, 32, "floor") == (32, 50)
+    assert resized_size(64, 101, 32, "round") == (32, 51)
+    assert resized_size(101, 64, 32, "round") == (51, 32)
+    assert resize_short_side(noise(64, 101), 32, long_side="round").shape == (32, 51, 3)
+
+
+def antialiased(picture: UInt8Array, height: int, width: int) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+    """A triangle filter that is as wide as the picture shrinks, written out."""
+
+    def weights(size: int, new: int) -> np.ndarray:
+        scale = max(size / new, 1.0)
+        centres = (np.arange(new)[:, None] + 0.5) * size / new
+        triangle = np.clip(1 - np.abs(np.arange(size)[None] + 0.5 - centres) / scale, 0, None)
+        return np.asarray(triangle / triangle.sum(axis=1, keepdims=True))  # [new, size]
+
+    rows = np.tensordot(weights(picture.shape[0], height), picture.astype(np.float64), axes=(1, 0))
+    return np.asarray(np.einsum("wx,hxc->hwc", weights(picture.shape[1], width), rows), dtype=np.float64)
+
+
+@pytest.mark.parametrize(("height", "width"), [(256, 340), (272, 640), (720, 1280), (340, 256), (31, 77)])
+def test_an_antialiased_resize_is_a_filter_as_wide_as_the_picture_shrinks(height: int, width: int) -> None:
+    picture = noise(height, width)
+    resized = resize_short_side(picture, 224, interpolation="bilinear_antialiased")
+    error = resized - antialiased(picture, *resized.shape[:2])
+    assert resized.shape == resize_short_side(picture, 224).shape
+    # Pillow rounds to 8 bits after each of two passes.
+    assert np.abs(error).max() < 1.5
+    assert abs(error.mean()) < 0.05
+
+
+def test_an_antialiased_resize_leaves_the_right_size_alone_and_its_result_can_be_written() -> None:
+    picture = noise(224, 300)
+    assert resize_short_side(picture, 224, interpolation="bilinear_antialiased") is picture
+    assert resize_short_side(picture, 100, interpolation="bilinear_antialiased").flags.writeable
+
+
 def test_three_crops_lie_along_the_longer_side() -> None:
     assert [crop(224, 301, 224, 224, i, 3).x for i in range(3)] == [0, 39, 77]
     assert [crop(301, 224, 224, 224, i, 3).y for i in range(3)] == [0, 39, 77]
     assert [crop(224, 224, 224, 224, i, 3) for i in range(3)] == [CropBox(0, 0, 224, 224)] * 3
+
+
+@pytest.mark.parametrize(
+    ("order", "places"), [("along", [0, 39, 77]), ("centre_first", [39, 0, 77]), ("ends_first", [0, 77, 39])]
+)
+def test_a_family_numbers_its_crops(order: CropOrder, places: list[int]) -> None:
+    crops = [crop_box(224, 301, crop_height=224, crop_width=224, position=i, count=3, order=order) for i in range(3)]
+    assert [box.x for box in crops] == places
+    tall = [crop_box(301, 224, crop_height=224, crop_width=224, position=i, count=3, order=order) for i in range(3)]
+    assert [box.y for box in tall] == places
+    only = crop_box(224, 301, crop_height=224, crop_width=224, position=0, count=1, order=order)
+    assert (only.x, only.y) == (39, 0)
+
+
+@pytest.mark.parametrize(("width", "offsets"), [(301, [0, 38, 76]), (300, [0, 38, 76]), (224, [0, 0, 0])])
+def test_a_centre_that_is_rounded_down_takes_the_last_crop_along(width: int, offsets: list[int]) -> None:
+    crops = [
+        crop_box(224, width, crop_height=224, crop_width=224, position=i, count=3, offset="down") for i in range(3)
+    ]
+    assert [box.x for box in crops] == offsets
+    only = crop_box(227, width, crop_height=224, crop_width=224, position=0, count=1, offset="down")
+    assert (only.x, only.y) == (offsets[1], 1)
 
 
 @given(st.integers(1, 500), st.integers(1, 500), st.data())
@@ -144,6 +213,22 @@ def test_crops_are_the_same_whether_a_frame_was_kept_whole_or_not(grid: str, sha
         box = crop(*shape, 8, 8, view % part.grid.spatial, part.grid.spatial)
         assert view_boxes(part, view) == (box, box)
         expected = picture[box.y : box.y + box.height, box.x : box.x + box.width]
+        np.testing.assert_array_equal(assemble_clip(part, view), np.stack([expected, expected]))
+
+
+@pytest.mark.parametrize("shape", [(8, 25), (8, 200), (201, 8), (8, 21)], ids=str)
+def test_a_part_cuts_crops_in_its_familys_order_whether_a_frame_was_kept_whole_or_not(shape: tuple[int, int]) -> None:
+    picture = noise(*shape)
+    kept = needed_pixels(picture, crop_height=8, crop_width=8, count=3, order="ends_first", offset="down")
+    pixels, offsets = join_pixels([kept, kept])
+    part = replace(
+        part_of(picture, picture), pixels=pixels, offsets=offsets, crop_order="ends_first", crop_offset="down"
+    )
+    for view in range(part.grid.total):
+        start = (0, (max(shape) - 8) // 2 * 2, (max(shape) - 8) // 2)[view % 3]
+        box = CropBox(start, 0, 8, 8) if shape[1] > shape[0] else CropBox(0, start, 8, 8)
+        assert view_boxes(part, view) == (box, box)
+        expected = picture[box.y : box.y + 8, box.x : box.x + 8]
         np.testing.assert_array_equal(assemble_clip(part, view), np.stack([expected, expected]))
 
 

@@ -12,21 +12,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from laps_server.video.sampling import (
-    Sampling,
-    Window,
-    clip_numbers,
-    clip_positions,
-    clip_start,
-    clips_of,
-    is_steady,
-    numbers_in_order,
-    numbers_in_order_by_time,
-    time_windows,
-    window_members,
-)
+from laps_server.video.sampling.in_order import numbers_in_order, numbers_in_order_by_time
+from laps_server.video.sampling.rules import RULES, clips_of
+from laps_server.video.sampling.sampling import Clock, Sampling, is_steady
+from laps_server.video.sampling.windowed import LAPS_UNIFORM, Window, window_members
 from laps_server.view_grid import SamplingRule
 
+RATE = Fraction(30)  # which most rules do not ask for
+CLOCK = Clock(Fraction(1, 1000), None)
 SAMPLINGS = st.builds(Sampling, frames=st.integers(1, 32), stride=st.integers(1, 16), views=st.integers(1, 64))
 IN_ORDER = st.builds(
     Sampling,
@@ -46,25 +39,25 @@ ROUNDINGS: tuple[Callable[[Fraction], int], ...] = (math.floor, round, math.ceil
 
 def test_starts_divide_by_the_number_of_views() -> None:
     sampling = Sampling(frames=8, stride=8, views=5)
-    assert [clip_start(250, sampling, view) for view in range(5)] == [0, 37.2, 74.4, 186 * 3 / 5, 148.8]
+    assert LAPS_UNIFORM.starts(250, RATE, sampling) == [0, 37.2, 74.4, 186 * 3 / 5, 148.8]
 
 
 def test_windows_end_a_frame_before_a_clip_length() -> None:
-    assert time_windows(250, 128000, Sampling(8, 8, 5))[1] == Window(int(37.2 * 512), int(100.2 * 512))
+    assert LAPS_UNIFORM.windows(250, 128000, RATE, Sampling(8, 8, 5))[1] == Window(int(37.2 * 512), int(100.2 * 512))
 
 
 def test_positions_reach_the_last_frame_of_the_clip() -> None:
-    assert clip_positions(65, Sampling(8, 8, 1)).tolist() == [0, 9, 18, 27, 36, 45, 54, 63]
+    assert LAPS_UNIFORM.positions(65, RATE, Sampling(8, 8, 1)).tolist() == [0, 9, 18, 27, 36, 45, 54, 63]
 
 
 def test_positions_wrap_before_they_are_truncated() -> None:
-    assert clip_positions(32, Sampling(8, 8, 1)).tolist() == [0, 9, 18, 27, 4, 13, 22, 31]
-    assert clip_positions(7, Sampling(4, 4, 1)).tolist() == [0, 5, 3, 1]
+    assert LAPS_UNIFORM.positions(32, RATE, Sampling(8, 8, 1)).tolist() == [0, 9, 18, 27, 4, 13, 22, 31]
+    assert LAPS_UNIFORM.positions(7, RATE, Sampling(4, 4, 1)).tolist() == [0, 5, 3, 1]
 
 
 def test_fractional_starts_stay_fractional_until_the_end() -> None:
-    assert clip_numbers(250, Sampling(8, 8, 5))[1].tolist() == [37, 46, 55, 64, 73, 82, 91, 100]
-    assert clip_numbers(31, Sampling(2, 8, 2))[1].tolist() == [7, 22]
+    assert LAPS_UNIFORM.numbers(250, RATE, Sampling(8, 8, 5))[1].tolist() == [37, 46, 55, 64, 73, 82, 91, 100]
+    assert LAPS_UNIFORM.numbers(31, RATE, Sampling(2, 8, 2))[1].tolist() == [7, 22]
 
 
 def test_a_window_takes_the_first_frame_after_it() -> None:
@@ -88,7 +81,7 @@ def test_a_sampling_of_nothing_is_refused(wrong: tuple[int, int, int]) -> None:
 
 @given(COUNTS, SAMPLINGS)
 def test_numbers_are_frames_of_the_video(count: int, sampling: Sampling) -> None:
-    numbers = clip_numbers(count, sampling)
+    numbers = LAPS_UNIFORM.numbers(count, RATE, sampling)
     assert numbers.shape == (sampling.views, sampling.frames)
     assert numbers.min() >= 0
     assert numbers.max() < count
@@ -97,19 +90,19 @@ def test_numbers_are_frames_of_the_video(count: int, sampling: Sampling) -> None
 @given(COUNTS, SAMPLINGS)
 def test_clips_that_fit_never_wrap(count: int, sampling: Sampling) -> None:
     if count >= sampling.clip_length:
-        assert (np.diff(clip_numbers(count, sampling), axis=1) >= 0).all()
+        assert (np.diff(LAPS_UNIFORM.numbers(count, RATE, sampling), axis=1) >= 0).all()
 
 
 @given(COUNTS, SAMPLINGS, st.integers(1, 3003))
 def test_windows_of_a_steady_video_are_the_clips_numbers(count: int, sampling: Sampling, tick: int) -> None:
     """The two rules agree to a frame: a window begins at the first frame behind a fractional start."""
     times = [number * tick for number in range(count)]
-    numbers = clip_numbers(count, sampling)
-    for view, window in enumerate(time_windows(count, count * tick, sampling)):
+    numbers = LAPS_UNIFORM.numbers(count, RATE, sampling)
+    for view, window in enumerate(LAPS_UNIFORM.windows(count, count * tick, RATE, sampling)):
         members = window_members(times, window)
         assert 0 <= members.start < members.stop <= count
         if count >= sampling.clip_length:
-            by_time = members.start + clip_positions(len(members), sampling)
+            by_time = members.start + LAPS_UNIFORM.positions(len(members), RATE, sampling)
             assert np.abs(by_time - numbers[view]).max() <= 1
 
 
@@ -147,7 +140,7 @@ def test_a_slower_half_shows_fewer_frames_to_a_clip() -> None:
     """30 a second for 4 s, then 10 a second for 6 s: clips last 32 mean intervals of 10 s / 180 frames."""
     times = [*range(0, 4000, 1000 // 30), *range(4000, 10_000, 100)]
     sampling = Sampling(8, 4, 5, "uniform_in_order")
-    clips = clips_of(times, sampling, count=len(times), duration=10_000)
+    clips = clips_of(times, sampling, clock=CLOCK, count=len(times), duration=10_000)
     stamps = np.array(times)[clips]
     assert (np.diff(clips, axis=1) > 0).all()
     mean = times[-1] / (len(times) - 1)
@@ -161,16 +154,16 @@ def test_the_rule_in_order_asks_no_header() -> None:
     sampling = Sampling(8, 8, 5, "uniform_in_order")
     for count, duration in ((None, None), (250, 10_000), (3, 40)):
         np.testing.assert_array_equal(
-            clips_of(times, sampling, count=count, duration=duration), numbers_in_order(250, sampling)
+            clips_of(times, sampling, clock=CLOCK, count=count, duration=duration), numbers_in_order(250, sampling)
         )
 
 
-@pytest.mark.parametrize("rule", ["laps_uniform", "uniform_in_order"])
+@pytest.mark.parametrize("rule", RULES)
 def test_no_clip_lies_in_no_frames(rule: SamplingRule) -> None:
     with pytest.raises(ValueError, match="0 frames"):
-        clips_of([], Sampling(4, 4, 1, rule), count=None, duration=None)
+        clips_of([], Sampling(5, 4, 1, rule), clock=CLOCK, count=None, duration=None)
     with pytest.raises(ValueError, match="0 frames"):
-        numbers_in_order(0, Sampling(4, 4, 1))
+        RULES[rule].numbers(0, RATE, Sampling(5, 4, 1))
 
 
 @given(TIMES, IN_ORDER)
@@ -178,7 +171,7 @@ def test_time_never_runs_back_in_a_clip(times: list[int], sampling: Sampling) ->
     for clips in (
         numbers_in_order(len(times), sampling),
         numbers_in_order_by_time(times, sampling),
-        clips_of(times, sampling, count=None, duration=None),
+        clips_of(times, sampling, clock=CLOCK, count=None, duration=None),
     ):
         assert clips.shape == (sampling.views, sampling.frames)
         assert clips.min() >= 0
@@ -212,7 +205,7 @@ def test_even_times_are_the_index_rule(count: int, tick: int, sampling: Sampling
     assert is_steady(times)
     numbers = numbers_in_order(count, sampling)
     np.testing.assert_array_equal(numbers_in_order_by_time(times, sampling), numbers)
-    np.testing.assert_array_equal(clips_of(times, sampling, count=None, duration=None), numbers)
+    np.testing.assert_array_equal(clips_of(times, sampling, clock=CLOCK, count=None, duration=None), numbers)
 
 
 @given(st.integers(1, 2000), RATES, TIME_BASES, st.sampled_from(ROUNDINGS), IN_ORDER)
@@ -221,7 +214,7 @@ def test_rounded_times_of_a_steady_video_are_the_index_rule_in_any_time_base(
 ) -> None:
     times = [rounded(number / rate / time_base) for number in range(count)]
     np.testing.assert_array_equal(
-        clips_of(times, sampling, count=None, duration=None), numbers_in_order(count, sampling)
+        clips_of(times, sampling, clock=CLOCK, count=None, duration=None), numbers_in_order(count, sampling)
     )
 
 

@@ -12,10 +12,14 @@ from hypothesis import strategies as st
 from laps_server.errors import BadParameter
 from laps_server.part import Segment
 from laps_server.segment_length import SegmentLength
-from laps_server.video.sampling import Sampling, clip_numbers, clips_of, numbers_in_order
+from laps_server.video.sampling.in_order import numbers_in_order
+from laps_server.video.sampling.rules import clips_of
+from laps_server.video.sampling.sampling import Clock, Sampling
+from laps_server.video.sampling.windowed import LAPS_UNIFORM
 from laps_server.video.segments import count_windows, segment_clips, shortest_length_s, split
 
 MILLISECOND = Fraction(1, 1000)
+CLOCK = Clock(MILLISECOND, None)
 GAPS = st.lists(st.integers(1, 5000), min_size=1, max_size=200)
 LENGTHS = st.fractions(min_value=Fraction(1, 2), max_value=60, max_denominator=1000)
 
@@ -120,23 +124,25 @@ def test_the_shortest_length_is_the_shortest(last_ms: int, limit: int) -> None:
 def test_a_segment_of_an_uncounted_stream_is_sampled_by_its_frames() -> None:
     sampling = Sampling(4, 3, 2)
     times = [number * 33 for number in range(100)]
-    clips = segment_clips(times, range(40, 80), by_time=False, sampling=sampling)
-    np.testing.assert_array_equal(clips, 40 + clip_numbers(40, sampling))
+    clips = segment_clips(times, range(40, 80), by_time=False, sampling=sampling, clock=CLOCK)
+    np.testing.assert_array_equal(clips, 40 + LAPS_UNIFORM.numbers(40, Fraction(30), sampling))
 
 
 def test_a_segment_of_a_counted_stream_is_sampled_by_windows_of_time() -> None:
     sampling = Sampling(8, 8, 5)
     times = [number * 512 for number in range(1000)]
-    clips = segment_clips(times, range(250, 500), by_time=True, sampling=sampling)
-    np.testing.assert_array_equal(clips, 250 + clips_of(times[:250], sampling, count=250, duration=250 * 512))
-    assert (clips != segment_clips(times, range(250, 500), by_time=False, sampling=sampling)).any()
+    clips = segment_clips(times, range(250, 500), by_time=True, sampling=sampling, clock=CLOCK)
+    np.testing.assert_array_equal(
+        clips, 250 + clips_of(times[:250], sampling, clock=CLOCK, count=250, duration=250 * 512)
+    )
+    assert (clips != segment_clips(times, range(250, 500), by_time=False, sampling=sampling, clock=CLOCK)).any()
 
 
 def test_a_segment_in_order_is_sampled_by_its_frames_whatever_the_headers_say() -> None:
     sampling = Sampling(4, 3, 2, "uniform_in_order")
     times = [number * 33 for number in range(100)]
     for by_time in (False, True):
-        clips = segment_clips(times, range(40, 80), by_time=by_time, sampling=sampling)
+        clips = segment_clips(times, range(40, 80), by_time=by_time, sampling=sampling, clock=CLOCK)
         np.testing.assert_array_equal(clips, 40 + numbers_in_order(40, sampling))
 
 
@@ -146,7 +152,7 @@ def test_a_segment_uses_its_own_frames_alone(by_time: bool, gaps: list[int], dat
     times = times_of(gaps)
     start = data.draw(st.integers(0, len(times) - 1))
     stop = data.draw(st.integers(start + 1, len(times)))
-    clips = segment_clips(times, range(start, stop), by_time=by_time, sampling=Sampling(4, 5, 3))
+    clips = segment_clips(times, range(start, stop), by_time=by_time, sampling=Sampling(4, 5, 3), clock=CLOCK)
     assert clips.shape == (3, 4)
     assert clips.min() >= start
     assert clips.max() < stop

@@ -17,7 +17,7 @@ UNSEEN_SHARE = 0.03  # a cut between two packets, or within a few bytes of one, 
 FRAGMENTS = (("movflags", "frag_keyframe+empty_moov+default_base_moof"),)
 
 
-class Kind(NamedTuple):
+class WrittenFormat(NamedTuple):
     """One way to write a file."""
 
     container: str
@@ -27,19 +27,19 @@ class Kind(NamedTuple):
     pix_fmt: str = "yuv420p"
 
 
-KINDS = [
-    Kind("mp4", "first.mp4", muxer_options=(("movflags", "+faststart"),)),
-    Kind("mp4", "fragments.mp4", muxer_options=FRAGMENTS),
-    Kind("matroska", "a.mkv"),
-    Kind("matroska", "a.webm", "libvpx"),
-    Kind("flv", "a.flv", "flv"),
-    Kind("avi", "a.avi"),
-    Kind("mpegts", "a.ts", "mpeg2video"),
-    Kind("mpegps", "a.mpg", "mpeg1video"),
-    Kind("ogg", "a.ogv", "libtheora"),
-    Kind("gif", "a.gif", "gif", pix_fmt="rgb8"),
+FORMATS = [
+    WrittenFormat("mp4", "first.mp4", muxer_options=(("movflags", "+faststart"),)),
+    WrittenFormat("mp4", "fragments.mp4", muxer_options=FRAGMENTS),
+    WrittenFormat("matroska", "a.mkv"),
+    WrittenFormat("matroska", "a.webm", "libvpx"),
+    WrittenFormat("flv", "a.flv", "flv"),
+    WrittenFormat("avi", "a.avi"),
+    WrittenFormat("mpegts", "a.ts", "mpeg2video"),
+    WrittenFormat("mpegps", "a.mpg", "mpeg1video"),
+    WrittenFormat("ogg", "a.ogv", "libtheora"),
+    WrittenFormat("gif", "a.gif", "gif", pix_fmt="rgb8"),
 ]
-IDS = [kind.name for kind in KINDS]
+IDS = [form.name for form in FORMATS]
 BEHIND = {
     "nothing": b"",
     "a newline": b"\n",
@@ -53,28 +53,28 @@ BEHIND = {
 
 
 @pytest.fixture(scope="module")
-def data_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Kind], bytes]:
-    """The file of a kind, written once."""
+def data_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[WrittenFormat], bytes]:
+    """The file of a format, written once."""
 
     @cache
-    def written(kind: Kind) -> bytes:
-        return write(kind, tmp_path_factory.mktemp("written")).read_bytes()
+    def written(form: WrittenFormat) -> bytes:
+        return write(form, tmp_path_factory.mktemp("written")).read_bytes()
 
     return written
 
 
-def write(kind: Kind, folder: Path) -> Path:
-    if kind.container == "ogg":  # PyAV comes without the encoder
+def write(form: WrittenFormat, folder: Path) -> Path:
+    if form.container == "ogg":  # PyAV comes without the encoder
         source = encode(folder / "source.mp4", "mpeg4", count=COUNT)
-        ffmpeg("-i", source, "-c:v", "libtheora", "-q:v", "8", folder / kind.name)
-        return folder / kind.name
+        ffmpeg("-i", source, "-c:v", "libtheora", "-q:v", "8", folder / form.name)
+        return folder / form.name
     return encode(
-        folder / kind.name,
-        kind.codec,
+        folder / form.name,
+        form.codec,
         count=COUNT,
         options={"g": "20", "b": "400k"},
-        pix_fmt=kind.pix_fmt,
-        muxer_options=dict(kind.muxer_options),
+        pix_fmt=form.pix_fmt,
+        muxer_options=dict(form.muxer_options),
     )
 
 
@@ -93,12 +93,12 @@ def _reading(data: bytes) -> Callable[[int, int], bytes]:
     return read
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=IDS)
-def test_a_cut_is_seen_nearly_wherever_it_is(kind: Kind, data_of: Callable[[Kind], bytes]) -> None:
-    data = data_of(kind)
-    assert not is_cut(kind.container, data)
+@pytest.mark.parametrize("form", FORMATS, ids=IDS)
+def test_a_cut_is_seen_nearly_wherever_it_is(form: WrittenFormat, data_of: Callable[[WrittenFormat], bytes]) -> None:
+    data = data_of(form)
+    assert not is_cut(form.container, data)
     lengths = range(len(data) // 4, len(data) - 1, max(1, len(data) // 300))
-    unseen = [length for length in lengths if not is_cut(kind.container, data[:length])]
+    unseen = [length for length in lengths if not is_cut(form.container, data[:length])]
     assert len(unseen) <= len(lengths) * UNSEEN_SHARE
 
 
@@ -141,10 +141,10 @@ def test_a_transport_stream_that_could_not_be_read_on_goes_on_where_its_packets_
 
 
 @pytest.mark.parametrize("tail", BEHIND.values(), ids=BEHIND)
-@pytest.mark.parametrize("kind", KINDS, ids=IDS)
+@pytest.mark.parametrize("form", FORMATS, ids=IDS)
 def test_bytes_behind_the_end_are_nothing(
-    kind: Kind, tail: bytes, data_of: Callable[[Kind], bytes], tmp_path: Path
+    form: WrittenFormat, tail: bytes, data_of: Callable[[WrittenFormat], bytes], tmp_path: Path
 ) -> None:
-    path = tmp_path / kind.name
-    path.write_bytes(data_of(kind) + tail)
+    path = tmp_path / form.name
+    path.write_bytes(data_of(form) + tail)
     assert extract(path, codecs="wide").warnings == ()

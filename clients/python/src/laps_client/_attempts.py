@@ -162,7 +162,7 @@ class Attempts(Generic[T]):
         if isinstance(exc, TimeIsUp) or self._is_timeout_of_deadline(exc):
             earlier = f"; the one before: {self._earlier.message}" if self._earlier is not None else ""
             raise DeadlineExceeded(
-                f"{self._server()}: no answer before the call's deadline, in attempt {self._number}{earlier}",
+                f"{self._server()}: no answer before the request's deadline, in attempt {self._number}{earlier}",
                 code="deadline_exceeded",
                 hint=_LATE_HINT if self.upload is not None else None,
                 request_id=self._request.request_id,

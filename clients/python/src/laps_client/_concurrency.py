@@ -42,6 +42,7 @@ def in_threads(
     feed = _PathFeed(paths)
     running = 0
 
+    # In a thread for each file.
     def work(path: P) -> None:
         try:
             finished.put(Outcome(path, classify(path), None))
@@ -50,6 +51,7 @@ def in_threads(
         except BaseException as exc:  # raised again where the caller sees it
             finished.put(exc)
 
+    # In the caller's thread: threads are begun, and their outcomes handed on.
     def begin() -> None:
         nonlocal running
         while running < concurrency and (path := feed.next()) is not None:
@@ -89,6 +91,7 @@ async def in_tasks(
     feed = _AsyncPathFeed(paths)
     running = 0
 
+    # A task for each file.
     async def work(path: P) -> None:
         try:
             finished.put_nowait(Outcome(path, await classify(path), None))
@@ -97,6 +100,7 @@ async def in_tasks(
         except Exception as exc:
             finished.put_nowait(exc)
 
+    # One task that begins them, since an async iterable may keep it waiting.
     async def begin() -> None:
         nonlocal running
         await places.acquire()
@@ -108,6 +112,7 @@ async def in_tasks(
             await places.acquire()
         finished.put_nowait(None)
 
+    # The caller's generator, which hands their outcomes on.
     feeding = asyncio.create_task(begin(), name="laps-classify-many")
     try:
         while running or not feeding.done():

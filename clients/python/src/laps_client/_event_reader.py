@@ -64,9 +64,9 @@ class EventReader:
         """
         raise httpx.RemoteProtocolError("the stream ended before its result")
 
-    def _parsed(self, kind: type[T], message: ServerSentEvent) -> T:
+    def _parsed(self, expected: type[T], message: ServerSentEvent) -> T:
         try:
-            return from_json(kind, json.loads(message.data))
+            return from_json(expected, json.loads(message.data))
         except (ValueError, RecursionError) as exc:
             what = f"event {message.name!r} is not JSON"
             raise bad_answer(what, status=OK, request_id=self._request_id) from exc

@@ -16,7 +16,7 @@ from laps_client.errors import BadAnswer, BadRequest, ConnectionFailed, LapsErro
 class Translation:
     """Which of our errors an exception of httpx becomes, and whether the same request may be sent again."""
 
-    kind: type[LapsError]
+    becomes: type[LapsError]
     code: str
     retry: bool
     hint: str | None = None
@@ -24,7 +24,7 @@ class Translation:
 
 _LOST = Translation(ConnectionFailed, "connection_lost", retry=True)
 _FOREIGN_ANSWER = Translation(BadAnswer, "bad_answer", retry=False)
-_MISUSED = Translation(ConnectionFailed, "connection_lost", retry=False, hint="was the client closed during the call?")
+_MISUSED = Translation(ConnectionFailed, "connection_lost", retry=False, hint="was the client closed meanwhile?")
 _ADDRESS = Translation(BadRequest, "bad_address", retry=False, hint="base_url is like http://127.0.0.1:8000")
 
 TRANSLATIONS: dict[type[Exception], Translation] = {
@@ -46,9 +46,7 @@ TRANSLATIONS: dict[type[Exception], Translation] = {
     httpx.ConnectTimeout: Translation(TimedOut, "connect_timeout", retry=True),
     httpx.WriteTimeout: Translation(TimedOut, "write_timeout", retry=True),
     # The work was too much for the time; sending it again would only double it.
-    httpx.ReadTimeout: Translation(
-        TimedOut, "read_timeout", retry=False, hint="raise read_s, or give the call a deadline"
-    ),
+    httpx.ReadTimeout: Translation(TimedOut, "read_timeout", retry=False, hint="raise read_s, or set deadline_s"),
     httpx.PoolTimeout: Translation(
         TimedOut, "pool_timeout", retry=False, hint="too many concurrent requests on one client"
     ),
@@ -71,11 +69,13 @@ HTTPX_ERRORS = (httpx.HTTPError, httpx.InvalidURL, httpx.CookieConflict, httpx.S
 
 def translation_of(exc: Exception) -> Translation:
     """The table's entry for an exception of :data:`HTTPX_ERRORS`, by its nearest listed class."""
-    return next(TRANSLATIONS[kind] for kind in type(exc).__mro__ if kind in TRANSLATIONS)
+    return next(TRANSLATIONS[base] for base in type(exc).__mro__ if base in TRANSLATIONS)
 
 
 def translated(exc: Exception, *, where: str, request_id: str | None = None) -> LapsError:
     """The exception as one of ours; ``where`` names the server."""
     translation = translation_of(exc)
     detail = str(exc) or type(exc).__name__
-    return translation.kind(f"{where}: {detail}", code=translation.code, hint=translation.hint, request_id=request_id)
+    return translation.becomes(
+        f"{where}: {detail}", code=translation.code, hint=translation.hint, request_id=request_id
+    )

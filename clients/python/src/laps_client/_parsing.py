@@ -26,13 +26,13 @@ class Mismatch(Exception):
     """The JSON does not have the shape; the message says where and what was expected."""
 
 
-def from_json(kind: type[T], value: object) -> T:
-    """Build a ``kind`` from parsed JSON.
+def from_json(expected: type[T], value: object) -> T:
+    """Build an instance of ``expected`` from parsed JSON.
 
     Raises:
         Mismatch: a key is missing or a value has another type.
     """
-    return cast(T, _convert(kind, value, "the answer"))
+    return cast(T, _convert(expected, value, "the answer"))
 
 
 def to_json(value: object) -> Any:
@@ -48,29 +48,29 @@ def to_json(value: object) -> Any:
     return value
 
 
-def _convert(kind: Any, value: object, where: str) -> object:
-    if kind in _NAMES:
-        return _scalar(kind, value, where)
-    if kind is bytes:
+def _convert(expected: Any, value: object, where: str) -> object:
+    if expected in _NAMES:
+        return _scalar(expected, value, where)
+    if expected is bytes:
         return _base64(value, where)
-    if get_origin(kind) in (Union, types.UnionType):  # only X | None
-        inner = next(arm for arm in get_args(kind) if arm is not types.NoneType)
+    if get_origin(expected) in (Union, types.UnionType):  # only X | None
+        inner = next(arm for arm in get_args(expected) if arm is not types.NoneType)
         return None if value is None else _convert(inner, value, where)
-    if get_origin(kind) is tuple:
-        return _tuple(get_args(kind)[0], value, where)
+    if get_origin(expected) is tuple:
+        return _tuple(get_args(expected)[0], value, where)
     if not isinstance(value, dict):
         raise Mismatch(f"{where} is {_json_name(value)}, not an object")
-    return _dataclass(kind, value, where) if is_dataclass(kind) else value
+    return _dataclass(expected, value, where) if is_dataclass(expected) else value
 
 
-def _scalar(kind: type, value: object, where: str) -> object:
-    if kind is float and type(value) is int:  # JSON does not tell 1.0 from 1
+def _scalar(expected: type, value: object, where: str) -> object:
+    if expected is float and type(value) is int:  # JSON does not tell 1.0 from 1
         try:
             return float(value)
         except OverflowError as exc:
             raise Mismatch(f"{where} is out of range") from exc
-    if type(value) is not kind:  # not isinstance: true is no integer here
-        raise Mismatch(f"{where} is {_json_name(value)}, not {_NAMES[kind]}")
+    if type(value) is not expected:  # not isinstance: true is no integer here
+        raise Mismatch(f"{where} is {_json_name(value)}, not {_NAMES[expected]}")
     return value
 
 
@@ -81,31 +81,31 @@ def _base64(value: object, where: str) -> bytes:
         raise Mismatch(f"{where} is not base64") from exc
 
 
-def _tuple(kind: Any, value: object, where: str) -> tuple[object, ...]:
+def _tuple(expected: Any, value: object, where: str) -> tuple[object, ...]:
     if not isinstance(value, list):
         raise Mismatch(f"{where} is {_json_name(value)}, not a list")
-    return tuple(_convert(kind, item, f"{where}[{number}]") for number, item in enumerate(value))
+    return tuple(_convert(expected, item, f"{where}[{number}]") for number, item in enumerate(value))
 
 
-def _dataclass(kind: Any, value: dict[str, object], where: str) -> object:
-    old_keys: Mapping[str, str] = getattr(kind, "OLD_KEYS", {})
+def _dataclass(expected: Any, value: dict[str, object], where: str) -> object:
+    old_keys: Mapping[str, str] = getattr(expected, "OLD_KEYS", {})
     value = {
         **value,
         **{name: value[old] for name, old in old_keys.items() if value.get(name) is None and old in value},
     }
-    hints = {name: hint for name, hint in _hints(kind).items() if name in value}
-    if missing := [field.name for field in fields(kind) if field.name not in value and field.default is MISSING]:
+    hints = {name: hint for name, hint in _hints(expected).items() if name in value}
+    if missing := [field.name for field in fields(expected) if field.name not in value and field.default is MISSING]:
         raise Mismatch(f"{where} lacks {', '.join(missing)}")
     try:
-        return kind(**{name: _convert(hint, value[name], f"{where}.{name}") for name, hint in hints.items()})
+        return expected(**{name: _convert(hint, value[name], f"{where}.{name}") for name, hint in hints.items()})
     except ValueError as exc:  # the dataclass checks itself at construction
         raise Mismatch(f"{where}: {exc}") from exc
 
 
 @cache
-def _hints(kind: type) -> dict[str, Any]:
-    hints = get_type_hints(kind)
-    return {field.name: hints[field.name] for field in fields(kind)}
+def _hints(expected: type) -> dict[str, Any]:
+    hints = get_type_hints(expected)
+    return {field.name: hints[field.name] for field in fields(expected)}
 
 
 def _json_name(value: object) -> str:

@@ -78,14 +78,14 @@ class ErrorEvent:
     retry_after_s: float | None
 
 
-def result_of(kind: type[T], response: ReadResponse, request_id: str) -> T:
+def result_of(expected: type[T], response: ReadResponse, request_id: str) -> T:
     """The result in a 200.
 
     Raises:
         BadAnswer: it is not JSON, or not of that shape.
     """
     try:
-        return from_json(kind, json.loads(response.content))
+        return from_json(expected, json.loads(response.content))
     except (ValueError, RecursionError) as exc:  # ValueError is bad JSON and bad UTF-8
         raise bad_answer(
             f"not JSON, but {_media_type(response)}", status=response.status, request_id=request_id

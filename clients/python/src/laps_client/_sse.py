@@ -25,7 +25,7 @@ class ServerSentEvent:
 
 
 class EventTooLong(Exception):
-    """An event holds more bytes than the parser was told to keep."""
+    """An event has more bytes than the parser may keep."""
 
 
 class EventParser:

@@ -32,7 +32,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class _Channel:
+class _Connections:
     """Whose connections a request uses, and what may interrupt it."""
 
     http: httpx.Client
@@ -77,7 +77,7 @@ class LapsClient:
         self._endpoints = Endpoints(base_url, timeouts=timeouts, retries=retries, headers=headers)
         self._http = http or httpx.Client(headers=user_agent())
         self._owns_http = http is None
-        self._channel = _Channel(self._http)
+        self._channel = _Connections(self._http)
 
     def classify(
         self,
@@ -211,7 +211,7 @@ class LapsClient:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
 
@@ -227,7 +227,7 @@ class LapsClient:
         # Only a request that opens its own connection can be interrupted, so none may be left from an earlier one.
         http = httpx.Client(headers=user_agent()) if self._owns_http else self._http
         interrupt = Interrupt()
-        channel = _Channel(http, interrupt)
+        channel = _Connections(http, interrupt)
 
         def classify(path: P) -> Classification:
             source = file_source_of(path)
@@ -242,7 +242,7 @@ class LapsClient:
             yield from in_threads(paths, classify, concurrency=concurrency, interrupt=interrupt)
 
     def _events(
-        self, attempts: Attempts[Classification], source: VideoSource, channel: _Channel, *, repeats: bool = False
+        self, attempts: Attempts[Classification], source: VideoSource, channel: _Connections, *, repeats: bool = False
     ) -> Generator[Event, None, None]:
         """With ``repeats``, an attempt that fails after its first events is repeated too, and so are the events."""
         while True:
@@ -264,7 +264,9 @@ class LapsClient:
                 wait_s = attempts.after_refusal(whole)
             channel.sleep(wait_s)
 
-    def _perform(self, attempts: Attempts[T], source: VideoSource | None = None, channel: _Channel | None = None) -> T:
+    def _perform(
+        self, attempts: Attempts[T], source: VideoSource | None = None, channel: _Connections | None = None
+    ) -> T:
         channel = channel or self._channel
         while True:
             try:
@@ -281,7 +283,7 @@ class LapsClient:
 
     @contextmanager
     def _attempt(
-        self, attempts: Attempts[T], source: VideoSource | None, channel: _Channel
+        self, attempts: Attempts[T], source: VideoSource | None, channel: _Connections
     ) -> Iterator[httpx.Response]:
         """One attempt, up to the response's headers; left early, it closes the connection."""
         body = None if source is None or attempts.upload is None else attempts.upload.body(source)

@@ -1,4 +1,4 @@
-"""Pictures of scores over time; comes with the extra ``plot``.
+"""Draws curves of scores over time; comes with the extra ``plot``.
 
 >>> from laps_client.plots import plot                      # doctest: +SKIP
 >>> plot(result).figure.savefig("scores.png")               # doctest: +SKIP
@@ -42,7 +42,7 @@ def plot(
         ax: where to draw; a figure of its own if not given. It belongs to no window, so that nothing needs a display.
 
     Raises:
-        ValueError: a result has no scores over time (it was asked for without them, or its model has none), or none
+        ValueError: a result has no scores over time (they were not asked for, or its model has none), or none
             of the labels.
     """
     results = [result] if other is None else [result, other]

@@ -1,30 +1,23 @@
 """Names in a file to the model's own: training code wraps a model, and tools add to its state or leave out of it.
 
-    module.base_model.stem.0.weight       the authors' own
-    model.stem.0.weight                   inside another module, as Lightning's
-    _orig_mod.module.stem.0.weight        compiled, then made parallel
-    module.base_model.total_ops           what thop's counting left behind
-
-One model in one wrapping is read, and what was done is told. Two, or a name outside the wrapping, are not: which is
-meant is for the file's owner to say.
+What a wrapper puts before every name is taken off, and what thop's counting left behind is left out. One model in one
+wrapping is read, and what was done is reported. Two, or a name outside the wrapping, are not: which is meant is for
+the file's owner to say.
 """
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from laps_export.errors import CheckpointError
+from laps_export.families.family import CheckpointNames
 
-AUTHORS_PREFIX = "module.base_model."
-
-# Where the model's own part of a name begins: the first of these that is a whole word between dots.
-_OWN_PART = re.compile(r"(?:^|(?<=\.))(?:stem|patch_embed[123]|pos_embed[123]|stage[123]|norm|head)(?=\.|$)")
 _COUNTED = frozenset({"total_ops", "total_params"})  # thop registers them as buffers, of the whole and of its parts
 _MEAN = ".running_mean"
 _BATCHES = ".num_batches_tracked"
@@ -45,11 +38,12 @@ class OwnNames:
     remarks: tuple[str, ...]
 
 
-def own_names(state: Mapping[str, Tensor], *, key: str, file: str) -> OwnNames:
+def own_names(state: Mapping[str, Tensor], names: CheckpointNames, *, key: str, file: str) -> OwnNames:
     """Take wrappers' prefixes and counters off, and add the batch counters that a tidy tool took out.
 
     Args:
         state: as it is in the file.
+        names: how files name the family's weights.
         key: under which the file has it.
         file: its name, for the error.
 
@@ -61,7 +55,7 @@ def own_names(state: Mapping[str, Tensor], *, key: str, file: str) -> OwnNames:
     if counted:
         remarks.append(f"left out {len(counted)} of thop's counters (total_ops, total_params)")
     kept = {name: value for name, value in state.items() if name not in set(counted)}
-    prefix = _prefix(kept)
+    prefix = _prefix(kept, names)
     if foreign := [name for name in kept if not name.startswith(prefix)]:
         more = f" (and {len(foreign) - 1} more)" if len(foreign) > 1 else ""
         raise CheckpointError(
@@ -70,7 +64,7 @@ def own_names(state: Mapping[str, Tensor], *, key: str, file: str) -> OwnNames:
             hint=f"keep the names of one model: torch.save({{'state_dict': {{k: v for k, v in ckpt[{key!r}].items()"
             f" if k.startswith({prefix!r})}}}}, file)",
         )
-    if prefix not in ("", AUTHORS_PREFIX):
+    if prefix not in ("", names.prefix):
         remarks.append(f"took the prefix {prefix!r} off its names")
     own = {name.removeprefix(prefix): value for name, value in kept.items()}
     # Answers never depend on them, nor does training here: batch norms keep a moving average of fixed weight.
@@ -81,12 +75,17 @@ def own_names(state: Mapping[str, Tensor], *, key: str, file: str) -> OwnNames:
     return OwnNames(state=own, dropped=counted, remarks=tuple(remarks))
 
 
-def _prefix(names: Iterable[str]) -> str:
+def count_own(state: Mapping[Any, object], names: CheckpointNames) -> int:
+    """How many names of a file could be this family's."""
+    return sum(isinstance(name, str) and names.own_part.search(name) is not None for name in state)
+
+
+def _prefix(kept: Iterable[str], names: CheckpointNames) -> str:
     """What most names have before the model's own part."""
     found: Counter[str] = Counter()
-    for name in names:
-        if name.startswith(AUTHORS_PREFIX):
-            found[AUTHORS_PREFIX] += 1
-        elif (own := _OWN_PART.search(name)) is not None:
+    for name in kept:
+        if names.prefix and name.startswith(names.prefix):
+            found[names.prefix] += 1
+        elif (own := names.own_part.search(name)) is not None:
             found[name[: own.start()]] += 1
     return max(found, key=found.__getitem__, default="")

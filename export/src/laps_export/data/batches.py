@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from multiprocessing.context import SpawnContext, SpawnProcess
 from typing import NamedTuple
 
@@ -21,6 +20,7 @@ from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from laps_export.data.camera_motion import CameraMotion
 from laps_export.data.clips import Clip, ClipMaker
+from laps_export.data.settings import StreamSettings
 from laps_export.data.symmetry import draw_symmetry
 
 
@@ -39,25 +39,6 @@ class Batch(NamedTuple):
 
 
 BATCHES_A_BLOCK = 8
-
-
-@dataclass(frozen=True, kw_only=True)
-class StreamSettings:
-    """How clips become batches.
-
-    Attributes:
-        seed: of everything.
-        batch: B, clips in a batch.
-        uses: batches that each clip stands in.
-        easy_batches: batches over which difficulty rises from 0 to the clips' own.
-        first_block: where to begin, for a run that goes on.
-    """
-
-    seed: int
-    batch: int = 24
-    uses: int = 2
-    easy_batches: int = 0
-    first_block: int = 0
 
 
 class BatchStream(IterableDataset[Batch]):

@@ -13,11 +13,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from laps_export.data.motion_script import Path
-
-Floats = NDArray[np.float64]
+from laps_export.data.arrays import Floats
+from laps_export.data.motion_script import CameraPath
 
 WIDEST_TURN_RAD = 0.6
 """Half of the turn that a path may take; a plane seen under a flatter angle would be a smear."""
@@ -58,13 +56,13 @@ class Lens:
         )
 
 
-def focal_for(path: Path, focal: float) -> float:
+def focal_for(path: CameraPath, focal: float) -> float:
     """At least `focal`, and long enough that the path's turns stay within `WIDEST_TURN_RAD`."""
     farthest = max(float(np.abs(path.yaw).max()), float(np.abs(path.pitch).max()))
     return max(focal, farthest / WIDEST_TURN_RAD)
 
 
-def rays_to_plane(path: Path, focal: float) -> Floats:
+def rays_to_plane(path: CameraPath, focal: float) -> Floats:
     """`[n, 3, 3]` world rays for camera rays of a camera with unit focal length, zoom included.
 
     Yaw and pitch in short sides become angles through the focal length.
@@ -95,7 +93,7 @@ def pixels_to_rays(lens: Lens) -> Floats:
     )
 
 
-def frame_to_plane(path: Path, lens: Lens) -> Floats:
+def frame_to_plane(path: CameraPath, lens: Lens) -> Floats:
     """`[n, 3, 3]` homographies from rendered pixels to points of the world's plane."""
     product: Floats = rays_to_plane(path, lens.focal) @ pixels_to_rays(lens)
     return product

@@ -1,67 +1,33 @@
-"""Clips by seed: a story, a camera, a scene and its flaws become pixels and labels."""
+"""Clips by seed: a script, a camera, a scene and its flaws become pixels and labels."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path as FilePath
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from laps_export.data.arrays import Pixels
 from laps_export.data.camera import Lens, focal_for
 from laps_export.data.camera_motion import CameraMotion
 from laps_export.data.codec import compress, draw_codec
 from laps_export.data.crop import resize_and_crop
 from laps_export.data.degrade import Degrader
-from laps_export.data.motion_script import Story, draw_story
+from laps_export.data.motion_script import MotionScript, draw_script
 from laps_export.data.photographs import Collection, Split
-from laps_export.data.pyramid import Picture, Pyramid, build_pyramid, load_pyramid
+from laps_export.data.pyramid import Pyramid, build_pyramid, load_pyramid
 from laps_export.data.scene import Scene, draw_actors, draw_background, render, visible_detail
+from laps_export.data.settings import ClipSettings
 from laps_export.data.textures import draw_texture
 from laps_export.data.timing import Timing, draw_timing
-from laps_export.errors import DataError
-
-Floats = NDArray[np.float64]
 
 _ASPECTS = (16 / 9, 4 / 3, 3 / 2, 1.0, 2.39, 1.85, 9 / 16, 3 / 4)
 _ASPECT_WEIGHTS = (0.55, 0.14, 0.05, 0.04, 0.05, 0.05, 0.08, 0.04)
 _LEAST_DETAIL = 0.5
 _TRIES = 8
 _SHUTTER_STEPS = 4
-
-
-@dataclass(frozen=True, kw_only=True)
-class ClipSettings:
-    """What clips are like.
-
-    Attributes:
-        frames: T.
-        size: N, height and width in pixels.
-        stride: frames of the video between two of the clip.
-        difficulty: 0 to 1, see `draw_story`.
-        coded_share: of clips that go through a real video codec.
-        side_crop_share: of clips that are not the centre of a wide frame.
-        texture_share: of clips that show a procedural texture.
-        steady: one motion throughout every clip.
-    """
-
-    frames: int = 8
-    size: int = 112
-    stride: int = 4
-    difficulty: float = 1.0
-    coded_share: float = 0.1
-    side_crop_share: float = 0.2
-    texture_share: float = 0.15
-    steady: bool = False
-
-    def __post_init__(self) -> None:
-        """Raise `DataError` for what no clip can be."""
-        shares = (self.difficulty, self.coded_share, self.side_crop_share, self.texture_share)
-        if not all(0 <= share <= 1 for share in shares):
-            raise DataError(f"shares {shares}", code="invalid_settings", hint="each from 0 to 1")
-        if self.size < 32 or self.size % 2:
-            raise DataError(f"size {self.size}", code="invalid_settings", hint="even, at least 32")
 
 
 @dataclass(frozen=True)
@@ -76,7 +42,7 @@ class Clip:
         codec: which compression it went through; empty for none.
     """
 
-    frames: Picture
+    frames: Pixels
     frame_labels: NDArray[np.int64]
     label: CameraMotion
     travel: float
@@ -84,7 +50,7 @@ class Clip:
 
 
 @dataclass(frozen=True)
-class World:
+class PicturePool:
     """The pictures that clips of one split are made of."""
 
     photographs: tuple[Pyramid, ...]
@@ -96,22 +62,22 @@ class World:
         return pictures[int(rng.integers(len(pictures)))]
 
 
-def load_world(
-    collection: Collection, split: Split, *, cache: FilePath | None = None, textures: int = 24, seed: int = 0
-) -> World:
+def load_pool(
+    collection: Collection, split: Split, *, cache: Path | None = None, textures: int = 24, seed: int = 0
+) -> PicturePool:
     """Load a split's photographs and draw textures beside them."""
     rng = np.random.default_rng([seed, 7, list(Split).index(split)])
-    return World(
+    return PicturePool(
         photographs=tuple(load_pyramid(photo, cache=cache) for photo in collection.of(split)),
         textures=tuple(build_pyramid(draw_texture(rng)) for _ in range(textures)),
     )
 
 
 class ClipMaker:
-    """Makes clips of one world; the same seed gives the same clip."""
+    """Makes clips from one pool; the same seed gives the same clip."""
 
-    def __init__(self, world: World, settings: ClipSettings) -> None:
-        self.world = world
+    def __init__(self, pool: PicturePool, settings: ClipSettings) -> None:
+        self.pool = pool
         self.settings = settings
         self._degrader = Degrader()
 
@@ -127,7 +93,7 @@ class ClipMaker:
         # What a curriculum begins with shows motion and nothing else.
         plain = rng.random() >= hard
         timing = draw_timing(rng, frames=settings.frames, stride=settings.stride)
-        story = draw_story(
+        script = draw_script(
             rng,
             motion,
             span_s=max(timing.span_s, timing.spacing_s),
@@ -137,73 +103,75 @@ class ClipMaker:
         )
         aspect = float(rng.choice(_ASPECTS, p=_ASPECT_WEIGHTS))
         side = int(rng.choice((-1, 1))) if rng.random() < settings.side_crop_share else 0
-        focal = focal_for(story.path(timing.times_s), float(np.exp(rng.uniform(np.log(0.7), np.log(4)))))
-        lens = _lens(rng, settings.size, aspect, side, focal)
-        scene = self._scene(rng, story, timing, lens, actors=not plain)
+        focal = focal_for(script.path(timing.times_s), float(np.exp(rng.uniform(np.log(0.7), np.log(4)))))
+        lens = _lens(rng, size=settings.size, aspect=aspect, side=side, focal=focal)
+        scene = self._scene(rng, script=script, timing=timing, lens=lens, actors=not plain)
         if plain:
-            frames, codec = (
-                render(scene, story.path(timing.times_s), timing.times_s, lens, video_side=2 * settings.size),
-                "",
-            )
+            path, codec = script.path(timing.times_s), ""
+            frames = render(scene, path, times=timing.times_s, lens=lens, video_side=2 * settings.size)
         elif rng.random() < settings.coded_share:
-            frames, codec = self._coded(rng, scene, story, timing, lens, aspect=aspect, side=side)
+            frames, codec = self._coded(rng, scene, script=script, timing=timing, lens=lens, aspect=aspect, side=side)
         else:
-            frames, codec = self._direct(rng, scene, story, timing, lens), ""
+            frames, codec = self._direct(rng, scene, script=script, timing=timing, lens=lens), ""
         if not plain:
             frames = self._degrader.screen(frames, rng)
         if not plain and not codec and rng.random() < 0.15:
             frames = self._degrader.weak_codec(frames, rng)
-        labels = story.labels(timing.times_s, timing.spacing_s)
+        labels = script.labels(timing.times_s, timing.spacing_s)
         return Clip(
             frames=frames,
             frame_labels=labels,
             label=_clip_label(labels, motion),
-            travel=_travel(story, motion),
+            travel=_travel(script, motion),
             codec=codec,
         )
 
-    def _scene(self, rng: np.random.Generator, story: Story, timing: Timing, lens: Lens, *, actors: bool) -> Scene:
+    def _scene(
+        self, rng: np.random.Generator, *, script: MotionScript, timing: Timing, lens: Lens, actors: bool
+    ) -> Scene:
         """A background with enough to see at both ends of the clip, and actors before it."""
         ends = np.array([timing.times_s.min(), timing.times_s.max()])
-        path = story.path(ends)
+        path = script.path(ends)
         for _ in range(_TRIES):
-            pyramid = self.world.draw(rng, self.settings.texture_share)
+            pyramid = self.pool.draw(rng, self.settings.texture_share)
             least = 0.35 if min(pyramid.width, pyramid.height) > 600 else 0.6
             background = draw_background(rng, pyramid, focal=lens.focal, coverage=rng.uniform(least, 1.0))
-            looks = render(Scene(background, ()), path, ends, lens, video_side=lens.short_side)
+            looks = render(Scene(background, ()), path, times=ends, lens=lens, video_side=lens.short_side)
             if min(visible_detail(frame) for frame in looks) >= _LEAST_DETAIL:
                 break
         if not actors:
             return Scene(background, ())
-        pictures = [*self.world.photographs, *self.world.textures]
+        pictures = [*self.pool.photographs, *self.pool.textures]
         return Scene(background, draw_actors(rng, pictures, span_s=timing.span_s))
 
-    def _direct(self, rng: np.random.Generator, scene: Scene, story: Story, timing: Timing, lens: Lens) -> Picture:
+    def _direct(
+        self, rng: np.random.Generator, scene: Scene, *, script: MotionScript, timing: Timing, lens: Lens
+    ) -> Pixels:
         """Only the pixels that the network sees: uint8 `[T, N, N, 3]`."""
         video_side = float(np.exp(rng.uniform(np.log(128), np.log(900))))
         shutter = rng.uniform(0.2, 0.9) / timing.rate
-        fastest = max((segment.speed for segment in story.segments), default=0.0)
+        fastest = max((stretch.speed for stretch in script.stretches), default=0.0)
         if rng.random() < 0.5 and fastest * shutter * lens.short_side > 0.7:
             moments = (timing.times_s[:, None] + np.linspace(0, shutter, _SHUTTER_STEPS)).ravel()
-            many = render(scene, story.path(moments), moments, lens, video_side=video_side)
+            many = render(scene, script.path(moments), times=moments, lens=lens, video_side=video_side)
             many = many.reshape(len(timing.times_s), _SHUTTER_STEPS, *many.shape[1:])
             frames = many.astype(np.uint16).sum(axis=1) // _SHUTTER_STEPS
             return self._degrader.lens_and_light(frames.astype(np.uint8), rng)
-        path = story.path(timing.times_s)
-        frames = render(scene, path, timing.times_s, lens, video_side=video_side)
+        path = script.path(timing.times_s)
+        frames = render(scene, path, times=timing.times_s, lens=lens, video_side=video_side)
         return self._degrader.lens_and_light(frames, rng)
 
     def _coded(
         self,
         rng: np.random.Generator,
         scene: Scene,
-        story: Story,
+        *,
+        script: MotionScript,
         timing: Timing,
         lens: Lens,
-        *,
         aspect: float,
         side: int,
-    ) -> tuple[Picture, str]:
+    ) -> tuple[Pixels, str]:
         """Whole frames of a small video through a codec, then resized and cropped as a server does.
 
         One more frame between every two keeps the motion that the encoder sees ordinary.
@@ -214,7 +182,7 @@ class ClipMaker:
         shown = np.unique(timing.times_s)
         moments = np.sort(np.concatenate([shown, 0.5 * (shown[1:] + shown[:-1])]))
         whole = lens.scaled(short / lens.short_side, width=width, height=height)
-        frames = render(scene, story.path(moments), moments, whole, video_side=short)
+        frames = render(scene, script.path(moments), times=moments, lens=whole, video_side=short)
         frames = self._degrader.lens_and_light(frames, rng)
         codec = draw_codec(rng)
         rate = min(max((len(moments) - 1) / max(timing.span_s, 0.05), 5.0), 60.0)
@@ -223,7 +191,7 @@ class ClipMaker:
         return np.stack([resize_and_crop(frame, self.settings.size, side) for frame in taken]), codec.name
 
 
-def _lens(rng: np.random.Generator, size: int, aspect: float, side: int, focal: float) -> Lens:
+def _lens(rng: np.random.Generator, *, size: int, aspect: float, side: int, focal: float) -> Lens:
     """The square that is cut from a frame of this aspect: its middle, or one end of it."""
     long = size * max(aspect, 1 / aspect)
     shift = -side * (long - size) / 2
@@ -245,11 +213,11 @@ def _clip_label(labels: NDArray[np.int64], motion: CameraMotion) -> CameraMotion
     return motion if counts[motion] == counts.max() else CameraMotion(int(counts.argmax()))
 
 
-def _travel(story: Story, motion: CameraMotion) -> float:
-    for segment in story.segments:
-        if segment.motion is motion:
-            seen = min(segment.end_s, story.span_s) - max(segment.start_s, 0.0)
-            return segment.speed if motion is CameraMotion.HANDHELD_SHAKE else segment.speed * seen
+def _travel(script: MotionScript, motion: CameraMotion) -> float:
+    for stretch in script.stretches:
+        if stretch.motion is motion:
+            seen = min(stretch.end_s, script.span_s) - max(stretch.start_s, 0.0)
+            return stretch.speed if motion is CameraMotion.HANDHELD_SHAKE else stretch.speed * seen
     return 0.0
 
 

@@ -8,7 +8,7 @@ from fractions import Fraction
 import av
 import numpy as np
 
-from laps_export.data.pyramid import Picture
+from laps_export.data.arrays import Pixels
 from laps_export.errors import DataError
 
 
@@ -45,7 +45,7 @@ def draw_codec(rng: np.random.Generator) -> Codec:
     return CODECS[int(rng.choice(len(CODECS), p=WEIGHTS))]
 
 
-def compress(frames: Picture, codec: Codec, *, rate: float, quality: float) -> Picture:
+def compress(frames: Pixels, codec: Codec, *, rate: float, quality: float) -> Pixels:
     """Encode and decode a run of frames.
 
     Args:
@@ -77,7 +77,7 @@ def compress(frames: Picture, codec: Codec, *, rate: float, quality: float) -> P
         encoder.bit_rate = int(np.exp(most + (least - most) * quality) * width * height * rate)
     encoder.options = options
     decoder.thread_count = encoder.thread_count = 1
-    decoded: list[Picture] = []
+    decoded: list[Pixels] = []
     try:
         for number, picture in enumerate((*frames, None)):
             frame = None
@@ -94,6 +94,6 @@ def compress(frames: Picture, codec: Codec, *, rate: float, quality: float) -> P
     return np.stack(decoded)
 
 
-def _pixels(frame: av.VideoFrame) -> Picture:
+def _pixels(frame: av.VideoFrame) -> Pixels:
     """`[H, W, 3]` by the same conversion as the server's."""
     return np.asarray(frame.to_ndarray(format="rgb24"), dtype=np.uint8)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from laps_export.data.pyramid import Picture
+from laps_export.data.arrays import Pixels
 
 
 def resized_size(height: int, width: int, short_side: int) -> tuple[int, int]:
@@ -21,7 +21,7 @@ def resized_size(height: int, width: int, short_side: int) -> tuple[int, int]:
     return short_side, int(width / height * short_side)
 
 
-def resize_and_crop(frame: Picture, size: int, side: int) -> Picture:
+def resize_and_crop(frame: Pixels, size: int, side: int) -> Pixels:
     """Bilinear without antialiasing, then a square `[size, size, 3]`.
 
     Args:

@@ -11,10 +11,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from laps_export.data.pyramid import Picture
+from laps_export.data.arrays import Floats32, Pixels
 
-Floats = NDArray[np.float32]
-Step = Callable[[Picture, np.random.Generator], Picture]
+Step = Callable[[Pixels, np.random.Generator], Pixels]
 
 _NOISE_BANK = 1 << 21
 
@@ -26,7 +25,7 @@ class Degrader:
         bank = np.random.default_rng(seed).standard_normal(_NOISE_BANK, dtype=np.float32)
         self._bank = np.concatenate([bank, bank])
 
-    def lens_and_light(self, frames: Picture, rng: np.random.Generator) -> Picture:
+    def lens_and_light(self, frames: Pixels, rng: np.random.Generator) -> Pixels:
         """What happens before a video is encoded: uint8 `[n, H, W, 3]` to the same shape."""
         if rng.random() < 0.35:
             frames = _blur(frames, rng)
@@ -36,7 +35,7 @@ class Degrader:
             frames = self._noise(frames, rng)
         return frames
 
-    def screen(self, frames: Picture, rng: np.random.Generator) -> Picture:
+    def screen(self, frames: Pixels, rng: np.random.Generator) -> Pixels:
         """What an editor lays over the picture, in place: bars and captions."""
         if rng.random() < 0.1:
             _bars(frames, rng)
@@ -44,7 +43,7 @@ class Degrader:
             _caption(frames, rng)
         return frames
 
-    def weak_codec(self, frames: Picture, rng: np.random.Generator) -> Picture:
+    def weak_codec(self, frames: Pixels, rng: np.random.Generator) -> Pixels:
         """Blocks and ringing of a still picture's codec on every frame, at the clip's own size."""
         quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(12, 80))]
         out = np.empty_like(frames)
@@ -53,14 +52,14 @@ class Degrader:
             out[index] = np.asarray(cv2.imdecode(data, cv2.IMREAD_UNCHANGED), dtype=np.uint8)
         return out
 
-    def _noise(self, frames: Picture, rng: np.random.Generator) -> Picture:
+    def _noise(self, frames: Pixels, rng: np.random.Generator) -> Pixels:
         sigma = float(np.exp(rng.uniform(np.log(0.7), np.log(14))))
         coloured = rng.random() < 0.5
         shape = frames.shape if coloured else (*frames.shape[:3], 1)
         grain = self._draw(shape, rng)
         return _to_uint8(frames + sigma * grain)
 
-    def _draw(self, shape: tuple[int, ...], rng: np.random.Generator) -> Floats:
+    def _draw(self, shape: tuple[int, ...], rng: np.random.Generator) -> Floats32:
         """Normal noise, a new stretch of the bank for every frame."""
         count = int(np.prod(shape[1:]))
         starts = rng.integers(0, _NOISE_BANK, shape[0])
@@ -68,12 +67,12 @@ class Degrader:
         return np.stack(rows).reshape(shape)
 
 
-def _blur(frames: Picture, rng: np.random.Generator) -> Picture:
+def _blur(frames: Pixels, rng: np.random.Generator) -> Pixels:
     sigma = float(rng.uniform(0.3, 1.3)) * frames.shape[1] / 128
     return np.stack([cv2.GaussianBlur(frame, (0, 0), sigma) for frame in frames])
 
 
-def _light(frames: Picture, rng: np.random.Generator) -> Picture:
+def _light(frames: Pixels, rng: np.random.Generator) -> Pixels:
     """Contrast, brightness, colour cast and gamma of a clip; brightness may drift or flicker."""
     count = len(frames)
     gain = np.full(count, rng.uniform(0.55, 1.35), dtype=np.float32)
@@ -94,7 +93,7 @@ def _light(frames: Picture, rng: np.random.Generator) -> Picture:
     return np.asarray(out, dtype=np.uint8)
 
 
-def _bars(frames: Picture, rng: np.random.Generator) -> None:
+def _bars(frames: Pixels, rng: np.random.Generator) -> None:
     """Black bars above and below, or at the sides."""
     height, width = frames.shape[1:3]
     shade = int(rng.integers(0, 20))
@@ -106,7 +105,7 @@ def _bars(frames: Picture, rng: np.random.Generator) -> None:
         frames[:, :, :columns] = frames[:, :, width - columns :] = shade
 
 
-def _caption(frames: Picture, rng: np.random.Generator) -> None:
+def _caption(frames: Pixels, rng: np.random.Generator) -> None:
     """A line of text that stays where it is in the frame."""
     height, width = frames.shape[1:3]
     text = "".join(rng.choice(list("ABCDEFGHIKLMNOPRSTU 0123456789:"), int(rng.integers(4, 16))))
@@ -117,5 +116,5 @@ def _caption(frames: Picture, rng: np.random.Generator) -> None:
         cv2.putText(frame, text, where, cv2.FONT_HERSHEY_SIMPLEX, scale, colour, max(1, round(height / 160)))
 
 
-def _to_uint8(values: NDArray[np.floating]) -> Picture:
+def _to_uint8(values: NDArray[np.floating]) -> Pixels:
     return np.asarray(np.clip(values, 0, 255), dtype=np.uint8)

@@ -1,7 +1,7 @@
-"""A story of camera motion: a smooth path over time, and what a fair judge would call each frame.
+"""A script of camera motion: a smooth path over time, and what a fair judge would call each frame.
 
-A story is one to three segments, each a motion with a speed and eased ends. The path is the sum of what the
-segments do, plus what no camera is free of: small jitter, and a little of the other motions. Lengths are in
+A script is one to three stretches, each a motion with a speed and eased ends. The path is the sum of what the
+stretches do, plus what no camera is free of: small jitter, and a little of the other motions. Lengths are in
 short sides of the frame, so that a speed means the same at every resolution.
 """
 
@@ -12,13 +12,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from laps_export.data.arrays import Floats
 from laps_export.data.camera_motion import IGNORED, CameraMotion
-
-Floats = NDArray[np.float64]
 
 _GRID = 384  # points of the time grid on which speeds are summed to paths
 _ACTIVE, _IDLE = 0.5, 0.06  # share of full speed above which a frame shows a motion, below which it does not
-_FEWEST_STEPS = 0.9  # sampled frames that a segment must cover before it is asked for
+_FEWEST_STEPS = 0.9  # sampled frames that a stretch must cover before it is asked for
 
 # What each motion moves, and which way: an axis of the path and its sign.
 _AXES: dict[CameraMotion, tuple[str, float]] = {
@@ -63,11 +62,11 @@ _EASY_PER_CLIP = 0.12
 _EASY_OF_STEP = 0.3
 SHAKE_RMS = (0.009, 0.06)  # of a handheld shake, short sides
 _JITTER_RMS = (0.0002, 0.0024)  # of every other clip
-_JITTER_OF_TRAVEL = 0.12  # a moving camera may tremble more, by its travel over the clip
+_JITTER_OF_TRAVEL = 0.12  # a moving camera may shake more, by its travel over the clip
 
 
 @dataclass(frozen=True)
-class Path:
+class CameraPath:
     """Where the camera points at n moments: yaw, pitch (short sides), zoom (log), roll (radians), `[n]` each."""
 
     yaw: Floats
@@ -77,7 +76,7 @@ class Path:
 
 
 @dataclass(frozen=True)
-class Segment:
+class MotionStretch:
     """One motion from `start_s` to `end_s`.
 
     Attributes:
@@ -100,7 +99,7 @@ class Segment:
         return rise * _smooth((self.end_s - times) / self.ease_s + 0.5)
 
 
-class Tremble:
+class Jitter:
     """Band-limited noise on yaw, pitch and roll: a few sines of random frequency and phase."""
 
     def __init__(self, rng: np.random.Generator, *, rms: float, band_hz: tuple[float, float], waves: int) -> None:
@@ -109,7 +108,7 @@ class Tremble:
         self.phases = rng.uniform(0, 2 * np.pi, (3, waves))
         weights = rng.uniform(0.3, 1.0, (3, waves)) / self.frequencies ** rng.uniform(0.2, 1.0)
         weights /= np.sqrt((weights**2).sum(axis=1, keepdims=True) / 2)
-        # Hands rarely tremble equally in both directions, and twist less than they turn.
+        # Hands rarely shake equally in both directions, and twist less than they turn.
         self.weights = weights * rms * np.array([[rng.uniform(0.6, 1.2)], [rng.uniform(0.6, 1.2)], [0.0]])
         self.weights[2] = weights[2] * rms * rng.uniform(0.0, 0.6)
 
@@ -121,40 +120,40 @@ class Tremble:
 
 
 @dataclass(frozen=True)
-class Story:
+class MotionScript:
     """All that the camera does in one clip.
 
     Attributes:
-        segments: in order of time; nothing where the camera stands still throughout.
-        drift: slow motion of every axis besides, a second; small against the segments'.
-        tremble: the jitter that every clip has.
-        shakes: one noise for each segment that is a shake, None for the others.
+        stretches: in order of time; nothing where the camera stands still throughout.
+        drift: slow motion of every axis besides, a second; small against the stretches'.
+        jitter: the jitter that every clip has.
+        shakes: one noise for each stretch that is a shake, None for the others.
         swing: depth, frequency in Hz and phase of the speed's own variation.
         span_s: the clip's length.
     """
 
-    segments: tuple[Segment, ...]
+    stretches: tuple[MotionStretch, ...]
     drift: dict[str, float]
-    tremble: Tremble
-    shakes: tuple[Tremble | None, ...]
+    jitter: Jitter
+    shakes: tuple[Jitter | None, ...]
     swing: tuple[float, float, float]
     span_s: float
 
-    def path(self, times: Floats) -> Path:
+    def path(self, times: Floats) -> CameraPath:
         """Where the camera points at `[n]` moments; the middle of the clip is the origin."""
         grid = np.linspace(-0.02, self.span_s + 0.02, _GRID)
         depth, frequency, phase = self.swing
         variation = 1 + depth * np.sin(2 * np.pi * frequency * grid + phase)
         speeds = {name: np.full(_GRID, self.drift.get(name, 0.0)) for name in AXIS_NAMES}
-        offsets = self.tremble.at(times)  # [3, n]
-        for segment, shake in zip(self.segments, self.shakes, strict=True):
+        offsets = self.jitter.at(times)  # [3, n]
+        for stretch, shake in zip(self.stretches, self.shakes, strict=True):
             if shake is not None:
-                offsets = offsets + segment.share(times) * shake.at(times)
-            elif segment.motion in _AXES:
-                name, sign = _AXES[segment.motion]
-                speeds[name] = speeds[name] + sign * segment.speed * segment.share(grid) * variation
+                offsets = offsets + stretch.share(times) * shake.at(times)
+            elif stretch.motion in _AXES:
+                name, sign = _AXES[stretch.motion]
+                speeds[name] = speeds[name] + sign * stretch.speed * stretch.share(grid) * variation
         travelled = {name: _integral(speed, grid, times) for name, speed in speeds.items()}
-        return Path(
+        return CameraPath(
             yaw=travelled["yaw"] + offsets[0],
             pitch=travelled["pitch"] + offsets[1],
             zoom=travelled["zoom"],
@@ -168,27 +167,27 @@ class Story:
             times: the sampled moments.
             spacing_s: distance of sampled frames; what is shorter than that cannot be seen.
         """
-        shares = np.array([segment.share(times) for segment in self.segments]).reshape(-1, len(times))  # [S, n]
-        moving = np.array([segment.motion is not CameraMotion.STATIC for segment in self.segments], dtype=bool)
+        shares = np.array([stretch.share(times) for stretch in self.stretches]).reshape(-1, len(times))  # [S, n]
+        moving = np.array([stretch.motion is not CameraMotion.STATIC for stretch in self.stretches], dtype=bool)
         labels = np.full(len(times), IGNORED, dtype=np.int64)
         idle = (shares[moving] < _IDLE).all(axis=0)
         labels[idle] = CameraMotion.STATIC
-        for index, segment in enumerate(self.segments):
+        for index, stretch in enumerate(self.stretches):
             if not moving[index]:
                 continue
-            seen = min(segment.end_s, self.span_s) - max(segment.start_s, 0.0)
+            seen = min(stretch.end_s, self.span_s) - max(stretch.start_s, 0.0)
             others = np.delete(shares, index, axis=0)[np.delete(moving, index)]
             active = (shares[index] > _ACTIVE) & (others < _IDLE).all(axis=0)
             if seen >= _FEWEST_STEPS * spacing_s:
-                labels[active] = segment.motion
-        for segment in self.segments:
-            for change in (segment.start_s, segment.end_s):
+                labels[active] = stretch.motion
+        for stretch in self.stretches:
+            for change in (stretch.start_s, stretch.end_s):
                 if 0 < change < self.span_s:
                     labels[np.abs(times - change) < 0.3 * spacing_s] = IGNORED
         return labels
 
 
-def draw_story(
+def draw_script(
     rng: np.random.Generator,
     motion: CameraMotion,
     *,
@@ -196,8 +195,8 @@ def draw_story(
     spacing_s: float,
     difficulty: float = 1.0,
     steady: bool = False,
-) -> Story:
-    """A story whose main motion is `motion`.
+) -> MotionScript:
+    """A script whose main motion is `motion`.
 
     Args:
         rng: decides everything else.
@@ -207,30 +206,30 @@ def draw_story(
         difficulty: 0 leaves out the slow and the changing, 1 is everything.
         steady: one motion throughout.
     """
-    segments = _segments(rng, motion, span_s=span_s, spacing_s=spacing_s, difficulty=difficulty, steady=steady)
-    speeds = [segment.speed for segment in segments if segment.motion in _AXES]
+    stretches = _draw_stretches(rng, motion, span_s=span_s, spacing_s=spacing_s, difficulty=difficulty, steady=steady)
+    speeds = [stretch.speed for stretch in stretches if stretch.motion in _AXES]
     strength = min(speeds, default=0.0)
-    shaking = any(segment.motion is CameraMotion.HANDHELD_SHAKE for segment in segments)
+    shaking = any(stretch.motion is CameraMotion.HANDHELD_SHAKE for stretch in stretches)
     if shaking:
-        rms = min(segment.speed for segment in segments if segment.motion is CameraMotion.HANDHELD_SHAKE)
+        rms = min(stretch.speed for stretch in stretches if stretch.motion is CameraMotion.HANDHELD_SHAKE)
         strength = min([*speeds, 0.8 * rms / max(span_s, 0.3)])
     drift = (
         {name: rng.uniform(-0.2, 0.2) * difficulty * strength for name in AXIS_NAMES}
         if strength
         else _standing(rng, span_s)
     )
-    still = any(segment.motion is CameraMotion.STATIC for segment in segments)
+    still = any(stretch.motion is CameraMotion.STATIC for stretch in stretches)
     if still and strength:
         drift = _standing(rng, span_s)
     most = _JITTER_RMS[1]
     if speeds and not still:
         most = max(most, min(_JITTER_OF_TRAVEL * min(speeds) * span_s, 0.6 * SHAKE_RMS[0]))
     rms = float(np.exp(rng.uniform(np.log(_JITTER_RMS[0]), np.log(most))))
-    return Story(
-        segments=segments,
+    return MotionScript(
+        stretches=stretches,
         drift=drift,
-        tremble=Tremble(rng, rms=rms, band_hz=(1.0, 10.0), waves=4),
-        shakes=tuple(_shake(rng, segment, span_s) for segment in segments),
+        jitter=Jitter(rng, rms=rms, band_hz=(1.0, 10.0), waves=4),
+        shakes=tuple(_shake(rng, stretch, span_s) for stretch in stretches),
         swing=(rng.uniform(0, 0.35) if rng.random() < 0.5 else 0.0, rng.uniform(0.3, 2.0), rng.uniform(0, 2 * np.pi)),
         span_s=span_s,
     )
@@ -254,7 +253,7 @@ def draw_speed(
     return float(np.exp(rng.uniform(np.log(low), np.log(high))))
 
 
-def _segments(
+def _draw_stretches(
     rng: np.random.Generator,
     motion: CameraMotion,
     *,
@@ -262,18 +261,18 @@ def _segments(
     spacing_s: float,
     difficulty: float,
     steady: bool,
-) -> tuple[Segment, ...]:
-    def segment(what: CameraMotion, start: float, end: float) -> Segment:
+) -> tuple[MotionStretch, ...]:
+    def stretch(what: CameraMotion, start: float, end: float) -> MotionStretch:
         # Seen for a part of the clip only, a motion has to be that much faster.
         seen = max(min(end, span_s) - max(start, 0.0), spacing_s)
         ease = float(rng.uniform(0.02, 0.12) if rng.random() < 0.5 else rng.uniform(0.1, 0.5)) * min(1.0, 2 * seen)
         speed = draw_speed(rng, what, span_s=seen, spacing_s=spacing_s, difficulty=difficulty)
-        return Segment(what, start, end, max(ease, 0.01), speed)
+        return MotionStretch(what, start, end, max(ease, 0.01), speed)
 
     before, after = -10.0, span_s + 10.0
     kind = rng.random()
     if steady or kind < 1 - 0.42 * difficulty:
-        return (segment(motion, before, after),)
+        return (stretch(motion, before, after),)
     # The main motion keeps more than half of the clip.
     change = float(rng.uniform(0.08, 0.45)) * span_s
     if kind > 0.82:
@@ -284,8 +283,8 @@ def _segments(
         if motion is CameraMotion.STATIC:
             other = CameraMotion(int(rng.integers(1, len(CameraMotion))))
     if rng.random() < 0.5:
-        return (segment(other, before, change), segment(motion, change, after))
-    return (segment(motion, before, span_s - change), segment(other, span_s - change, after))
+        return (stretch(other, before, change), stretch(motion, change, after))
+    return (stretch(motion, before, span_s - change), stretch(other, span_s - change, after))
 
 
 def _standing(rng: np.random.Generator, span_s: float) -> dict[str, float]:
@@ -293,12 +292,12 @@ def _standing(rng: np.random.Generator, span_s: float) -> dict[str, float]:
     return {name: rng.uniform(-0.0015, 0.0015) / max(span_s, 0.3) for name in AXIS_NAMES}
 
 
-def _shake(rng: np.random.Generator, segment: Segment, span_s: float) -> Tremble | None:
-    if segment.motion is not CameraMotion.HANDHELD_SHAKE:
+def _shake(rng: np.random.Generator, stretch: MotionStretch, span_s: float) -> Jitter | None:
+    if stretch.motion is not CameraMotion.HANDHELD_SHAKE:
         return None
     # Slower than a swing in the clip it would be a pan.
     slowest = max(1.3, 1.0 / max(span_s, 0.3))
-    return Tremble(rng, rms=segment.speed, band_hz=(slowest, 8.0), waves=int(rng.integers(2, 7)))
+    return Jitter(rng, rms=stretch.speed, band_hz=(slowest, 8.0), waves=int(rng.integers(2, 7)))
 
 
 def _smooth(x: Floats) -> Floats:

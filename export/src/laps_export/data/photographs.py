@@ -20,11 +20,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from laps_export.data.sources import SOURCES, Source
+from laps_export.data.sources import DEBIAN_ROOT, SOURCES, PhotographSource
 from laps_export.errors import DataError
-
-DEBIAN_ROOT = Path("/usr/share")
-"""Where Debian's packages lie; another folder where they were only unpacked (`dpkg -x`)."""
 
 _SALT = b"camera-motion-1"
 _SHARES = (0.62, 0.14)  # of training and validation; the rest is for tests
@@ -124,7 +121,7 @@ def look(path: Path) -> NDArray[np.bool_]:
     return (np.diff(small, axis=1) > 0).ravel()
 
 
-def _files(source: Source, debian_root: Path) -> list[Path]:
+def _files(source: PhotographSource, debian_root: Path) -> list[Path]:
     root = debian_root if source.module is None else _module_folder(source.module)
     if root is None:
         return []
@@ -137,7 +134,7 @@ def _module_folder(module: str) -> Path | None:
     return Path(spec.origin).parent if spec is not None and spec.origin is not None else None
 
 
-def _version(source: Source) -> str:
+def _version(source: PhotographSource) -> str:
     if source.module is not None:
         try:
             return version(source.package)

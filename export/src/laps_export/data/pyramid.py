@@ -11,12 +11,10 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from laps_export.data.arrays import Pixels
 from laps_export.data.photographs import Photograph
 from laps_export.errors import DataError
-
-Picture = NDArray[np.uint8]
 
 LONG_SIDE = 2048
 """Photographs are shrunk to this: a view of half of one still has more pixels than a 720p video is high."""
@@ -27,7 +25,7 @@ _SMALLEST = 96
 class Pyramid:
     """One picture at full size, half, quarter, ...: uint8 `[h, w, 3]` RGB each."""
 
-    levels: tuple[Picture, ...]
+    levels: tuple[Pixels, ...]
 
     @property
     def height(self) -> int:
@@ -44,7 +42,7 @@ class Pyramid:
         return int(np.clip(round(np.log2(max(density, 1.0))), 0, len(self.levels) - 1))
 
 
-def build_pyramid(picture: Picture) -> Pyramid:
+def build_pyramid(picture: Pixels) -> Pyramid:
     """Halve until the short side is small."""
     levels = [picture]
     while min(levels[-1].shape[:2]) >= 2 * _SMALLEST:
@@ -71,7 +69,7 @@ def load_pyramid(photo: Photograph, *, cache: Path | None = None) -> Pyramid:
     if scale < 1:
         size = (round(width * scale), round(height * scale))
         picture = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
-    rgb: Picture = np.ascontiguousarray(picture[:, :, ::-1], dtype=np.uint8)
+    rgb: Pixels = np.ascontiguousarray(picture[:, :, ::-1], dtype=np.uint8)
     if kept is not None:
         kept.parent.mkdir(parents=True, exist_ok=True)
         partial = kept.with_suffix(".partial.npy")

@@ -10,14 +10,12 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from laps_export.data.arrays import Floats, Pixels
 from laps_export.data.camera import Lens, frame_to_plane
-from laps_export.data.motion_script import Path
-from laps_export.data.pyramid import Picture, Pyramid
+from laps_export.data.motion_script import CameraPath
+from laps_export.data.pyramid import Pyramid
 from laps_export.data.textures import noise
-
-Floats = NDArray[np.float64]
 
 _PATCH = 96  # side of an object's picture in pixels; objects cover a part of a small frame
 _ALPHA_SHIFT = 8
@@ -54,7 +52,7 @@ class Actor:
         followed: how much of the camera's turning it takes part in, 1 where the camera follows it.
     """
 
-    patch: Picture
+    patch: Pixels
     start: tuple[float, float]
     velocity: tuple[float, float]
     size: float
@@ -89,7 +87,7 @@ def draw_actors(
     return tuple(_draw_actor(rng, pictures[int(rng.integers(len(pictures)))], span_s) for _ in range(count))
 
 
-def render(scene: Scene, path: Path, times: Floats, lens: Lens, *, video_side: float) -> Picture:
+def render(scene: Scene, path: CameraPath, *, times: Floats, lens: Lens, video_side: float) -> Pixels:
     """The frames at `[n]` moments: uint8 `[n, H, W, 3]`.
 
     Args:
@@ -118,14 +116,14 @@ def render(scene: Scene, path: Path, times: Floats, lens: Lens, *, video_side: f
     for frame, homography in zip(frames, to_picture @ to_plane, strict=True):
         cv2.warpPerspective(picture, homography, size, dst=frame, flags=flags, borderMode=cv2.BORDER_REFLECT_101)
     for actor in scene.actors:
-        to_patch = _plane_to_patch(actor, path, times, lens)  # [n, 3, 3]
+        to_patch = _plane_to_patch(actor, path, times=times, lens=lens)  # [n, 3, 3]
         for frame, homography in zip(frames, to_patch @ to_plane, strict=True):
             layer = np.asarray(cv2.warpPerspective(actor.patch, homography, size, flags=flags), dtype=np.uint8)
             _blend(frame, layer)
     return frames
 
 
-def visible_detail(frame: Picture) -> float:
+def visible_detail(frame: Pixels) -> float:
     """Share of a 5 x 5 grid of cells in which motion could be seen; 0 for a blank wall."""
     gray = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
     slope = np.abs(cv2.Sobel(gray, cv2.CV_16S, 1, 0)) + np.abs(cv2.Sobel(gray, cv2.CV_16S, 0, 1))
@@ -162,7 +160,7 @@ def _draw_actor(rng: np.random.Generator, pyramid: Pyramid, span_s: float) -> Ac
     )
 
 
-def _cut_out(rng: np.random.Generator, pyramid: Pyramid) -> Picture:
+def _cut_out(rng: np.random.Generator, pyramid: Pyramid) -> Pixels:
     """A random shape cut from a picture: uint8 `[s, s, 4]`."""
     level = pyramid.levels[int(rng.integers(len(pyramid.levels)))]
     height, width = level.shape[:2]
@@ -199,7 +197,7 @@ def _cut_out(rng: np.random.Generator, pyramid: Pyramid) -> Picture:
     return patch
 
 
-def _plane_to_patch(actor: Actor, path: Path, times: Floats, lens: Lens) -> Floats:
+def _plane_to_patch(actor: Actor, path: CameraPath, *, times: Floats, lens: Lens) -> Floats:
     """`[n, 3, 3]` from points of the world's plane to pixels of the actor's picture."""
     amplitude, frequency = actor.bob
     x = actor.start[0] + actor.velocity[0] * times
@@ -216,7 +214,7 @@ def _plane_to_patch(actor: Actor, path: Path, times: Floats, lens: Lens) -> Floa
     return matrices
 
 
-def _blend(frame: Picture, layer: Picture) -> None:
+def _blend(frame: Pixels, layer: Pixels) -> None:
     """Lay `[H, W, 4]` over `[H, W, 3]`, in place."""
     cover = layer[..., 3]
     x, y, width, height = cv2.boundingRect(cover)

@@ -6,10 +6,14 @@ Left out are diagrams, screenshots, pictures derived from others of the list, an
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
+
+DEBIAN_ROOT = Path("/usr/share")
+"""Where Debian's packages lie; another folder where they were only unpacked (`dpkg -x`)."""
 
 
 @dataclass(frozen=True)
-class Source:
+class PhotographSource:
     """Photographs of one package: patterns below the Debian root, or below a Python package's folder."""
 
     package: str
@@ -101,23 +105,23 @@ _PLASMA = [
 
 
 SOURCES = (
-    Source(
+    PhotographSource(
         "opencv-doc",
         (
             *(f"doc/opencv-doc/examples/{name}" for name in _OPENCV_EXAMPLES),
             *(f"doc/opencv-doc/opencv4/html/{name}" for name in _OPENCV_MANUAL),
         ),
     ),
-    Source("mate-backgrounds", ("backgrounds/mate/nature/*.jpg", "backgrounds/mate/abstract/Elephants.jpg")),
-    Source(
+    PhotographSource("mate-backgrounds", ("backgrounds/mate/nature/*.jpg", "backgrounds/mate/abstract/Elephants.jpg")),
+    PhotographSource(
         "gnome-backgrounds",
         tuple(f"backgrounds/gnome/{name}-l.webp" for name in ("grid", "licorice", "pixels", "truchet", "wood")),
     ),
-    Source(
+    PhotographSource(
         "plasma-workspace-wallpapers",
         tuple(f"wallpapers/{name}/contents/images/[2-5]???x????.*" for name in _PLASMA),
     ),
-    Source(
+    PhotographSource(
         "scikit-image",
         tuple(
             f"data/{name}"
@@ -136,5 +140,5 @@ SOURCES = (
         ),
         module="skimage",
     ),
-    Source("scikit-learn", ("datasets/images/*.jpg",), module="sklearn"),
+    PhotographSource("scikit-learn", ("datasets/images/*.jpg",), module="sklearn"),
 )

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from laps_export.data.arrays import Pixels
 from laps_export.data.camera_motion import CameraMotion as M
-from laps_export.data.pyramid import Picture
 
 _SWAPS = {
     "mirror": ((M.PAN_LEFT, M.PAN_RIGHT), (M.ROLL_CLOCKWISE, M.ROLL_COUNTERCLOCKWISE)),
@@ -53,7 +53,7 @@ class Symmetry:
                 table = step[table]
         return table
 
-    def frames(self, frames: Picture) -> Picture:
+    def frames(self, frames: Pixels) -> Pixels:
         """uint8 `[T, N, N, 3]`, a view or a copy of the same shape."""
         if self.mirror:
             frames = frames[:, :, ::-1]

@@ -10,18 +10,17 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-Picture = NDArray[np.uint8]
-Floats = NDArray[np.float32]
+from laps_export.data.arrays import Floats32, Pixels
 
 _LETTERS = "ABCDEFGHKLMNOPRSTUVXYZ 0123456789 abcdefghkmnopqrstuvxyz .,:!?"
 
 
-def draw_texture(rng: np.random.Generator, *, size: int = 768) -> Picture:
+def draw_texture(rng: np.random.Generator, *, size: int = 768) -> Pixels:
     """One random texture: uint8 `[size, size, 3]`."""
     return (leaves, clouds, page)[int(rng.choice(3, p=(0.6, 0.25, 0.15)))](rng, size=size)
 
 
-def leaves(rng: np.random.Generator, *, size: int) -> Picture:
+def leaves(rng: np.random.Generator, *, size: int) -> Pixels:
     """Opaque discs and boxes of every size over each other, each with a colour and grain of its own."""
     picture = np.empty((size, size, 3), dtype=np.uint8)
     picture[:] = _palette(rng, 1)[0]
@@ -41,7 +40,7 @@ def leaves(rng: np.random.Generator, *, size: int) -> Picture:
     return _clip(picture + grain[..., None])
 
 
-def clouds(rng: np.random.Generator, *, size: int) -> Picture:
+def clouds(rng: np.random.Generator, *, size: int) -> Pixels:
     """Noise of many scales, mapped from one colour to another and back."""
     height = noise(rng, size=size, octaves=7)
     wave = 0.5 + 0.5 * np.sin(height * rng.uniform(2, 7) + rng.uniform(0, 6))
@@ -49,7 +48,7 @@ def clouds(rng: np.random.Generator, *, size: int) -> Picture:
     return _clip(first + (second - first) * wave[..., None])
 
 
-def page(rng: np.random.Generator, *, size: int) -> Picture:
+def page(rng: np.random.Generator, *, size: int) -> Pixels:
     """Lines of letters on paper or on a board."""
     dark, light = rng.integers(0, 80, 3), rng.integers(170, 256, 3)
     ink, paper = (dark, light) if rng.random() < 0.7 else (light, dark)
@@ -67,7 +66,7 @@ def page(rng: np.random.Generator, *, size: int) -> Picture:
     return _clip(picture + noise(rng, size=size, octaves=4)[..., None] * 12)
 
 
-def noise(rng: np.random.Generator, *, size: int, octaves: int) -> Floats:
+def noise(rng: np.random.Generator, *, size: int, octaves: int) -> Floats32:
     """Sum of smooth noises, each twice as fine and half as strong: float32 `[size, size]` of unit deviation."""
     total = np.zeros((size, size), dtype=np.float32)
     for octave in range(octaves):
@@ -77,7 +76,7 @@ def noise(rng: np.random.Generator, *, size: int, octaves: int) -> Floats:
     return np.asarray((total - total.mean()) / max(float(total.std()), 1e-6), dtype=np.float32)
 
 
-def _palette(rng: np.random.Generator, count: int) -> Picture:
+def _palette(rng: np.random.Generator, count: int) -> Pixels:
     """`[count, 3]` colours around a common tint, sometimes nearly gray."""
     tint = rng.uniform(60, 190, 3)
     spread = rng.uniform(15, 80)
@@ -85,5 +84,5 @@ def _palette(rng: np.random.Generator, count: int) -> Picture:
     return _clip(tint + bright + rng.normal(0, spread * rng.uniform(0.1, 0.8), (count, 3)))
 
 
-def _clip(values: NDArray[np.floating]) -> Picture:
+def _clip(values: NDArray[np.floating]) -> Pixels:
     return np.asarray(np.clip(values, 0, 255), dtype=np.uint8)

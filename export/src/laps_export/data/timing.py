@@ -1,4 +1,4 @@
-"""Which moments of a video one clip shows, as the server's rule `laps_uniform` picks them.
+"""Which moments of a video one clip shows, as the server picks them by the rule of the authors.
 
 T positions from 0 to stride * T - 1 inclusive, truncated to whole frames: their distances are not all equal,
 and a video shorter than the clip starts again. Models must have seen both. By `uniform_in_order`, which this
@@ -12,9 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from laps_export.data.arrays import Floats
 from laps_export.errors import DataError
-
-Floats = NDArray[np.float64]
 
 _RATES = (10.0, 12.0, 15.0, 20.0, 24000 / 1001, 24.0, 25.0, 30000 / 1001, 30.0, 48.0, 50.0, 60.0)
 _RATE_WEIGHTS = (0.02, 0.03, 0.07, 0.04, 0.06, 0.15, 0.2, 0.12, 0.21, 0.02, 0.03, 0.05)

@@ -1,15 +1,11 @@
-"""Pixels to network input: the one place where the normalisation constants live."""
+"""Pixels to network input, by a family's mean and standard deviation."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
 
-MEAN = (0.486, 0.457, 0.407)
-"""Mean of red, green and blue in 0..1, as the authors' evaluation has them."""
-
-STD = (0.229, 0.224, 0.225)
-"""Standard deviation of red, green and blue in 0..1."""
+from laps_export.families.family import Normalisation
 
 PIXEL_MAX = 255.0
 
@@ -20,10 +16,10 @@ class Normalise(nn.Module):
     gain: Tensor  # [3, 1, 1] float32
     offset: Tensor  # [3, 1, 1] float32
 
-    def __init__(self) -> None:
+    def __init__(self, pixels: Normalisation) -> None:
         super().__init__()
         # Computed in float64: the two constants round once.
-        mean, std = (torch.tensor(values, dtype=torch.float64).view(3, 1, 1) for values in (MEAN, STD))
+        mean, std = (torch.tensor(values, dtype=torch.float64).view(3, 1, 1) for values in (pixels.mean, pixels.std))
         self.register_buffer("gain", (1 / (PIXEL_MAX * std)).float(), persistent=False)
         self.register_buffer("offset", (-mean / std).float(), persistent=False)
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import torch
 
-from laps_export.families.laps.visformer import Laps
+from laps_export.families.family import VideoModel
 
 with warnings.catch_warnings():
     # fvcore compiles losses with torch.jit when imported, which torch has deprecated.
@@ -32,16 +32,16 @@ class Complexity:
     parameters_m: float
 
 
-def measure(model: Laps) -> Complexity:
-    """Count by running the model once on one view of zeros; its mode is restored."""
-    config = model.config
+def measure(model: VideoModel) -> Complexity:
+    """Count by running the network once on one view of zeros; its mode is restored."""
+    config, network = model.config, model.network
     view = torch.zeros(1, config.frames, 3, config.resolution, config.resolution)
-    training = model.training
+    training = network.training
     with torch.inference_mode():
-        analysis = FlopCountAnalysis(model.eval(), view)
+        analysis = FlopCountAnalysis(network.eval(), view)
         # Additions, activations and copies are not multiply-adds: nothing to warn of.
         analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
         macs = analysis.total()
-    model.train(training)
-    parameters = sum(parameter.numel() for parameter in model.parameters())
+    network.train(training)
+    parameters = sum(parameter.numel() for parameter in network.parameters())
     return Complexity(gmacs=macs / 1e9, parameters_m=parameters / 1e6)

@@ -1,9 +1,9 @@
 """A float32 graph to its float16-typed twin, for builders that compute in the types a graph declares.
 
 TensorRT's strongly typed networks, the only kind since version 11, take every precision from the graph. The twin
-keeps the tensor contract: uint8 in, float32 out, Cast and Transpose first. In float32 remain the pixels'
-normalisation, whose 255 steps float16 would blur, and what follows the last residual: the mean over a frame and the
-head, which cost nothing and decide the answer.
+keeps the tensor contract: uint8 in, float32 out, Cast and Transpose first. Where it changes types is the family's to
+say: the pixels' normalisation, whose 255 steps float16 would blur, stays in float32, and so does what follows the last
+residual, which costs nothing and decides the answer.
 """
 
 from __future__ import annotations
@@ -15,37 +15,37 @@ import onnx
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from laps_export.errors import GraphError
-from laps_export.graph.onnx_export import TensorContract, check_onnx
+from laps_export.families.family import Float16Span
+from laps_export.graph.contract import TensorContract, check_onnx
 
-_FIRST_HALF_OPERATOR = "Conv"
-_FIRST_FLOAT_OPERATOR_AGAIN = "ReduceMean"
 _SUFFIX = "_float16"
 
 
-def convert_to_float16(source: Path, target: Path, contract: TensorContract) -> None:
+def convert_to_float16(source: Path, target: Path, *, contract: TensorContract, span: Float16Span) -> None:
     """Write the float16-typed twin of an exported graph.
 
     Args:
         source: a graph of `export_onnx`.
         target: the file to write; its folder exists.
         contract: what both declare.
+        span: what becomes float16.
 
     Raises:
         GraphError: `cannot_convert`, the graph is not laid out as an exported one or a weight has no float16.
     """
     proto = onnx.load(str(source), load_external_data=False)
-    _convert(proto)
+    _convert(proto, span)
     onnx.save_model(onnx.shape_inference.infer_shapes(proto, strict_mode=True), target)
     check_onnx(target, contract)
 
 
-def _convert(proto: ModelProto) -> None:
+def _convert(proto: ModelProto, span: Float16Span) -> None:
     nodes = list(proto.graph.node)
-    first = _index_of(nodes, _FIRST_HALF_OPERATOR)
-    last = _index_of(nodes, _FIRST_FLOAT_OPERATOR_AGAIN)
+    first = _index_of(nodes, span.first)
+    last = _index_of(nodes, span.end)
     if not 0 < first < last:
         raise GraphError(
-            f"the graph does not lead from {_FIRST_HALF_OPERATOR} to {_FIRST_FLOAT_OPERATOR_AGAIN}",
+            f"the graph does not lead from {span.first} to {span.end}",
             code="cannot_convert",
         )
     half = nodes[first:last]

@@ -8,7 +8,7 @@ graph must rank them the same way.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,19 +17,19 @@ import torch
 from numpy.typing import NDArray
 
 from laps_export.errors import GraphError, ParityError
-from laps_export.families.laps.visformer import Laps
+from laps_export.families.family import VideoModel
+from laps_export.graph.contract import INPUT_NAME, OUTPUT_NAME, TensorContract
 from laps_export.graph.moving_clips import PHOTOGRAPHS, Frames, moving_clip
-from laps_export.graph.onnx_export import INPUT_NAME, OUTPUT_NAME, ServedModel
+from laps_export.graph.onnx_export import ExportModule
+from laps_export.progress import OnProgress, ignore
 
 Logits = NDArray[np.float32]
-OnProgress = Callable[[str, int, int], None]
-"""Called with what is being done, clips done and clips in all."""
 
 TOP = 5
 
 
 @dataclass(frozen=True, kw_only=True)
-class Gate:
+class ParityGate:
     """What a graph must reach.
 
     Attributes:
@@ -47,10 +47,14 @@ class Gate:
     batch_sizes: tuple[int, ...] = (1, 3, 16)
     seed: int = 0
 
+    def up_to(self, max_batch: int) -> ParityGate:
+        """The same demands at no larger batches."""
+        return replace(self, batch_sizes=tuple(sorted({min(size, max_batch) for size in self.batch_sizes})))
 
-FLOAT32_GATE = Gate()
 
-FLOAT16_GATE = Gate(tolerance=0.1, relative=0.02, gap=0.05, batch_sizes=(1, 3))
+FLOAT32_GATE = ParityGate()
+
+FLOAT16_GATE = ParityGate(tolerance=0.1, relative=0.02, gap=0.05, batch_sizes=(1, 3))
 """Float16 rounds each step to a 2000th: the camera-motion models stray by 0.002 to 0.006 of their spread."""
 
 _MIN_CLIPS = 2  # clips that differ, so that there is a spread
@@ -59,7 +63,7 @@ _MIN_SPREAD = 1e-5
 
 
 @dataclass(frozen=True)
-class Parity:
+class ParityReport:
     """What a graph did reach."""
 
     max_abs_diff: float
@@ -68,72 +72,71 @@ class Parity:
 
 
 def check_parity(
-    model: Laps, path: Path, *, gate: Gate = FLOAT32_GATE, on_progress: OnProgress | None = None
-) -> Parity:
+    model: VideoModel, path: Path, *, gate: ParityGate = FLOAT32_GATE, on_progress: OnProgress | None = None
+) -> ParityReport:
     """Compare an ONNX file with the torch model it came from.
 
     Torch computes every clip alone, ONNX Runtime in batches: a graph that mixes the clips of a batch fails.
 
     Args:
-        model: the reference; evaluated, its mode is restored.
+        model: the reference; its network is evaluated, the mode restored.
         path: the ONNX file.
-        gate: what must be reached.
-        on_progress: told after every step.
+        gate: what must be reached, at no larger batches than the model's.
+        on_progress: called after every step.
 
     Raises:
         ParityError: `parity_not_finite`, `parity_constant`, `parity_logits`, `parity_relative` or
             `parity_order`, with the figures.
         GraphError: `graph_does_not_run`.
     """
-    frames, size = model.config.frames, model.config.resolution
     reference = _Reference("torch", lambda clips: _torch_logits(model, clips))
-    return _check(reference, path, frames=frames, size=size, gate=gate, on_progress=on_progress)
+    within = gate.up_to(model.max_batch)
+    return _check(reference, path, contract=TensorContract.of(model), gate=within, on_progress=on_progress)
 
 
 def check_twin(
-    source: Path, path: Path, *, frames: int, size: int, gate: Gate, on_progress: OnProgress | None = None
-) -> Parity:
+    source: Path, path: Path, *, contract: TensorContract, gate: ParityGate, on_progress: OnProgress | None = None
+) -> ParityReport:
     """Compare an ONNX file with another that it was made from, both on ONNX Runtime.
 
     Args:
         source: the reference.
         path: what was made from it.
-        frames: T of both.
-        size: H and W of both.
+        contract: what both declare.
         gate: what must be reached.
-        on_progress: told after every step.
+        on_progress: called after every step.
 
     Raises:
         ParityError, GraphError: as `check_parity`.
     """
     session = open_session(source)
     reference = _Reference(source.name, lambda clips: run_graph(session, clips))
-    return _check(reference, path, frames=frames, size=size, gate=gate, on_progress=on_progress)
+    return _check(reference, path, contract=contract, gate=gate, on_progress=on_progress)
 
 
 @dataclass(frozen=True)
 class _Reference:
-    """What is right: a name for progress, and clips `[1, T, H, W, 3]` to logits `[1, T, K]`."""
+    """What is right: a name for progress, and clips `[1, T, H, W, 3]` to logits `[1, S, K]` or `[1, K]`."""
 
     name: str
     run: Callable[[Frames], Logits]
 
 
 def _check(
-    reference: _Reference, path: Path, *, frames: int, size: int, gate: Gate, on_progress: OnProgress | None
-) -> Parity:
+    reference: _Reference, path: Path, *, contract: TensorContract, gate: ParityGate, on_progress: OnProgress | None
+) -> ParityReport:
     count = max(_MIN_CLIPS, *gate.batch_sizes)
     total = 2 * (count + sum(gate.batch_sizes))
     done = 0
+    report = on_progress or ignore
 
     def advance(what: str, clips: int) -> None:
         nonlocal done
         done += clips
-        if on_progress is not None:
-            on_progress(what, done, total)
+        report(what, done, total)
 
     session = open_session(path)
-    inputs = _inputs(frames, size, count, gate.seed)
+    inputs = _inputs(contract, count, gate.seed)
     references: dict[str, Logits] = {}
     for kind, clips in inputs.items():
         answers = []
@@ -149,7 +152,7 @@ def _check(
             what = f"{kind}, batch {batch}"
             worst = max(worst, compare(expected[:batch], computed, gate=gate, spread=spread, what=what))
             advance(f"ONNX Runtime, {kind}, batch {batch}", batch)
-    return Parity(max_abs_diff=worst, tolerance=gate.tolerance, batch_sizes=gate.batch_sizes)
+    return ParityReport(max_abs_diff=worst, tolerance=gate.tolerance, batch_sizes=gate.batch_sizes)
 
 
 def spread_of(reference: Logits) -> float:
@@ -171,8 +174,8 @@ def spread_of(reference: Logits) -> float:
     return spread
 
 
-def compare(expected: Logits, computed: Logits, *, gate: Gate, spread: float, what: str) -> float:
-    """Largest absolute difference of two `[B, T, K]` frame logits.
+def compare(expected: Logits, computed: Logits, *, gate: ParityGate, spread: float, what: str) -> float:
+    """Largest absolute difference of two `[B, S, K]` or `[B, K]` logits.
 
     Args:
         expected: the reference's.
@@ -198,7 +201,10 @@ def compare(expected: Logits, computed: Logits, *, gate: Gate, spread: float, wh
             code="parity_relative",
             hint="the graph does not compute this model, though its logits are small enough to hide it",
         )
-    pairs = {"clip": (expected.mean(1), computed.mean(1)), "frame": (expected, computed)}
+    pairs = {"clip": (expected, computed)}
+    if expected.ndim == 3:
+        # Time is an axis: a server ranks by the mean over it, and shows its rows.
+        pairs = {"clip": (expected.mean(1), computed.mean(1)), "frame": (expected, computed)}
     for level, (want, have) in pairs.items():
         swapped = count_swaps(want, have, gap=gate.gap)
         if swapped:
@@ -237,7 +243,7 @@ def open_session(path: Path) -> onnxruntime.InferenceSession:
 
 
 def run_graph(session: onnxruntime.InferenceSession, clips: Frames) -> Logits:
-    """uint8 `[B, T, H, W, 3]` to float32 `[B, T, K]`.
+    """uint8 `[B, T, H, W, 3]` to float32 `[B, S, K]` or `[B, K]`.
 
     Raises:
         GraphError: `graph_does_not_run`.
@@ -249,21 +255,23 @@ def run_graph(session: onnxruntime.InferenceSession, clips: Frames) -> Logits:
     return logits
 
 
-def _torch_logits(model: Laps, clips: Frames) -> Logits:
-    training = model.training
+def _torch_logits(model: VideoModel, clips: Frames) -> Logits:
+    training = model.network.training
     with torch.inference_mode():
-        logits: Logits = ServedModel(model).eval()(torch.from_numpy(clips)).numpy()
-    model.train(training)
+        logits: Logits = ExportModule(model.network, model.family.pixels).eval()(torch.from_numpy(clips)).numpy()
+    model.network.train(training)
     return logits
 
 
-def _inputs(frames: int, size: int, count: int, seed: int) -> dict[str, Frames]:
+def _inputs(contract: TensorContract, count: int, seed: int) -> dict[str, Frames]:
     rng = np.random.default_rng(seed)
     return {
-        "noise": rng.integers(0, 256, (count, frames, size, size, 3), dtype=np.uint8),
+        "noise": rng.integers(0, 256, (count, *contract.clip_shape), dtype=np.uint8),
         "photographs": np.stack(
             [
-                moving_clip(PHOTOGRAPHS[i % len(PHOTOGRAPHS)], frames=frames, size=size, seed=seed + i)
+                moving_clip(
+                    PHOTOGRAPHS[i % len(PHOTOGRAPHS)], frames=contract.frames, size=contract.height, seed=seed + i
+                )
                 for i in range(count)
             ]
         ),

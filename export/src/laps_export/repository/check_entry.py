@@ -4,22 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from laps_export.errors import ParityError, RepositoryError
+from laps_export.graph.contract import TensorContract, check_onnx
 from laps_export.graph.moving_clips import PHOTOGRAPHS, moving_clip
-from laps_export.graph.onnx_export import TensorContract, check_onnx
 from laps_export.graph.parity import open_session, run_graph
-from laps_export.repository import manifest as manifest_file
-from laps_export.repository.entry import Entry, check_name
+from laps_export.repository.entry import GRAPH_NAME, RepositoryEntry, check_name, sha256_of
 from laps_export.repository.label_set import parse_labels
-from laps_export.repository.write_version import sha256_of
+from laps_export.repository.manifest import read_contract
 
 
 @dataclass(frozen=True)
-class Checked:
+class CheckedVersion:
     """One version that passed; `plan` says what a TensorRT plan was built with, which is not run here."""
 
     version: int
@@ -28,7 +26,7 @@ class Checked:
     plan: str | None = None
 
 
-def check_entry(folder: Path, *, version: int | None = None) -> list[Checked]:
+def check_entry(folder: Path, *, version: int | None = None) -> list[CheckedVersion]:
     """Check every version of a model, or one: hashes, labels, tensor contract, and one short run.
 
     Args:
@@ -40,7 +38,7 @@ def check_entry(folder: Path, *, version: int | None = None) -> list[Checked]:
         LabelsError, GraphError, ParityError: labels or graph are not what they should be.
     """
     folder = folder.resolve()
-    entry = Entry(folder.parent, check_name(folder.name))
+    entry = RepositoryEntry(folder.parent, check_name(folder.name))
     versions = entry.versions()
     if not versions or (version is not None and version not in versions):
         wanted = "any version" if version is None else f"version {version}"
@@ -52,17 +50,16 @@ def check_entry(folder: Path, *, version: int | None = None) -> list[Checked]:
     return [_check_version(entry, v) for v in ([version] if version is not None else versions)]
 
 
-def _check_version(entry: Entry, version: int) -> Checked:
+def _check_version(entry: RepositoryEntry, version: int) -> CheckedVersion:
     manifest = entry.manifest(version)
     folder = entry.version_path(version)
     try:
         files: dict[str, str] = manifest["files"]
         wanted_labels = manifest["labels"]
-        first: dict[str, Any] = manifest["inputs"][0]
-        contract = TensorContract(first["frames"], first["height"], first["width"], wanted_labels["count"])
+        contract = read_contract(manifest)
         built = manifest.get("plan")
         plan = None if built is None else f"TensorRT {built['tensorrt']} on {built['gpu']}"
-        checked = Checked(version, manifest["variant"], manifest["untrained"], plan)
+        checked = CheckedVersion(version, manifest["variant"], manifest["untrained"], plan)
         named = manifest["name"]
         hashes = [(folder / name, sha256) for name, sha256 in files.items()]
         hashes.append((entry.labels_path, wanted_labels["sha256"]))
@@ -86,7 +83,7 @@ def _check_version(entry: Entry, version: int) -> Checked:
         )
     if checked.plan is not None:
         return checked
-    graph = folder / manifest_file.GRAPH_NAME
+    graph = folder / GRAPH_NAME
     check_onnx(graph, contract)
     _check_run(graph, contract)
     return checked
@@ -116,7 +113,7 @@ def _check_run(graph: Path, contract: TensorContract) -> None:
     )
     together = run_graph(session, clips)
     alone = np.concatenate([run_graph(session, clip[None]) for clip in clips])
-    shape = (len(clips), contract.frames, contract.classes)
+    shape = (len(clips), *contract.output_shape)
     if together.shape != shape or not np.isfinite(together).all():
         raise ParityError(
             f"{graph} answers with shape {list(together.shape)} or numbers that are not finite",

@@ -10,6 +10,7 @@ Versions are positive integers, as Triton has them, of at most nine digits, as t
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from dataclasses import dataclass
@@ -17,8 +18,14 @@ from pathlib import Path
 from typing import Any
 
 from laps_export.errors import RepositoryError
-from laps_export.repository import label_set as labels_file
-from laps_export.repository import manifest as manifest_file
+
+CONFIG_NAME = "config.pbtxt"
+LABELS_NAME = "labels.txt"
+GRAPH_NAME = "model.onnx"
+MANIFEST_NAME = "laps.json"
+
+DEFAULT_REPOSITORY = Path("model_repository")
+"""Of every command, below the folder it runs in."""
 
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
 _VERSION = re.compile(r"[1-9][0-9]{0,8}")
@@ -52,7 +59,7 @@ def check_version(version: int) -> int:
 
 
 @dataclass(frozen=True)
-class Entry:
+class RepositoryEntry:
     """One model's folder, which need not exist yet."""
 
     repository: Path
@@ -66,7 +73,12 @@ class Entry:
     @property
     def labels_path(self) -> Path:
         """Labels are one file for all versions."""
-        return self.path / labels_file.FILE_NAME
+        return self.path / LABELS_NAME
+
+    @property
+    def config_path(self) -> Path:
+        """Triton's configuration, one for all versions too."""
+        return self.path / CONFIG_NAME
 
     def version_path(self, version: int) -> Path:
         """One version's folder."""
@@ -84,7 +96,7 @@ class Entry:
         Raises:
             RepositoryError: `damaged_entry`, it is missing or is no JSON object.
         """
-        path = self.version_path(version) / manifest_file.FILE_NAME
+        path = self.version_path(version) / MANIFEST_NAME
         try:
             manifest = json.loads(path.read_bytes())
         except (OSError, ValueError) as exc:
@@ -92,3 +104,9 @@ class Entry:
         if not isinstance(manifest, dict):
             raise RepositoryError(f"{path} holds no JSON object", code="damaged_entry")
         return manifest
+
+
+def sha256_of(path: Path) -> str:
+    """Hash of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

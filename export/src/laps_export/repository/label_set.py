@@ -13,7 +13,6 @@ from pathlib import Path
 
 from laps_export.errors import LabelsError
 
-FILE_NAME = "labels.txt"
 _SUFFIX = ".txt"
 
 

@@ -3,96 +3,28 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
-from typing import Any, Literal, get_args
+from typing import Any
 
 from laps_export import __version__
-from laps_export.checkpoint.reading import Checkpoint
-from laps_export.errors import ConfigError
-from laps_export.families.laps.config import LapsConfig
-from laps_export.families.normalise import MEAN, STD
+from laps_export.checkpoint.checkpoint import Checkpoint
+from laps_export.families.family import MAX_BATCH, OutputKind, ResizeAndCrop, VideoModel
 from laps_export.graph.complexity import Complexity
-from laps_export.graph.onnx_export import INPUT_NAME, OPSET, OUTPUT_NAME
-from laps_export.graph.parity import Parity
+from laps_export.graph.contract import INPUT_NAME, OPSET, OUTPUT_NAME, TensorContract
+from laps_export.graph.parity import ParityReport
+from laps_export.repository.entry import GRAPH_NAME
 from laps_export.repository.label_set import LabelSet
+from laps_export.repository.serving import Serving
 
-FILE_NAME = "laps.json"
-GRAPH_NAME = "model.onnx"
 SCHEMA_VERSION = 2
 
-SamplingRule = Literal[
-    "laps_uniform",
-    "uniform_in_order",
-    "slowfast_uniform",
-    "slowfast_offset",
-    "strided_centre",
-    "segments_of_5",
-    "whole_clip",
-    "tokshift",
-    "steady_25",
-]
-MAX_TEMPORAL_VIEWS = 64
-SPATIAL_VIEWS = (1, 3)
-MAX_STRIDE = 1024
-MIN_TEMPERATURE = 0.001
-MAX_TEMPERATURE = 1000.0
-"""What the server accepts; tests/contract/test_manifest.py compares."""
-
-_VIEWS = re.compile(r"([0-9]{1,4})x([0-9]{1,4})")
 _TOOLS = ("torch", "onnx", "onnxruntime")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Serving:
-    """How a model wants to be served; checked at construction.
-
-    Attributes:
-        default_views: temporal x spatial views of a video where a request says nothing.
-        stride: frames of the video from one sampled frame to the next.
-        temperature: logits are divided by it before the softmax.
-        sampling: rule by which clips are placed in a video's time; a trained model wants the one that it was trained
-            and scored with.
-    """
-
-    default_views: str = "5x3"
-    stride: int = 8
-    temperature: float = 1.0
-    sampling: SamplingRule = "laps_uniform"
-
-    def __post_init__(self) -> None:
-        """Raise `ConfigError` for values no server can follow."""
-        if not _views_can_be_taken(self.default_views):
-            raise ConfigError(
-                f"default views {self.default_views[:40]!r}",
-                code="invalid_views",
-                hint=f"temporal x spatial, 1 to {MAX_TEMPORAL_VIEWS} clips and 1 or 3 crops, such as 5x3 or 1x1",
-            )
-        if not 1 <= self.stride <= MAX_STRIDE:
-            raise ConfigError(f"stride {self.stride}", code="invalid_stride", hint=f"1 to {MAX_STRIDE}")
-        if not MIN_TEMPERATURE <= self.temperature <= MAX_TEMPERATURE:
-            raise ConfigError(
-                f"temperature {self.temperature}",
-                code="invalid_temperature",
-                hint=f"a number from {MIN_TEMPERATURE:g} to {MAX_TEMPERATURE:g}",
-            )
-        if self.sampling not in get_args(SamplingRule):
-            raise ConfigError(
-                f"sampling {self.sampling!r}",
-                code="invalid_sampling",
-                hint=f"one of {', '.join(get_args(SamplingRule))}",
-            )
-
-
-def _views_can_be_taken(text: str) -> bool:
-    match = _VIEWS.fullmatch(text)
-    return match is not None and 1 <= int(match[1]) <= MAX_TEMPORAL_VIEWS and int(match[2]) in SPATIAL_VIEWS
-
-
-@dataclass(frozen=True, kw_only=True)
-class Origin:
+class WeightOrigin:
     """Where a model's weights come from.
 
     Attributes:
@@ -113,45 +45,48 @@ class Origin:
 def build_manifest(
     *,
     name: str,
-    variant: str,
-    config: LapsConfig,
+    model: VideoModel,
     labels: LabelSet,
     serving: Serving,
-    origin: Origin,
+    origin: WeightOrigin,
     complexity: Complexity,
-    parity: Parity,
+    parity: ParityReport,
     graph_sha256: str,
 ) -> dict[str, Any]:
     """The manifest as JSON-able data."""
-    size = config.resolution
+    family, contract = model.family, TensorContract.of(model)
+    steps = {} if family.steps is None else {"steps": [list(step) for step in family.steps(model.config)]}
     return {
         "schema_version": SCHEMA_VERSION,
         "name": name,
-        "family": "laps",
-        "variant": variant,
-        "output": {"name": OUTPUT_NAME, "kind": "per_frame"},
+        "family": family.name,
+        "variant": model.variant,
+        "output": {"name": OUTPUT_NAME, "kind": family.output.value, **steps},
         "inputs": [
             {
                 "name": INPUT_NAME,
                 "dtype": "uint8",
                 "layout": "BTHWC",
-                "frames": config.frames,
-                "height": size,
-                "width": size,
+                "frames": contract.frames,
+                "height": contract.height,
+                "width": contract.width,
                 "stride": serving.stride,
             }
         ],
         "sampling": serving.sampling,
         "preprocess": {
-            "short_side": size,
-            "crop_height": size,
-            "crop_width": size,
-            "interpolation": "bilinear",
-            "mean": list(MEAN),
-            "std": list(STD),
+            "short_side": family.short_side(model.config),
+            "crop_height": contract.height,
+            "crop_width": contract.width,
+            "interpolation": family.resize_and_crop.interpolation,
+            "mean": list(family.pixels.mean),
+            "std": list(family.pixels.std),
+            **_unusual(family.resize_and_crop),
         },
         "activation": "softmax",
+        **({} if family.average == "logits" else {"average": family.average}),
         "temperature": serving.temperature,
+        **({} if model.max_batch >= MAX_BATCH else {"max_batch": model.max_batch}),
         "default_views": serving.default_views,
         "labels": {"name": labels.name, "count": len(labels), "sha256": labels.sha256},
         "precisions": {"float32": {"file": GRAPH_NAME, "parity": asdict(parity)}},
@@ -162,6 +97,23 @@ def build_manifest(
     }
 
 
+def read_contract(manifest: Mapping[str, Any]) -> TensorContract:
+    """The tensor contract of the graph that a manifest describes.
+
+    Raises:
+        KeyError, IndexError, TypeError: it is no manifest of ours.
+    """
+    first, output = manifest["inputs"][0], manifest["output"]
+    rows = {OutputKind.PER_FRAME: first["frames"], OutputKind.PER_STEP: len(output.get("steps") or ())}
+    return TensorContract(
+        frames=first["frames"],
+        height=first["height"],
+        width=first["width"],
+        classes=manifest["labels"]["count"],
+        steps=rows.get(output["kind"]),
+    )
+
+
 def to_bytes(manifest: Mapping[str, Any]) -> bytes:
     """The file's content; NaN is no JSON and is refused with ValueError.
 
@@ -170,7 +122,13 @@ def to_bytes(manifest: Mapping[str, Any]) -> bytes:
     return (json.dumps(manifest, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode(errors="replace")
 
 
-def _provenance(origin: Origin, complexity: Complexity) -> dict[str, Any]:
+def _unusual(rules: ResizeAndCrop) -> dict[str, str]:
+    """What differs from what a manifest means that does not say it."""
+    usual, ours = asdict(ResizeAndCrop()), asdict(rules)
+    return {name: value for name, value in ours.items() if name != "interpolation" and value != usual[name]}
+
+
+def _provenance(origin: WeightOrigin, complexity: Complexity) -> dict[str, Any]:
     checkpoint = origin.checkpoint
     return {
         "exporter": f"laps-export {__version__}",
@@ -179,7 +137,7 @@ def _provenance(origin: Origin, complexity: Complexity) -> dict[str, Any]:
         else {
             "file": checkpoint.path.name,
             "sha256": checkpoint.sha256,
-            "format": checkpoint.source.value,
+            "format": checkpoint.form.value,
             "epoch": checkpoint.epoch,
             "best_acc1": checkpoint.best_acc1,
         },

@@ -17,7 +17,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from laps_export.repository.entry import Entry
+from laps_export.repository.entry import RepositoryEntry
 
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
@@ -38,7 +38,7 @@ def staging(repository: Path) -> Iterator[Path]:
         shutil.rmtree(stage, ignore_errors=True)
 
 
-def publish(built: Entry, entry: Entry, version: int, *, check: Callable[[], object]) -> bool:
+def publish(built: RepositoryEntry, entry: RepositoryEntry, version: int, *, check: Callable[[], object]) -> bool:
     """Rename the built entry to where it belongs, or only its version where the entry is there already.
 
     Args:

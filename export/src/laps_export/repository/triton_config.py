@@ -6,18 +6,16 @@ import textwrap
 from collections.abc import Sequence
 from typing import Literal
 
-from laps_export.graph.onnx_export import EMBEDDING_NAME, INPUT_NAME, OUTPUT_NAME, TensorContract
-from laps_export.repository.manifest import GRAPH_NAME
+from laps_export.families.family import MAX_BATCH
+from laps_export.graph.contract import EMBEDDING_NAME, INPUT_NAME, OUTPUT_NAME, TensorContract
+from laps_export.repository.entry import GRAPH_NAME
 
-FILE_NAME = "config.pbtxt"
-MAX_BATCH_SIZE = 16
-"""Largest batch of views; the parity gate tries it."""
 PREFERRED_BATCH_SIZES = (4, 8, 16)
 """Sizes at which a batch is run without waiting for more; docs/triton.md has the measurement behind both."""
 QUEUE_DELAY_US = 1000
 """How long a batch of another size waits for calls of other gateways, in microseconds."""
 
-TensorRtPrecision = Literal["fp16", "fp32"]
+AcceleratorPrecision = Literal["fp16", "fp32"]
 
 _TENSORRT = """\
 optimization {{
@@ -36,12 +34,19 @@ optimization {{
 """
 
 
-def render_config(name: str, contract: TensorContract, *, tensorrt: TensorRtPrecision | None = None) -> str:
+def render_config(
+    name: str,
+    contract: TensorContract,
+    *,
+    max_batch: int = MAX_BATCH,
+    tensorrt: AcceleratorPrecision | None = None,
+) -> str:
     """The text of a model's config.pbtxt; dims leave the batch axis out, as Triton wants it.
 
     Args:
         name: the entry's.
         contract: the graph's.
+        max_batch: largest batch of views; the parity gate has tried it.
         tensorrt: let ONNX Runtime hand the graph to TensorRT, in this precision; None leaves that as a comment.
     """
     accelerator = _TENSORRT.format(precision=(tensorrt or "fp16").upper(), name=name)
@@ -49,14 +54,14 @@ def render_config(name: str, contract: TensorContract, *, tensorrt: TensorRtPrec
 name: "{name}"
 backend: "onnxruntime"
 default_model_filename: "{GRAPH_NAME}"
-max_batch_size: {MAX_BATCH_SIZE}
+max_batch_size: {max_batch}
 {_tensors(contract)}\
-{_dynamic_batching(PREFERRED_BATCH_SIZES)}\
+{_dynamic_batching(_preferred(max_batch))}\
 # AUTO takes a GPU where there is one and the CPU where there is none; GPU would fail to load there.
 instance_group [ {{ kind: KIND_AUTO }} ]
 version_policy: {{ latest: {{ num_versions: 1 }} }}
 # The smallest and the largest batch run before the model is ready, so that no request pays for what first runs cost.
-{"".join(_warmup(size, contract) for size in (1, MAX_BATCH_SIZE))}\
+{"".join(_warmup(size, contract) for size in sorted({1, max_batch}))}\
 {_accelerator_note(tensorrt)}{accelerator if tensorrt else textwrap.indent(accelerator, "# ")}"""
 
 
@@ -75,13 +80,18 @@ name: "{name}"
 backend: "tensorrt"
 max_batch_size: {largest}
 {_tensors(contract)}\
-{_dynamic_batching([*(size for size in PREFERRED_BATCH_SIZES if size < largest), largest])}\
+{_dynamic_batching(_preferred(largest))}\
 # A plan runs on the kind of GPU that it was built on and nowhere else. Without their names here, Triton would use the
 # first profile alone, which holds batches of {batch_sizes[0]}.
 instance_group [ {{ kind: KIND_GPU profile: [ {profiles} ] }} ]
 version_policy: {{ latest: {{ num_versions: 1 }} }}
 # Every profile runs before the model is ready, so that no request pays for what first runs cost.
 {"".join(_warmup(size, contract) for size in batch_sizes)}"""
+
+
+def _preferred(largest: int) -> list[int]:
+    """The sizes worth preferring where no batch is larger than `largest`."""
+    return [*(size for size in PREFERRED_BATCH_SIZES if size < largest), largest]
 
 
 def _tensors(contract: TensorContract) -> str:
@@ -97,7 +107,7 @@ output [
   {{
     name: "{OUTPUT_NAME}"
     data_type: TYPE_FP32
-    dims: [ {contract.frames}, {contract.classes} ]
+    dims: [ {", ".join(map(str, contract.output_shape))} ]
   }}{_second_output(contract)}
 ]
 """
@@ -136,10 +146,10 @@ model_warmup {{
 
 
 def _clip_dims(contract: TensorContract) -> str:
-    return f"[ {contract.frames}, {contract.height}, {contract.width}, 3 ]"
+    return f"[ {', '.join(map(str, contract.clip_shape))} ]"
 
 
-def _accelerator_note(tensorrt: TensorRtPrecision | None) -> str:
+def _accelerator_note(tensorrt: AcceleratorPrecision | None) -> str:
     if tensorrt:
         return "# TensorRT compiles the graph at the first start on a GPU, which takes minutes, and keeps the result.\n"
     return "# TensorRT inside ONNX Runtime: remove the marks, or export with --tensorrt-accelerator fp16.\n"

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from laps_export.errors import BuilderError
-from laps_export.graph.onnx_export import INPUT_NAME, TensorContract
+from laps_export.graph.contract import INPUT_NAME, TensorContract
 
 UNKNOWN = "unknown"
 DEFAULT_BATCH_SIZES = (1, 2, 4, 8, 16)
@@ -42,7 +42,7 @@ _MAJOR, _MINOR = 75, 76
 
 
 @dataclass(frozen=True, kw_only=True)
-class Job:
+class BuildRequest:
     """What is to be built; all files lie in one folder.
 
     Attributes:
@@ -68,7 +68,7 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Built:
+class BuildEnvironment:
     """What built a plan, for the manifest; `unknown` where the builder did not say."""
 
     tensorrt: str
@@ -79,8 +79,8 @@ class Built:
 class Builder(Protocol):
     """Builds plans on the GPU of this machine."""
 
-    def build(self, job: Job) -> Built:
-        """Write `job.plan`.
+    def build(self, request: BuildRequest) -> BuildEnvironment:
+        """Write `request.plan`.
 
         Raises:
             BuilderError: `builder_failed`, `builder_too_old`, `no_builder`.
@@ -102,12 +102,12 @@ def check_batch_sizes(sizes: Sequence[int]) -> tuple[int, ...]:
     return ordered
 
 
-def find_builder(*, container: str | None, again: str) -> Builder:
+def find_builder(*, container: str | None, command: str) -> Builder:
     """The builder that is here, trtexec before the Python package.
 
     Args:
         container: an image with trtexec, to be run by docker; it wins.
-        again: the command line that asked, for the hint.
+        command: the command line that asked, for the hint.
 
     Raises:
         BuilderError: `no_builder`, with what to run and where.
@@ -126,7 +126,7 @@ def find_builder(*, container: str | None, again: str) -> Builder:
     raise BuilderError(
         "neither trtexec nor the Python package tensorrt is here",
         code="no_builder",
-        hint=f"on the machine whose GPU will run the plan, with docker and NVIDIA's container toolkit: {again}"
+        hint=f"on the machine whose GPU will run the plan, with docker and NVIDIA's container toolkit: {command}"
         f" --container {image} (the release of your tritonserver image); or run the same command without --container"
         " where trtexec, or `pip install tensorrt` of Triton's version, is installed",
     )
@@ -138,24 +138,24 @@ class Trtexec:
     def __init__(self, command: tuple[str, ...]) -> None:
         self._command = command
 
-    def build(self, job: Job) -> Built:
+    def build(self, request: BuildRequest) -> BuildEnvironment:
         """See `Builder.build`."""
-        options = self._run(job, ["--help"], fails=False)
+        options = self._run(request, ["--help"], fails=False)
         typed = [_TYPED] if _TYPED in options else []
         if not typed and _WEAKLY_TYPED in options:
             raise BuilderError(
                 f"{self._command[0]} does not know {_TYPED}", code="builder_too_old", hint="TensorRT 10 or newer"
             )
-        log = self._run(job, [*typed, *trtexec_arguments(job)], fails=True)
-        if not job.plan.is_file():
+        log = self._run(request, [*typed, *trtexec_arguments(request)], fails=True)
+        if not request.plan.is_file():
             raise BuilderError("trtexec ended well and wrote no plan", code="builder_failed", hint=_tail(log))
         return read_log(log)
 
-    def _prefix(self, job: Job) -> list[str]:  # noqa: ARG002 - a container needs it
+    def _prefix(self, request: BuildRequest) -> list[str]:  # noqa: ARG002 - a container needs it
         return [*self._command]
 
-    def _run(self, job: Job, arguments: list[str], *, fails: bool) -> str:
-        command = [*self._prefix(job), *arguments]
+    def _run(self, request: BuildRequest, arguments: list[str], *, fails: bool) -> str:
+        command = [*self._prefix(request), *arguments]
         try:
             done = subprocess.run(
                 command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", check=False
@@ -172,14 +172,14 @@ class Trtexec:
 
 
 class ContainerTrtexec(Trtexec):
-    """trtexec in a container; the job's folder is all that the container sees."""
+    """trtexec in a container; the request's folder is all that the container sees."""
 
     def __init__(self, docker: str, image: str) -> None:
         super().__init__((docker,))
         self._image = image
 
-    def _prefix(self, job: Job) -> list[str]:
-        folder = job.graph.parent
+    def _prefix(self, request: BuildRequest) -> list[str]:
+        folder = request.graph.parent
         # A shell, because images differ in where trtexec lies; "$@" hands the arguments on untouched.
         script = f'PATH="$PATH:{":".join(_TRTEXEC_FOLDERS)}" exec trtexec "$@"'
         return [
@@ -189,22 +189,22 @@ class ContainerTrtexec(Trtexec):
         ]
 
 
-def trtexec_arguments(job: Job) -> list[str]:
+def trtexec_arguments(request: BuildRequest) -> list[str]:
     """The options of trtexec that versions 10 and 11 have in common."""
-    shape = job.contract
+    shape = request.contract
 
     def clips(batch: int) -> str:
         return f"{INPUT_NAME}:{batch}x{shape.frames}x{shape.height}x{shape.width}x3"
 
     arguments = [
-        f"--onnx={job.graph}",
-        f"--saveEngine={job.plan}",
-        f"--timingCacheFile={job.timing_cache}",
+        f"--onnx={request.graph}",
+        f"--saveEngine={request.plan}",
+        f"--timingCacheFile={request.timing_cache}",
         "--skipInference",
     ]
-    if not job.tf32:
+    if not request.tf32:
         arguments.append("--noTF32")
-    for i, (smallest, largest) in enumerate(job.profiles):
+    for i, (smallest, largest) in enumerate(request.profiles):
         arguments += [
             f"--profile={i}",
             f"--minShapes={clips(smallest)}",
@@ -214,7 +214,7 @@ def trtexec_arguments(job: Job) -> list[str]:
     return arguments
 
 
-def read_log(log: str) -> Built:
+def read_log(log: str) -> BuildEnvironment:
     """Version and GPU out of trtexec's log; its first line has the version as one number, 101303 for 10.13.3."""
     version = _VERSION.search(log)
     banner = _BANNER.search(log)
@@ -223,7 +223,7 @@ def read_log(log: str) -> Built:
         number = int(banner[1])
         tensorrt = f"{number // 10_000}.{number // 100 % 100}.{number % 100}"
     gpu, capability = _GPU.search(log), _CAPABILITY.search(log)
-    return Built(
+    return BuildEnvironment(
         tensorrt=tensorrt,
         gpu=gpu[1].strip() if gpu else UNKNOWN,
         compute_capability=capability[1] if capability else UNKNOWN,
@@ -233,32 +233,32 @@ def read_log(log: str) -> Built:
 class PythonTensorrt:
     """The Python package `tensorrt`, versions 10 and 11."""
 
-    def build(self, job: Job) -> Built:
+    def build(self, request: BuildRequest) -> BuildEnvironment:
         """See `Builder.build`."""
         trt: Any = importlib.import_module("tensorrt")
         builder = trt.Builder(trt.Logger(trt.Logger.WARNING))
         network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
         parser = trt.OnnxParser(network, trt.Logger(trt.Logger.WARNING))
-        if not parser.parse_from_file(str(job.graph)):
+        if not parser.parse_from_file(str(request.graph)):
             errors = "; ".join(parser.get_error(i).desc() for i in range(parser.num_errors))
-            raise BuilderError(f"TensorRT cannot read {job.graph.name}", code="builder_failed", hint=errors)
+            raise BuilderError(f"TensorRT cannot read {request.graph.name}", code="builder_failed", hint=errors)
         config = builder.create_builder_config()
-        if not job.tf32:
+        if not request.tf32:
             config.clear_flag(trt.BuilderFlag.TF32)
-        shape = job.contract
-        for smallest, largest in job.profiles:
+        shape = request.contract
+        for smallest, largest in request.profiles:
             profile = builder.create_optimization_profile()
             sizes = [(n, shape.frames, shape.height, shape.width, 3) for n in (smallest, largest, largest)]
             profile.set_shape(INPUT_NAME, *sizes)
             config.add_optimization_profile(profile)
-        _set_timing_cache(config, job.timing_cache)
+        _set_timing_cache(config, request.timing_cache)
         plan = builder.build_serialized_network(network, config)
         if plan is None:
             raise BuilderError("TensorRT built no plan", code="builder_failed", hint="its log above says why")
-        job.plan.write_bytes(plan)
-        job.timing_cache.write_bytes(config.get_timing_cache().serialize())
+        request.plan.write_bytes(plan)
+        request.timing_cache.write_bytes(config.get_timing_cache().serialize())
         gpu, capability = current_gpu()
-        return Built(tensorrt=trt.__version__, gpu=gpu, compute_capability=capability)
+        return BuildEnvironment(tensorrt=trt.__version__, gpu=gpu, compute_capability=capability)
 
 
 def _set_timing_cache(config: Any, path: Path) -> None:

@@ -12,22 +12,25 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from laps_export.errors import RepositoryError
+from laps_export.errors import GraphError, RepositoryError
+from laps_export.families import registry
+from laps_export.families.family import Float16Span
+from laps_export.graph.contract import TensorContract
 from laps_export.graph.float16 import convert_to_float16
-from laps_export.graph.onnx_export import TensorContract
-from laps_export.graph.parity import FLOAT16_GATE, Gate, OnProgress, check_twin
-from laps_export.repository import manifest as manifest_file
-from laps_export.repository import triton_config as triton
+from laps_export.graph.parity import FLOAT16_GATE, ParityGate, check_twin
+from laps_export.progress import OnProgress, ignore
 from laps_export.repository.check_entry import check_entry
-from laps_export.repository.entry import Entry, check_name
+from laps_export.repository.entry import GRAPH_NAME, MANIFEST_NAME, RepositoryEntry, check_name, sha256_of
 from laps_export.repository.label_set import LabelSet, parse_labels
+from laps_export.repository.manifest import read_contract, to_bytes
 from laps_export.repository.publish import publish, staging
-from laps_export.repository.write_version import plan_version, sha256_of
-from laps_export.tensorrt.builders import DEFAULT_BATCH_SIZES, Builder, Built, Job
+from laps_export.repository.triton_config import render_plan_config
+from laps_export.repository.version_choice import choose_version
+from laps_export.tensorrt.builders import DEFAULT_BATCH_SIZES, BuildEnvironment, Builder, BuildRequest
 
 PLAN_NAME = "model.plan"
 SUFFIX = "-trt"
-Precision = Literal["float16", "float32"]
+PlanPrecision = Literal["float16", "float32"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +48,7 @@ class PlanOptions:
 
     name: str | None = None
     version: int | None = None
-    precision: Precision = "float16"
+    precision: PlanPrecision = "float16"
     batch_sizes: tuple[int, ...] = DEFAULT_BATCH_SIZES
     timing_cache: Path | None = None
     force: bool = False
@@ -63,28 +66,32 @@ class WrittenPlan:
     """
 
     path: Path
-    built: Built
+    built: BuildEnvironment
     max_abs_diff: float
     unkept_timings: str | None = None
 
 
 @dataclass(frozen=True)
-class _Source:
+class _SourceVersion:
     """The version of an ONNX entry that a plan is built from."""
 
-    entry: Entry
+    entry: RepositoryEntry
     version: int
     manifest: dict[str, Any]
     labels: LabelSet
 
     @property
     def graph(self) -> Path:
-        return self.entry.version_path(self.version) / manifest_file.GRAPH_NAME
+        return self.entry.version_path(self.version) / GRAPH_NAME
 
     @property
     def contract(self) -> TensorContract:
-        first = self.manifest["inputs"][0]
-        return TensorContract(first["frames"], first["height"], first["width"], len(self.labels))
+        return read_contract(self.manifest)
+
+    @property
+    def float16(self) -> Float16Span | None:
+        """What of the graph may be float16, as its family says."""
+        return registry.find_family(self.manifest["family"]).float16
 
 
 def write_plan(
@@ -92,7 +99,7 @@ def write_plan(
     options: PlanOptions,
     *,
     find_builder: Callable[[], Builder],
-    gate: Gate = FLOAT16_GATE,
+    gate: ParityGate = FLOAT16_GATE,
     on_progress: OnProgress | None = None,
 ) -> WrittenPlan:
     """Build a plan of one version of a model and move it into the model's repository as an entry of its own.
@@ -102,33 +109,35 @@ def write_plan(
         options: what to build.
         find_builder: asked after everything that can be checked without a builder.
         gate: what the float16 graph must reach.
-        on_progress: told of every step.
+        on_progress: called at every step.
 
     Raises:
         RepositoryError, LabelsError: source or target are not what they should be.
         GraphError, ParityError: the graph cannot be float16.
         BuilderError: no builder is here, or it failed.
     """
-    report = on_progress or (lambda _what, _done, _total: None)
+    report = on_progress or ignore
     origin = _read_source(source, options.version)
-    entry = Entry(origin.entry.repository, check_name(options.name or f"{origin.entry.name}{SUFFIX}"))
+    entry = RepositoryEntry(origin.entry.repository, check_name(options.name or f"{origin.entry.name}{SUFFIX}"))
 
     def check() -> None:
-        plan_version(entry, labels=origin.labels, contract=origin.contract, version=origin.version, force=options.force)
+        choose_version(
+            entry, labels=origin.labels, contract=origin.contract, version=origin.version, force=options.force
+        )
         _check_profiles(entry, options.batch_sizes)
 
     check()
     builder = find_builder()
     try:
         with staging(entry.repository) as stage:
-            job = _start_job(stage, origin, options)
-            parity = _type_graph(job, origin, options, gate=gate, report=report)
+            request = _start_request(stage, origin, options)
+            parity = _type_graph(request, origin, options, gate=gate, report=report)
             report("TensorRT builds the plan, which takes minutes", 0, 1)
-            built = builder.build(job)
-            target = Entry(stage, entry.name)
-            _fill(target, origin, options, job=job, built=built, parity=parity)
+            built = builder.build(request)
+            target = RepositoryEntry(stage, entry.name)
+            _fill(target, origin, options, request=request, built=built, parity=parity)
             publish(target, entry, origin.version, check=check)
-            unkept = _keep_timings(job.timing_cache, options.timing_cache)
+            unkept = _keep_timings(request.timing_cache, options.timing_cache)
     except OSError as exc:
         raise RepositoryError(
             f"cannot write {entry.version_path(origin.version)}: {exc.strerror or exc}", code="cannot_write"
@@ -136,7 +145,7 @@ def write_plan(
     return WrittenPlan(entry.version_path(origin.version), built, parity["max_abs_diff"], unkept)
 
 
-def _check_profiles(entry: Entry, batch_sizes: tuple[int, ...]) -> None:
+def _check_profiles(entry: RepositoryEntry, batch_sizes: tuple[int, ...]) -> None:
     """All plans of an entry share its config.pbtxt, which names their profiles and stays as it is."""
     for version in entry.versions():
         have = tuple((entry.manifest(version).get("plan") or {}).get("batch_sizes", ()))
@@ -161,9 +170,9 @@ def _keep_timings(measured: Path, wanted: Path | None) -> str | None:
     return None
 
 
-def _read_source(folder: Path, version: int | None) -> _Source:
+def _read_source(folder: Path, version: int | None) -> _SourceVersion:
     folder = folder.resolve()
-    entry = Entry(folder.parent, check_name(folder.name))
+    entry = RepositoryEntry(folder.parent, check_name(folder.name))
     version = version or max(entry.versions(), default=0)
     (checked,) = check_entry(folder, version=version)
     if checked.plan is not None:
@@ -172,17 +181,17 @@ def _read_source(folder: Path, version: int | None) -> _Source:
         )
     manifest = entry.manifest(version)
     labels = parse_labels(entry.labels_path.read_bytes(), name=manifest["labels"]["name"])
-    return _Source(entry, version, manifest, labels)
+    return _SourceVersion(entry, version, manifest, labels)
 
 
-def _start_job(stage: Path, source: _Source, options: PlanOptions) -> Job:
+def _start_request(stage: Path, source: _SourceVersion, options: PlanOptions) -> BuildRequest:
     """What the builder gets: a folder that a container can be given, with the timings known so far."""
     folder = stage / "build"
     folder.mkdir()
     cache = folder / "timing.cache"
     if options.timing_cache is not None and options.timing_cache.is_file():
         shutil.copyfile(options.timing_cache, cache)
-    return Job(
+    return BuildRequest(
         graph=folder / "typed.onnx",
         plan=folder / PLAN_NAME,
         timing_cache=cache,
@@ -191,28 +200,40 @@ def _start_job(stage: Path, source: _Source, options: PlanOptions) -> Job:
     )
 
 
-def _type_graph(job: Job, source: _Source, options: PlanOptions, *, gate: Gate, report: OnProgress) -> dict[str, Any]:
+def _type_graph(
+    request: BuildRequest, source: _SourceVersion, options: PlanOptions, *, gate: ParityGate, report: OnProgress
+) -> dict[str, Any]:
     """Write the graph that declares the precision wanted; returns how far it is from the trained one."""
     if options.precision == "float32":
-        shutil.copyfile(source.graph, job.graph)
+        shutil.copyfile(source.graph, request.graph)
         parity: dict[str, Any] = source.manifest["precisions"]["float32"]["parity"]
         return parity
     report("typing the graph to float16", 0, 1)
-    contract = job.contract
-    convert_to_float16(source.graph, job.graph, contract)
-    return asdict(
-        check_twin(source.graph, job.graph, frames=contract.frames, size=contract.height, gate=gate, on_progress=report)
-    )
+    span = source.float16
+    if span is None:
+        raise GraphError(
+            f"graphs of the family {source.manifest['family']} are not typed to float16",
+            code="cannot_convert",
+            hint="--precision float32",
+        )
+    convert_to_float16(source.graph, request.graph, contract=request.contract, span=span)
+    return asdict(check_twin(source.graph, request.graph, contract=request.contract, gate=gate, on_progress=report))
 
 
 def _fill(
-    target: Entry, source: _Source, options: PlanOptions, *, job: Job, built: Built, parity: dict[str, Any]
+    target: RepositoryEntry,
+    source: _SourceVersion,
+    options: PlanOptions,
+    *,
+    request: BuildRequest,
+    built: BuildEnvironment,
+    parity: dict[str, Any],
 ) -> None:
     """The whole entry around the plan."""
     folder = target.version_path(source.version)
     folder.mkdir(parents=True)
     plan = folder / PLAN_NAME
-    job.plan.rename(plan)
+    request.plan.rename(plan)
     # A container may have made it readable for its own user alone; a server has another.
     plan.chmod(0o644)
     manifest = {
@@ -225,11 +246,11 @@ def _fill(
             **source.manifest["provenance"],
             "built_from": {
                 "name": source.entry.name,
-                "sha256": source.manifest["files"][manifest_file.GRAPH_NAME],
+                "sha256": source.manifest["files"][GRAPH_NAME],
             },
         },
     }
-    (folder / manifest_file.FILE_NAME).write_bytes(manifest_file.to_bytes(manifest))
+    (folder / MANIFEST_NAME).write_bytes(to_bytes(manifest))
     shutil.copyfile(source.entry.labels_path, target.labels_path)
-    config = triton.render_plan_config(target.name, job.contract, options.batch_sizes)
-    (target.path / triton.FILE_NAME).write_text(config)
+    config = render_plan_config(target.name, request.contract, options.batch_sizes)
+    target.config_path.write_text(config)

@@ -1,8 +1,10 @@
-"""Training of the camera-motion models: where weights start, how they are learned, how good they are.
+"""Training of the camera-motion models: how weights are learned, how good they are.
 
-recipe      the whole run as one function: photographs in, scored and calibrated weights out
-initialise  starting weights; its parts are tokens (what a token says) and products (what changed)
-loop        batches to weights, with a log, checkpoints and validation on the way
-scoring     accuracy, confusion, calibration
-command     `laps-export train` and `laps-export photographs`
+train_model     the whole run as one function: photographs in, scored and calibrated weights out; and their export
+settings        what a run takes, and every default of it
+motion_outputs  the labels, as a family's starting weights need them
+loop            batches to weights, with a log, checkpoints and validation on the way
+run_state       a run at one moment, and how it goes on
+evaluation      clips that are kept, and a model's logits on them
+scoring         accuracy, confusion, calibration
 """

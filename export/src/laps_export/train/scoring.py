@@ -55,7 +55,7 @@ class Scores:
 
 
 def score(
-    logits: NDArray[np.floating], labels: Ints, frame_labels: Ints, travel: Floats, *, temperature: float = 1.0
+    logits: NDArray[np.floating], *, labels: Ints, frame_labels: Ints, travel: Floats, temperature: float = 1.0
 ) -> Scores:
     """Compare frame logits with the truth.
 

@@ -1,4 +1,4 @@
-"""The engines by name: another engine is another adapter, a name in ``choices.py``, and here a builder and a row.
+"""The engines by name: another engine is an adapter, a name and a batch size in ``choices.py``, and a row here.
 
 Builders import their adapter when they are called and not before, since some adapters stand on packages that only an
 extra brings. The fake engine has no row: tests hand it to a scheduler themselves, and no setting can choose it.
@@ -11,18 +11,17 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.util import find_spec
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from laps_server.engines.base import Engine
+from laps_server.engines.choices import EngineName
 from laps_server.errors import BadParameter
 from laps_server.models.manifest import Manifest
-
-if TYPE_CHECKING:  # settings take their defaults from here
-    from laps_server.models.repository import ModelFiles
-    from laps_server.settings import Settings
+from laps_server.models.repository import ModelFiles
+from laps_server.settings import Settings
 
 # Of what engines get: a model, what the operator chose, and the one thread that engines in this process share.
-Builder = Callable[["ModelFiles", "Settings", ThreadPoolExecutor], Engine]
+Builder = Callable[[ModelFiles, Settings, ThreadPoolExecutor], Engine]
 ModelFormat = Literal["ONNX graph", "TensorRT plan"]
 
 
@@ -34,9 +33,8 @@ class RegisteredEngine:
     installation has them.
     """
 
-    name: str
+    name: EngineName
     builder: Builder
-    default_batch_views: int
     runs: frozenset[ModelFormat]
     needs: tuple[str, ...]
     extra: str | None = None
@@ -114,17 +112,15 @@ _ROWS = (
     RegisteredEngine(
         name="ort",
         builder=_build_ort,
-        default_batch_views=4,
         runs=frozenset({"ONNX graph"}),
         needs=("onnxruntime",),
     ),
     RegisteredEngine(
         name="triton",
         builder=_build_triton,
-        default_batch_views=16,
         runs=frozenset({"ONNX graph", "TensorRT plan"}),
         needs=("tritonclient", "grpc", "aiohttp"),
         extra="triton",
     ),
 )
-ENGINES: Mapping[str, RegisteredEngine] = MappingProxyType({row.name: row for row in _ROWS})
+ENGINES: Mapping[EngineName, RegisteredEngine] = MappingProxyType({row.name: row for row in _ROWS})

@@ -16,7 +16,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from laps_server.errors import LapsError, ManifestInvalid
 from laps_server.preprocess_rules import CropOffset, CropOrder, Interpolation, LongSide
 from laps_server.scores import Activation, Average
-from laps_server.view_grid import SamplingRule, ViewGrid
+from laps_server.view_grid import SEGMENT_FRAMES, SamplingRule, ViewGrid
 
 SCHEMA_VERSIONS = (1, 2)  # in 1, no optional key but plan and provenance, and sampling is laps_uniform alone
 FILE_NAME = "laps.json"
@@ -206,6 +206,9 @@ class Manifest(_Strict):
                 f"input {clip.height} x {clip.width} differs from crop "
                 f"{preprocess.crop_height} x {preprocess.crop_width}"
             )
+
+        if self.sampling == "segments_of_5" and clip.frames % SEGMENT_FRAMES:
+            raise ValueError(f"sampling segments_of_5 needs a multiple of {SEGMENT_FRAMES} frames, not {clip.frames}")
 
     def _check_outputs(self) -> None:
         output, frames = self.output, self.clip.frames

@@ -5,6 +5,7 @@ Layout, which is Triton's own::
     <root>/<model>/labels.txt
     <root>/<model>/<version>/laps.json, model.onnx, ...
 
+There may be several roots: a model is the first root's that has its name, with all of its versions.
 Everything here is plain files; nothing is loaded into an engine. A model that is wrong is an error at boot, never
 a surprise in the first request.
 """
@@ -12,6 +13,7 @@ a surprise in the first request.
 from __future__ import annotations
 
 import hashlib
+import logging
 import re
 import shlex
 from dataclasses import dataclass
@@ -24,6 +26,7 @@ from laps_server.models.manifest import FILE_NAME, LABELS_FILE_NAME, Manifest, p
 VersionChoice = Literal["latest", "all"]
 
 DEFAULT_ROOT = Path("model_repository")  # in the folder that a command is run in
+_LOG = logging.getLogger(__name__)
 _VERSION = re.compile(r"[1-9][0-9]{0,8}")
 
 
@@ -47,30 +50,44 @@ class ModelFiles:
         return self.folder / self.manifest.graph_file
 
 
-def discover(root: Path, *, versions: VersionChoice) -> tuple[ModelFiles, ...]:
-    """Read every model below ``root``, in order of name and version.
+def discover(*roots: Path, versions: VersionChoice) -> tuple[ModelFiles, ...]:
+    """Read every model below ``roots``, in order of name and version; of models of one name, the first root's.
 
     Raises:
-        NoModels: where there is no folder or no model in it.
+        NoModels: where there is no folder or no model in any.
         ManifestInvalid, ModelCorrupt: where a model is there and wrong.
     """
-    found = [
+    folders: dict[str, Path] = {}
+    for root in roots:
+        below = _model_folders(root)
+        if not below and len(roots) > 1:
+            _LOG.warning("model repository %s %s", root, _why_empty(root))
+        for folder in below:
+            if folders.setdefault(folder.name, folder) is not folder:
+                _LOG.info("%s is passed over: %s has the same name", folder, folders[folder.name])
+    if not folders:
+        raise _no_models(roots)
+    return tuple(
         read_model(folder, version)
-        for folder in _model_folders(root)
+        for _, folder in sorted(folders.items())
         for version in _chosen(_versions(folder), versions)
-    ]
-    if not found:
-        what = "holds no model" if root.is_dir() else "is not a folder" if root.exists() else "does not exist"
-        others = "the project's folder has models in model_repository: run the command there"
-        if root != DEFAULT_ROOT:
-            others = "in the project's folder, make serve without MODEL_REPOSITORY serves the models that come with it"
-        raise NoModels(
-            f"model repository {root} {what}",
-            hint=f"{others}. To put one of yours into {root} (make dev puts laps-export into .venv-dev/bin): "
-            "laps-export onnx --checkpoint best_ckpt.pth --variant laps --labels kinetics400-laps --name laps-k400 "
-            f"--repository {shlex.quote(str(root))}",
-        )
-    return tuple(found)
+    )
+
+
+def _no_models(roots: tuple[Path, ...]) -> NoModels:
+    others = "the project's folder has models in model_repository: run the command there"
+    if DEFAULT_ROOT not in roots:
+        others = "in the project's folder, make serve without MODEL_REPOSITORY serves the models that come with it"
+    return NoModels(
+        "; ".join(f"model repository {root} {_why_empty(root)}" for root in roots),
+        hint=f"{others}. To put one of yours into {roots[0]} (make dev puts laps-export into .venv-dev/bin): "
+        "laps-export onnx --checkpoint best_ckpt.pth --variant laps --labels kinetics400-laps --name laps-k400 "
+        f"--repository {shlex.quote(str(roots[0]))}",
+    )
+
+
+def _why_empty(root: Path) -> str:
+    return "holds no model" if root.is_dir() else "is not a folder" if root.exists() else "does not exist"
 
 
 def read_model(folder: Path, version: int) -> ModelFiles:

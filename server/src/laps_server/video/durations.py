@@ -13,6 +13,7 @@ from laps_server.errors import VideoCorrupt
 from laps_server.sampled_frame import SampledFrame
 from laps_server.video.av_file.video_file import VideoFile
 from laps_server.video.index_summary import lasts
+from laps_server.video.sampling.sampling import RATE_SHARE
 from laps_server.video.timestamps import END_OF_TIME
 from laps_server.video.video_start import VideoStart
 from laps_server.video_info import VideoInfo
@@ -21,7 +22,6 @@ DEFAULT_FPS = 25
 # A stream may end this much before its declared end without being called cut.
 ENDS_EARLY_S = 0.5
 ENDS_EARLY_SHARE = 0.05
-RATE_SHARE = 0.01  # by which a declared rate may differ from the one that was found
 
 
 def even_times(video: VideoFile, start: VideoStart, count: int) -> array[int]:

@@ -18,7 +18,7 @@ from laps_server.video.extract_options import ExtractOptions
 from laps_server.video.kept_frames import KeptFrames
 from laps_server.video.limits import MediaLimits
 from laps_server.video.sampler import Sampler
-from laps_server.video.sampling import Sampling
+from laps_server.video.sampling.sampling import Sampling
 
 _LOG = logging.getLogger(__name__)
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal
 
+from laps_server.preprocess_rules import CropOffset, CropOrder, Interpolation, LongSide
 from laps_server.view_grid import SamplingRule, ViewGrid
 
 Thumbnails = Literal["none", "middle", "all"]
@@ -27,6 +28,8 @@ class ExtractOptions:
         early: whether somebody waits for the first clip. Decoder and engine then work side by side from the first on,
             which takes a few per cent more of processors that they share.
         sampling: by which rule clips are placed in a segment's time.
+        long_side, interpolation: of the resize.
+        crop_order, crop_offset: which of three crops is which, and how the centre's offset is rounded.
     """
 
     grid: ViewGrid
@@ -39,6 +42,10 @@ class ExtractOptions:
     window_s: Fraction = WHOLE_VIDEO_S
     sampling: SamplingRule = "laps_uniform"
     early: bool = True
+    long_side: LongSide = "floor"
+    interpolation: Interpolation = "bilinear"
+    crop_order: CropOrder = "along"
+    crop_offset: CropOffset = "up"
 
     def __post_init__(self) -> None:
         if min(self.frames, self.stride, self.crop_height, self.crop_width) < 1:

@@ -7,19 +7,24 @@ Whatever is read on the way has to agree; :class:`TimestampsUnreliable` is raise
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
+from laps_server.arrays import IntArray
 from laps_server.video.av_file.video_file import VideoFile
 from laps_server.video.clip_plan import ClipPlan
 from laps_server.video.durations import sampled_frame
 from laps_server.video.frame_counter import MAX_HELD
 from laps_server.video.frame_numbering import FrameNumbering
 from laps_server.video.index_summary import IndexSummary
-from laps_server.video.sampling import Sampling, Window, clip_positions, steady_numbers, time_windows, window_members
+from laps_server.video.sampling.rules import RULES
+from laps_server.video.sampling.sampling import Clock, Sampling
+from laps_server.video.sampling.windowed import Window, WindowedRule, window_members
 from laps_server.video.seek_route import SeekRoute
 from laps_server.video.timestamps import END_OF_TIME, TimestampsUnreliable
 from laps_server.video.video_start import VideoStart
 
 MAX_STAMPS = 4096  # entries of an index that are checked against a steady rate
+MAX_GAP_FRAMES = 600  # between two frames of a clip: beyond it the packets in between are not worth reading
 
 
 class IndexPlanner:
@@ -30,11 +35,15 @@ class IndexPlanner:
         route: the way to the frames of the plans.
     """
 
-    def __init__(self, video: VideoFile, start: VideoStart, *, first_pts: int, sampling: Sampling) -> None:
+    def __init__(
+        self, video: VideoFile, start: VideoStart, *, first_pts: int, sampling: Sampling, clock: Clock
+    ) -> None:
         self._video = video
         self._start = start
         self._first_pts = first_pts
         self._sampling = sampling
+        self._rule = RULES[sampling.rule]
+        self._clock = clock
         self.index = self._confirmed_index()
         self.route = SeekRoute(video, first_pts, numbered=self.index is not None)
 
@@ -47,18 +56,26 @@ class IndexPlanner:
             return None
         return index if index.agrees(count=count, duration=duration) else None
 
-    def plan_by_windows(self, index: IndexSummary) -> ClipPlan:
+    def plan_by_index(self, index: IndexSummary) -> ClipPlan:
+        """Clips of the frames that ``index`` counts, by the model's rule."""
+        windows = self._rule.windows
+        if windows is not None:
+            return self._plan_by_windows(windows, index)
+        return self.plan_by_numbers(self._numbering_by_index(index), index.length, index.span)
+
+    def _plan_by_windows(self, rule: WindowedRule, index: IndexSummary) -> ClipPlan:
         """Clips taken from windows of time; timestamps are read around the window of each clip alone."""
         duration = self._start.duration_from_header or 0
+        rate = self._clock.rate(index.length, index.span)
         numbers: dict[int, int] = {}
         rows = []
-        for window in time_windows(index.length, duration, self._sampling):
+        for window in rule.windows(index.length, duration, rate, self._sampling):
             lo, hi = window.lo + self._first_pts, window.hi + self._first_pts
             near = self.route.around(lo, hi)
             if not near.timestamps:
                 raise TimestampsUnreliable("no frame where the first one decoded")
             members = window_members(near.timestamps, Window(lo, hi))
-            picked = members.start + clip_positions(len(members), self._sampling)
+            picked = members.start + rule.positions(len(members), rate, self._sampling)
             rows.append(np.asarray(near.timestamps, dtype=np.int64)[picked])
             if near.first_number is not None:
                 numbers.update({near.timestamps[i]: near.first_number + int(i) for i in picked})
@@ -69,7 +86,7 @@ class IndexPlanner:
             np.stack(rows), lambda key: sampled_frame(self._video, numbers.get(key), key - self._first_pts)
         )
 
-    def numbering_by_index(self, index: IndexSummary) -> FrameNumbering:
+    def _numbering_by_index(self, index: IndexSummary) -> FrameNumbering:
         """Frames as far apart as the entries of the index; its times are those of decoding and say nothing more."""
         time_base = self._video.time_base
         return FrameNumbering(self._first_pts, 1 / (index.step * time_base), time_base)
@@ -92,16 +109,27 @@ class IndexPlanner:
             raise TimestampsUnreliable("frames do not come at a steady rate")
         return numbering, numbering.number(tail[-1]) + 1, tail[-1] - first_pts
 
-    def plan_by_numbers(self, numbering: FrameNumbering, count: int) -> ClipPlan:
-        """Clips of numbered frames; timestamps are read around each clip alone."""
+    def plan_by_numbers(self, numbering: FrameNumbering, count: int, span: int) -> ClipPlan:
+        """Clips of ``count`` numbered frames, the last one ``span`` after the first.
+
+        Timestamps are read around each clip alone, and around each part of one whose frames lie far apart.
+        """
         if not numbering.is_usable:
             raise TimestampsUnreliable("frames are too close to each other to be told apart")
-        clips = steady_numbers(count, self._sampling)  # [V_t, T]
-        keys = np.empty(clips.shape, dtype=np.int64)
-        for view, numbers in enumerate(clips):
-            near = self.route.around(*numbering.span(int(numbers.min()), int(numbers.max()))).timestamps
-            offsets = numbers - numbering.number(near[0]) if near else numbers
-            if not numbering.is_regular(near) or offsets.min() < 0 or offsets.max() >= len(near):
-                raise TimestampsUnreliable("frames do not come at a steady rate")
-            keys[view] = np.asarray(near, dtype=np.int64)[offsets]
+        clips = self._rule.numbers(count, self._clock.rate(count, span), self._sampling)  # [V_t, T]
+        rows = []
+        for clip in clips:
+            numbers, places = np.unique(clip, return_inverse=True)
+            runs = np.split(numbers, np.flatnonzero(np.diff(numbers) > MAX_GAP_FRAMES) + 1)
+            stamps = np.concatenate([self._stamps(numbering, run) for run in runs])
+            rows.append(stamps[places])
+        keys = np.stack(rows)  # [V_t, T]
         return ClipPlan.of(keys, lambda key: sampled_frame(self._video, numbering.number(key), key - numbering.origin))
+
+    def _stamps(self, numbering: FrameNumbering, numbers: IntArray) -> npt.NDArray[np.int64]:
+        """Timestamps of the frames of increasing ``numbers``."""
+        near = self.route.around(*numbering.span(int(numbers[0]), int(numbers[-1]))).timestamps
+        offsets = numbers - numbering.number(near[0]) if near else numbers
+        if not numbering.is_regular(near) or offsets[0] < 0 or offsets[-1] >= len(near):
+            raise TimestampsUnreliable("frames do not come at a steady rate")
+        return np.asarray(near, dtype=np.int64)[offsets]

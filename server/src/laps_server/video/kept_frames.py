@@ -44,13 +44,17 @@ class KeptFrames:
             ResolutionTooLarge: the frames kept take too much memory together.
         """
         options = self._options
-        _refuse_elongated(frame, options.short_side, self._limits)
-        resized = resize_short_side(frame.rgb(), options.short_side)
+        _refuse_elongated(frame, options, self._limits)
+        resized = resize_short_side(
+            frame.rgb(), options.short_side, long_side=options.long_side, interpolation=options.interpolation
+        )
         pixels = needed_pixels(
             resized,
             crop_height=options.crop_height,
             crop_width=options.crop_width,
             count=options.grid.spatial,
+            order=options.crop_order,
+            offset=options.crop_offset,
         )
         replaced = self._frames.get(key)
         self._size_bytes += pixels.nbytes - (replaced.pixels.nbytes if replaced else 0)
@@ -90,6 +94,8 @@ class KeptFrames:
             clip_frames=positions.reshape(clips.shape).astype(np.intp),
             crop_height=options.crop_height,
             crop_width=options.crop_width,
+            crop_order=options.crop_order,
+            crop_offset=options.crop_offset,
             thumbnails=self._thumbnails(places.tolist(), frames, middle=len(plan.keys) // 2),
             warnings=(*whole.warnings, *notes),
         )
@@ -114,7 +120,7 @@ class KeptFrames:
             self._size_bytes -= self._frames.pop(key).pixels.nbytes
 
 
-def _refuse_elongated(frame: DecodedFrame, short_side: int, limits: MediaLimits) -> None:
+def _refuse_elongated(frame: DecodedFrame, options: ExtractOptions, limits: MediaLimits) -> None:
     """Refuse a frame that would become huge once its short side is the model's, before anything is made of it."""
     width, height = frame.size
     if max(width, height) > limits.max_aspect_ratio * min(width, height):
@@ -122,9 +128,9 @@ def _refuse_elongated(frame: DecodedFrame, short_side: int, limits: MediaLimits)
             f"pictures of {width}x{height} pixels are too elongated",
             hint=f"the long side may be at most {limits.max_aspect_ratio} times the short one",
         )
-    new_height, new_width = resized_size(height, width, short_side)
+    new_height, new_width = resized_size(height, width, options.short_side, options.long_side)
     if new_height * new_width > limits.max_pixels:
         raise ResolutionTooLarge(
             f"pictures of {width}x{height} pixels are too elongated to be resized",
-            hint=f"at most {limits.max_pixels} pixels once the short side is {short_side}",
+            hint=f"at most {limits.max_pixels} pixels once the short side is {options.short_side}",
         )

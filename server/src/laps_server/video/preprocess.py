@@ -1,50 +1,88 @@
 """From an upright RGB frame to a model's input: resize the short side, cut crops, stack a clip.
 
-Pure functions on 8-bit frames ``[h, w, 3]``. The resize is half-pixel bilinear without antialiasing, as at the
-model's training; OpenCV's bit-exact variant is the closest 8-bit one to the float32 reference.
+Pure functions on 8-bit frames ``[h, w, 3]``. What families do differently is told apart by the names of
+laps_server/preprocess_rules.py; the defaults are those of LAPS. Its resize is half-pixel bilinear without antialiasing,
+as at the model's training; OpenCV's bit-exact variant is the closest 8-bit one to the float32 reference. Families that
+were trained on Pillow's pictures get Pillow's resize: nothing of OpenCV's is equal to it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import cv2
 import numpy as np
+from PIL import Image
 
 from laps_server.arrays import UInt8Array
 from laps_server.part import Part
+from laps_server.preprocess_rules import CropOffset, CropOrder, Interpolation, LongSide
 from laps_server.sampled_frame import CropBox
 
 # A frame is kept whole up to this many crops' worth of pixels: what three crops would take that do not overlap.
 WHOLE_CROPS = 3
 WHOLE_DIMENSIONS = 3  # [h, w, 3]; crops have one more
+# Where the first, second and third of three crops lie along the longer side: 0 the start, 1 the centre, 2 the end.
+PLACES: Mapping[CropOrder, tuple[int, int, int]] = {
+    "along": (0, 1, 2),
+    "centre_first": (1, 0, 2),
+    "ends_first": (0, 2, 1),
+}
 THUMBNAIL_LONG_SIDE = 160
 THUMBNAIL_QUALITY = 80
 
 
-def resized_size(height: int, width: int, short_side: int) -> tuple[int, int]:
-    """Height and width after the short side became ``short_side``; the long side is rounded down."""
+def resized_size(height: int, width: int, short_side: int, long_side: LongSide = "floor") -> tuple[int, int]:
+    """Height and width after the short side became ``short_side``; the long side is rounded down or to the nearest."""
     if width <= height:
-        return int(height / width * short_side), short_side
-    return short_side, int(width / height * short_side)
+        return _long(height, width, short_side, long_side), short_side
+    return short_side, _long(width, height, short_side, long_side)
 
 
-def resize_short_side(frame: UInt8Array, short_side: int) -> UInt8Array:
+def _long(long: int, short: int, short_side: int, rounding: LongSide) -> int:
+    # The order of the operations is each authors' own: it decides what becomes of a half.
+    return int(long / short * short_side) if rounding == "floor" else int(long * (short_side / short) + 0.5)
+
+
+def resize_short_side(
+    frame: UInt8Array, short_side: int, *, long_side: LongSide = "floor", interpolation: Interpolation = "bilinear"
+) -> UInt8Array:
     """``[h, w, 3]`` with its short side at ``short_side``; the frame itself where it already is."""
     height, width = frame.shape[:2]
     if min(height, width) == short_side:
         return frame
-    new_height, new_width = resized_size(height, width, short_side)
+    new_height, new_width = resized_size(height, width, short_side, long_side)
+    if interpolation == "bilinear_antialiased":
+        picture = Image.fromarray(frame).resize((new_width, new_height), Image.Resampling.BILINEAR)
+        return np.array(picture, dtype=np.uint8)
     resized = cv2.resize(frame, (new_width, new_height), interpolation=cv2.INTER_LINEAR_EXACT)
     return np.asarray(resized, dtype=np.uint8)
 
 
-def crop_box(height: int, width: int, *, crop_height: int, crop_width: int, position: int, count: int) -> CropBox:
+def crop_box(
+    height: int,
+    width: int,
+    *,
+    crop_height: int,
+    crop_width: int,
+    position: int,
+    count: int,
+    order: CropOrder = "along",
+    offset: CropOffset = "up",
+) -> CropBox:
     """Crop ``position`` of ``count`` in a frame of ``height`` by ``width`` pixels.
 
-    One crop is the centre; three lie along the longer side, the middle one at the centre::
+    One crop is the centre; three lie along the longer side, one of them at the centre. ``order`` numbers them::
 
-        wide    |0 .... 1 .... 2|        tall   0   top
-                left centre right               1   centre
-                                                2   bottom
+        wide    |left  centre  right|        tall   top        along          0  1  2
+                                                    centre     centre_first   1  0  2
+                                                    bottom     ends_first     0  2  1
+
+    ``offset`` rounds the centre's; by ``down`` the last crop is as far from the centre as the first, so that a pixel
+    behind it may be left over::
+
+        7 pixels, crops of 4     up     [0 1 2 3] . . .     . . [2 3 4 5] .     . . . [3 4 5 6]
+                                 down   [0 1 2 3] . . .     . [1 2 3 4] . .     . . [2 3 4 5] .
 
     Raises:
         ValueError: the crop does not fit, or there is no such position.
@@ -53,28 +91,46 @@ def crop_box(height: int, width: int, *, crop_height: int, crop_width: int, posi
         raise ValueError(f"a crop of {crop_width}x{crop_height} does not fit in {width}x{height}")
     if count not in (1, 3) or not 0 <= position < count:
         raise ValueError(f"no crop {position} of {count}")
-    x = _centre(width, crop_width)
-    y = _centre(height, crop_height)
-    if count == 3 and position != 1:
-        if height > width:
-            y = 0 if position == 0 else height - crop_height
-        else:
-            x = 0 if position == 0 else width - crop_width
-    return CropBox(x=x, y=y, width=crop_width, height=crop_height)
+    place = 1 if count == 1 else PLACES[order][position]
+    down, across = (place, 1) if height > width else (1, place)
+    return CropBox(
+        x=_offsets(width, crop_width, offset)[across],
+        y=_offsets(height, crop_height, offset)[down],
+        width=crop_width,
+        height=crop_height,
+    )
 
 
-def _centre(size: int, crop: int) -> int:
-    """Offset of a centred crop, rounded up."""
-    return (size - crop + 1) // 2
+def _offsets(size: int, crop: int, rounding: CropOffset) -> tuple[int, int, int]:
+    """Where a crop begins at the start, in the centre and at the end."""
+    spare = size - crop
+    return (0, (spare + 1) // 2, spare) if rounding == "up" else (0, spare // 2, spare // 2 * 2)
 
 
-def needed_pixels(frame: UInt8Array, *, crop_height: int, crop_width: int, count: int) -> UInt8Array:
+def needed_pixels(
+    frame: UInt8Array,
+    *,
+    crop_height: int,
+    crop_width: int,
+    count: int,
+    order: CropOrder = "along",
+    offset: CropOffset = "up",
+) -> UInt8Array:
     """What ``count`` crops need of a resized ``[h, w, 3]``: itself, or ``[count, H, W, 3]`` where it is elongated."""
     height, width = frame.shape[:2]
     if height * width <= WHOLE_CROPS * crop_height * crop_width:
         return frame
     boxes = [
-        crop_box(height, width, crop_height=crop_height, crop_width=crop_width, position=position, count=count)
+        crop_box(
+            height,
+            width,
+            crop_height=crop_height,
+            crop_width=crop_width,
+            position=position,
+            count=count,
+            order=order,
+            offset=offset,
+        )
         for position in range(count)
     ]
     return np.stack([_cut(frame, box) for box in boxes])
@@ -101,6 +157,8 @@ def view_boxes(part: Part, view: int) -> tuple[CropBox, ...]:
             crop_width=part.crop_width,
             position=spatial,
             count=part.grid.spatial,
+            order=part.crop_order,
+            offset=part.crop_offset,
         )
         boxes.append(box)
     return tuple(boxes)

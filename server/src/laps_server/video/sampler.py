@@ -19,6 +19,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import suppress
 from fractions import Fraction
+from math import ceil
 from typing import Literal
 
 from laps_server.errors import BadParameter
@@ -32,7 +33,8 @@ from laps_server.video.index_planner import IndexPlanner
 from laps_server.video.limits import MediaLimits
 from laps_server.video.packet_walk import PacketWalk, walk_packets
 from laps_server.video.route import Route
-from laps_server.video.sampling import Sampling
+from laps_server.video.sampling.rules import RULES
+from laps_server.video.sampling.sampling import Clock, Sampling
 from laps_server.video.segments import count_windows, segment_clips, shortest_length_s, split
 from laps_server.video.sweep import Sweep
 from laps_server.video.timestamps import TimestampsUnreliable
@@ -61,6 +63,7 @@ class Sampler:
         self._early = early
         self._limits = limits
         self._start = read_start(video)
+        self._clock = Clock(video.time_base, video.headers.rate)
         self._warnings: list[MediaWarning] = []
         self._disagreement: tuple[MediaWarning, ...] = ()  # of the header with what was found
         self._done = 0  # segments that were handed out to their end
@@ -109,22 +112,19 @@ class Sampler:
         video, longest_s = self._video, self._video.headers.longest_s
         if longest_s is None or longest_s > self._window_s:
             raise TimestampsUnreliable("more than one window, or nobody knows")
-        planner = IndexPlanner(video, self._start, first_pts=first_pts, sampling=self._sampling)
+        planner = IndexPlanner(video, self._start, first_pts=first_pts, sampling=self._sampling, clock=self._clock)
         index = planner.index
         # The clips: by what the index counts, or by a steady rate.
         if index is not None:
             count, last = index.length, index.span
-            if self._sampling.rule == "laps_uniform":
-                plan = planner.plan_by_windows(index)
-            else:
-                plan = planner.plan_by_numbers(planner.numbering_by_index(index), count)
+            plan = planner.plan_by_index(index)
         elif video.headers.container in ("mp4", "matroska") and self._is_long(longest_s):
             numbering, count, last = planner.numbering_by_rate(longest_s)
             self._note_facts(last=last, count=count)
-            plan = planner.plan_by_numbers(numbering, count)
+            plan = planner.plan_by_numbers(numbering, count, last)
         else:
             raise TimestampsUnreliable("no index to go by")
-        self._note_clips(plan, count)
+        self._note_clips(plan, count=count, span=last)
         if last * video.time_base >= self._window_s:
             raise TimestampsUnreliable("more than one window, whatever is declared")
         segment = Segment(index=0, start_s=0.0, end_s=self.info.duration_s or longest_s, frames=range(count))
@@ -146,7 +146,7 @@ class Sampler:
         for place, segment in enumerate(segments):
             plan = self._plan(segment, times)
             stamps = [walked.timestamps[number] for number in plan.keys]
-            self._note_clips(plan, len(segment.frames))
+            self._note_clips(plan, count=len(segment.frames), span=_span(segment, times))
             sweep.allow(self._limits.max_frames + segment.frames.start)
             yield from self._fetched(sweep, plan, stamps, segment=segment, left=len(segments) - place)
 
@@ -236,7 +236,7 @@ class Sampler:
                 keep(number, frame)
             # The last frame of a segment, and it is not the last segment.
             if counted.found == waiting[0].frames.stop and len(waiting) > 1 and not missing:
-                self._note_clips(plan, len(waiting[0].frames))
+                self._note_clips(plan, count=len(waiting[0].frames), span=_span(waiting[0], times))
                 yield from self._grouped(plan, segment=waiting[0], left=len(waiting))
                 waiting.popleft()
                 plan = self._plan(waiting[0], times)
@@ -245,7 +245,7 @@ class Sampler:
                 break
         # The last segment, whose end is known only now.
         if counted.found == len(times) and not missing:
-            self._note_clips(plan, len(waiting[0].frames))
+            self._note_clips(plan, count=len(waiting[0].frames), span=_span(waiting[0], times))
             if counted.found == limit:
                 self._warn(f"only the first {limit} frames were looked at")
             else:
@@ -277,7 +277,7 @@ class Sampler:
     def _plan(self, segment: Segment, times: array[int]) -> ClipPlan:
         start = self._start
         by_time = start.frames_from_header is not None and start.duration_from_header is not None
-        clips = segment_clips(times, segment.frames, by_time=by_time, sampling=self._sampling)
+        clips = segment_clips(times, segment.frames, by_time=by_time, sampling=self._sampling, clock=self._clock)
         return ClipPlan.of(clips, lambda number: sampled_frame(self._video, number, times[number]))
 
     def _sweep(self, route: Route, keep: Keep) -> Sweep:
@@ -317,13 +317,16 @@ class Sampler:
 
     # Warnings ---------------------------------------------------------------------------------------
 
-    def _note_clips(self, plan: ClipPlan, count: int) -> None:
-        """Warn where a segment of ``count`` frames is too short or too uneven for clips as the model knows them."""
-        length, in_order = self._sampling.clip_length, self._sampling.rule == "uniform_in_order"
+    def _note_clips(self, plan: ClipPlan, *, count: int, span: int) -> None:
+        """Warn where a segment is too short or too uneven for clips as the model knows them.
+
+        It has ``count`` frames, the last one ``span`` after the first.
+        """
+        rule = RULES[self._sampling.rule]
+        length = ceil(rule.clip_length(self._clock.rate(count, span), self._sampling))
         if count < length:
-            effect = "each clip spans all of it and motion looks slower" if in_order else "frames repeat"
-            self._warn(f"is short: {count} frames for clips of {length}, so {effect}", "segment")
-        elif plan.runs_back:
+            self._warn(f"is short: {count} frames for clips of {length}, so {rule.when_short}", "segment")
+        elif rule.windows is not None and plan.runs_back:
             self._warn("has clips in which time runs back: its frames come at uneven times", "segment")
 
     def _note_facts(self, *, last: int, count: int) -> None:
@@ -341,3 +344,8 @@ class Sampler:
 def _relative(walked: PacketWalk) -> array[int]:
     start = walked.timestamps[0]
     return array("q", (stamp - start for stamp in walked.timestamps))
+
+
+def _span(segment: Segment, times: array[int]) -> int:
+    """Time from a segment's first frame to its last."""
+    return times[segment.frames.stop - 1] - times[segment.frames.start]

@@ -19,7 +19,8 @@ from math import ceil, floor
 
 from laps_server.arrays import IntArray
 from laps_server.part import Segment
-from laps_server.video.sampling import Sampling, clips_of
+from laps_server.video.sampling.rules import clips_of
+from laps_server.video.sampling.sampling import Clock, Sampling
 
 _MS = 1000
 
@@ -60,7 +61,9 @@ def split(
     return tuple(segments)
 
 
-def segment_clips(timestamps: Sequence[int], frames: range, *, by_time: bool, sampling: Sampling) -> IntArray:
+def segment_clips(
+    timestamps: Sequence[int], frames: range, *, by_time: bool, sampling: Sampling, clock: Clock
+) -> IntArray:
     """``[V_t, T]`` numbers of the frames that the clips of one segment use.
 
     ``timestamps`` are those of the whole video. ``by_time`` says that its headers declare frame count and duration, so
@@ -69,7 +72,7 @@ def segment_clips(timestamps: Sequence[int], frames: range, *, by_time: bool, sa
     origin = timestamps[frames.start]
     own = [time - origin for time in timestamps[frames.start : frames.stop]]
     count, duration = (len(own), _even_duration(own)) if by_time else (None, None)
-    return frames.start + clips_of(own, sampling, count=count, duration=duration)
+    return frames.start + clips_of(own, sampling, clock=clock, count=count, duration=duration)
 
 
 def _even_duration(timestamps: Sequence[int]) -> int:

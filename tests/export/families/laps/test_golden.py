@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from laps_export.families.laps import variants as registry
+from laps_export.families.laps import variants
 from support.golden_weights import golden_array, golden_input, golden_state_dict
+from support.small_laps import build_laps
 
 GOLDEN = Path(__file__).parents[3] / "data" / "frame_logits.npz"
 TOLERANCE = 1e-4
@@ -17,7 +18,7 @@ TOLERANCE = 1e-4
 
 def test_every_golden_array_has_its_variant() -> None:
     with np.load(GOLDEN) as golden:
-        assert set(golden) == set(registry.PUBLISHED)
+        assert set(golden) == set(variants.PUBLISHED)
 
 
 def test_the_recipe_draws_the_weights_it_is_known_for() -> None:
@@ -27,9 +28,9 @@ def test_the_recipe_draws_the_weights_it_is_known_for() -> None:
     np.testing.assert_allclose(head[:2], [0.05623853, -0.04817869], atol=1e-8)
 
 
-@pytest.mark.parametrize("variant", registry.PUBLISHED)
+@pytest.mark.parametrize("variant", variants.PUBLISHED)
 def test_frame_logits_equal_the_authors(variant: str) -> None:
-    model = registry.build(variant).eval()
+    model = build_laps(variant).eval()
     model.load_state_dict(golden_state_dict(model))
     with torch.inference_mode():
         logits = model(golden_input(model.config.frames, model.config.resolution))[0].numpy()

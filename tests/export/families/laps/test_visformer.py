@@ -4,16 +4,16 @@ import pytest
 import torch
 
 from laps_export.errors import ConfigError
-from laps_export.families.laps import variants as registry
 from laps_export.families.laps.visformer import Laps
 from laps_export.families.random_weights import randomise
+from support.small_laps import as_model, build_laps
 
 ENTRIES = 205
 
 
 def test_state_names_are_those_of_the_authors_checkpoints() -> None:
     with torch.device("meta"):
-        state = registry.build("laps").state_dict()
+        state = build_laps("laps").state_dict()
     assert len(state) == ENTRIES
     shapes = {name: tuple(value.shape) for name, value in state.items()}
     assert shapes["pos_embed2"] == (1, 384, 14, 14)
@@ -29,13 +29,13 @@ def test_state_names_are_those_of_the_authors_checkpoints() -> None:
 def test_the_six_kinds_share_one_set_of_weights() -> None:
     kinds = ("base2d", "base3d", "plain_shift", "p_shift", "la", "laps")
     with torch.device("meta"):
-        shapes = [{k: v.shape for k, v in registry.build(kind).state_dict().items()} for kind in kinds]
+        shapes = [{k: v.shape for k, v in build_laps(kind).state_dict().items()} for kind in kinds]
     assert all(shape == shapes[0] for shape in shapes)
 
 
 def test_the_class_count_sizes_the_head(small_model: Laps) -> None:
     with torch.device("meta"):
-        assert registry.build("laps_tiny", classes=3).head.weight.shape == (3, 384)
+        assert build_laps("laps_tiny", classes=3).head.weight.shape == (3, 384)
     with torch.inference_mode():
         assert small_model(torch.zeros(2, 8, 3, 64, 64)).shape == (2, 8, 7)
 
@@ -65,8 +65,8 @@ def test_training_reaches_every_weight(small_model: Laps) -> None:
 )
 def test_only_a_shift_knows_which_frame_comes_first(name: str, knows: bool) -> None:
     # docs/ablation.md stands on this: without a shift a clip and its reverse have the same clip logits.
-    model = registry.build(f"{name}_nano", classes=10)
-    randomise(model, seed=1)
+    model = build_laps(f"{name}_nano", classes=10)
+    randomise(as_model(model), seed=1)
     model.eval()
     clips = torch.randn(2, 8, 3, 128, 128)
     with torch.no_grad():

@@ -369,15 +369,16 @@ async def test_batches_in_flight_have_places_of_their_own(build: Callable[..., T
     await engine.start((1,))
     wire.requests.clear()
     gate = asyncio.Event()
-    infer = wire.infer
+    infer, held_back = wire.infer, []
 
     async def held(request: InferRequest, clips: UInt8Array, region: Region | None) -> InferResult:
+        held_back.append(request)
         await gate.wait()
         return await infer(request, clips, region)
 
     wire.infer = held  # type: ignore[method-assign]
     batches = [asyncio.create_task(engine.infer(ONE)) for _ in range(2)]
-    await asyncio.sleep(0.1)
+    await until(lambda: len(held_back) == 2)
     gate.set()
     await asyncio.gather(*batches)
     offsets = {region.offset for _, region in wire.requests if region is not None}

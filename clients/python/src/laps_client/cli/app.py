@@ -116,7 +116,7 @@ def classify(
     request = ClassifyRequest(
         paths=paths, options=options, format=chosen, concurrency=concurrency, skip_done=skip_done, plot=plot
     )
-    _run(url, header, quiet, lambda connection, display: run_classify(connection, request, display))
+    _run(lambda connection, display: run_classify(connection, request, display), url=url, header=header, quiet=quiet)
 
 
 @app.command()
@@ -141,7 +141,7 @@ def models(
 
     if name is None and (labels or version is not None):
         raise typer.BadParameter("--labels and --version need the name of a model")
-    _run(url, header, True, work)
+    _run(work, url=url, header=header, quiet=True)
 
 
 @app.command()
@@ -193,7 +193,7 @@ def watch(
         interval_s=interval,
         settle_s=settle,
     )
-    _run(url, header, quiet, lambda connection, display: run_watch(connection, request, display))
+    _run(lambda connection, display: run_watch(connection, request, display), url=url, header=header, quiet=quiet)
 
 
 @app.command()
@@ -239,7 +239,7 @@ def evaluate(
         classes=classes,
         confusion=confusion,
     )
-    _run(url, header, quiet, lambda connection, display: run_evaluate(connection, request, display))
+    _run(lambda connection, display: run_evaluate(connection, request, display), url=url, header=header, quiet=quiet)
 
 
 @app.callback(invoke_without_command=True)
@@ -307,10 +307,11 @@ def _options(
 
 
 def _run(
+    work: Callable[[Connection, Display], Coroutine[Any, Any, int]],
+    *,
     url: str,
     header: list[str] | None,
     quiet: bool,
-    work: Callable[[Connection, Display], Coroutine[Any, Any, int]],
 ) -> None:
     display = Display(quiet=quiet)
     try:

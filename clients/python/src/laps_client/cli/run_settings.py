@@ -24,13 +24,16 @@ _SAME_S = 1e-3  # times in answers are rounded
 
 
 @dataclass(frozen=True, slots=True)
-class SegmentLength:
-    """``length_s`` is None if a video was shorter than one segment, which was then ``at_least_s`` long."""
+class RunSegments:
+    """How long the segments of a run are.
+
+    ``length_s`` is None if a video was shorter than one segment, which was then ``at_least_s`` long.
+    """
 
     length_s: float | None
     at_least_s: float = 0.0
 
-    def agrees(self, other: SegmentLength) -> bool:
+    def agrees(self, other: RunSegments) -> bool:
         """Whether both may be the same length."""
         if self.length_s is None or other.length_s is None:
             known = self.length_s or other.length_s or math.inf
@@ -48,7 +51,7 @@ class RunSettings:
     model: str
     version: int
     views: str
-    segments: SegmentLength | None = None
+    segments: RunSegments | None = None
 
     def agrees(self, other: RunSettings) -> bool:
         """Whether a result of one is a result of the other."""
@@ -85,7 +88,7 @@ async def requested_settings(client: AsyncLapsClient, options: Options) -> tuple
         name = next(model.name for model in await required(client.models()) if model.default)
     model = await required(client.model(name, version=options.get("version")))
     segments = options.get("segments")
-    length = None if segments is None else SegmentLength(_length_s(str(segments)))
+    length = None if segments is None else RunSegments(_length_s(str(segments)))
     return RunSettings(model.name, model.version, _plainly(options.get("views") or model.default_views), length), model
 
 
@@ -107,12 +110,12 @@ def pinned(options: Options, settings: RunSettings) -> Options:
     return {**options, "model": settings.model, "version": settings.version}
 
 
-def _segment_length(segments: list[Mapping[str, Any]]) -> SegmentLength:
+def _segment_length(segments: list[Mapping[str, Any]]) -> RunSegments:
     """From the last segment, since segment k begins at k lengths; a first one may be cut by the video's end."""
     last = segments[-1]
     if last["index"] > 0:
-        return SegmentLength(float(last["start_s"]) / last["index"])
-    return SegmentLength(None, at_least_s=float(last["end_s"]))
+        return RunSegments(float(last["start_s"]) / last["index"])
+    return RunSegments(None, at_least_s=float(last["end_s"]))
 
 
 def _length_s(text: str) -> float | None:

@@ -56,20 +56,20 @@ class AttentionKind(StrEnum):
 
 
 @dataclass(frozen=True)
-class Recipe:
+class AttentionSpec:
     """What one kind of attention is made of."""
 
     scope: Scope
     shift: Shift
 
 
-RECIPES: dict[AttentionKind, Recipe] = {
-    AttentionKind.BASE2D: Recipe(Scope.FRAME, Shift.NONE),
-    AttentionKind.BASE3D: Recipe(Scope.CLIP, Shift.NONE),
-    AttentionKind.PLAIN_SHIFT: Recipe(Scope.FRAME, Shift.CHANNELS),
-    AttentionKind.P_SHIFT: Recipe(Scope.FRAME, Shift.HEADS),
-    AttentionKind.LA: Recipe(Scope.PAIR, Shift.NONE),
-    AttentionKind.LAPS: Recipe(Scope.PAIR, Shift.HEADS),
+ATTENTION_SPECS: dict[AttentionKind, AttentionSpec] = {
+    AttentionKind.BASE2D: AttentionSpec(Scope.FRAME, Shift.NONE),
+    AttentionKind.BASE3D: AttentionSpec(Scope.CLIP, Shift.NONE),
+    AttentionKind.PLAIN_SHIFT: AttentionSpec(Scope.FRAME, Shift.CHANNELS),
+    AttentionKind.P_SHIFT: AttentionSpec(Scope.FRAME, Shift.HEADS),
+    AttentionKind.LA: AttentionSpec(Scope.PAIR, Shift.NONE),
+    AttentionKind.LAPS: AttentionSpec(Scope.PAIR, Shift.HEADS),
 }
 
 
@@ -182,14 +182,14 @@ class Attention(nn.Module):
             ConfigError: the level does not divide the frames.
         """
         super().__init__()
-        recipe = RECIPES[kind]
+        spec = ATTENTION_SPECS[kind]
         self.heads = heads
         self.head_dim = dim // heads
         self.frames = frames
-        self.group = {Scope.FRAME: 1, Scope.PAIR: 2, Scope.CLIP: frames}[recipe.scope]
-        self.shift_groups = {Shift.NONE: 0, Shift.CHANNELS: 1, Shift.HEADS: heads}[recipe.shift]
+        self.group = {Scope.FRAME: 1, Scope.PAIR: 2, Scope.CLIP: frames}[spec.scope]
+        self.shift_groups = {Shift.NONE: 0, Shift.CHANNELS: 1, Shift.HEADS: heads}[spec.shift]
         self.scale = self.head_dim**-0.25
-        self.pairing = LeapPairing(frames, level) if recipe.scope is Scope.PAIR else None
+        self.pairing = LeapPairing(frames, level) if spec.scope is Scope.PAIR else None
         self.qkv = nn.Conv2d(dim, 3 * dim, 1, bias=False)
         self.proj = nn.Conv2d(dim, dim, 1, bias=False)
 

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from laps_export.errors import ConfigError
-from laps_export.families.laps.attention import RECIPES, SHIFT_FOLDS, AttentionKind, Scope, leap_pairs
+from laps_export.families.laps.attention import ATTENTION_SPECS, SHIFT_FOLDS, AttentionKind, Scope, leap_pairs
 from laps_export.families.laps.layers import MLP_GROUPS
 
 STRIDES = (2, 4, 2, 2)
@@ -122,7 +122,7 @@ class LapsConfig:
             )
 
     def _check_levels(self) -> None:
-        leaps = RECIPES[self.attention].scope is Scope.PAIR
+        leaps = ATTENTION_SPECS[self.attention].scope is Scope.PAIR
         for stage, (levels, depth) in enumerate(zip(self.levels, self.depths[1:], strict=True), start=2):
             wanted = depth if leaps else 0
             if len(levels) != wanted:

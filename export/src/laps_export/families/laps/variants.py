@@ -1,4 +1,4 @@
-"""Every variant by name: a table of numbers and one builder.
+"""The variants of the family by name: a table of numbers.
 
 A new variant is a new row. In `PUBLISHED` the first seven and `laps_l`, `laps_h`, `laps_e` are the paper's; rows
 `laps_r333`, `laps_r222`, `laps_r111` are its ablation of one leap level only. `NANO` is the project's own: the six
@@ -7,30 +7,15 @@ kinds of attention in a network small enough to train on two CPU cores.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from types import MappingProxyType
 
-from laps_export.errors import ConfigError
+from laps_export.families.family import Variant
 from laps_export.families.laps.attention import AttentionKind
 from laps_export.families.laps.config import LapsConfig
-from laps_export.families.laps.visformer import Laps
 
 _PYRAMID = ((1, 2, 3, 1), (2, 3, 1, 2))
 _LONG_PYRAMID = ((1, 2, 3, 4), (5, 1, 2, 3))
-
-
-@dataclass(frozen=True)
-class Variant:
-    """One row of the table.
-
-    Attributes:
-        config: the numbers that define the model.
-        reported_top1: Kinetics-400 top-1 in percent as the authors report it, where they do. No trained
-            checkpoint is public, so this is the one column that the project cannot compute.
-    """
-
-    config: LapsConfig
-    reported_top1: float | None = None
 
 
 def _one_level(level: int) -> LapsConfig:
@@ -39,7 +24,7 @@ def _one_level(level: int) -> LapsConfig:
 
 _LAPS = LapsConfig(attention=AttentionKind.LAPS, levels=_PYRAMID)
 
-PUBLISHED: MappingProxyType[str, Variant] = MappingProxyType(
+PUBLISHED: MappingProxyType[str, Variant[LapsConfig]] = MappingProxyType(
     {
         "base2d": Variant(LapsConfig(attention=AttentionKind.BASE2D), 74.00),
         "base3d": Variant(LapsConfig(attention=AttentionKind.BASE3D), 76.31),
@@ -69,32 +54,11 @@ _NANO = LapsConfig(
 )
 _PAIRED = (AttentionKind.LA, AttentionKind.LAPS)
 
-NANO: MappingProxyType[str, Variant] = MappingProxyType(
+NANO: MappingProxyType[str, Variant[LapsConfig]] = MappingProxyType(
     {
         f"{kind}_nano": Variant(replace(_NANO, attention=kind, levels=_NANO_PYRAMID if kind in _PAIRED else ((), ())))
         for kind in AttentionKind
     }
 )
 
-VARIANTS: MappingProxyType[str, Variant] = MappingProxyType({**PUBLISHED, **NANO})
-
-
-def variant_config(name: str, *, classes: int | None = None) -> LapsConfig:
-    """The configuration of a variant, for `classes` outputs where given.
-
-    Raises:
-        ConfigError: `unknown_variant`, or a class count that cannot be.
-    """
-    if name not in VARIANTS:
-        raise ConfigError(f"unknown variant {name!r}", code="unknown_variant", hint=f"one of {', '.join(VARIANTS)}")
-    config = VARIANTS[name].config
-    return config if classes is None else replace(config, classes=classes)
-
-
-def build(name: str, *, classes: int | None = None) -> Laps:
-    """A model of the named variant in training mode, with torch's default initialisation.
-
-    Raises:
-        ConfigError: as `variant_config`.
-    """
-    return Laps(variant_config(name, classes=classes))
+VARIANTS: MappingProxyType[str, Variant[LapsConfig]] = MappingProxyType({**PUBLISHED, **NANO})

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from laps_export.errors import ConfigError
+from laps_export.families.family import MotionOutputs
 from laps_export.families.laps.attention import SHIFT_FOLDS, Attention
 from laps_export.families.laps.starting_weights.products import initialise_products, initialise_readout
 from laps_export.families.laps.starting_weights.tokens import initialise_tokens
@@ -29,36 +30,39 @@ _HEAD_SCALE = 0.02
 _LONGEST_WAVE = 2.0  # in grid sides: half a wave across the frame tells left from right
 
 
-def initialise(model: Laps, *, seed: int, waves: bool = True) -> None:
+def initialise(network: nn.Module, *, seed: int, waves: bool, outputs: MotionOutputs) -> None:
     """Give a model the weights from which training starts, the same for the same seed.
 
     Args:
-        model: changed in place.
+        network: a `Laps`, changed in place.
         seed: of everything random.
         waves: begin with cosines and their products in the first layers (`tokens`, `products`), not with noise.
+        outputs: what the products tell of is read from these by the head.
 
     Raises:
         ConfigError: `invalid_embed_dim`, too narrow for what it should begin with.
     """
+    if not isinstance(network, Laps):
+        raise TypeError(f"{type(network).__name__} is no network of this family")
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
-        for module in model.modules():
+        for module in network.modules():
             if isinstance(module, nn.Conv2d):
                 fan_in = module.weight[0].numel()
                 module.weight.normal_(0.0, _CONV_GAIN * fan_in**-0.5, generator=generator)
                 if module.bias is not None:
                     module.bias.zero_()
-        for module in model.modules():
+        for module in network.modules():
             if isinstance(module, Attention):
                 _initialise_attention(module, generator)
-        for embedding in (model.pos_embed1, model.pos_embed2, model.pos_embed3):
+        for embedding in (network.pos_embed1, network.pos_embed2, network.pos_embed3):
             embedding.copy_(sine_positions(embedding.shape[1], embedding.shape[2]))
-        model.head.weight.normal_(0.0, _HEAD_SCALE, generator=generator)
-        model.head.bias.zero_()
+        network.head.weight.normal_(0.0, _HEAD_SCALE, generator=generator)
+        network.head.bias.zero_()
         if waves:
-            initialise_tokens(model, generator)
-            initialise_products(model)
-            initialise_readout(model)
+            initialise_tokens(network, generator)
+            initialise_products(network)
+            initialise_readout(network, outputs)
 
 
 def sine_positions(channels: int, side: int) -> Tensor:

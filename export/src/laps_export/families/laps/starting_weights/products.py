@@ -24,16 +24,16 @@ from itertools import product
 import torch
 from torch import Tensor
 
-from laps_export.data.camera_motion import CameraMotion
+from laps_export.families.family import MotionOutputs
 from laps_export.families.laps.layers import AttentionBlock, Mlp
 from laps_export.families.laps.starting_weights.tokens import (
-    PARTS,
+    WAVE_GROUPS,
     WAVES,
-    Channels,
-    Part,
+    GroupChannels,
+    WaveGroup,
     cosines,
     first_attention,
-    part_channels,
+    group_channels,
     shifted_channels,
 )
 from laps_export.families.laps.visformer import Laps
@@ -64,16 +64,16 @@ def initialise_products(model: Laps) -> None:
     """Overwrite units of the first two attention blocks' MLPs; nothing where attention has no shift.
 
     Raises:
-        ConfigError: as `part_channels`.
+        ConfigError: as `group_channels`.
     """
     blocks = [block for block in model.stage2.children() if isinstance(block, AttentionBlock)]
     if not blocks[0].attn.shift_groups:
         return
-    parts = part_channels(blocks[0].attn)
+    groups = group_channels(blocks[0].attn)
     units = Units(blocks[0].mlp)
-    room = units.room // len(parts)
-    for part, channels in zip(PARTS, parts, strict=True):
-        terms = best_terms(part, room // 2)
+    room = units.room // len(groups)
+    for group, channels in zip(WAVE_GROUPS, groups, strict=True):
+        terms = best_terms(group, room // 2)
         for axis, target in enumerate((channels.right, channels.sink)):
             chosen = [term for term in terms if term.axis == axis]
             total = sum(term.worth**2 for term in chosen) ** 0.5
@@ -84,28 +84,28 @@ def initialise_products(model: Laps) -> None:
                 units.add(there, change, {target: term.worth / total * _READOUT})
     if len(blocks) > 1:
         units = Units(blocks[1].mlp)
-        for channels in parts:
+        for channels in groups:
             for moved, place, outputs in _place_products(channels):
                 units.add({moved: _PLACE_INPUT}, {place: _INPUT}, outputs)
 
 
-def initialise_readout(model: Laps) -> None:
+def initialise_readout(model: Laps, outputs: MotionOutputs) -> None:
     """Let the third stage carry the four numbers to the head, and the head read them; nothing without a shift.
 
     Raises:
-        ConfigError: as `part_channels`.
+        ConfigError: as `group_channels`.
     """
     attention = first_attention(model.stage2)
-    if not attention.shift_groups or model.config.classes != len(CameraMotion):
+    if not attention.shift_groups or model.config.classes != outputs.count:
         return
     carriers = iter(shifted_channels(first_attention(model.stage3))[2])
     carried = model.patch_embed3.proj.weight  # [2E, E, 2, 2]
-    for part in part_channels(attention):
-        for channel, positive, negative in (
-            (part.right, CameraMotion.PAN_LEFT, CameraMotion.PAN_RIGHT),
-            (part.sink, CameraMotion.TILT_UP, CameraMotion.TILT_DOWN),
-            (part.zoom, CameraMotion.ZOOM_IN, CameraMotion.ZOOM_OUT),
-            (part.roll, CameraMotion.ROLL_COUNTERCLOCKWISE, CameraMotion.ROLL_CLOCKWISE),
+    for group in group_channels(attention):
+        for channel, (positive, negative) in (
+            (group.right, outputs.across),
+            (group.sink, outputs.down),
+            (group.zoom, outputs.growth),
+            (group.roll, outputs.turn),
         ):
             carrier = next(carriers)
             carried[carrier] *= _OTHERS
@@ -115,11 +115,11 @@ def initialise_readout(model: Laps) -> None:
             model.head.weight[negative, carrier] = -_HEAD
 
 
-def best_terms(part: Part, count: int) -> list[Term]:
+def best_terms(group: WaveGroup, count: int) -> list[Term]:
     """The `count` products of either axis that tell a movement most surely, surest first."""
     alike, moved, spread = wave_statistics()
     terms = []
-    for (c, (cu, cv)), (s, (su, sv)) in product(enumerate(part.changing), enumerate(part.staying)):
+    for (c, (cu, cv)), (s, (su, sv)) in product(enumerate(group.changing), enumerate(group.staying)):
         across = alike[su, cu] * moved[sv, cv] / (alike[su, su] * alike[sv, sv] * alike[cu, cu] * spread[cv, cv]) ** 0.5
         down = moved[su, cu] * alike[sv, cv] / (alike[su, su] * alike[sv, sv] * spread[cu, cu] * alike[cv, cv]) ** 0.5
         terms += [Term(0, c, s, float(across)), Term(1, c, s, float(down))]
@@ -172,7 +172,7 @@ class Units:
                 self._outputs[channel, row, 0, 0] = sign_one * sign_other * weight
 
 
-def _place_products(channels: Channels) -> Iterable[tuple[int, int, dict[int, float]]]:
+def _place_products(channels: GroupChannels) -> Iterable[tuple[int, int, dict[int, float]]]:
     """Movement, place, and what their product adds to."""
     yield channels.right, channels.across, {channels.zoom: _READOUT}
     yield channels.sink, channels.down, {channels.zoom: _READOUT}

@@ -4,7 +4,7 @@ With random filters nothing about a token says which way its patch moved, and tr
 thousands of steps; with the lowest cosines of each patch it can be read off products (see `products`). So the first
 layers begin as a cosine transform: the stem as smooth pictures of brightness and colour in pairs of both signs,
 which lets its ReLU pass everything; the first embedding as the cosines of its 4 x 4 patch; the second as those of
-two such patches side by side. Stage 2's channels fall into three parts, and each part into these::
+two such patches side by side. Stage 2's channels fall into three groups, and each group into these::
 
     ahead   back   waves that stay   across   down   zoom   roll   right   sink
       8      8           10             1       1      1      1      1       1
@@ -38,8 +38,8 @@ _PICTURES = ((1 / 3, 1 / 3, 1 / 3), (0.5, 0.0, -0.5), (-0.25, 0.5, -0.25))  # br
 
 
 @dataclass(frozen=True)
-class Part:
-    """What one part of stage 2's channels begins with.
+class WaveGroup:
+    """What one group of stage 2's channels begins with.
 
     Attributes:
         picture: which of the stem's pictures it looks at.
@@ -54,16 +54,16 @@ class Part:
 
 _COARSE: tuple[Wave, ...] = ((0, 0), (0, 1), (1, 0), (0, 2), (2, 0), (1, 1), (1, 2), (2, 1))
 _FINE: tuple[Wave, ...] = ((0, 2), (2, 0), (0, 3), (3, 0), (1, 2), (2, 1), (1, 3), (3, 1))
-PARTS = (
-    Part(0, _COARSE, (*_COARSE, (0, 3), (3, 0))),
-    Part(0, _FINE, ((0, 1), (1, 0), (0, 2), (2, 0), (0, 3), (3, 0), (1, 1), (1, 2), (2, 1), (1, 3))),
-    Part(1, _COARSE, (*_COARSE, (0, 3), (3, 0))),
+WAVE_GROUPS = (
+    WaveGroup(0, _COARSE, (*_COARSE, (0, 3), (3, 0))),
+    WaveGroup(0, _FINE, ((0, 1), (1, 0), (0, 2), (2, 0), (0, 3), (3, 0), (1, 1), (1, 2), (2, 1), (1, 3))),
+    WaveGroup(1, _COARSE, (*_COARSE, (0, 3), (3, 0))),
 )
 
 
 @dataclass(frozen=True)
-class Channels:
-    """Which of stage 2's channels one part has, see the module."""
+class GroupChannels:
+    """Which of stage 2's channels one group has, see the module."""
 
     ahead: tuple[int, ...]
     back: tuple[int, ...]
@@ -89,40 +89,40 @@ def shifted_channels(attention: Attention) -> tuple[list[int], list[int], list[i
     return ahead.nonzero()[:, 0].tolist(), back.nonzero()[:, 0].tolist(), (~(ahead | back)).nonzero()[:, 0].tolist()
 
 
-def part_channels(attention: Attention) -> tuple[Channels, ...]:
-    """The channels of every part, where this attention's shift puts them; without a shift as if inside heads.
+def group_channels(attention: Attention) -> tuple[GroupChannels, ...]:
+    """The channels of every group, where this attention's shift puts them; without a shift as if inside heads.
 
     Raises:
-        ConfigError: `invalid_embed_dim`, the width has no room for the parts.
+        ConfigError: `invalid_embed_dim`, the width has no room for the groups.
     """
     ahead, back, stay = shifted_channels(attention)
-    changing, staying = len(PARTS[0].changing), len(PARTS[0].staying)
-    told = 6  # across to sink
-    if len(ahead) < changing * len(PARTS) or len(stay) < (staying + told) * len(PARTS):
+    changing, staying = len(WAVE_GROUPS[0].changing), len(WAVE_GROUPS[0].staying)
+    markers = 6  # across to sink
+    if len(ahead) < changing * len(WAVE_GROUPS) or len(stay) < (staying + markers) * len(WAVE_GROUPS):
         raise ConfigError(
             f"{len(ahead) * 2 + len(stay)} channels have no room for the start that training needs",
             code="invalid_embed_dim",
-            hint=f"embed_dim of at least {(staying + told) * 2 * len(PARTS)}",
+            hint=f"embed_dim of at least {(staying + markers) * 2 * len(WAVE_GROUPS)}",
         )
-    parts = []
-    for part in range(len(PARTS)):
-        moved = slice(part * changing, (part + 1) * changing)
-        kept = stay[part * (staying + told) : (part + 1) * (staying + told)]
-        parts.append(Channels(tuple(ahead[moved]), tuple(back[moved]), tuple(kept[:staying]), *kept[staying:]))
-    return tuple(parts)
+    groups = []
+    for group in range(len(WAVE_GROUPS)):
+        moved = slice(group * changing, (group + 1) * changing)
+        kept = stay[group * (staying + markers) : (group + 1) * (staying + markers)]
+        groups.append(GroupChannels(tuple(ahead[moved]), tuple(back[moved]), tuple(kept[:staying]), *kept[staying:]))
+    return tuple(groups)
 
 
 def initialise_tokens(model: Laps, generator: torch.Generator) -> None:
     """Overwrite the stem, the first two patch embeddings and stage 2's positions.
 
     Raises:
-        ConfigError: as `part_channels`.
+        ConfigError: as `group_channels`.
     """
     stem = next(module for module in model.stem if isinstance(module, nn.Conv2d)).weight
     first, second = model.patch_embed1.proj.weight, model.patch_embed2.proj.weight
     pictures = min(len(_PICTURES), stem.shape[0] // 2, first.shape[0] // WAVES**2)
-    parts = part_channels(first_attention(model.stage2))
-    if pictures <= max(part.picture for part in PARTS):
+    groups = group_channels(first_attention(model.stage2))
+    if pictures <= max(group.picture for group in WAVE_GROUPS):
         raise ConfigError(
             f"a stem of {stem.shape[0]} and a first stage of {first.shape[0]} channels cannot carry the waves",
             code="invalid_embed_dim",
@@ -130,16 +130,16 @@ def initialise_tokens(model: Laps, generator: torch.Generator) -> None:
         )
     _mix(stem, _stem_filters(stem, pictures), generator)
     _mix(first, _cell_waves(first, pictures), generator)
-    _mix(second, _patch_waves(second, parts), generator)
+    _mix(second, _patch_waves(second, groups), generator)
     gain = model.patch_embed2.norm.bn.weight
     ramp = torch.linspace(-1.0, 1.0, model.pos_embed2.shape[-1])
     ramp = ramp / ramp.std()
     model.pos_embed2.zero_()
-    for part in parts:
+    for group in groups:
         # Channels that tell place or motion begin without a picture in them; their gain brings one in if it helps.
-        gain[[part.across, part.down, part.zoom, part.roll, part.right, part.sink]] = 0.0
-        model.pos_embed2[0, part.across] = ramp[None, :]
-        model.pos_embed2[0, part.down] = ramp[:, None]
+        gain[[group.across, group.down, group.zoom, group.roll, group.right, group.sink]] = 0.0
+        model.pos_embed2[0, group.across] = ramp[None, :]
+        model.pos_embed2[0, group.down] = ramp[:, None]
 
 
 def cosines(side: int) -> Tensor:
@@ -180,18 +180,18 @@ def _cell_waves(weight: Tensor, pictures: int) -> Tensor:
     return filters
 
 
-def _patch_waves(weight: Tensor, parts: tuple[Channels, ...]) -> Tensor:
+def _patch_waves(weight: Tensor, groups: tuple[GroupChannels, ...]) -> Tensor:
     """`[E, E/2, 2, 2]`: every channel that holds a wave as that wave of a patch of 2 x 2 cells."""
     whole, cell = cosines(2 * WAVES)[:WAVES], cosines(WAVES)  # [u, 8], [p, 4]
     halves = torch.stack([whole[:, :WAVES] @ cell.T, whole[:, WAVES:] @ cell.T], dim=1)  # [u, a, p]
     joint = halves * torch.tensor(_SPREAD)
     filters = weight.clone()
-    for part, channels in zip(PARTS, parts, strict=True):
-        columns = slice(part.picture * WAVES**2, (part.picture + 1) * WAVES**2)
+    for group, channels in zip(WAVE_GROUPS, groups, strict=True):
+        columns = slice(group.picture * WAVES**2, (group.picture + 1) * WAVES**2)
         rows = (
-            *zip(channels.ahead, part.changing, strict=True),
-            *zip(channels.back, part.changing, strict=True),
-            *zip(channels.staying, part.staying, strict=True),
+            *zip(channels.ahead, group.changing, strict=True),
+            *zip(channels.back, group.changing, strict=True),
+            *zip(channels.staying, group.staying, strict=True),
         )
         for row, (u, v) in rows:
             filters[row] = 0

@@ -14,13 +14,18 @@ import torch
 from laps_export.data import batches
 from laps_export.data.camera_motion import CameraMotion
 from laps_export.data.clips import fixed_set
-from laps_export.families.laps import variants as registry
+from laps_export.data.settings import StreamSettings
 from laps_export.families.laps.config import LapsConfig
 from laps_export.families.laps.starting_weights.initialise import initialise
 from laps_export.families.laps.visformer import Laps
-from laps_export.train import run_recipe as recipes
-from laps_export.train.loop import LOG_NAME, EvaluationSet, LoopSettings, evaluate, new_state, run
-from support.small_world import easy_maker, small_world
+from laps_export.train import train_model as training
+from laps_export.train.evaluation import EvaluationSet, evaluate
+from laps_export.train.loop import LOG_NAME, run
+from laps_export.train.motion_outputs import MOTION_OUTPUTS
+from laps_export.train.run_state import new_state
+from laps_export.train.settings import EntrySettings, LoopSettings, TrainingRecipe
+from support.small_laps import as_model, config_of
+from support.small_picture_pool import easy_maker, small_picture_pool
 
 SIZE = 64
 STEPS = 60
@@ -31,7 +36,7 @@ def _quiet(*_: object) -> None:
 
 
 def _model_config() -> LapsConfig:
-    nano = registry.variant_config("laps_nano", classes=len(CameraMotion))
+    nano = config_of("laps_nano", classes=len(CameraMotion))
     return replace(nano, resolution=SIZE, depths=(1, 2, 2), levels=((1, 3), (2, 1)))
 
 
@@ -47,17 +52,17 @@ def _one_thread() -> Iterator[None]:
 @pytest.mark.usefixtures("_one_thread")
 def test_a_minute_of_training_beats_chance(tmp_path: Path) -> None:
     torch.manual_seed(0)
-    model = Laps(_model_config())
-    initialise(model, seed=0)
+    model = as_model(Laps(_model_config()))
+    initialise(model.network, seed=0, waves=True, outputs=MOTION_OUTPUTS)
     loop = LoopSettings(steps=STEPS, peak_rate=1.5e-3, ema=0.95)
-    stream = batches.BatchStream(partial(easy_maker, SIZE), batches.StreamSettings(seed=1, batch=16, uses=4))
+    stream = batches.BatchStream(partial(easy_maker, SIZE), StreamSettings(seed=1, batch=16, uses=4))
     evaluation = EvaluationSet.of(fixed_set(easy_maker(SIZE), count=200, seed=7))
     before = evaluate(model, evaluation, torch.device("cpu"))
     scores = run(
         new_state(model, loop),
-        batches.loader(stream, workers=1),
-        evaluation,
-        loop,
+        batches=batches.loader(stream, workers=1),
+        evaluation=evaluation,
+        settings=loop,
         folder=tmp_path,
         notes={},
         device=torch.device("cpu"),
@@ -72,8 +77,8 @@ def test_a_minute_of_training_beats_chance(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("small_variant", "_one_thread")
 def test_the_recipe_goes_from_photographs_to_an_entry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recipes, "load_world", lambda *_, **__: small_world())
-    recipe = recipes.Recipe(
+    monkeypatch.setattr(training, "load_pool", lambda *_, **__: small_picture_pool())
+    recipe = TrainingRecipe(
         loop=LoopSettings(steps=2),
         variant="small",
         waves=False,
@@ -82,16 +87,8 @@ def test_the_recipe_goes_from_photographs_to_an_entry(tmp_path: Path, monkeypatc
         final_clips=40,
         workers=0,
     )
-    trained = recipes.train(recipe, tmp_path / "run", cache=None, resume=False, on_progress=_quiet)
-    written = recipes.export(
-        trained,
-        name="camera-motion",
-        stride=4,
-        default_views="5x1",
-        repository=tmp_path / "models",
-        version=None,
-        force=False,
-    )
+    trained = training.train_model(recipe, tmp_path / "run", cache=None, resume=False, on_progress=_quiet)
+    written = training.export_trained(trained, EntrySettings(repository=tmp_path / "models"), stride=4)
     manifest = json.loads((written.path / "laps.json").read_text())
     assert manifest["labels"]["name"] == "camera-motion"
     assert manifest["temperature"] == pytest.approx(trained.temperature, abs=1e-3)

@@ -10,56 +10,65 @@ import torch
 
 from laps_export.data.camera_motion import CameraMotion
 from laps_export.errors import ConfigError
-from laps_export.families.laps import variants as registry
+from laps_export.families.laps import variants
 from laps_export.families.laps.attention import Attention
+from laps_export.families.laps.family import PIXELS
 from laps_export.families.laps.starting_weights.initialise import initialise
 from laps_export.families.laps.starting_weights.products import best_terms, wave_statistics
-from laps_export.families.laps.starting_weights.tokens import PARTS, Part, cosines, first_attention, part_channels
+from laps_export.families.laps.starting_weights.tokens import (
+    WAVE_GROUPS,
+    WaveGroup,
+    cosines,
+    first_attention,
+    group_channels,
+)
 from laps_export.families.laps.visformer import Laps
 from laps_export.families.normalise import Normalise
-from support.small_world import easy_maker
+from laps_export.train.motion_outputs import MOTION_OUTPUTS
+from support.small_laps import build_laps
+from support.small_picture_pool import easy_maker
 
 CLASSES = len(CameraMotion)
 SHIFTING = ("laps_nano", "p_shift_nano", "plain_shift_nano")
 
 
 def _started(name: str, *, seed: int = 0, waves: bool = True) -> Laps:
-    model = registry.build(name, classes=CLASSES)
-    initialise(model, seed=seed, waves=waves)
+    model = build_laps(name, classes=CLASSES)
+    initialise(model, seed=seed, waves=waves, outputs=MOTION_OUTPUTS)
     return model
 
 
-@pytest.mark.parametrize("name", registry.NANO)
+@pytest.mark.parametrize("name", variants.NANO)
 def test_every_channel_of_stage_2_has_one_meaning(name: str) -> None:
-    attention = first_attention(registry.build(name).stage2)
+    attention = first_attention(build_laps(name).stage2)
     channels: list[int] = []
-    for part in part_channels(attention):
-        channels += [*part.ahead, *part.back, *part.staying]
-        channels += [part.across, part.down, part.zoom, part.roll, part.right, part.sink]
+    for group in group_channels(attention):
+        channels += [*group.ahead, *group.back, *group.staying]
+        channels += [group.across, group.down, group.zoom, group.roll, group.right, group.sink]
     assert sorted(channels) == list(range(96))
 
 
 @pytest.mark.parametrize("name", SHIFTING)
 def test_the_shift_takes_ahead_from_the_next_frame_and_back_from_the_previous(name: str) -> None:
-    attention = first_attention(registry.build(name).stage2)
-    told = torch.zeros(8, 96, 8, 8)
-    told += torch.arange(8.0)[:, None, None, None]  # each frame holds its number
+    attention = first_attention(build_laps(name).stage2)
+    numbers = torch.zeros(8, 96, 8, 8)
+    numbers += torch.arange(8.0)[:, None, None, None]  # each frame holds its number
     with torch.no_grad():
         attention.qkv.weight.copy_(torch.cat([torch.zeros(192, 96), torch.eye(96)])[..., None, None])
         attention.proj.weight.copy_(torch.eye(96)[..., None, None])
         attention.pairing = None
         attention.group = 1
-        seen = attention(told)[3, :, 0, 0]
-    for part in part_channels(attention):
-        assert set(seen[list(part.ahead)].tolist()) == {4.0}
-        assert set(seen[list(part.back)].tolist()) == {2.0}
-        assert set(seen[[*part.staying, part.right, part.zoom]].tolist()) == {3.0}
+        seen = attention(numbers)[3, :, 0, 0]
+    for group in group_channels(attention):
+        assert set(seen[list(group.ahead)].tolist()) == {4.0}
+        assert set(seen[list(group.back)].tolist()) == {2.0}
+        assert set(seen[[*group.staying, group.right, group.zoom]].tolist()) == {3.0}
 
 
 def test_a_width_without_room_is_an_error() -> None:
-    attention = Attention(48, heads=3, frames=8, kind=registry.VARIANTS["p_shift_nano"].config.attention)
+    attention = Attention(48, heads=3, frames=8, kind=variants.VARIANTS["p_shift_nano"].config.attention)
     with pytest.raises(ConfigError) as caught:
-        part_channels(attention)
+        group_channels(attention)
     assert caught.value.code == "invalid_embed_dim"
 
 
@@ -96,9 +105,9 @@ def test_the_expected_product_is_that_of_rows_of_pixels() -> None:
     np.testing.assert_allclose(measured, wave_statistics()[1].numpy(), atol=0.1)
 
 
-@pytest.mark.parametrize("part", PARTS)
-def test_terms_come_surest_first_for_both_axes(part: Part) -> None:
-    terms = best_terms(part, 16)
+@pytest.mark.parametrize("group", WAVE_GROUPS)
+def test_terms_come_surest_first_for_both_axes(group: WaveGroup) -> None:
+    terms = best_terms(group, 16)
     assert [term.axis for term in terms] == [0] * 16 + [1] * 16
     for axis in (0, 1):
         worths = [abs(term.worth) for term in terms if term.axis == axis]
@@ -113,7 +122,7 @@ def test_pans_and_tilts_are_told_apart_before_anything_is_learned(name: str) -> 
     clips = [maker.make([1, number], motion=moves[number % 4]) for number in range(48)]
     frames = torch.from_numpy(np.stack([clip.frames for clip in clips]))
     with torch.no_grad():
-        answers = model(Normalise()(frames)).mean(1)[:, 1:5].argmax(1) + 1
+        answers = model(Normalise(PIXELS)(frames)).mean(1)[:, 1:5].argmax(1) + 1
     right = (answers.numpy() == np.array([clip.label for clip in clips])).mean()
     assert right > 0.6  # chance is 0.25
 

@@ -4,10 +4,12 @@ import pytest
 import torch
 
 from laps_export.errors import ConfigError
-from laps_export.families.laps import variants as registry
+from laps_export.families.laps import variants
 from laps_export.families.laps.attention import Attention
 from laps_export.families.laps.starting_weights.initialise import initialise, sine_positions
 from laps_export.families.laps.visformer import Laps
+from laps_export.train.motion_outputs import MOTION_OUTPUTS
+from support.small_laps import build_laps
 
 
 def _first_attention(model: Laps) -> Attention:
@@ -17,24 +19,24 @@ def _first_attention(model: Laps) -> Attention:
 def test_the_same_seed_gives_the_same_weights() -> None:
     states = []
     for seed in (1, 1, 2):
-        model = registry.build("laps_nano", classes=10)
-        initialise(model, seed=seed)
+        model = build_laps("laps_nano", classes=10)
+        initialise(model, seed=seed, waves=True, outputs=MOTION_OUTPUTS)
         states.append(model.state_dict())
     assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
     assert not torch.equal(states[0]["stem.0.weight"], states[2]["stem.0.weight"])
 
 
 def test_queries_begin_as_keys_and_values_as_what_they_are() -> None:
-    model = registry.build("laps_nano", classes=10)
-    initialise(model, seed=0)
+    model = build_laps("laps_nano", classes=10)
+    initialise(model, seed=0, waves=True, outputs=MOTION_OUTPUTS)
     query, key, value = _first_attention(model).qkv.weight[..., 0, 0].chunk(3)
     assert torch.equal(query, key)
     assert torch.allclose(value, torch.eye(96), atol=0.1)
 
 
 def test_a_token_begins_by_attending_to_itself() -> None:
-    model = registry.build("base2d_nano", classes=10)
-    initialise(model, seed=0)
+    model = build_laps("base2d_nano", classes=10)
+    initialise(model, seed=0, waves=True, outputs=MOTION_OUTPUTS)
     attention = _first_attention(model)
     tokens = torch.randn(2, 96, 7, 7)
     out = attention._attend(attention.qkv(tokens))
@@ -42,10 +44,10 @@ def test_a_token_begins_by_attending_to_itself() -> None:
     assert alike.mean() > 0.9
 
 
-@pytest.mark.parametrize("name", registry.NANO)
+@pytest.mark.parametrize("name", variants.NANO)
 def test_every_kind_of_attention_starts_with_modest_logits(name: str) -> None:
-    model = registry.build(name, classes=10)
-    initialise(model, seed=0)
+    model = build_laps(name, classes=10)
+    initialise(model, seed=0, waves=True, outputs=MOTION_OUTPUTS)
     logits = model(torch.randn(2, 8, 3, 128, 128))
     assert torch.isfinite(logits).all()
     assert logits.std() < 2
