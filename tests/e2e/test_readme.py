@@ -208,6 +208,17 @@ def test_a_trial_with_random_weights_goes_as_shown(
     assert done.returncode == 0, done.stderr
     (warning,) = json.loads(done.stdout.splitlines()[-1])["warnings"]
     assert "untrained" in warning
+
+    # The whole gate of a shipped variant, with nothing patched, and its progress without a terminal.
+    stages = done.stderr.splitlines()
+    assert any("ONNX Runtime" in stage and "16" in stage for stage in stages)
+    assert any("untrained" in stage for stage in stages)
+    manifest = json.loads((clone / "model_repository" / "trial" / "1" / "laps.json").read_text())
+    assert manifest["untrained"] is True
+    parity = manifest["precisions"]["float32"]["parity"]
+    assert parity["batch_sizes"] == [1, 3, 16]
+    assert 0 < parity["max_abs_diff"] <= 1e-3
+    assert sorted(path.name for path in (clone / "model_repository").iterdir()) == sorted([*SHIPPED, "trial"])
     # A shipped variant and the whole gate: progress is shown without a terminal too.
     stages = done.stderr.splitlines()
     assert any("untrained" in line for line in stages)

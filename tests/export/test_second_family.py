@@ -17,8 +17,8 @@ from laps_export.errors import ConfigError
 from laps_export.families import registry
 from laps_export.families.laps.family import LAPS
 from laps_export.repository.check_entry import check_entry
-from laps_export.train.settings import LoopSettings, TrainingRecipe
 from laps_export.train.train_model import train_model
+from laps_export.train.training_settings import LoopSettings, TrainingRecipe
 from laps_server.models.manifest import parse_manifest
 from support.golden_weights import write_golden_checkpoint
 from support.registered import register

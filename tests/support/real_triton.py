@@ -21,7 +21,7 @@ from typing import Any
 import httpx
 import pytest
 
-from laps_export.graph.contract import TensorContract
+from laps_export.graph.tensor_contract import TensorContract
 from laps_export.repository.triton_config import render_config
 from laps_server.engines.triton.engine import TritonEngine
 from laps_server.shared_memory import PREFIX

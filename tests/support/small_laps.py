@@ -10,7 +10,7 @@ from laps_export.families.laps.config import LapsConfig
 from laps_export.families.laps.family import LAPS
 from laps_export.families.laps.variants import VARIANTS
 from laps_export.families.laps.visformer import Laps
-from laps_export.graph.contract import TensorContract
+from laps_export.graph.tensor_contract import TensorContract
 from laps_export.repository.label_set import LabelSet
 from laps_export.repository.manifest import WeightOrigin
 from laps_export.repository.serving import Serving

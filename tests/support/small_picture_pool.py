@@ -6,9 +6,9 @@ from functools import cache
 
 import numpy as np
 
+from laps_export.data.clip_settings import ClipSettings
 from laps_export.data.clips import ClipMaker, PicturePool
 from laps_export.data.pyramid import build_pyramid
-from laps_export.data.settings import ClipSettings
 from laps_export.data.textures import draw_texture
 from laps_export.graph.moving_clips import PHOTOGRAPHS, photograph
 

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from laps_export.data.batches import BATCHES_A_BLOCK, Batch, BatchStream, loader
+from laps_export.data.clip_settings import ClipSettings, StreamSettings
 from laps_export.data.clips import ClipMaker
-from laps_export.data.settings import ClipSettings, StreamSettings
 from support.small_picture_pool import small_picture_pool
 
 

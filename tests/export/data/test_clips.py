@@ -11,10 +11,10 @@ import pytest
 from laps_export.data.arrays import Pixels
 from laps_export.data.camera import Lens
 from laps_export.data.camera_motion import IGNORED, CameraMotion
+from laps_export.data.clip_settings import ClipSettings
 from laps_export.data.clips import Clip, ClipMaker, fixed_set
 from laps_export.data.motion_script import CameraPath
 from laps_export.data.scene import Background, Scene, render
-from laps_export.data.settings import ClipSettings
 from laps_export.data.symmetry import Symmetry
 from laps_export.errors import DataError
 from support.optical_flow import measure, strongest

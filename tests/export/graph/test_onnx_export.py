@@ -11,9 +11,9 @@ import torch
 from laps_export.errors import GraphError
 from laps_export.families.laps.family import PIXELS
 from laps_export.families.laps.visformer import Laps
-from laps_export.graph.contract import TensorContract, check_onnx
 from laps_export.graph.onnx_export import ExportModule
 from laps_export.graph.parity import open_session, run_graph
+from laps_export.graph.tensor_contract import TensorContract, check_onnx
 from support.small_laps import CONTRACT
 
 

@@ -29,7 +29,7 @@ from laps_export.train.loop import (
 )
 from laps_export.train.motion_outputs import MOTION_OUTPUTS
 from laps_export.train.run_state import CHECKPOINT_NAME, RunState, load_state, new_state
-from laps_export.train.settings import LoopSettings
+from laps_export.train.training_settings import LoopSettings
 from support.registered import register
 from support.small_laps import SMALL
 

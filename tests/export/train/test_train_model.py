@@ -13,8 +13,8 @@ import torch
 
 from laps_export.data import batches
 from laps_export.data.camera_motion import CameraMotion
+from laps_export.data.clip_settings import StreamSettings
 from laps_export.data.clips import fixed_set
-from laps_export.data.settings import StreamSettings
 from laps_export.families.laps.config import LapsConfig
 from laps_export.families.laps.starting_weights.initialise import initialise
 from laps_export.families.laps.visformer import Laps
@@ -23,7 +23,7 @@ from laps_export.train.evaluation import EvaluationSet, evaluate
 from laps_export.train.loop import LOG_NAME, run
 from laps_export.train.motion_outputs import MOTION_OUTPUTS
 from laps_export.train.run_state import new_state
-from laps_export.train.settings import EntrySettings, LoopSettings, TrainingRecipe
+from laps_export.train.training_settings import EntrySettings, LoopSettings, TrainingRecipe
 from support.small_laps import as_model, config_of
 from support.small_picture_pool import easy_maker, small_picture_pool
 

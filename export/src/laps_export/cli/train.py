@@ -9,7 +9,7 @@ import typer
 
 from laps_export.cli.progress import progress_bar
 from laps_export.errors import DataError
-from laps_export.train.settings import EntrySettings, LoopSettings, TrainingRecipe
+from laps_export.train.training_settings import EntrySettings, LoopSettings, TrainingRecipe
 
 _SHOWN_TOTAL = 1000
 

@@ -19,8 +19,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from laps_export.data.camera_motion import CameraMotion
+from laps_export.data.clip_settings import StreamSettings
 from laps_export.data.clips import Clip, ClipMaker
-from laps_export.data.settings import StreamSettings
 from laps_export.data.symmetry import draw_symmetry
 
 

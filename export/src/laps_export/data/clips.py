@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from laps_export.data.arrays import Pixels
 from laps_export.data.camera import Lens, focal_for
 from laps_export.data.camera_motion import CameraMotion
+from laps_export.data.clip_settings import ClipSettings
 from laps_export.data.codec import compress, draw_codec
 from laps_export.data.crop import resize_and_crop
 from laps_export.data.degrade import Degrader
@@ -19,7 +20,6 @@ from laps_export.data.motion_script import MotionScript, draw_script
 from laps_export.data.photographs import Collection, Split
 from laps_export.data.pyramid import Pyramid, build_pyramid, load_pyramid
 from laps_export.data.scene import Scene, draw_actors, draw_background, render, visible_detail
-from laps_export.data.settings import ClipSettings
 from laps_export.data.textures import draw_texture
 from laps_export.data.timing import Timing, draw_timing
 

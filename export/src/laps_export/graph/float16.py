@@ -16,7 +16,7 @@ from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from laps_export.errors import GraphError
 from laps_export.families.family import Float16Span
-from laps_export.graph.contract import TensorContract, check_onnx
+from laps_export.graph.tensor_contract import TensorContract, check_onnx
 
 _SUFFIX = "_float16"
 

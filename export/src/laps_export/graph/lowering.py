@@ -10,7 +10,7 @@ import onnx
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from laps_export.errors import GraphError
-from laps_export.graph.contract import IR_VERSION, OPSET
+from laps_export.graph.tensor_contract import IR_VERSION, OPSET
 
 EXPORTER_OPSET = 18
 

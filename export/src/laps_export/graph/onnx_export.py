@@ -20,8 +20,8 @@ from torch import Tensor, nn
 from laps_export.errors import GraphError
 from laps_export.families.family import Normalisation, VideoModel
 from laps_export.families.normalise import Normalise
-from laps_export.graph.contract import INPUT_NAME, OUTPUT_NAME, TensorContract, check_onnx
 from laps_export.graph.lowering import EXPORTER_OPSET, lower
+from laps_export.graph.tensor_contract import INPUT_NAME, OUTPUT_NAME, TensorContract, check_onnx
 
 _TRACE_BATCH = 2  # a traced batch of 1 would be taken for a constant
 

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 
 from laps_export.errors import GraphError, ParityError
 from laps_export.families.family import VideoModel
-from laps_export.graph.contract import INPUT_NAME, OUTPUT_NAME, TensorContract
 from laps_export.graph.moving_clips import PHOTOGRAPHS, Frames, moving_clip
 from laps_export.graph.onnx_export import ExportModule
+from laps_export.graph.tensor_contract import INPUT_NAME, OUTPUT_NAME, TensorContract
 from laps_export.progress import OnProgress, ignore
 
 Logits = NDArray[np.float32]

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from laps_export.errors import ParityError, RepositoryError
-from laps_export.graph.contract import TensorContract, check_onnx
 from laps_export.graph.moving_clips import PHOTOGRAPHS, moving_clip
 from laps_export.graph.parity import open_session, run_graph
+from laps_export.graph.tensor_contract import TensorContract, check_onnx
 from laps_export.repository.entry import GRAPH_NAME, RepositoryEntry, check_name, sha256_of
 from laps_export.repository.label_set import parse_labels
 from laps_export.repository.manifest import read_contract

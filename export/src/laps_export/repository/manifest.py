@@ -12,8 +12,8 @@ from laps_export import __version__
 from laps_export.checkpoint.checkpoint import Checkpoint
 from laps_export.families.family import MAX_BATCH, OutputKind, ResizeAndCrop, VideoModel
 from laps_export.graph.complexity import Complexity
-from laps_export.graph.contract import INPUT_NAME, OPSET, OUTPUT_NAME, TensorContract
 from laps_export.graph.parity import ParityReport
+from laps_export.graph.tensor_contract import INPUT_NAME, OPSET, OUTPUT_NAME, TensorContract
 from laps_export.repository.entry import GRAPH_NAME
 from laps_export.repository.label_set import LabelSet
 from laps_export.repository.serving import Serving

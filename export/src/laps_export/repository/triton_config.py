@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from laps_export.families.family import MAX_BATCH
-from laps_export.graph.contract import EMBEDDING_NAME, INPUT_NAME, OUTPUT_NAME, TensorContract
+from laps_export.graph.tensor_contract import EMBEDDING_NAME, INPUT_NAME, OUTPUT_NAME, TensorContract
 from laps_export.repository.entry import GRAPH_NAME
 
 PREFERRED_BATCH_SIZES = (4, 8, 16)

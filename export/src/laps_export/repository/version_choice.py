@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from laps_export.errors import RepositoryError
-from laps_export.graph.contract import TensorContract
+from laps_export.graph.tensor_contract import TensorContract
 from laps_export.repository.entry import LABELS_NAME, RepositoryEntry, check_version
 from laps_export.repository.label_set import LabelSet
 from laps_export.repository.manifest import read_contract

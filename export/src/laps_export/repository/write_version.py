@@ -13,9 +13,9 @@ from pathlib import Path
 from laps_export.errors import LabelsError, RepositoryError
 from laps_export.families.family import VideoModel
 from laps_export.graph.complexity import measure
-from laps_export.graph.contract import TensorContract
 from laps_export.graph.onnx_export import export_onnx
 from laps_export.graph.parity import FLOAT32_GATE, ParityGate, ParityReport, check_parity
+from laps_export.graph.tensor_contract import TensorContract
 from laps_export.progress import OnProgress, ignore
 from laps_export.repository.entry import (
     GRAPH_NAME,

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from laps_export.errors import BuilderError
-from laps_export.graph.contract import INPUT_NAME, TensorContract
+from laps_export.graph.tensor_contract import INPUT_NAME, TensorContract
 
 UNKNOWN = "unknown"
 DEFAULT_BATCH_SIZES = (1, 2, 4, 8, 16)

@@ -15,9 +15,9 @@ from typing import Any, Literal
 from laps_export.errors import GraphError, RepositoryError
 from laps_export.families import registry
 from laps_export.families.family import Float16Span
-from laps_export.graph.contract import TensorContract
 from laps_export.graph.float16 import convert_to_float16
 from laps_export.graph.parity import FLOAT16_GATE, ParityGate, check_twin
+from laps_export.graph.tensor_contract import TensorContract
 from laps_export.progress import OnProgress, ignore
 from laps_export.repository.check_entry import check_entry
 from laps_export.repository.entry import GRAPH_NAME, MANIFEST_NAME, RepositoryEntry, check_name, sha256_of

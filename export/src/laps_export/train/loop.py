@@ -28,7 +28,7 @@ from laps_export.progress import OnShare
 from laps_export.train.evaluation import EvaluationSet, evaluate
 from laps_export.train.run_state import RunState, save_state
 from laps_export.train.scoring import Scores
-from laps_export.train.settings import LoopSettings
+from laps_export.train.training_settings import LoopSettings
 
 LOG_NAME = "log.jsonl"
 _ROUNDING = 0.2  # of the logits' spread; bfloat16 leaves about 0.02, a wrong convolution more than 1

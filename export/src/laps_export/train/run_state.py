@@ -13,7 +13,7 @@ from torch import nn
 
 from laps_export.errors import TrainingError
 from laps_export.families.family import VideoModel
-from laps_export.train.settings import LoopSettings
+from laps_export.train.training_settings import LoopSettings
 
 CHECKPOINT_NAME = "checkpoint.pt"
 

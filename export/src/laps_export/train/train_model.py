@@ -16,9 +16,9 @@ from laps_export.checkpoint.reading import read_checkpoint
 from laps_export.checkpoint.safetensors_file import save_checkpoint
 from laps_export.data.batches import BATCHES_A_BLOCK, BatchStream, loader
 from laps_export.data.camera_motion import LABEL_SET, CameraMotion
+from laps_export.data.clip_settings import ClipSettings, StreamSettings
 from laps_export.data.clips import ClipMaker, fixed_set, load_pool
 from laps_export.data.photographs import Collection, Split, find_photographs
-from laps_export.data.settings import ClipSettings, StreamSettings
 from laps_export.errors import ConfigError, TrainingError
 from laps_export.families import registry
 from laps_export.families.family import ModelConfig
@@ -32,7 +32,7 @@ from laps_export.train.loop import run
 from laps_export.train.motion_outputs import MOTION_OUTPUTS
 from laps_export.train.run_state import CHECKPOINT_NAME, RunState, load_state, new_state
 from laps_export.train.scoring import Scores, fit_temperature
-from laps_export.train.settings import EntrySettings, TrainingRecipe
+from laps_export.train.training_settings import EntrySettings, TrainingRecipe
 
 WEIGHTS_NAME = "model.safetensors"
 _EVALUATION_SEED = 20220712

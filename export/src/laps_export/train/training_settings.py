@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from laps_export.data.settings import ClipSettings, StreamSettings
+from laps_export.data.clip_settings import ClipSettings, StreamSettings
 from laps_export.data.sources import DEBIAN_ROOT
 from laps_export.errors import TrainingError
 from laps_export.families import registry
