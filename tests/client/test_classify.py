@@ -453,3 +453,34 @@ async def test_an_http_client_of_the_callers_own_is_used_and_left_open(server: S
             await async_client.models()
         assert not async_http.is_closed
     assert asked == ["/models", "/models"]
+
+
+def test_chosen_labels_and_an_embedding_are_asked_for(client: AnyClient, clip: Path) -> None:
+    whole = {item.label: item.score for item in client.classify(clip).predictions}
+    for labels in (["blue", "dark"], ("dark", "blue"), "blue,dark"):
+        result = client.classify(clip, labels=labels, embedding=True)
+        assert {item.label: item.score for item in result.predictions} == {
+            name: whole[name] for name in ("blue", "dark")
+        }
+        assert result.embedding is not None
+        assert len(result.embedding) == 3
+    (outcome,) = client.classify_many([clip], labels=["green"], embedding=True, segments=1)
+    found = outcome.unwrap()
+    assert [item.label for item in found.predictions] == ["green"]
+    assert found.segments is not None
+    assert all(segment.embedding is not None for segment in found.segments)
+    with pytest.raises(BadRequest, match="no label 'grean'") as unknown:
+        client.classify(clip, labels=["grean"])
+    assert (unknown.value.status, unknown.value.code) == (400, "unknown_label")
+    with pytest.raises(BadRequest) as missing:
+        client.classify(clip, model="untrained", embedding=True)
+    assert (missing.value.status, missing.value.code) == (400, "no_embedding")
+
+
+def test_a_model_tells_how_it_scores(client: AnyClient) -> None:
+    model = client.model("colours")
+    assert (model.output, model.steps, model.average, model.max_batch) == ("per_frame", None, "logits", None)
+    assert model.embedding is not None
+    assert model.embedding.size == 3
+    assert client.model("untrained").embedding is None
+    assert model.input.crop_order == "along"

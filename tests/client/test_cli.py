@@ -43,7 +43,7 @@ Flaky = Callable[..., FlakyServer]
 
 MODEL = model(default_views="1x1").to_dict()
 # Answers whatever is asked: readiness, the models, one of them, a video without segments.
-ANYTHING = {**MODEL, "models": [MODEL], **BODY, "segments": None, "timeline": None}
+ANYTHING = {**MODEL, "models": [MODEL], **BODY, "segments": None, "timeline": None, "embedding": None}
 
 
 @pytest.fixture
@@ -96,6 +96,20 @@ def test_json_is_one_array_of_the_servers_answers(laps: LapsCommand, server: Ser
     assert rows["clip.mp4"]["frames"] == answer["frames"]
     assert answer.keys() <= rows["clip.mp4"].keys()
     assert rows["bad.mp4"]["error"]["code"] == "unsupported_container"
+
+
+def test_chosen_labels_are_ranked_alone(laps: LapsCommand, server: ServerProcess, clips: Path) -> None:
+    done = laps("classify", "clip.mp4", "--labels", "dark,blue", url=server.url)
+    assert [line.split("\t")[2] for line in done.out.splitlines()] == ["blue", "dark"]
+
+
+def test_an_embedding_goes_to_json_and_to_a_results_file(laps: LapsCommand, server: ServerProcess, clips: Path) -> None:
+    (row,) = json.loads(laps("classify", "clip.mp4", "--embedding", "--json", url=server.url).out)
+    assert sum(number * number for number in row["embedding"]) == pytest.approx(1, abs=1e-5)
+    assert laps("classify", "clip.mp4", "--embedding", "--skip-done", "r.jsonl", url=server.url).status == 0
+    assert json.loads(Path("r.jsonl").read_text())["embedding"] == row["embedding"]
+    (plain,) = json.loads(laps("classify", "clip.mp4", "--json", url=server.url).out)
+    assert plain["embedding"] is None
 
 
 def test_jsonl_is_a_line_a_file(laps: LapsCommand, server: ServerProcess, clips: Path) -> None:
@@ -161,6 +175,10 @@ def test_a_plot_of_nothing_says_why(laps: LapsCommand, server: ServerProcess, cl
         (["classify", "clip.mp4", "--model", "missing"], "served models: colours"),
         (["classify", "clip.mp4", "--version", "9"], "served versions: 1"),
         (["classify", "clip.mp4", "--top-k", "99"], "top_k"),
+        (["classify", "clip.mp4", "--labels", "rad"], "did you mean red?"),
+        (["classify", "clip.mp4", "--model", "untrained", "--embedding", "--jsonl"], "models that give one: colours"),
+        (["classify", "clip.mp4", "--embedding"], "--embedding needs an output of JSON"),
+        (["watch", "more", "--embedding", "--csv"], "--embedding needs an output of JSON"),
         (["classify", "clip.mp4", "--deadline", "0"], "--deadline"),
         (["classify", "clip.mp4", "--json", "--csv"], "choose one of --json and --csv"),
         (["classify", "clip.mp4", "--plot", "out.xyz"], "cannot write out.xyz"),
@@ -266,8 +284,11 @@ def test_options_of_the_command_line_reach_the_server(laps: LapsCommand, flaky: 
     server = flaky(answering(200, BODY))
     model = ("--model", "m", "--version", 2, "--views", "1x1", "--top-k", 3)
     how = ("--segments", "2m", "--deadline", 20, "--no-frames")
-    assert laps("classify", "clip.mp4", *model, *how, url=server.url).status == 0
-    query = {name: value for name, (value,) in server.exchanges[1].query.items()}
+    labels = ("--labels", "red,blue", "--labels", "dark, or so", "--embedding", "--json")
+    assert laps("classify", "clip.mp4", *model, *how, *labels, url=server.url).status == 0
+    given = dict(server.exchanges[1].query)
+    assert given.pop("labels") == ["red,blue", "dark, or so"]
+    query = {name: value for name, (value,) in given.items()}
     assert 15_000 < int(query.pop("deadline_ms")) < 20_000
     assert query == {
         "model": "m",
@@ -276,6 +297,7 @@ def test_options_of_the_command_line_reach_the_server(laps: LapsCommand, flaky: 
         "top_k": "3",
         "segments": "2m",
         "frames": "false",
+        "embedding": "true",
     }
 
 

@@ -12,18 +12,22 @@ import re
 import shlex
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import typer
 
-from laps_client import LapsClient, RetryPolicy, Timeouts, errors
+from laps_client import Classification, LapsClient, RetryPolicy, Timeouts, errors
 from laps_client._httpx_errors import TRANSLATIONS
+from laps_client._parsing import from_json
 from laps_client.cli import exit_status
 from laps_client.cli.app import app
+from laps_client.cli.result_block import doubt
 from laps_client.cli.terminal_text import bar, sparkline
 from support.live_servers import ServerProcess
-from support.plain_videos import GREEN, write_colour_video
+from support.plain_videos import BLUE, GREEN, RED, write_colour_video
+from support.response_bodies import BODY
 
 ROOT = Path(__file__).parents[2]
 PAGES = {"client.md": ROOT / "docs/client.md", "README.md": ROOT / "clients/python/README.md"}
@@ -45,6 +49,8 @@ def test_sessions_print_what_they_say(
     session = "\n".join(text for kind, text in blocks(page) if kind == "pycon")
     assert URL in session
     monkeypatch.chdir(clip.parent)
+    write_colour_video(clip.parent / "green.mp4", [GREEN] * 20)
+    write_colour_video(clip.parent / "clip again.mkv", [RED] * 13 + [BLUE] * 8, width=96, height=72)
     test = doctest.DocTestParser().get_doctest(session.replace(URL, server.url), {}, page.name, str(page), 0)
     assert len(test.examples) > 5
     runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS)
@@ -146,3 +152,6 @@ def test_the_block_shown_is_what_a_terminal_shows() -> None:
     curves = sparkline([1.0] * 7 + [0.0], width=40), sparkline([0.0] * 7 + [1.0], width=40)
     assert f"  red   0.982  {bar(0.981699, 20)}  {curves[0]}\n" in shown
     assert f"  blue  0.009  {bar(0.008636, 20)}  {curves[1]}\n" in shown
+    result = replace(from_json(Classification, BODY), agreement=1.0, margin=0.981699 - 0.008636)
+    words = doubt(replace(result, views=replace(result.views, used=6)))
+    assert f"\n  {words}\n" in shown

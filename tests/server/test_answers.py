@@ -241,8 +241,8 @@ async def test_an_embedding_is_the_mean_over_views_at_length_1(settings: Setting
     np.testing.assert_allclose(halves.embedding, (first + second) / np.linalg.norm(first + second), atol=0.02)
 
 
-async def test_an_engine_without_a_graph_gives_embeddings_too(settings: Settings, red_then_blue: Path) -> None:
-    repository = settings.model_repository[0] / "only"
+async def test_an_engine_without_a_graph_gives_embeddings_too(tmp_path: Path, red_then_blue: Path) -> None:
+    repository = tmp_path / "only"
     write_model(repository, "vectors", embedding=True)
     engine = FakeEngine(clip_shape=(4, 32, 32, 3), classes=4, embedding_size=3)
     async with started(fake_runtime(repository, engine)) as runtime:

@@ -61,6 +61,32 @@ def test_classify_prints_a_table(repository: Path, videos: Path) -> None:
     }
 
 
+def test_a_table_says_how_many_views_agree_and_has_the_chosen_labels_alone(repository: Path, tmp_path: Path) -> None:
+    clip = write_colour_video(tmp_path / "clip.mp4", [RED] * 12 + [BLUE] * 8)
+    options = ("--views", "4x1", "--labels", "red,green", "--labels", "blue", "--model-repository", repository)
+    done = run("classify", clip, *options)
+    assert done.returncode == 0, done.stderr
+    cells = [cell.strip() for line in done.stdout.splitlines() if "clip.mp4" in line for cell in line.split("│")]
+    agreeing, _, used = cells[4].split()
+    assert (int(used), cells[3]) == (4, "red")
+    assert 2 <= int(agreeing) <= 4
+    assert "dark" not in done.stdout
+    refused = run("classify", clip, "--labels", "rad", "--model-repository", repository)
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert "did you mean red?" in refused.stderr
+
+
+def test_an_embedding_is_in_json_alone(tmp_path: Path) -> None:
+    write_model(tmp_path / "models", "vectors", embedding=True)
+    clip = write_colour_video(tmp_path / "clip.mp4", [RED] * 12)
+    done = run("classify", clip, "--embedding", "--jsonl", "--model-repository", tmp_path / "models")
+    red, green, blue = json.loads(done.stdout)["embedding"]
+    assert red > 0.95 > max(green, blue)
+    refused = run("classify", clip, "--embedding", "--model-repository", tmp_path / "models")
+    assert refused.returncode == 2
+    assert "--json" in refused.stderr
+
+
 def test_jsonl_has_a_line_for_every_file_and_the_failed_one_says_why(repository: Path, videos: Path) -> None:
     (videos / "broken.mp4").write_bytes(b"no video")
     odd = videos / "[red]v6[" / "bold].mp4"
