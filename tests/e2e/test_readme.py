@@ -32,6 +32,12 @@ def blocks(language: str, page: str = README) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", page, flags=re.MULTILINE | re.DOTALL)
 
 
+@pytest.fixture(autouse=True)
+def _only_what_ships(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is shown are answers of the model in the box; nothing is fetched for them."""
+    monkeypatch.setenv("KINETICS", "0")
+
+
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:
     """Everything of the project, with the models that it ships and no others."""

@@ -49,8 +49,6 @@ class OutputKind(StrEnum):
     """Logits for every step, which speaks for several frames of the clip: `[B, S, K]`."""
     PER_CLIP = auto()
     """One answer for the clip: `[B, K]`."""
-    PER_STEP = auto()
-    """Logits for every step, which speaks for several frames of the clip: `[B, S, K]`."""
 
 
 class ModelConfig(Protocol):
