@@ -40,12 +40,22 @@ def size_mb(image: str) -> float:
 
 
 def test_a_real_video_is_classified(project: Up, video: Path) -> None:
-    answer = classify(project.url, video)
+    answer = classify(project.url, video, model="camera-motion")
     assert answer.status_code == 200, answer.text
     body = answer.json()
     assert body["model"]["name"] == "camera-motion"
     assert body["warnings"] == []
     assert len(body["frames"]["scores"]) == len(body["frames"]["time_s"]) > 1
+
+
+def test_the_network_that_the_image_carries_answers_where_none_is_named(project: Up) -> None:
+    answer = classify(project.url, golden_video("arm_wrestling"))
+    assert answer.status_code == 200, answer.text
+    body = answer.json()
+    assert body["model"]["name"] == "i3d-kinetics400"
+    assert body["predictions"][0]["label"] == "arm wrestling"
+    carried = project.inside("ls", "/opt/laps/models/i3d-kinetics400").stdout.split()
+    assert {"NOTICE", "LICENSE"} <= set(carried)
 
 
 def test_the_port_is_published_on_this_machine_alone(project: Up) -> None:
@@ -117,7 +127,8 @@ def test_a_stop_lets_the_request_in_flight_finish(project: Up, video: Path) -> N
     """Half of an upload is there when the stop comes; the other half, and the answer, come after it."""
     content = video.read_bytes()
     half = len(content) // 2
-    head = f"POST /classify HTTP/1.1\r\nHost: x\r\nContent-Length: {len(content)}\r\nConnection: close\r\n\r\n"
+    fields = f"Host: x\r\nContent-Length: {len(content)}\r\nConnection: close"
+    head = f"POST /classify?model=camera-motion HTTP/1.1\r\n{fields}\r\n\r\n"
     port = int(project.env["PUBLISH_PORT"])
     with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
         connection.sendall(head.encode() + content[:half])

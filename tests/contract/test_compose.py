@@ -60,11 +60,31 @@ def test_a_cpu_alone_is_served_with_nothing_else_needed() -> None:
     assert "depends_on" not in server
 
 
+def test_the_trained_network_is_made_in_the_build_and_served_first() -> None:
+    server = compose()["services"]["server"]
+    assert server["build"]["args"]["KINETICS"] in (1, "1")
+    assert server["environment"]["LAPS_DEFAULT_MODEL"].split(",") == ["i3d-kinetics400", "camera-motion"]
+    # What is mounted wins over what the image carries.
+    assert server["environment"]["LAPS_MODEL_REPOSITORY"].split(":") == ["/models", "/opt/laps/models"]
+    (made,) = (line for line in instructions() if "laps-export fetch" in line)
+    assert re.search(r"\[ \"\$KINETICS\" != 0 \].*fetch i3d-kinetics400 --optional --repository /opt/laps/models", made)
+    # Only what lies in /opt/laps goes on from the stage that builds.
+    exporter = re.search(r"python -m venv (\S+)", made)
+    assert exporter is not None
+    assert not exporter[1].startswith("/opt/laps/")
+    assert all(exporter[1] not in line for line in instructions() if line.startswith("COPY"))
+    carried = "LAPS_MODEL_REPOSITORY=/models:/opt/laps/models"
+    assert sum(carried in line for line in instructions()) == 2
+
+
 def test_the_profile_with_its_variables_adds_triton_and_points_the_gateway_at_it() -> None:
     loaded = compose(**gpu_env())
     server, triton = loaded["services"]["server"], loaded["services"]["triton"]
     assert triton["profiles"] == ["gpu"]
     assert server["environment"]["LAPS_ENGINE"] == "triton"
+    # Triton sees what is mounted and no more.
+    assert server["environment"]["LAPS_MODEL_REPOSITORY"] == "/models"
+    assert triton["volumes"] == server["volumes"]
     host, port = re.fullmatch(r"grpc://(\w+):(\d+)", server["environment"]["LAPS_TRITON_URL"]).groups()  # type: ignore[union-attr]
     assert host in loaded["services"]
     assert f"--grpc-port={port}" in triton["command"]
