@@ -35,7 +35,9 @@ def would_run(clone: Path, *arguments: str, **environment: str) -> str:
 
 def test_the_first_start_sets_up_fetches_and_prefers_what_it_fetched(clone: Path) -> None:
     commands = would_run(clone, "serve")
-    setup, fetch, serve = (commands.index(part) for part in ("--editable export", f"{FETCH} --optional", " serve"))
+    setup, fetch, serve = (
+        commands.index(part) for part in ("--editable export", f"{FETCH} --optional", "laps-server serve")
+    )
     assert setup < fetch < serve
     assert "${LAPS_DEFAULT_MODEL-i3d-kinetics400,camera-motion}" in commands
 
@@ -66,4 +68,4 @@ def test_it_can_be_made_alone_and_then_has_to_work(clone: Path) -> None:
     commands = would_run(clone, "kinetics")
     assert FETCH in commands
     assert "--optional" not in commands
-    assert " serve" not in commands
+    assert "laps-server serve" not in commands

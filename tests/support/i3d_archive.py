@@ -26,7 +26,6 @@ def i3d_archive() -> bytes:
     return outcome if isinstance(outcome, bytes) else _without(outcome)
 
 
-@cache
 def i3d_repository(folder: Path) -> Path:
     """A repository with i3d-kinetics400 in it, in ``folder``."""
     write_packaged(I3D_KINETICS400, i3d_archive(), folder)

@@ -10,7 +10,7 @@ import onnxruntime as ort
 import pytest
 
 from laps_export.errors import CheckpointError, ParityError
-from laps_export.families.i3d import graph, network, weights
+from laps_export.families.i3d import graph, network, parity, weights
 from laps_export.families.i3d.graph import build_graph
 from laps_export.families.i3d.network import array_shapes, frames_of_step, steps_of
 from laps_export.families.i3d.parity import check_parity, reference_input, run_from
@@ -22,6 +22,7 @@ from support.i3d_recipe import recipe_arrays
 GOLDEN = Path(__file__).parents[2] / "data" / "i3d_recipe_32.npz"
 STAGES = ("Conv3d_1a_7x7", "Mixed_3c", "Mixed_4f", "Mixed_5c")
 FRAMES = 32
+ONE_STEP = 16
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +34,11 @@ def golden() -> dict[str, Any]:
 @cache
 def recipe_model() -> onnx.ModelProto:
     return build_graph(convolutions(recipe_arrays()), frames=FRAMES)
+
+
+@cache
+def one_step_model() -> onnx.ModelProto:
+    return build_graph(convolutions(recipe_arrays()), frames=ONE_STEP)
 
 
 def recipe_logits(*outputs: str) -> Any:
@@ -71,29 +77,28 @@ def test_what_is_built_otherwise_shows(golden: dict[str, Any], monkeypatch: pyte
     assert np.abs(recipe_logits()[0] - golden["step_logits"]).max() > 0.02
 
 
-def test_red_comes_first_and_time_runs_forward(golden: dict[str, Any]) -> None:
-    model = recipe_model()
-    for other in (reference_input(FRAMES)[:, ::-1], reference_input(FRAMES)[:, :, ::-1]):
-        logits = run_from(model, np.ascontiguousarray(other))
-        assert np.abs(logits[0] - golden["step_logits"]).max() > 0.02
+@pytest.mark.parametrize("axis", [1, 2], ids=["red comes first", "time runs forward"])
+def test_the_order_of_colours_and_of_frames_shows(golden: dict[str, Any], axis: int) -> None:
+    logits = run_from(recipe_model(), np.ascontiguousarray(np.flip(reference_input(FRAMES), axis)))
+    assert np.abs(logits[0] - golden["step_logits"]).max() > 0.02
 
 
 def test_the_graph_keeps_the_contract() -> None:
-    model = recipe_model()
+    model = one_step_model()
     assert (model.opset_import[0].version, model.ir_version) == (17, 9)
     assert [node.op_type for node in model.graph.node[:2]] == ["Cast", "Transpose"]
     session = ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
-    clips = np.random.default_rng(0).integers(0, 256, (2, FRAMES, 224, 224, 3), dtype=np.uint8)
+    clips = np.random.default_rng(0).integers(0, 256, (2, ONE_STEP, 224, 224, 3), dtype=np.uint8)
     logits, embedding = session.run(None, {"clips": clips})
     alone = session.run(None, {"clips": clips[1:]})
-    assert (logits.shape, embedding.shape) == ((2, 3, 400), (2, 1024))
+    assert (logits.shape, embedding.shape) == ((2, 1, 400), (2, 1024))
     np.testing.assert_allclose(logits[1:], alone[0], atol=1e-4)
     np.testing.assert_allclose(embedding[1:], alone[1], atol=1e-4)
 
 
 def test_the_embedding_is_what_the_logits_are_made_of() -> None:
-    model = recipe_model()
-    clips = reference_input(FRAMES)
+    model = one_step_model()
+    clips = reference_input(ONE_STEP)
     embedding, logits = run_from(model, clips, "embedding"), run_from(model, clips)
     head = convolutions(recipe_arrays())[network.HEAD]
     np.testing.assert_allclose(embedding @ head.kernel[:, :, 0, 0, 0].T + head.bias, logits.mean(axis=1), atol=1e-4)
@@ -139,33 +144,35 @@ def test_there_are_as_many_numbers_as_published() -> None:
     assert len(array_shapes()) == 230
 
 
-@pytest.fixture(scope="module")
-def long_model() -> onnx.ModelProto:
-    return build_graph(convolutions(recipe_arrays()), frames=64)
-
-
-@pytest.fixture(scope="module")
-def own_logits(long_model: onnx.ModelProto, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What the recipe's graph answers, in the place of the package's network's."""
-    path = tmp_path_factory.mktemp("reference") / "logits.txt"
-    np.savetxt(path, run_from(long_model, reference_input())[0])
-    return path
-
-
-def test_the_gate_sees_a_graph_that_scales_pixels_otherwise(
-    monkeypatch: pytest.MonkeyPatch, long_model: onnx.ModelProto, own_logits: Path
-) -> None:
+@pytest.fixture
+def short_gate(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> onnx.ModelProto:
+    """A graph of the recipe, and the gate of one step with this graph's own answer as the reference."""
     model = onnx.ModelProto()
-    model.CopyFrom(long_model)
-    monkeypatch.setattr("laps_export.families.i3d.parity.REFERENCE", own_logits)
+    model.CopyFrom(one_step_model())
+    reference = tmp_path / "logits.txt"
+    np.savetxt(reference, run_from(model, reference_input(ONE_STEP))[0])
+    monkeypatch.setattr(parity, "REFERENCE", reference)
+    monkeypatch.setattr(parity, "FRAMES", ONE_STEP)
     assert check_parity(model) < 1e-4
-    for constant in model.graph.initializer:
-        if constant.name == "pixel_scale":
-            constant.CopyFrom(onnx.numpy_helper.from_array(np.array(128.0, np.float32), "pixel_scale"))
+    return model
+
+
+def change(model: onnx.ModelProto, name: str, value: Any) -> None:
+    """Another value of one constant."""
+    (constant,) = (constant for constant in model.graph.initializer if constant.name == name)
+    constant.CopyFrom(onnx.numpy_helper.from_array(np.asarray(value, np.float32), name))
+
+
+def test_the_gate_sees_a_graph_that_scales_pixels_otherwise(short_gate: onnx.ModelProto) -> None:
+    change(short_gate, "pixel_scale", 128.0)
     with pytest.raises(ParityError, match="pixels"):
-        check_parity(model)
+        check_parity(short_gate)
 
 
-def test_other_weights_do_not_pass_the_gate(long_model: onnx.ModelProto) -> None:
-    with pytest.raises(ParityError, match="differ by"):
-        check_parity(long_model)
+def test_other_weights_do_not_pass_the_gate(short_gate: onnx.ModelProto) -> None:
+    name = f"{network.HEAD}.bias"
+    bias = convolutions(recipe_arrays())[network.HEAD].bias.copy()
+    bias[7] += 0.002
+    change(short_gate, name, bias)
+    with pytest.raises(ParityError, match=r"differ by 0\.002"):
+        check_parity(short_gate)
