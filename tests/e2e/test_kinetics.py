@@ -91,9 +91,7 @@ def test_pictures_and_graph_give_the_logits_of_the_packages_network(repository: 
     with np.load(GOLDEN) as golden:
         expected = golden["arm_wrestling_64x1_256/step_logits"]
         means = golden["arm_wrestling_64x1_256/input_frame_mean"]
-    # Pixels are whole numbers here and were not there.
-    np.testing.assert_allclose(clip.mean(axis=(1, 2, 3)) / 127.5 - 1, means, rtol=0, atol=1 / 255)
+    np.testing.assert_allclose(clip.mean(axis=(1, 2, 3)) / 127.5 - 1, means, rtol=0, atol=1e-6)
     session = ort.InferenceSession(repository / MODEL / "1" / "model.onnx", providers=["CPUExecutionProvider"])
     logits = session.run(["frame_logits"], {"clips": clip[None]})[0][0]
-    assert np.abs(logits - expected).max() < 0.2
-    assert (logits.argmax(axis=1) == expected.argmax(axis=1)).all()
+    assert np.abs(logits - expected).max() < 1e-3
