@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
-from typing import get_args
 
 import pytest
 
 from laps_export.families import registry
-from laps_export.families.family import SamplingRule
+from laps_export.families.family import Family
+from support.toy_family import TOY
 
 PACKAGE = "laps_export"
 SOURCE = Path(__file__).parents[2] / "export" / "src" / PACKAGE
@@ -106,14 +106,16 @@ def test_a_family_is_imported_by_the_table_alone(family: str) -> None:
     assert importers == {"families.registry"}
 
 
-def written(tree: ast.AST) -> Iterator[str]:
-    """Identifiers and texts of a module; not what documents it."""
+def written(tree: ast.AST, *, texts_alone: bool) -> Iterator[str]:
+    """Texts of a module and its identifiers; not what documents it."""
     documentation = {
         id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
     }
     for node in ast.walk(tree):
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in documentation:
             yield node.value
+        elif texts_alone:
+            continue
         elif isinstance(node, ast.Name):
             yield node.id
         elif isinstance(node, ast.Attribute):
@@ -124,34 +126,41 @@ def written(tree: ast.AST) -> Iterator[str]:
             yield node.asname or node.name
 
 
-def facts_of(name: str) -> set[str]:
+def facts_of(family: Family) -> set[str]:
     """Words that only this family's folder may write."""
-    family = registry.FAMILIES[name]
-    classes = {name.capitalize(), f"{name.capitalize()}Config"}
-    return {
-        family.name,
-        family.serving.sampling[0],
-        family.output.value,
-        family.names.prefix,
-        *family.variants,
-    } | classes
+    classes = {f"{family.name.title().replace('_', '')}{kind}" for kind in ("", "Config")}
+    return {family.name, family.names.prefix, *family.variants, *classes} - {""}
 
 
-@pytest.mark.parametrize("family", registry.FAMILIES)
-def test_a_familys_facts_stand_in_its_folder_alone(family: str) -> None:
-    words = "|".join(map(re.escape, sorted(facts_of(family), key=len, reverse=True)))
+def served_as(family: Family) -> set[str]:
+    """Words that families share, as rules of sampling: only they may write them, and what trains a model of its own."""
+    return {family.serving.sampling[0], family.output.value}
+
+
+def writers(words: set[str], *, but: Sequence[Path], texts_alone: bool = False) -> set[str]:
+    """The modules outside of these places that write one of the words, each with the text or the name."""
+    one_of = "|".join(map(re.escape, sorted(words, key=len, reverse=True)))
     # `laps-export`, `laps_export` and `laps.json` are the project's names, not the family's.
-    fact = re.compile(rf"(?<![\w.-])(?:{words})(?![\w-]|\.json)")
-    folder = SOURCE / "families" / family
-    # What servers know is listed once, for all families.
-    names_of_rules = {("family.py", rule) for rule in get_args(SamplingRule)}
-    found = {
+    fact = re.compile(rf"(?<![\w.-])(?:{one_of})(?![\w-]|\.json)")
+    return {
         f"{file.relative_to(SOURCE)}: {text}"
         for file in SOURCE.rglob("*.py")
-        if folder not in file.parents
-        for text in written(ast.parse(file.read_text()))
-        if fact.search(text) and (file.name, text) not in names_of_rules
+        if not {file, *file.parents} & {*but}
+        for text in written(ast.parse(file.read_text()), texts_alone=texts_alone)
+        if fact.search(text)
     }
-    assert found == set()
-    inside = {text for file in folder.rglob("*.py") for text in written(ast.parse(file.read_text()))}
-    assert any(fact.search(text) for text in inside), "the search finds what is there"
+
+
+@pytest.mark.parametrize("family", [*registry.FAMILIES.values(), TOY], ids=lambda family: family.name)
+def test_a_familys_facts_stand_in_its_folder_alone(family: Family) -> None:
+    families = SOURCE / "families"
+    assert writers(facts_of(family), but=[families / family.name]) == set()
+    assert (
+        writers(served_as(family), but=[families, SOURCE / "train" / "training_settings.py"], texts_alone=True) == set()
+    )
+
+
+@pytest.mark.parametrize("family", registry.FAMILIES.values(), ids=lambda family: family.name)
+def test_the_search_for_a_familys_facts_finds_what_is_there(family: Family) -> None:
+    assert writers(facts_of(family), but=[])
+    assert writers({family.serving.sampling[0]}, but=[])

@@ -227,15 +227,6 @@ def test_a_trial_with_random_weights_goes_as_shown(
     assert parity["batch_sizes"] == [1, 3, 16]
     assert 0 < parity["max_abs_diff"] <= 1e-3
     assert sorted(path.name for path in (clone / "model_repository").iterdir()) == sorted([*SHIPPED, "trial"])
-    # A shipped variant and the whole gate: progress is shown without a terminal too.
-    stages = done.stderr.splitlines()
-    assert any("untrained" in line for line in stages)
-    assert any("ONNX Runtime" in line and "16" in line for line in stages)
-    manifest = json.loads((clone / "model_repository" / "trial" / "1" / "laps.json").read_text())
-    assert manifest["untrained"] is True
-    parity = manifest["precisions"]["float32"]["parity"]
-    assert parity["batch_sizes"] == [1, 3, 16]
-    assert 0 < parity["max_abs_diff"] <= 1e-3
 
     # What is said of the checkpoint's entry holds for this one.
     (restart,) = (block for block in blocks("sh", CHECKPOINT) if "LAPS_DEFAULT_MODEL" in block)

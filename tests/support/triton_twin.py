@@ -1,7 +1,8 @@
 """What Triton's Python backend runs in place of ONNX Runtime's: the same model.onnx, batched as Triton batches it.
 
 Copied beside model.onnx as model.py. A file ``delay_s`` beside it makes every batch take longer, by its first number,
-and by its second, if there is one, for every view; ``batches`` gets a line for each batch: the views of its requests.
+and by its second, if there is one, for every view; a batch does not end while there is a file ``hold``. ``batches``
+gets a line for each batch: the views of its requests.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ class TritonPythonModel:
         clips = [triton.get_input_tensor_by_name(request, source.name).as_numpy() for request in requests]
         with (self.folder / "batches").open("a") as file:
             file.write(" ".join(str(len(part)) for part in clips) + "\n")
+        while (self.folder / "hold").exists():
+            time.sleep(0.01)
         delay = self.folder / "delay_s"
         if delay.exists():
             a_batch, a_view = [*map(float, delay.read_text().split()), 0.0][:2]
