@@ -31,7 +31,7 @@ LABELS = ("air drumming", "arm wrestling", "bee keeping", "Boiling Water", "a,b"
 Z = 1.959963984540054
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(1, 10_000).flatmap(lambda of: st.tuples(st.integers(0, of), st.just(of))))
 def test_the_bounds_are_the_shares_that_just_fit_the_observation(counts: tuple[int, int]) -> None:
     right, of = counts

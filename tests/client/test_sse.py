@@ -51,7 +51,7 @@ def test_a_stream_reads_as_the_standard_says_however_it_is_cut(
         assert parsed(stream[:at], b"", stream[at:]) == expected
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     st.lists(st.tuples(st.sampled_from(["a", "result"]), st.sampled_from([b"1", b"{}", b": x", b"\xff" * 40]))),
     st.sampled_from([b"\n", b"\r", b"\r\n"]),

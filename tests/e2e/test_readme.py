@@ -87,12 +87,14 @@ def approx(value: Any) -> Any:
 def terminal(command: str, folder: Path, port: int) -> str:
     """What a terminal of 200 columns shows when the command is done, without its colours."""
     ours, theirs = os.openpty()
+    # Readline, where something has imported it, leaves a size of its own in the environment, and that would count.
+    environment = {name: value for name, value in os.environ.items() if name not in {"COLUMNS", "LINES"}}
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 200, 0, 0))
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", command],
         check=False,
         cwd=folder,
-        env={**os.environ, "LAPS_URL": f"http://127.0.0.1:{port}", "TERM": "xterm"},
+        env={**environment, "LAPS_URL": f"http://127.0.0.1:{port}", "TERM": "xterm"},
         stdout=theirs,
         stderr=subprocess.PIPE,
         text=True,
