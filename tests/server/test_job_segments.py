@@ -8,6 +8,7 @@ import weakref
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -154,8 +155,8 @@ async def test_pictures_of_two_segments_are_alive_and_never_of_three(
             time.sleep(0.001)
         alive.append(living)
 
-    def kept(frame: UInt8Array, *, crop_height: int, crop_width: int, count: int) -> UInt8Array:
-        pixels = needed_pixels(frame, crop_height=crop_height, crop_width=crop_width, count=count)
+    def kept(frame: UInt8Array, **crops: Any) -> UInt8Array:
+        pixels = needed_pixels(frame, **crops)
         note(len(held_pictures) // 8, pixels)
         held_pictures.append(0)
         return pixels

@@ -40,11 +40,16 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="package")
 def server(folder: Path) -> Iterator[ServerProcess]:
-    """Serves `colours`; `paler`, which sees the same less clearly; and `slow`, which takes its time for each view."""
+    """Serves `colours`; `paler`, which sees the same less clearly; `slow`, which takes its time for each view; and
+    `steps` and `whole`, which score steps and whole clips.
+    """
     if CHROMIUM is None:
         pytest.skip("chromium is not installed")
     write_model(folder / "models", "colours", default_views="4x1")
     write_model(folder / "models", "paler", default_views="4x1", temperature=4.0)
+    steps = [(0, 1), (2, 3)]
+    write_model(folder / "models", "steps", default_views="4x1", kind="per_step", steps=steps)
+    write_model(folder / "models", "whole", default_views="6x1", kind="per_clip")
     slow = slow_graph(frames=4, size=32, classes=len(LABELS), rounds=1)
     write_model(folder / "models", "slow", graph=slow, default_views="3x1")
     with running_server(folder / "models", env={"LAPS_MAX_BATCH_VIEWS": "1"}) as server:

@@ -16,11 +16,16 @@ def wait_for_time(page: Page, time: float) -> None:
     wait_until(page, "(t) => Math.abs(document.querySelector('#chart').ariaValueNow - t) < 0.06", time)
 
 
-def test_each_curve_goes_through_the_scores_of_the_answer(opened: Any, video: Path, classify: Classify) -> None:
-    page = opened(file=video)
-    frames = classify(video)["frames"]
+@pytest.mark.parametrize(
+    ("model", "kind", "rows"), [("colours", "frame", 16), ("steps", "step", 8), ("whole", "clip", 6)]
+)
+def test_each_curve_goes_through_the_scores_of_the_answer(
+    opened: Any, video: Path, classify: Classify, model: str, kind: str, rows: int
+) -> None:
+    page = opened(f"?model={model}", file=video)
+    frames = classify(video, model=model)["frames"]
     axes = Axes.of(page.locator("#chart svg"))
-    assert len(frames["time_s"]) > 8
+    assert (frames["kind"], len(frames["time_s"])) == (kind, rows)
     for column, label in enumerate(frames["labels"]):
         expected = [
             (axes.x(time), axes.y(row[column])) for time, row in zip(frames["time_s"], frames["scores"], strict=True)

@@ -178,7 +178,7 @@ function segmentLabelsOf(segments, model, labels) {
 
 /** @param {ClassifyResponse} answer */
 function durationOf({ video, frames, timeline }) {
-  const ends = timeline ? timeline.end_s : (frames?.time_s ?? []);
+  const ends = timeline ? timeline.end_s : (frames?.to_s ?? []);
   return Math.max(video.duration_s ?? 0, ends.at(-1) ?? 0);
 }
 
