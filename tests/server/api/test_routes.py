@@ -163,10 +163,10 @@ def test_a_request_id_is_echoed_and_a_dangerous_one_replaced(client: httpx.Clien
         ({"deadline_ms": 10**9}, 422, "bad_parameter", "at most 1800000"),
         ({"deadline_ms": 10**400}, 422, "bad_parameter", "/docs"),
         ({"version": "9" * 300}, 422, "bad_parameter", "/docs"),
-        ({"labels": "red,gren"}, 400, "unknown_label", "did you mean green?"),
-        ({"labels": ["red", "gren"]}, 400, "unknown_label", "did you mean green?"),
+        ({"labels": "red,gren"}, 422, "unknown_label", "did you mean green?"),
+        ({"labels": ["red", "gren"]}, 422, "unknown_label", "did you mean green?"),
         ({"labels": ""}, 422, "bad_parameter", "labels=red,blue"),
-        ({"embedding": True}, 400, "no_embedding", "models that give one: steps"),
+        ({"embedding": True}, 422, "no_embedding", "models that give one: steps"),
     ],
 )
 def test_wrong_options_are_told_with_what_is_right(
