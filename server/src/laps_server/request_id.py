@@ -11,6 +11,7 @@ HEADER = "x-request-id"
 
 _ALLOWED = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _current: ContextVar[str] = ContextVar("request_id", default="-")
+_key_id: ContextVar[list[str] | None] = ContextVar("key_id", default=None)
 
 
 def choose_request_id(sent: str | None) -> str:
@@ -21,6 +22,19 @@ def choose_request_id(sent: str | None) -> str:
 def set_request_id(value: str) -> None:
     """Make ``value`` the id of the running task and of all it starts."""
     _current.set(value)
+    _key_id.set([])
+
+
+def set_key_id(value: str) -> None:
+    """Note whose request is being answered: seen by the task that set the request's id, and by all it started."""
+    if (noted := _key_id.get()) is not None:
+        noted[:] = [value]
+
+
+def current_key_id() -> str | None:
+    """The id of the key that the request came with, None where it came without."""
+    noted = _key_id.get()
+    return noted[0] if noted else None
 
 
 def current_request_id() -> str:

@@ -98,6 +98,27 @@ class Settings(BaseSettings):
 
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8000, ge=0, le=65535, description="TCP port to listen on; 0 takes a free one.")
+    internal_port: int | None = Field(
+        None,
+        ge=1,
+        le=65535,
+        description="Second TCP port, for /metrics, /docs and /admin; the first one does not answer them then.",
+    )
+    internal_host: str = Field("127.0.0.1", description="Address of the second port.")
+    keys_file: Path | None = Field(
+        None,
+        description="File of API keys, as laps-server keys writes it; nobody without one of them is answered. Changes "
+        "are seen within a second.",
+    )
+    allow_anonymous: bool = Field(
+        False,
+        description="Answer everybody, without keys, on an address that other machines may reach.",
+    )
+    cors_origins: Names = Field(
+        (),
+        description="Sites whose pages may call this server from a browser, as https://app.example, with commas "
+        "between them; none if not set.",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level logged.")
 
     model_repository: Folders = Field(

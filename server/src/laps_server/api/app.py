@@ -8,9 +8,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
+from fastapi.middleware.cors import CORSMiddleware
 
 from laps_server import __version__
+from laps_server.access.key_file import KeyFile
 from laps_server.api import errors
+from laps_server.api.access import AccessMiddleware
 from laps_server.api.admission import Admission, AdmissionMiddleware
 from laps_server.api.middleware import RequestMiddleware
 from laps_server.api.openapi import DocumentedApp
@@ -25,7 +28,7 @@ from laps_server.settings import Settings
 _LOG = logging.getLogger(__name__)
 
 
-def create_app(runtime: Runtime, settings: Settings) -> FastAPI:
+def create_app(runtime: Runtime, settings: Settings, *, keys: KeyFile | None = None) -> FastAPI:
     """Put the HTTP front before a runtime.
 
     Models load while the port already answers, so ``/livez`` tells a slow start from a dead process. If
@@ -34,6 +37,7 @@ def create_app(runtime: Runtime, settings: Settings) -> FastAPI:
     Args:
         runtime: from :func:`laps_server.runtime.build_runtime`; started and closed with the app.
         settings: limits and defaults of requests.
+        keys: who may use it; everybody if None.
     """
 
     # Start and stop, with the server.
@@ -82,5 +86,15 @@ def create_app(runtime: Runtime, settings: Settings) -> FastAPI:
     app.include_router(reference_router(app.title))
     errors.install(app)
     app.add_middleware(AdmissionMiddleware, admission=admission)
+    app.add_middleware(AccessMiddleware, keys=keys, internal_port=settings.internal_port)
+    if settings.cors_origins:
+        # Outside the door: a browser asks without a key whether it may send one.
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_methods=["GET", "POST"],
+            allow_headers=["Authorization", "Content-Type", "X-API-Key", "X-Request-ID"],
+            expose_headers=["Retry-After", "X-Request-ID"],
+        )
     app.add_middleware(RequestMiddleware)  # added last, so outermost
     return app

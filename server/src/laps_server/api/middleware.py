@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from laps_server.api.errors import internal_error
 from laps_server.observe import now
-from laps_server.request_id import HEADER, choose_request_id, set_request_id
+from laps_server.request_id import HEADER, choose_request_id, current_key_id, set_request_id
 
 _LOG = logging.getLogger(__name__)
 _MAX_LOGGED_PATH = 200
@@ -38,7 +38,10 @@ class RequestMiddleware:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                MutableHeaders(scope=message)[HEADER] = request_id
+                headers = MutableHeaders(scope=message)
+                headers[HEADER] = request_id
+                # No answer is to be taken for something that it does not say it is.
+                headers.setdefault("X-Content-Type-Options", "nosniff")
             await send(message)
 
         try:
@@ -50,7 +53,8 @@ class RequestMiddleware:
             await internal_error()(scope, receive, send_with_id)
         finally:
             elapsed_ms = (now() - began) * 1000
-            _LOG.info("%s %s %s %.0f ms", scope["method"], _printable(scope["path"]), status, elapsed_ms)
+            whose = "" if (key_id := current_key_id()) is None else f" key {key_id}"
+            _LOG.info("%s %s %s %.0f ms%s", scope["method"], _printable(scope["path"]), status, elapsed_ms, whose)
 
 
 def _printable(path: str) -> str:
