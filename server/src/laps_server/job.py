@@ -74,12 +74,12 @@ class Job:
 
     def received(self, size_bytes: int) -> None:
         """Report that the whole upload is here."""
-        self.observe(Received(self.request_id, self.clock.elapsed_s, size_bytes))
+        self.observe(Received(self.model.ref, self.request_id, self.clock.elapsed_s, size_bytes))
 
     def leave(self) -> None:
         """Report that the client left, unless an end was reported: an upload broke off, or a stream never began."""
         if not self.clock.ended:
-            self.observe(Failed(self.request_id, self.clock.elapsed_s, ClientClosed.code))
+            self.observe(Failed(self.model.ref, self.request_id, self.clock.elapsed_s, ClientClosed.code))
 
     async def classify(self, file: int, *, sink: LogitsSink | None = None) -> Classification:
         """Classify the video behind an open descriptor; see :meth:`events` for the arguments and what it raises."""
@@ -109,7 +109,7 @@ class Job:
         """
         accumulator = Accumulator(self.model.files, self.grid, self.options, sink=sink)
         feeder = _Feeder(self, file, accumulator, early=partials and not self._by_segments)
-        with self._end_reported():
+        with self._end_reported(accumulator):
             async with feeder.running():
                 while (item := await feeder.next()) is not None:
                     if isinstance(item, Decoded):
@@ -181,17 +181,16 @@ class Job:
         self.observer.observe(stage)
 
     @contextmanager
-    def _end_reported(self) -> Iterator[None]:
+    def _end_reported(self, accumulator: Accumulator) -> Iterator[None]:
         """Report how it ended."""
         try:
             yield
         except BaseException as exc:
             ended = InternalError.code if isinstance(exc, Exception) else ClientClosed.code
-            self.observe(
-                Failed(self.request_id, self.clock.elapsed_s, exc.code if isinstance(exc, LapsError) else ended)
-            )
+            code = exc.code if isinstance(exc, LapsError) else ended
+            self.observe(Failed(self.model.ref, self.request_id, self.clock.elapsed_s, code))
             raise
-        self.observe(Answered(self.request_id, self.clock.elapsed_s))
+        self.observe(Answered(self.model.ref, self.request_id, self.clock.elapsed_s, accumulator.video_s))
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,6 +268,7 @@ class _Feeder:
                         break
                     self._job.observe(
                         PartDecoded(
+                            model=self._job.model.ref,
                             request_id=self._job.request_id,
                             seconds=now() - began,
                             frames=len(part.frames),

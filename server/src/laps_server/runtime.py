@@ -139,6 +139,7 @@ def build_runtime(settings: Settings, *, observer: Observer | None = None) -> Ru
                     engine.build(files, settings, executor),
                     batch_sizes=_batch_sizes(settings.batch_sizes, files),
                     max_queued_views=settings.max_queued_views,
+                    model=f"{files.name}/{files.version}",
                     observer=observer,
                 ),
             )

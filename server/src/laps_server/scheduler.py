@@ -149,11 +149,13 @@ class Scheduler:
         *,
         batch_sizes: tuple[int, ...],
         max_queued_views: int,
+        model: str = "",
         observer: Observer | None = None,
     ) -> None:
         self._engine = engine
         self._batch_sizes = tuple(sorted(batch_sizes))
         self._max_queued_views = max_queued_views
+        self._model = model
         self._observer = observer or NoObserver()
         self._queue: deque[Submission[Any]] = deque()
         self._changed = asyncio.Event()
@@ -319,7 +321,7 @@ class Scheduler:
     async def _run_batch(self, batch: _Batch, clips: UInt8Array) -> None:
         began = now()
         for taken in batch:
-            queued = Queued(taken.submission.request_id, began - taken.since)
+            queued = Queued(self._model, taken.submission.request_id, began - taken.since)
             self._observer.observe(queued)
             taken.submission.observer.observe(queued)
         try:
@@ -342,10 +344,10 @@ class Scheduler:
 
     def _report(self, batch: _Batch, stage: type[Batched] | type[Ran], seconds: float) -> None:
         """Report a stage: the whole batch to the scheduler's observer, its own share to that of each request."""
-        self._observer.observe(stage(_request_ids(batch), seconds))
+        self._observer.observe(stage(self._model, _request_ids(batch), seconds))
         for submission in {id(taken.submission): taken.submission for taken in batch}.values():
             own = [taken for taken in batch if taken.submission is submission]
-            submission.observer.observe(stage(_request_ids(own), seconds * len(own) / len(batch)))
+            submission.observer.observe(stage(self._model, _request_ids(own), seconds * len(own) / len(batch)))
 
 
 def _check_shapes(result: InferResult, info: EngineInfo, *, size: int) -> None:

@@ -22,6 +22,7 @@ from laps_server.api.admission import Admission
 from laps_server.api.app import create_app
 from laps_server.api.malformed import EnvelopeProtocol
 from laps_server.errors import BadParameter
+from laps_server.metrics import Metrics
 from laps_server.runtime import Runtime, build_runtime
 from laps_server.settings import Settings
 
@@ -78,7 +79,8 @@ def serve(settings: Settings) -> int:
         BadParameter: the address cannot be listened on, or anybody could use it; raised before a model is loaded.
     """
     keys = _keys(settings)
-    runtime = build_runtime(settings)
+    metrics = Metrics()
+    runtime = build_runtime(settings, observer=metrics)
     listening = [_listen(settings.host, settings.port)]
     if settings.internal_port is not None:
         listening.append(_listen(settings.internal_host, settings.internal_port))
@@ -87,7 +89,7 @@ def serve(settings: Settings) -> int:
     for sock in listening:
         host, port = sock.getsockname()[:2]
         _LOG.info("listening on http://%s:%d", f"[{host}]" if ":" in host else host, port)
-    app = create_app(runtime, settings, keys=keys)
+    app = create_app(runtime, settings, keys=keys, metrics=metrics)
     config = uvicorn.Config(
         app,
         http=EnvelopeProtocol,

@@ -47,6 +47,11 @@ class ServedModel:
         """Its version."""
         return self.files.version
 
+    @property
+    def ref(self) -> str:
+        """Both, as ``name/version``."""
+        return f"{self.name}/{self.version}"
+
 
 class ServedModels:
     """Every served version of every model."""

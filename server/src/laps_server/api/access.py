@@ -19,7 +19,7 @@ from laps_server.access.quotas import Quotas
 from laps_server.api.admission import is_classify
 from laps_server.api.errors import respond
 from laps_server.errors import Forbidden, LapsError, PathNotFound, Unauthorized
-from laps_server.request_id import set_key_id
+from laps_server.request_id import request_notes
 
 Need = Literal["nothing", "key", "admin"]
 
@@ -75,7 +75,7 @@ class AccessMiddleware:
         key = self._keys.ring.find(_sent(Headers(scope=scope)))
         if key is None:
             raise Unauthorized("no valid key was sent", hint=_HINT)
-        set_key_id(key.id)
+        request_notes().key_id = key.id
         _check_admin(key, need)
         if is_classify(scope):
             share.enter_context(self._quotas.use(key))

@@ -20,7 +20,7 @@ from laps_server.errors import (
     PathNotFound,
     Unauthorized,
 )
-from laps_server.request_id import current_request_id
+from laps_server.request_id import current_request_id, request_notes
 
 _LOG = logging.getLogger(__name__)
 
@@ -73,6 +73,7 @@ _MAX_ECHO = 60
 
 def respond(error: LapsError) -> JSONResponse:
     """An error of the tree as the envelope, with its status and, where waiting helps, ``Retry-After``."""
+    request_notes().code = error.code
     headers = {}
     if (seconds := retry_after_s(error)) is not None:
         headers["Retry-After"] = str(seconds)
