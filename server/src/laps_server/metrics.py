@@ -1,7 +1,7 @@
 """Prometheus metrics: an observer of the stages, and what is looked up when somebody scrapes.
 
-Every label value comes from a list that is known: models that are served, codes of the error tree, routes. What a client
-sends is never one.
+Every label value comes from a list that is known: models that are served, codes of the error tree, routes. What a
+client sends is never one.
 """
 
 from __future__ import annotations
