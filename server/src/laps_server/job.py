@@ -31,7 +31,7 @@ from laps_server.events import Classification, Decoded, Event, Partial, SegmentD
 from laps_server.observe import Answered, Failed, Observer, PartDecoded, Received, RequestClock, Stage, now
 from laps_server.part import MediaWarning, Part
 from laps_server.results import Accumulator, LogitsSink, model_warnings
-from laps_server.scheduler import Submission, View, ViewResult
+from laps_server.scheduler import Reservation, Submission, View, ViewResult
 from laps_server.served_models import ServedModel
 from laps_server.video.decode_pool import DecodePool
 from laps_server.video.extract_options import WHOLE_VIDEO_S, ExtractOptions, Thumbnails
@@ -66,6 +66,7 @@ class Job:
     clock: RequestClock
     decode_pool: DecodePool
     observer: Observer
+    reservation: Reservation
 
     @property
     def request_id(self) -> str:
@@ -307,10 +308,12 @@ class _Feeder:
         views = job.grid.total * part.segments_total
         warnings = job.warnings(part.warnings)
         self._inbox.put_nowait(Decoded(video=part.video, views_total=views, segments_total=total, warnings=warnings))
+        job.reservation.release()
         self._submission = job.model.scheduler.submit(
             self._inbox.put_nowait,
             announced=job.grid.total,
             deadline=job.options.deadline,
+            urgent=job.options.deadline_named,
             request_id=job.request_id,
             observer=job.clock,
         )

@@ -215,6 +215,16 @@ class ServedModels:
                 del self._leases[model]
                 self._returned.set()
 
+    def work_s(self, model: ServedModel) -> float:
+        """Seconds until ``model`` could begin with something new: of all models that share its thread."""
+        if not model.scheduler.engine.info.in_process:
+            return model.scheduler.work_s
+        return sum(
+            other.scheduler.work_s
+            for other in (*self._served, *self._retiring)
+            if other.scheduler.engine.info.in_process
+        )
+
     def _hint_embedding(self) -> str:
         names = sorted({other.name for other in self._served if other.files.manifest.embedding is not None})
         return f"models that give one: {', '.join(names)}" if names else "no model that is served gives one"

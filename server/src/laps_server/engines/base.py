@@ -19,7 +19,8 @@ class EngineInfo:
 
     ``clip_shape`` is ``(T, H, W, 3)``; ``output_shape`` is ``(R, K)`` for logits of R frames or steps, ``(K,)`` for a
     clip's. ``embedding_size``: numbers of the second output's vector, None where the graph has none. ``concurrency``:
-    batches that it takes at the same time. ``cancellable``: a batch can be taken back.
+    batches that it takes at the same time. ``cancellable``: a batch can be taken back. ``in_process``: it takes turns
+    with the other models' in the one thread of inference.
     """
 
     name: str
@@ -30,6 +31,7 @@ class EngineInfo:
     embedding_size: int | None = None
     concurrency: int = 1
     cancellable: bool = False
+    in_process: bool = True
 
 
 @dataclass(frozen=True, slots=True)
