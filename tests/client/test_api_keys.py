@@ -6,10 +6,11 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from laps_client import LapsClient
+from laps_client import LapsClient, ModelSummary
 from laps_client._api_keys import keep_key, keys_file
 from laps_client._endpoints import _checked_url
 from laps_client.errors import LapsError
@@ -44,27 +45,32 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+def models(url: str, **options: Any) -> tuple[ModelSummary, ...]:
+    with LapsClient(url, **options) as client:
+        return client.models().models
+
+
 def test_a_key_comes_from_the_argument_the_variable_or_the_file(
     locked: ServerProcess, key: tuple[Path, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(LapsError) as refused:
-        LapsClient(locked.url).models()
+        models(locked.url)
     assert (refused.value.status, refused.value.code) == (401, "unauthorized")
-    assert LapsClient(locked.url, api_key=key[1]).models().models
+    assert models(locked.url, api_key=key[1])
     keep_key(keys_file(), _checked_url(locked.url), key[1])
-    assert LapsClient(locked.url + "/").models().models
+    assert models(locked.url + "/")
     keep_key(keys_file(), _checked_url(locked.url), None)
     monkeypatch.setenv("LAPS_API_KEY", key[1])
-    assert LapsClient(locked.url).models().models
+    assert models(locked.url)
     with pytest.raises(LapsError, match="no valid key"):
-        LapsClient(locked.url, api_key="laps_00000000_x").models()
-    assert LapsClient(locked.url, headers={"X-API-Key": key[1]}).models().models
+        models(locked.url, api_key="laps_00000000_x")
+    assert models(locked.url, headers={"X-API-Key": key[1]})
 
 
 def test_a_key_is_for_one_server_and_its_file_for_one_reader(locked: ServerProcess, key: tuple[Path, str]) -> None:
     keep_key(keys_file(), _checked_url("http://127.0.0.1:1"), key[1])
     with pytest.raises(LapsError, match="no valid key"):
-        LapsClient(locked.url).models()
+        models(locked.url)
     assert keys_file().stat().st_mode & 0o777 == 0o600
     keys_file().chmod(0o644)
     with pytest.raises(ValueError, match="chmod 600"):
