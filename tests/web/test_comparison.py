@@ -48,8 +48,8 @@ def test_adding_a_model_sends_one_more_request(opened: Any, video: Path) -> None
 
 def test_labels_of_different_models_are_not_taken_for_the_same(opened: Any, video: Path, classify: Classify) -> None:
     """Each model has its own best labels below its name, in colours of their own, though a label's name is in both."""
-    page = opened("?model=actions&compare=colours&top_k=3", file=video)
-    own = [classify(video, model=name, top_k=3) for name in ("actions", "colours")]
+    page = opened("?model=kinetics&compare=colours&top_k=3", file=video)
+    own = [classify(video, model=name, top_k=3) for name in ("kinetics", "colours")]
     labels = [[item["label"] for item in answer["predictions"]] for answer in own]
     assert "red" in labels[0]
     assert "red" in labels[1]
@@ -67,17 +67,17 @@ def test_labels_of_different_models_are_not_taken_for_the_same(opened: Any, vide
     assert len(set(colours)) == len(colours) == 6
 
     ranking = page.locator("#ranking")
-    assert ranking.locator("h3").all_text_contents() == ["actions", "colours"]
+    assert ranking.locator("h3").all_text_contents() == ["kinetics", "colours"]
     for model in (0, 1):
         rows = ranking.locator("ol").nth(model).locator("li")
         assert rows.locator(".name").all_text_contents() == labels[model]
         shown = [float(text.strip("<% ")) / 100 for text in rows.locator(".value").all_text_contents()]
         assert shown == pytest.approx([item["score"] for item in own[model]["predictions"]], abs=0.006)
         group = page.locator("#legend .legend").nth(model)
-        assert group.locator(".model").all_text_contents() == [["actions", "colours"][model]]
+        assert group.locator(".model").all_text_contents() == [["kinetics", "colours"][model]]
         assert group.locator(".chip-name").all_text_contents() == labels[model]
     expect(page.locator("#curve-note")).to_have_text(
-        "actions: One score for each step of a few frames, drawn at its middle. "
+        "kinetics: One score for each step of a few frames, drawn at its middle. "
         "colours: One score for each sampled frame."
     )
     asked = [parse_qs(urlsplit(url).query)["top_k"] for url in opened.watched.requests if "/classify" in url]
@@ -85,7 +85,7 @@ def test_labels_of_different_models_are_not_taken_for_the_same(opened: Any, vide
 
 
 def test_a_switch_takes_away_the_label_of_its_own_model_alone(opened: Any, video: Path) -> None:
-    page = opened("?model=actions&compare=colours&top_k=3", file=video)
+    page = opened("?model=kinetics&compare=colours&top_k=3", file=video)
     red = page.locator('#chart .series[data-label="red"]')
     expect(red).to_have_count(2)
     page.locator("#legend .legend").nth(1).get_by_role("button", name="red").click()

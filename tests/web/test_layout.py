@@ -13,7 +13,7 @@ from support.browser import Axes, wait_until
 
 @pytest.mark.parametrize(
     "query",
-    ["?compare=paler", "?model=actions&compare=colours&top_k=10", "?model=actions&segments=2s&top_k=10"],
+    ["?compare=paler", "?model=kinetics&compare=colours&top_k=10", "?model=kinetics&segments=2s&top_k=10"],
     ids=["two models", "long labels beside others", "long labels in segments"],
 )
 def test_a_phone_shows_everything_without_scrolling_sideways(opened: Any, video: Path, query: str) -> None:

@@ -136,7 +136,7 @@ def test_a_switch_of_the_legend_takes_a_curve_away(opened: Any, video: Path) -> 
     [
         ("?model=colours", "time", "0.0 s", "Frame at 0.0 s: red, ", "One score for each sampled frame."),
         ("?model=steps", "step", "0.0 s to 0.2 s", "Step 0.0 s to 0.2 s: red, ", "One score for each step of a few "),
-        ("?model=whole", "clip", "0.0 s to 0.6 s", "Clip 0.0 s to 0.6 s: red, ", "One score for each clip, drawn "),
+        ("?model=whole", "clip", "0.0 s to 0.7 s", "Clip 0.0 s to 0.7 s: red, ", "One score for each clip, drawn "),
         ("?segments=2s", "segment", "0.0 s to 2.0 s", "0.0 s to 2.0 s: red, ", "One score for each segment."),
     ],
     ids=["frame", "step", "clip", "segment"],
@@ -160,6 +160,7 @@ def test_many_sampled_frames_are_thinned_out(opened: Any, video: Path, classify:
     frames = page.locator(".filmstrip .frame")
     assert frames.all_text_contents() == [f"{time:.1f} s" for time in times[::2]]
     page.evaluate("document.querySelector('#screen video').currentTime = 4.0")
+    page.locator("#filmstrip").scroll_into_view_if_needed()
     current = page.locator(".filmstrip .frame[aria-current]")
     expect(current).to_have_attribute("aria-label", re.compile(r"Frame at (3\.9|4\.0|4\.1) s"))
     expect(current).to_be_in_viewport(ratio=0.9)

@@ -6,10 +6,9 @@ import { checkSize, fetchModels } from './api.js';
 import { toChartData, toPartialChartData } from './chart_data.js';
 import { requestsFor, runComparison } from './comparison.js';
 import { byId } from './dom.js';
-import { doubt } from './doubt.js';
 import { showErrorPanel } from './error_panel.js';
 import { showChosen, showLimits, watchForFiles } from './file_picker.js';
-import { percent, sentence } from './format.js';
+import { percent } from './format.js';
 import { OptionsForm } from './options_form.js';
 import { Progress } from './progress.js';
 import { rankLabels, shareLabels } from './ranked_labels.js';
@@ -180,8 +179,7 @@ class App {
         redraws.cancel();
         this._result.showAnswers(toChartData(answers, shownLabels), answers);
         const [best] = answer.predictions;
-        const told = doubt(answer);
-        announce(i, `${best.label}, ${percent(best.score)}${told ? `. ${sentence(told.words)}` : ''}`);
+        announce(i, `${best.label}, ${percent(best.score)}`);
       },
     };
   }
