@@ -31,7 +31,17 @@ def test_page_and_command_line_say_the_same(opened: Any) -> None:
     words: list[str | None] = []
     for used in (1, 2, 3, 5, 6, 15):
         for agreeing in range(used + 1):
-            for scores in ([1.0, 0.0], [0.75, 0.2], [0.4, 0.31], [0.3, 0.2], [0.96, 0.95], [0.75], [0.04]):
+            for scores in (
+                [1.0, 0.0],
+                [0.75, 0.2],
+                [0.7, 0.25],
+                [0.5, 0.3],
+                [0.4, 0.31],
+                [0.3, 0.2],
+                [0.96, 0.95],
+                [0.75],
+                [0.04],
+            ):
                 lead = scores[0] - scores[1] if len(scores) > 1 else scores[0]
                 predictions = [{"label": str(i), "index": i, "score": score} for i, score in enumerate(scores)]
                 answer = {"agreement": agreeing / used, "margin": lead, "predictions": predictions}
