@@ -10,7 +10,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from PIL import Image, ImageOps
+from PIL import Image
 from playwright.sync_api import Browser, FloatRect, Page
 
 from support.browser import running_browser, wait_for_answer
@@ -18,9 +18,8 @@ from support.live_servers import running_server
 
 ROOT = Path(__file__).parents[1]
 IMAGES = ROOT / "docs" / "images"
-MAX_BYTES = 150_000
-COLOURS = 256  # of a picture; text, curves and bars have a few of them
-BITS = 5  # of each colour of a photograph
+MAX_BYTES = 180_000
+COLOURS = 24  # of all photographs in a picture
 BLUR = "(all) => all.forEach((each) => { each.style.filter = `blur(${each.closest('.frame') ? 3 : 9}px)`; })"
 NARROW = 760  # pixels; below it the video is not at the top of the page
 POSITION = 0.62  # of the chart's width, where the clip that ships changes from one motion to the other
@@ -56,7 +55,7 @@ def main() -> None:
             _shrink(IMAGES / name, [box for box in boxes if box is not None and box["y"] < height])
 
         take("page.png", "", 1000, 1260)
-        take("page-compare.png", f"?compare={compare}&top_k=3", 1000, 1330)
+        take("page-compare.png", f"?compare={compare}&top_k=3", 1000, 1310)
         take("page-phone.png", "", 390, 860, color_scheme="dark")
 
 
@@ -86,8 +85,8 @@ def _shrink(file: Path, photographs: list[FloatRect]) -> None:
         left, top = max(0, int(box["x"])), max(0, int(box["y"]))
         right, bottom = int(box["x"] + box["width"]), int(box["y"] + box["height"])
         part = picture.crop((left, top, min(right, picture.width), min(bottom, picture.height)))
-        picture.paste(ImageOps.posterize(part, BITS), (left, top))
-    picture.quantize(COLOURS, dither=Image.Dither.NONE).save(file, optimize=True)
+        picture.paste(part.quantize(COLOURS, dither=Image.Dither.NONE).convert("RGB"), (left, top))
+    picture.save(file, optimize=True)
     if file.stat().st_size > MAX_BYTES:
         raise RuntimeError(f"{file.name} has {file.stat().st_size} bytes, more than {MAX_BYTES}")
 
