@@ -111,8 +111,9 @@ triton-env: $(TRITON)/.installed  ## Set up .venv-triton: a real Triton for test
 docs: $(DEV)/.installed  ## Write the reference pages that come from code
 	$(DEV)/bin/python docs/generate.py
 
-screenshots: $(DEV)/.installed  ## Take the pictures of the page in docs/images, with Chromium and the shipped models
-	PYTHONPATH=tests $(DEV)/bin/python docs/screenshots.py $(if $(MODEL_REPOSITORY),--model-repository "$(MODEL_REPOSITORY)")
+screenshots: $(DEV)/.installed  ## Take the pictures of the page in docs/images, with Chromium; also VIDEO=... BLUR=1
+	PYTHONPATH=tests $(DEV)/bin/python docs/screenshots.py $(if $(MODEL_REPOSITORY),--model-repository "$(MODEL_REPOSITORY)") \
+	  $(if $(VIDEO),--video "$(VIDEO)") $(if $(BLUR),--blur)
 
 format: $(DEV)/.installed  ## Fix what the linter can fix
 	$(DEV)/bin/ruff check --fix .

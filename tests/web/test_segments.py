@@ -76,8 +76,8 @@ def _an_hour(count: int) -> str:
     shape = {"container": "mp4", "codec": "h264", "width": 64, "height": 48, "rotation": 0, "sample_aspect_ratio": None}
     facts = shape | {"stream_index": 0, "fps": 10, "duration_s": 2.0 * count, "frame_count": 20 * count}
     ranking = [{"label": label, "index": index, "score": 1 / len(LABELS)} for index, label in enumerate(LABELS)]
-    sure = {"agreement": 1.0, "margin": 0.0}
-    common = {"predictions": ranking, **sure, "frames": None, "views": views, "thumbnails": None, "warnings": []}
+    certainty = {"agreement": 1.0, "margin": 0.0}
+    common = certainty | {"predictions": ranking, "frames": None, "views": views, "thumbnails": None, "warnings": []}
     segments = [{"index": i, "start_s": 2.0 * i, "end_s": 2.0 * i + 2, **common} for i in range(count)]
     timeline = {
         "labels": list(LABELS),
