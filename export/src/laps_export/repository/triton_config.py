@@ -57,8 +57,8 @@ default_model_filename: "{GRAPH_NAME}"
 max_batch_size: {max_batch}
 {_tensors(contract)}\
 {_dynamic_batching(_preferred(max_batch))}\
-# AUTO takes a GPU where there is one and the CPU where there is none; GPU would fail to load there. One instance for each
-# GPU, or one on the CPU: without a count there are two on a CPU, each with threads for every core and a copy of the model.
+# AUTO takes a GPU where there is one and the CPU where there is none; GPU would fail to load there. The count is for
+# each GPU, or for the CPU: without it there are two there, each with threads for all cores and a copy of the model.
 instance_group [ {{ count: 1 kind: KIND_AUTO }} ]
 # Threads of that instance on a CPU; without this, one for each core.
 # parameters {{ key: "intra_op_thread_count" value: {{ string_value: "4" }} }}
