@@ -51,7 +51,12 @@ ThreadsOption = Annotated[
 ]
 EngineOption = Annotated[str | None, typer.Option("--engine", help=f"{' or '.join(ENGINES)}.", show_default=False)]
 TritonUrlOption = Annotated[
-    str | None, typer.Option("--triton-url", help="As grpc://host:8001 or http://host:8000.", show_default=False)
+    str | None,
+    typer.Option(
+        "--triton-url",
+        help="As grpc://host:8001 or http://host:8000; with TLS grpcs:// or https://.",
+        show_default=False,
+    ),
 ]
 ModelOption = Annotated[str | None, typer.Option("--model", help="Model to use.", show_default=False)]
 

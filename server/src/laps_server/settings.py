@@ -7,6 +7,7 @@ from them. A setting that gets another name goes into :data:`RENAMED`, and is re
 from __future__ import annotations
 
 import os
+import ssl
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -32,6 +33,7 @@ from laps_server.view_grid import MAX_VIEWS
 # Old name -> name; of the release before.
 RENAMED: Mapping[str, str] = MappingProxyType({"triton_calls": "triton_concurrency"})
 _PREFIX = "LAPS_"
+_WITH_TLS = ("grpcs", "https")
 
 
 def variable(name: str) -> str:
@@ -48,14 +50,24 @@ def _check_triton_url(value: str) -> str:
     """A scheme, a host and a port and nothing else, so that no part of an address is silently ignored."""
     try:
         parts = urlsplit(value)
-        right = parts.scheme in {"grpc", "http"} and parts.hostname and parts.port
+        right = parts.scheme in {"grpc", "http", *_WITH_TLS} and parts.hostname and parts.port
     except ValueError:
         right = False
     if not right or value != f"{parts.scheme}://{parts.netloc}" or "@" in value:
-        raise ValueError("must be grpc://host:port or http://host:port")
+        raise ValueError("must be grpc://host:port or http://host:port, with TLS grpcs:// or https://")
     return value
 
 
+def _check_certificates(value: Path) -> Path:
+    """Read as OpenSSL will read it, so that a wrong file is told at start and by its name."""
+    try:
+        ssl.create_default_context(cafile=value)
+    except OSError as exc:  # what OpenSSL raises is one too
+        raise ValueError(f"{value} has no certificates that can be read (PEM): {exc.strerror or exc}") from exc
+    return value
+
+
+CaFile = Annotated[Path, AfterValidator(_check_certificates)]
 TritonUrl = Annotated[str, AfterValidator(_check_triton_url)]
 
 
@@ -119,7 +131,14 @@ class Settings(BaseSettings):
         description="What runs the models: ort is ONNX Runtime in this process, triton a Triton server behind it.",
     )
     triton_url: TritonUrl | None = Field(
-        None, description="Triton's address, as grpc://host:8001 or http://host:8000; needed if engine is triton."
+        None,
+        description="Triton's address, as grpc://host:8001 or http://host:8000, with TLS grpcs:// or https://; needed "
+        "if engine is triton.",
+    )
+    triton_ca_file: CaFile | None = Field(
+        None,
+        description="Certificates (PEM) of the authorities that may sign Triton's, with grpcs:// and https://; the "
+        "system's if not set.",
     )
     triton_shared_memory: SharedMemoryMode = Field(
         "auto",
@@ -239,6 +258,12 @@ class Settings(BaseSettings):
     def _triton_has_an_address(self) -> Self:
         if self.engine == "triton" and self.triton_url is None:
             raise ValueError("engine triton needs triton_url, as grpc://host:8001")
+        return self
+
+    @model_validator(mode="after")
+    def _triton_ca_file_is_used(self) -> Self:
+        if self.triton_ca_file and self.triton_url and not self.triton_url.startswith(_WITH_TLS):
+            raise ValueError(f"triton_ca_file is for grpcs:// and https://, and triton_url is {self.triton_url}")
         return self
 
     @property

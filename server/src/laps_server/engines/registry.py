@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 from types import MappingProxyType
 from typing import Literal
@@ -100,7 +101,7 @@ def _build_triton(files: ModelFiles, settings: Settings, _: ThreadPoolExecutor) 
     return TritonEngine(
         files,
         url=settings.triton_url,
-        connect=connect,
+        connect=partial(connect, ca_file=settings.triton_ca_file),
         shared_memory=settings.triton_shared_memory,
         concurrency=settings.triton_concurrency,
         timeout_s=settings.triton_timeout_s,
