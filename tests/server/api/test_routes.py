@@ -17,7 +17,7 @@ from support.plain_videos import BLUE, GREEN, RED, write_colour_video
 
 def test_the_answer_has_every_documented_part(client: httpx.Client, video: Path) -> None:
     body = post(client, video, top_k=4)
-    assert body["model"] == {"name": "colours", "version": 1}
+    assert body["model"] == {"name": "colours", "version": 1, "engine": "ort", "precision": "float32"}
     assert [set(item) for item in body["predictions"]] == [{"label", "index", "score"}] * 4
     assert sum(item["score"] for item in body["predictions"]) == pytest.approx(1, abs=1e-6)
     frames = body["frames"]

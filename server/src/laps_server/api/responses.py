@@ -44,7 +44,9 @@ def classify_response(
     details = [_replay_view(view) for view in answer.view_details] or None
     return schemas.ClassifyResponse(
         request_id=request_id,
-        model=schemas.ModelRef(name=answer.model, version=answer.version),
+        model=schemas.ModelRef(
+            name=answer.model, version=answer.version, engine=answer.engine, precision=answer.precision
+        ),
         predictions=_predictions(answer.predictions),
         agreement=answer.agreement,
         margin=answer.margin,
@@ -73,9 +75,12 @@ def classify_response(
 def accepted_event(job: Job, *, upload_bytes: int) -> schemas.AcceptedEvent:
     """What is known of a request once its upload is complete."""
     length = job.options.segments
+    info = job.model.engine_info
     return schemas.AcceptedEvent(
         request_id=job.request_id,
-        model=schemas.ModelRef(name=job.model.name, version=job.model.version),
+        model=schemas.ModelRef(
+            name=job.model.name, version=job.model.version, engine=info.name, precision=info.precision
+        ),
         views=schemas.GridBody(temporal=job.grid.temporal, spatial=job.grid.spatial),
         upload_bytes=upload_bytes,
         segment_s=None if length is None else float(length.seconds),
@@ -119,6 +124,8 @@ def model_summary(served: ServedModels, model: ServedModel) -> schemas.ModelSumm
         label_count=manifest.labels.count,
         default_views=manifest.default_views,
         untrained=manifest.untrained,
+        engine=model.engine_info.name,
+        precision=model.engine_info.precision,
     )
 
 

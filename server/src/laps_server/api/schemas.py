@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from laps_server.engines.choices import Precision
 from laps_server.preprocess_rules import CropOffset, CropOrder, LongSide
 from laps_server.scores import Average
 from laps_server.time_rows import RowKind
@@ -84,6 +85,8 @@ class ModelRef(BaseModel):
 
     name: str = Field(description="As in `GET /models`.")
     version: int = Field(description="The one that answered.")
+    engine: str = Field(description="What ran it: openvino, ort or triton.")
+    precision: Precision = Field(description="What it was computed in.")
 
 
 class PredictionBody(BaseModel):
@@ -311,6 +314,8 @@ class ModelSummary(BaseModel):
     label_count: int = Field(description="Number of its labels; the largest `top_k`.")
     default_views: str = Field(description="Clips along time x crops, as 5x3, where a request names none.")
     untrained: bool = Field(description="Whether its weights are random, so that its labels mean nothing.")
+    engine: str = Field(description="What runs it: openvino, ort or triton. It may change until the server is ready.")
+    precision: Precision = Field(description="What it is computed in. It may change until the server is ready.")
 
 
 class ModelsResponse(BaseModel):
