@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterable, Set
+from dataclasses import asdict
 from typing import Any
 
 from laps_server.api import schemas
@@ -165,7 +166,11 @@ def model_response(served: ServedModels, model: ServedModel, settings: Settings)
         embedding=None if manifest.embedding is None else schemas.EmbeddingInfo(size=manifest.embedding.size),
         max_batch=manifest.max_batch,
         precisions={
-            name: {"max_abs_diff": entry.parity.max_abs_diff, "tolerance": entry.parity.tolerance}
+            name: {
+                "max_abs_diff": entry.parity.max_abs_diff,
+                "tolerance": entry.parity.tolerance,
+                "engines": [asdict(record) for record in entry.engines],
+            }
             for name, entry in manifest.precisions.items()
         },
         metrics=manifest.provenance.get("metrics") or {},

@@ -365,7 +365,8 @@ class ModelResponse(ModelSummary):
     )
     precisions: dict[str, Any] = Field(
         description="The graph in each numeric precision, with `max_abs_diff`, how far its logits were from the "
-        "trained model's when it was exported, and `tolerance`, how far they might be."
+        "trained model's when it was exported, `tolerance`, how far they might be (null where scores are held "
+        "instead), and `engines`, how each engine's scores differed from float32's on real views."
     )
     metrics: dict[str, Any] = Field(
         description="What was measured of the model, as its exporter wrote it down; empty where nothing was."
