@@ -31,10 +31,12 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class ModelRef:
-    """Which model answered."""
+    """Which model answered, by which engine and in which precision; older servers do not tell of those."""
 
     name: str
     version: int
+    engine: str | None = None
+    precision: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -314,7 +316,10 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class ModelSummary:
-    """One model of the list; the last of ``versions`` answers where none is named."""
+    """One model of the list; the last of ``versions`` answers where none is named.
+
+    ``engine`` is what runs it and ``precision`` what it is computed in, of servers that tell.
+    """
 
     name: str
     versions: tuple[int, ...]
@@ -325,6 +330,8 @@ class ModelSummary:
     label_count: int
     default_views: str
     untrained: bool
+    engine: str | None = field(default=None, kw_only=True)
+    precision: str | None = field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)

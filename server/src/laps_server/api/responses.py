@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterable, Set
+from dataclasses import asdict
 from typing import Any
 
 from laps_server.api import schemas
@@ -44,7 +45,9 @@ def classify_response(
     details = [_replay_view(view) for view in answer.view_details] or None
     return schemas.ClassifyResponse(
         request_id=request_id,
-        model=schemas.ModelRef(name=answer.model, version=answer.version),
+        model=schemas.ModelRef(
+            name=answer.model, version=answer.version, engine=answer.engine, precision=answer.precision
+        ),
         predictions=_predictions(answer.predictions),
         agreement=answer.agreement,
         margin=answer.margin,
@@ -73,9 +76,12 @@ def classify_response(
 def accepted_event(job: Job, *, upload_bytes: int) -> schemas.AcceptedEvent:
     """What is known of a request once its upload is complete."""
     length = job.options.segments
+    info = job.model.engine_info
     return schemas.AcceptedEvent(
         request_id=job.request_id,
-        model=schemas.ModelRef(name=job.model.name, version=job.model.version),
+        model=schemas.ModelRef(
+            name=job.model.name, version=job.model.version, engine=info.name, precision=info.precision
+        ),
         views=schemas.GridBody(temporal=job.grid.temporal, spatial=job.grid.spatial),
         upload_bytes=upload_bytes,
         segment_s=None if length is None else float(length.seconds),
@@ -119,6 +125,8 @@ def model_summary(served: ServedModels, model: ServedModel) -> schemas.ModelSumm
         label_count=manifest.labels.count,
         default_views=manifest.default_views,
         untrained=manifest.untrained,
+        engine=model.engine_info.name,
+        precision=model.engine_info.precision,
     )
 
 
@@ -158,7 +166,11 @@ def model_response(served: ServedModels, model: ServedModel, settings: Settings)
         embedding=None if manifest.embedding is None else schemas.EmbeddingInfo(size=manifest.embedding.size),
         max_batch=manifest.max_batch,
         precisions={
-            name: {"max_abs_diff": entry.parity.max_abs_diff, "tolerance": entry.parity.tolerance}
+            name: {
+                "max_abs_diff": entry.parity.max_abs_diff,
+                "tolerance": entry.parity.tolerance,
+                "engines": [asdict(record) for record in entry.engines],
+            }
             for name, entry in manifest.precisions.items()
         },
         metrics=manifest.provenance.get("metrics") or {},

@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from laps_server.engines.choices import Precision
 from laps_server.preprocess_rules import CropOffset, CropOrder, LongSide
 from laps_server.scores import Average
 from laps_server.time_rows import RowKind
@@ -84,6 +85,8 @@ class ModelRef(BaseModel):
 
     name: str = Field(description="As in `GET /models`.")
     version: int = Field(description="The one that answered.")
+    engine: str = Field(description="What ran it: openvino, ort or triton.")
+    precision: Precision = Field(description="What it was computed in.")
 
 
 class PredictionBody(BaseModel):
@@ -311,6 +314,8 @@ class ModelSummary(BaseModel):
     label_count: int = Field(description="Number of its labels; the largest `top_k`.")
     default_views: str = Field(description="Clips along time x crops, as 5x3, where a request names none.")
     untrained: bool = Field(description="Whether its weights are random, so that its labels mean nothing.")
+    engine: str = Field(description="What runs it: openvino, ort or triton. It may change until the server is ready.")
+    precision: Precision = Field(description="What it is computed in. It may change until the server is ready.")
 
 
 class ModelsResponse(BaseModel):
@@ -360,7 +365,8 @@ class ModelResponse(ModelSummary):
     )
     precisions: dict[str, Any] = Field(
         description="The graph in each numeric precision, with `max_abs_diff`, how far its logits were from the "
-        "trained model's when it was exported, and `tolerance`, how far they might be."
+        "trained model's when it was exported, `tolerance`, how far they might be (null where scores are held "
+        "instead), and `engines`, how each engine's scores differed from float32's on real views."
     )
     metrics: dict[str, Any] = Field(
         description="What was measured of the model, as its exporter wrote it down; empty where nothing was."
