@@ -67,7 +67,7 @@ def serve(
     host: Annotated[str | None, typer.Option(help="Address to listen on.", show_default=False)] = None,
     port: Annotated[int | None, typer.Option(help="Port; 0 takes a free one.", show_default=False)] = None,
     model_repository: RepositoryOption = None,
-    device: Annotated[str | None, typer.Option(help="cpu or cuda.", show_default=False)] = None,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda or tensorrt.", show_default=False)] = None,
     threads: ThreadsOption = None,
     engine: EngineOption = None,
     triton_url: TritonUrlOption = None,

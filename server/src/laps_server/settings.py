@@ -25,7 +25,15 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, EnvSettingsSource, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
-from laps_server.engines.choices import DEFAULT_BATCH_VIEWS, Auto, Device, EngineName, Precision, SharedMemoryMode
+from laps_server.engines.choices import (
+    DEFAULT_BATCH_VIEWS,
+    GPU_BATCH_VIEWS,
+    Auto,
+    Device,
+    EngineName,
+    Precision,
+    SharedMemoryMode,
+)
 from laps_server.models.repository import DEFAULT_ROOT, VersionChoice
 from laps_server.video.accepted_formats import CodecSet
 from laps_server.view_grid import MAX_VIEWS
@@ -147,7 +155,8 @@ class Settings(BaseSettings):
     )
     cache_dir: Path | None = Field(
         default_factory=default_cache_dir,
-        description="Folder that keeps what trials of engines found; without one each start tries again.",
+        description="Folder that keeps what trials of engines found and what TensorRT compiled; without one each start "
+        "tries and compiles again.",
     )
     triton_url: TritonUrl | None = Field(
         None,
@@ -177,7 +186,8 @@ class Settings(BaseSettings):
     )
     device: Device = Field(
         "cpu",
-        description="Where models run in this process: cpu, or cuda with the CUDA build of ONNX Runtime and a GPU.",
+        description="Where models run in this process: cpu, or with an NVIDIA GPU and ONNX Runtime's build for it cuda "
+        "or tensorrt, which compiles each model at its first start.",
     )
     threads: int = Field(
         default_factory=available_cores,
@@ -190,7 +200,7 @@ class Settings(BaseSettings):
         ge=1,
         le=64,
         description="Most views in one batch, if not set "
-        f"{' and '.join(f'{most} for {name}' for name, most in DEFAULT_BATCH_VIEWS.items())}; "
+        f"{', '.join(f'{most} for {name}' for name, most in DEFAULT_BATCH_VIEWS.items())}, {GPU_BATCH_VIEWS} on a GPU; "
         "batch sizes are the powers of 2 up to it, and up to the `max_batch` of a model's manifest.",
     )
     max_queued_views: int = Field(
@@ -297,5 +307,6 @@ class Settings(BaseSettings):
     @property
     def batch_sizes(self) -> tuple[int, ...]:
         """Powers of two up to ``max_batch_views``: few shapes, so that memory and warm-up stay bounded."""
-        most = self.max_batch_views or DEFAULT_BATCH_VIEWS["ort" if self.engine == "auto" else self.engine]
+        by_default = DEFAULT_BATCH_VIEWS["ort" if self.engine == "auto" else self.engine]
+        most = self.max_batch_views or (by_default if self.device == "cpu" else GPU_BATCH_VIEWS)
         return tuple(2**i for i in range(most.bit_length()))

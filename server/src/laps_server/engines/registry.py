@@ -119,12 +119,28 @@ def _openvino_precisions(manifest: Manifest, machine: Machine) -> tuple[Precisio
 
 def _build_ort(files: ModelFiles, precision: Precision, settings: Settings, executor: ThreadPoolExecutor) -> Engine:
     from laps_server.engines.ort import OrtEngine  # noqa: PLC0415 - see above
+    from laps_server.engines.ort_gpu import OrtGpuEngine  # noqa: PLC0415
 
-    return OrtEngine(files, device=settings.device, threads=settings.threads, executor=executor, precision=precision)
+    if settings.device == "cpu":
+        return OrtEngine(files, threads=settings.threads, executor=executor, precision=precision)
+    return OrtGpuEngine(
+        files,
+        device=settings.device,
+        precision=precision,
+        threads=settings.threads,
+        cache_dir=settings.cache_dir,
+    )
 
 
 def _ort_precisions(manifest: Manifest, machine: Machine) -> tuple[Precision, ...]:
-    return ("float32", "int8") if machine.device == "cpu" and "int8" in manifest.precisions else ("float32",)
+    match machine.device:
+        case "cpu":
+            other: Precision = "int8"
+        case "cuda":
+            other = "float16"
+        case "tensorrt":  # rounds a float32 graph itself
+            return ("float32", "float16")
+    return ("float32", other) if other in manifest.precisions else ("float32",)
 
 
 def _build_triton(files: ModelFiles, _: Precision, settings: Settings, __: ThreadPoolExecutor) -> Engine:
