@@ -89,6 +89,8 @@ def test_batch_sizes_are_powers_of_two_up_to_the_limit() -> None:
     assert Settings(max_batch_views=6).batch_sizes == (1, 2, 4)
     assert Settings().batch_sizes == (1, 2, 4)
     assert Settings(engine="triton", triton_url="grpc://triton:8001").batch_sizes == (1, 2, 4, 8, 16)
+    assert Settings(device="tensorrt").batch_sizes == (1, 2, 4, 8, 16)
+    assert Settings(device="cuda", max_batch_views=2).batch_sizes == (1, 2)
     assert Settings(max_batch_views=64).batch_sizes == (1, 2, 4, 8, 16, 32, 64)
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncGenerator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import numpy as np
+import onnxruntime as ort
 import pytest
 
 from laps_server.arrays import Float32Array, UInt8Array
@@ -71,7 +73,7 @@ def embedding_of(clips: UInt8Array) -> Float32Array:
 
 async def test_rows_are_those_of_the_engine_on_the_cpu(files: ModelFiles) -> None:
     settings = Settings(threads=1)
-    with ort_gpu.ThreadPoolExecutor(1) as executor:
+    with ThreadPoolExecutor(1) as executor:
         plain = ENGINES["ort"].build(files, "float32", settings, executor)
         await plain.start(())
         async with started(files) as engine:
@@ -150,7 +152,7 @@ async def test_host_memory_is_locked_for_a_gpu_until_the_end(
     monkeypatch.setattr(ort_gpu, "providers_of", lambda *_, **__: (("CPUExecutionProvider", {}),))
     engine = build(files, device="cuda")
     # The memory that would be the GPU's is the CPU's here.
-    monkeypatch.setattr(ort_gpu.ort.OrtValue, "ortvalue_from_shape_and_type", on_the_cpu)
+    monkeypatch.setattr(ort.OrtValue, "ortvalue_from_shape_and_type", on_the_cpu)
     await engine.start(SIZES)
     clips, logits, embedding = 4 * 4 * 32 * 32 * 3, 4 * 4 * 4, 4 * 3 * 4
     assert sorted(locks.locked.values()) == ([] if refuses else sorted([clips, logits, embedding] * IN_FLIGHT))
@@ -162,7 +164,16 @@ async def test_host_memory_is_locked_for_a_gpu_until_the_end(
 
 def on_the_cpu(shape: tuple[int, ...], dtype: type[np.generic], memory: str) -> object:
     assert memory == "cuda"
-    return ort_gpu.ort.OrtValue.ortvalue_from_numpy(np.zeros(shape, dtype))
+    return ort.OrtValue.ortvalue_from_numpy(np.zeros(shape, dtype))
+
+
+@pytest.mark.parametrize("device", ["cuda", "tensorrt"])
+def test_the_operators_device_and_cache_reach_it(files: ModelFiles, tmp_path: Path, device: Device) -> None:
+    settings = Settings(device=device, cache_dir=tmp_path, threads=3)
+    with ThreadPoolExecutor(1) as executor:
+        engine = ENGINES["ort"].build(files, "float32", settings, executor)
+    assert isinstance(engine, OrtGpuEngine)
+    assert (engine.info.device, engine.info.threads, engine.info.precision) == (device, 3, "float32")
 
 
 def test_float32_is_not_rounded_on_cuda(files: ModelFiles) -> None:

@@ -96,6 +96,7 @@ def ways(found: tuple[Candidate, ...]) -> list[str]:
         ("auto", "auto", PLAIN, ["openvino float32", "ort float32"]),
         ("auto", "auto", RICH, ["openvino float32", "openvino bfloat16", "openvino float16", "ort float32"]),
         ("auto", "auto", replace(RICH, device="cuda"), ["ort float32"]),
+        ("auto", "auto", replace(RICH, device="tensorrt"), ["ort float32", "ort float16"]),
         ("auto", "float32", RICH, ["openvino float32", "ort float32"]),
         ("auto", "bfloat16", RICH, ["openvino bfloat16"]),
         ("openvino", "auto", PLAIN, ["openvino float32"]),
