@@ -171,7 +171,7 @@ class Settings(BaseSettings):
         ge=1,
         le=64,
         description="Most views in one batch, if not set "
-        f"{' and '.join(f'{most} for {name}' for name, most in DEFAULT_BATCH_VIEWS.items())}; "
+        f"{', '.join(f'{most} for {name}' for name, most in DEFAULT_BATCH_VIEWS.items())}; "
         "batch sizes are the powers of 2 up to it, and up to the `max_batch` of a model's manifest.",
     )
     max_queued_views: int = Field(
@@ -272,5 +272,7 @@ class Settings(BaseSettings):
     @property
     def batch_sizes(self) -> tuple[int, ...]:
         """Powers of two up to ``max_batch_views``: few shapes, so that memory and warm-up stay bounded."""
-        most = self.max_batch_views or DEFAULT_BATCH_VIEWS["ort" if self.engine == "auto" else self.engine]
+        # Of what a trial may choose the largest; the engine that it chooses takes of them what pays for it.
+        default = DEFAULT_BATCH_VIEWS["ort" if self.engine == "auto" else self.engine]
+        most = self.max_batch_views or default
         return tuple(2**i for i in range(most.bit_length()))

@@ -26,6 +26,6 @@ class Candidate:
 
 
 # Most views in one batch where no setting says otherwise; docs/decisions/ has what was measured.
-DEFAULT_BATCH_VIEWS: Mapping[EngineName, int] = MappingProxyType({"openvino": 4, "ort": 4, "triton": 16})
+DEFAULT_BATCH_VIEWS: Mapping[EngineName, int] = MappingProxyType({"openvino": 1, "ort": 4, "triton": 16})
 Device = Literal["cpu", "cuda"]
 SharedMemoryMode = Literal["auto", "on", "off"]
