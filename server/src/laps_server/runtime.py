@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 
+from laps_server.choosers import engine_for
 from laps_server.classify_options import ClassifyOptions
-from laps_server.engines.base import Engine
-from laps_server.engines.machine import Machine, this_machine
-from laps_server.engines.registry import ENGINES, RegisteredEngine, candidates, format_of
+from laps_server.engines.machine import this_machine
+from laps_server.engines.registry import ENGINES, RegisteredEngine, format_of
 from laps_server.errors import NoModels, ShuttingDown
 from laps_server.job import Job, check_options
 from laps_server.models.repository import ModelFiles, discover
@@ -127,8 +127,8 @@ def build_runtime(settings: Settings, *, observer: Observer | None = None) -> Ru
     for warning in settings.warnings:
         _LOG.warning("%s", warning)
     # What can be wrong is found first: the engine's packages, then the models' files.
-    rows = _rows(settings)
-    found = _runnable(discover(*settings.model_repository, versions=settings.versions), rows)
+    rows = engine_rows(settings)
+    found = runnable(discover(*settings.model_repository, versions=settings.versions), rows)
     machine = this_machine(settings.device)
     # A scheduler and an engine for each model version; all engines in this process share one thread.
     with ExitStack() as unless_built:
@@ -138,7 +138,7 @@ def build_runtime(settings: Settings, *, observer: Observer | None = None) -> Ru
             ServedModel(
                 files,
                 Scheduler(
-                    _engine(files, settings, machine, executor),
+                    engine_for(files, settings, machine, executor),
                     batch_sizes=_batch_sizes(settings.batch_sizes, files),
                     max_queued_views=settings.max_queued_views,
                     observer=observer,
@@ -180,7 +180,7 @@ def _batch_sizes(sizes: tuple[int, ...], files: ModelFiles) -> tuple[int, ...]:
     return sizes if most is None else tuple(size for size in sizes if size <= most)
 
 
-def _rows(settings: Settings) -> tuple[RegisteredEngine, ...]:
+def engine_rows(settings: Settings) -> tuple[RegisteredEngine, ...]:
     """The engines that may run a model, as far as they are installed.
 
     Raises:
@@ -193,12 +193,7 @@ def _rows(settings: Settings) -> tuple[RegisteredEngine, ...]:
     return (row,)
 
 
-def _engine(files: ModelFiles, settings: Settings, machine: Machine, executor: ThreadPoolExecutor) -> Engine:
-    (*_, last) = candidates(files.manifest, settings, machine)
-    return ENGINES[last.engine].build(files, last.precision, settings, executor)
-
-
-def _runnable(found: tuple[ModelFiles, ...], rows: tuple[RegisteredEngine, ...]) -> tuple[ModelFiles, ...]:
+def runnable(found: tuple[ModelFiles, ...], rows: tuple[RegisteredEngine, ...]) -> tuple[ModelFiles, ...]:
     """Those that one of the engines runs: a TensorRT plan may lie beside the graph that it was built from."""
     runnable = tuple(files for files in found if any(row.can_run(files.manifest) for row in rows))
     left = {files.name: format_of(files.manifest) for files in found if files not in runnable}

@@ -307,6 +307,7 @@ class Settings(BaseSettings):
     @property
     def batch_sizes(self) -> tuple[int, ...]:
         """Powers of two up to ``max_batch_views``: few shapes, so that memory and warm-up stay bounded."""
-        by_default = DEFAULT_BATCH_VIEWS["ort" if self.engine == "auto" else self.engine]
-        most = self.max_batch_views or (by_default if self.device == "cpu" else GPU_BATCH_VIEWS)
+        # Of what a trial may choose the largest; the engine that it chooses takes of them what pays for it.
+        default = DEFAULT_BATCH_VIEWS["ort" if self.engine == "auto" else self.engine]
+        most = self.max_batch_views or (default if self.device == "cpu" else GPU_BATCH_VIEWS)
         return tuple(2**i for i in range(most.bit_length()))

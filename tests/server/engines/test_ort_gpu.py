@@ -206,11 +206,11 @@ async def test_each_graph_and_precision_has_a_cache_of_its_own(files: ModelFiles
     for precision in ("float32", "float16"):
         engine = OrtGpuEngine(files, device="tensorrt", precision=precision, threads=1, cache_dir=tmp_path / "cache")
         with pytest.raises(DeviceMissing):
-            await engine.start((1,))
+            await engine.start((1, 4))
         await engine.close()
     digest = files.manifest.files["model.onnx"][:16]
     found = sorted(path.name for path in (tmp_path / "cache" / "tensorrt").iterdir())
-    assert found == [f"colours-{digest}-float16", f"colours-{digest}-float32"]
+    assert found == [f"colours-{digest}-float16-4", f"colours-{digest}-float32-4"]
 
 
 @pytest.mark.parametrize("name", ["libnvinfer.so.11", "libnvinfer.so.11.4.1", "libnvinfer.so.12"])

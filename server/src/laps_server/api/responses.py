@@ -9,6 +9,7 @@ from typing import Any
 
 from laps_server.api import schemas
 from laps_server.arrays import Float32Array
+from laps_server.engines.trial import Choice
 from laps_server.events import (
     Classification,
     Decoded,
@@ -173,9 +174,29 @@ def model_response(served: ServedModels, model: ServedModel, settings: Settings)
             }
             for name, entry in manifest.precisions.items()
         },
+        choice=None if model.engine_info.choice is None else choice_body(model.engine_info.choice),
         metrics=manifest.provenance.get("metrics") or {},
         provenance=manifest.provenance,
         limits=_limits(settings),
+    )
+
+
+def choice_body(choice: Choice) -> schemas.ChoiceBody:
+    """What a trial found, the cheapest candidate first."""
+    return schemas.ChoiceBody(
+        views=choice.views,
+        candidates=[
+            schemas.CandidateBody(
+                engine=item.candidate.engine,
+                precision=item.candidate.precision,
+                view_ms=None if item.timing is None else round(item.timing.ms, 2),
+                view_processor_ms=None if item.timing is None else round(item.timing.processor_ms, 2),
+                largest_shift=None if item.shift is None else round(item.shift.largest, 5),
+                labels_changed=None if item.shift is None else item.shift.labels_changed,
+                verdict=choice.verdict(item),
+            )
+            for item in choice.measured
+        ],
     )
 
 

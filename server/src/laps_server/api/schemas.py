@@ -346,6 +346,29 @@ class EmbeddingInfo(BaseModel):
     size: int = Field(description="Numbers of it.")
 
 
+class CandidateBody(BaseModel):
+    """One way to run a model, and what a trial found of it."""
+
+    engine: str = Field(description="openvino or ort.")
+    precision: Precision = Field(description="What it computes in.")
+    view_ms: float | None = Field(description="Milliseconds of one view, alone in its batch; null where it failed.")
+    view_processor_ms: float | None = Field(description="The same, of all processors together.")
+    largest_shift: float | None = Field(
+        description="How far the score of a view's top label was from that in float32, at most; null where unknown."
+    )
+    labels_changed: int | None = Field(
+        description="Views whose top label was another than in float32; null where nobody looked."
+    )
+    verdict: str = Field(description="Why it was taken, or was not.")
+
+
+class ChoiceBody(BaseModel):
+    """How engine and precision were chosen: by a trial on real views that ship with the server."""
+
+    views: int = Field(description="Views that answers were compared on.")
+    candidates: list[CandidateBody] = Field(description="The cheapest first.")
+
+
 class ModelResponse(ModelSummary):
     """The answer of ``GET /models/{name}``: one version in full."""
 
@@ -367,6 +390,10 @@ class ModelResponse(ModelSummary):
         description="The graph in each numeric precision, with `max_abs_diff`, how far its logits were from the "
         "trained model's when it was exported, `tolerance`, how far they might be (null where scores are held "
         "instead), and `engines`, how each engine's scores differed from float32's on real views."
+    )
+    choice: ChoiceBody | None = Field(
+        description="Why `engine` and `precision` are what they are; null where the settings left no choice, and until "
+        "the server is ready."
     )
     metrics: dict[str, Any] = Field(
         description="What was measured of the model, as its exporter wrote it down; empty where nothing was."

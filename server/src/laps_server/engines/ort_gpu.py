@@ -124,7 +124,7 @@ class OrtGpuEngine:
             manifest,
             precision=self._info.precision,
             largest=largest,
-            cache=self._cache() if self._device == "tensorrt" else None,
+            cache=self._cache(largest) if self._device == "tensorrt" else None,
         )
         session = load_session(
             self._files, self._graph, device=self._device, providers=providers, threads=self._info.threads
@@ -138,12 +138,12 @@ class OrtGpuEngine:
             self._free.put(buffers)
         self._session = session
 
-    def _cache(self) -> Path | None:
-        """A folder for this graph alone: TensorRT's provider knows what it compiled by the names of nodes alone."""
+    def _cache(self, largest: int) -> Path | None:
+        """A folder for this graph and profile alone: the provider knows what it compiled by the names of nodes."""
         if self._cache_dir is None:
             return None
         digest = self._files.manifest.files[self._graph.name][:16]
-        folder = self._cache_dir / "tensorrt" / f"{self._files.name}-{digest}-{self._info.precision}"
+        folder = self._cache_dir / "tensorrt" / f"{self._files.name}-{digest}-{self._info.precision}-{largest}"
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as exc:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from types import MappingProxyType
 from typing import Literal
@@ -35,7 +36,8 @@ class RegisteredEngine:
     """What is known of an engine without importing it.
 
     ``needs`` are top-level modules, and ``extra`` is the extra of laps-server that brings them; None where every
-    installation has them. ``in_process`` engines are those that ``auto`` tries: another server has to be asked for.
+    installation has them. ``distributions`` are the packages whose versions its speed and its numbers depend on.
+    ``in_process`` engines are those that ``auto`` tries: another server has to be asked for.
     """
 
     name: EngineName
@@ -43,6 +45,7 @@ class RegisteredEngine:
     precisions: Precisions
     runs: frozenset[ModelFormat]
     needs: tuple[str, ...]
+    distributions: tuple[str, ...]
     extra: str | None = None
     in_process: bool = True
 
@@ -50,6 +53,12 @@ class RegisteredEngine:
     def installed(self) -> bool:
         """Whether the modules that it needs are there; they are not imported for that."""
         return not self._missing()
+
+    @property
+    def versions(self) -> str:
+        """Of its packages, as in ``onnxruntime 1.32.0``."""
+        found = {name: _version(name) for name in self.distributions}
+        return ", ".join(f"{name} {version}" for name, version in found.items() if version is not None)
 
     def can_run(self, manifest: Manifest) -> bool:
         """Whether it runs models of that format."""
@@ -88,6 +97,13 @@ class RegisteredEngine:
 
     def _install_hint(self) -> str:
         return f"pip install 'laps-server{'' if self.extra is None else f'[{self.extra}]'}'"
+
+
+def _version(distribution: str) -> str | None:
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return None
 
 
 def format_of(manifest: Manifest) -> ModelFormat:
@@ -171,6 +187,7 @@ _ROWS = (
         precisions=_openvino_precisions,
         runs=frozenset({"ONNX graph"}),
         needs=("openvino",),
+        distributions=("openvino",),
     ),
     RegisteredEngine(
         name="ort",
@@ -178,6 +195,7 @@ _ROWS = (
         precisions=_ort_precisions,
         runs=frozenset({"ONNX graph"}),
         needs=("onnxruntime",),
+        distributions=("onnxruntime", "onnxruntime-gpu"),
     ),
     RegisteredEngine(
         name="triton",
@@ -185,6 +203,7 @@ _ROWS = (
         precisions=_triton_precisions,
         runs=frozenset({"ONNX graph", "TensorRT plan"}),
         needs=("tritonclient", "grpc", "aiohttp"),
+        distributions=("tritonclient",),
         extra="triton",
         in_process=False,
     ),
@@ -213,7 +232,7 @@ def candidates(manifest: Manifest, settings: Settings, machine: Machine) -> tupl
         for precision in row.precisions(manifest, machine)
     ]
     if settings.precision == "auto":
-        allowed = [candidate for candidate in found if _may_be_chosen(manifest, candidate)]
+        allowed = [candidate for candidate in found if _may_be_chosen(manifest, candidate, machine)]
     else:
         allowed = [candidate for candidate in found if candidate.precision == settings.precision]
     if not allowed:
@@ -225,8 +244,12 @@ def candidates(manifest: Manifest, settings: Settings, machine: Machine) -> tupl
     return tuple(allowed)
 
 
-def _may_be_chosen(manifest: Manifest, candidate: Candidate) -> bool:
-    """Whether nobody has to ask for it."""
+def _may_be_chosen(manifest: Manifest, candidate: Candidate, machine: Machine) -> bool:
+    """Whether nobody has to ask for it: int8 only where it was measured to hold, others unless it does not."""
     if candidate.precision == manifest.graph_precision:
         return True
-    return not manifest.untrained and candidate.precision != "int8"
+    if manifest.untrained:
+        return False
+    own = manifest.precisions.get(candidate.precision)
+    record = None if own is None else own.record(candidate.engine, machine.instruction_set(candidate.precision))
+    return candidate.precision != "int8" if record is None else record.holds
