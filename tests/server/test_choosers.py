@@ -101,7 +101,6 @@ async def test_until_the_trial_is_over_requests_are_refused_and_the_loop_goes_on
     going_on.set()
     await starting
     monkeypatch.undo()
-    assert runtime.not_ready_reason is None
     answer = await classify(runtime, green)
     (model,) = runtime.served.versions
     assert (answer.engine, answer.precision) == (model.engine_info.name, model.engine_info.precision)
