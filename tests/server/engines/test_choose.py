@@ -17,6 +17,7 @@ from laps_server.engines.choice_cache import ChoiceCache
 from laps_server.engines.choices import Candidate
 from laps_server.engines.choose import Chooser
 from laps_server.engines.chosen import ChosenEngine
+from laps_server.engines.trial import Shift
 from laps_server.errors import ModelCorrupt
 from laps_server.scores import Scoring
 from support.standing_clock import StandingClock
@@ -220,8 +221,8 @@ async def test_a_thorough_trial_compares_every_candidate(bench: Bench, tmp_path:
     bench.kinds[ORT].off = 0.01
     choice = await chooser(bench, cache=tmp_path).try_now(thorough=True)
     shifts = {item.candidate: item.shift for item in choice.measured}
-    assert shifts.pop(OV) is None  # the reference
-    assert all(shifts.values())
+    assert shifts.pop(OV) == Shift(0.0, 0)  # the reference
+    assert all(found is not None and found.holds for found in shifts.values())
     ran = len(bench.ran)
     assert await chooser(bench, cache=tmp_path).choose() == choice
     assert len(bench.ran) == ran

@@ -132,6 +132,8 @@ class _Trial:
                 break
             if scores is None:
                 scores = await self._scores(reference)
+                if reference in self._known:
+                    self._known[reference] = replace(self._known[reference], shift=Shift(0.0, 0))
             self._known[wanted] = await self._compared(wanted, scores)
         if choice is None:
             raise self._failure or InternalError(f"{chooser.name}: no candidate could be chosen")
@@ -192,7 +194,7 @@ class _Trial:
             yield engine
         finally:
             await engine.close()
-            await asyncio.to_thread(_return_freed_memory)
+            await asyncio.to_thread(return_freed_memory)
 
     def _failed(self, candidate: Candidate, exc: Exception) -> Measured:
         if self._failure is None:
@@ -201,8 +203,8 @@ class _Trial:
         return Measured(candidate, failure=exc.message if isinstance(exc, LapsError) else str(exc))
 
 
-def _return_freed_memory() -> None:
-    """Give what engines freed back to the system: glibc keeps it, a hundred megabytes after a trial of a large model."""
+def return_freed_memory() -> None:
+    """Give what engines freed back to the system: glibc keeps it, 60 MB after a trial of a large model."""
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # other C libraries have none
     if trim is not None:
         trim(0)
