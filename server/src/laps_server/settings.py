@@ -28,10 +28,9 @@ from pydantic_settings import BaseSettings, EnvSettingsSource, NoDecode, Pydanti
 from laps_server.engines.choices import (
     DEFAULT_BATCH_VIEWS,
     GPU_BATCH_VIEWS,
-    Auto,
     Device,
-    EngineName,
-    Precision,
+    EngineOrAuto,
+    PrecisionOrAuto,
     SharedMemoryMode,
 )
 from laps_server.models.repository import DEFAULT_ROOT, VersionChoice
@@ -142,13 +141,13 @@ class Settings(BaseSettings):
         "there; of several, with commas between them, the first that is there is taken.",
     )
 
-    engine: EngineName | Auto = Field(
+    engine: EngineOrAuto = Field(
         "auto",
         description="What runs the models: openvino is OpenVINO and ort ONNX Runtime, in this process; triton is a "
         "Triton server behind it. auto takes of those in this process the one that a trial at start finds fastest "
         "(docs/engines.md).",
     )
-    precision: Precision | Auto = Field(
+    precision: PrecisionOrAuto = Field(
         "auto",
         description="What models are computed in: float32, bfloat16, float16 or int8. auto takes the fastest whose "
         "answers hold beside those of float32.",
