@@ -1,7 +1,7 @@
 """A model's engines with nothing around them: called directly, on the views of a real clip.
 
-What each answers is compared with ONNX Runtime at float32 by the server's own rule at start: no view's best label
-changed, no score of one moved by more than 0.05.
+Which there are, and which of them the server may choose by itself, is the server's own rule; here it is held on the
+views of the benchmark's clip.
 """
 
 from __future__ import annotations
@@ -9,22 +9,23 @@ from __future__ import annotations
 import json
 import tempfile
 from collections import Counter
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import onnxruntime as ort
-from bench.machine import Machine
 
-from laps_server.arrays import Float32Array, Float64Array, UInt8Array
+from laps_server.arrays import Float32Array, UInt8Array
+from laps_server.engines import registry
+from laps_server.engines.choices import Candidate
+from laps_server.engines.machine import this_machine
+from laps_server.engines.registry import ENGINES
+from laps_server.engines.trial import Shift
+from laps_server.models.manifest import Manifest
 from laps_server.models.repository import ModelFiles
-from laps_server.scores import Scoring, clip_logits
+from laps_server.settings import Settings
 
-MAX_SCORE_SHIFT = 0.05
-# What a precision takes of the processor before OpenVINO computes in it; float32 is computed everywhere.
-NATIVE = {"bfloat16": {"avx512_bf16", "amx_bf16"}, "float16": {"avx512_fp16", "amx_fp16"}}
-REFERENCE = ("ort", "float32")
+REFERENCE = Candidate("ort", "float32")
 
 
 class BareEngine(Protocol):
@@ -39,57 +40,27 @@ class BareEngine(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class Candidate:
-    """An engine and a precision that this machine computes natively for a model, and the file it runs."""
-
-    engine: str
-    precision: str
-    graph: Path
-
-    def open(self, threads: int, batch: int) -> BareEngine:
-        """Load it."""
-        if self.engine == "ort":
-            return _Ort(self.graph, threads)
-        return _OpenVino(self.graph, self.precision, threads, batch)
+def candidates(manifest: Manifest) -> list[Candidate]:
+    """Whatever computes the model natively in this process, the reference first."""
+    machine = this_machine("cpu")
+    rows = [row for row in ENGINES.values() if row.in_process and row.installed]
+    found = [Candidate(row.name, precision) for row in rows for precision in row.precisions(manifest, machine)]
+    return sorted(found, key=lambda candidate: candidate != REFERENCE)
 
 
-def candidates(files: ModelFiles, machine: Machine) -> list[Candidate]:
-    """All of them, the reference first."""
-    flags, listed = set(machine.instruction_sets), files.manifest.precisions
-    found = [Candidate(*REFERENCE, files.graph)]
-    if "openvino" in machine.packages:
-        found.append(Candidate("openvino", "float32", files.graph))
-        found += [Candidate("openvino", name, files.graph) for name, needs in NATIVE.items() if needs & flags]
-    int8: Any = dict(listed).get("int8")
-    if int8 is not None:
-        engines = ("ort", "openvino") if "openvino" in machine.packages else ("ort",)
-        found += [Candidate(engine, "int8", files.graph.with_name(int8.file)) for engine in engines]
-    return found
+def opened(candidate: Candidate, files: ModelFiles, *, threads: int, batch: int) -> BareEngine:
+    """Load it."""
+    graph = files.graph_of(candidate.precision)
+    return _Ort(graph, threads) if candidate.engine == "ort" else _OpenVino(graph, candidate.precision, threads, batch)
 
 
-def why_not(candidate: Candidate, files: ModelFiles, shift: float, changed: int) -> str | None:
-    """Why the server may not choose it, or None."""
-    if changed or shift > MAX_SCORE_SHIFT:
-        return f"{changed} of the views' labels changed, a score moved by {shift:.3f}"
-    if candidate.precision != "int8":
-        return None
-    int8: Any = dict(files.manifest.precisions)["int8"]
-    records = [record for record in getattr(int8, "engines", None) or () if record.engine == candidate.engine]
-    return None if any(record.holds for record in records) else "no record of its export says that it holds"
-
-
-def shift(logits: Float32Array, reference: Float32Array, scoring: Scoring) -> tuple[float, int]:
-    """The most that a view's leading score moved, and how many views have another label: of logits ``[V, ...]``."""
-    scores, before = (scoring.probabilities(_rows(some)) for some in (logits, reference))
-    leading = before.argmax(axis=1)
-    places = np.arange(len(leading))
-    moved = float(np.abs(scores[places, leading] - before[places, leading]).max())
-    return moved, int((scores.argmax(axis=1) != leading).sum())
-
-
-def _rows(logits: Float32Array) -> Float64Array:
-    return clip_logits(logits)  # [V, K]
+def why_not(candidate: Candidate, manifest: Manifest, found: Shift) -> str | None:
+    """Why the server would not choose it by itself, or None."""
+    if candidate not in registry.candidates(manifest, Settings(), this_machine("cpu")):
+        return "the manifest has no record that it holds"
+    if not found.holds and candidate.precision != REFERENCE.precision:
+        return f"{found.labels_changed} of the views' labels changed, a score moved by {found.largest:.3f}"
+    return None
 
 
 class _Ort:
@@ -140,13 +111,16 @@ class _OpenVino:
         core = ov.Core()
         model = core.read_model(self._graph)
         model.reshape([self._batch, *list(model.inputs[0].partial_shape)[1:]])
-        exact = self._precision in {"float32", "int8"}
+        # What of an int8 graph is not quantised is computed as fast as it can be.
+        between = "bf16" if this_machine("cpu").instruction_set("bfloat16") else "f32"
         options = {
             "PERFORMANCE_HINT": "LATENCY",
             "NUM_STREAMS": "1",
             "INFERENCE_NUM_THREADS": str(self._threads),
-            "EXECUTION_MODE_HINT": "ACCURACY" if exact else "PERFORMANCE",
-            "INFERENCE_PRECISION_HINT": {"bfloat16": "bf16", "float16": "f16"}.get(self._precision, "f32"),
+            "INFERENCE_PRECISION_HINT": {"bfloat16": "bf16", "float16": "f16", "int8": between}.get(
+                self._precision, "f32"
+            ),
+            "EXECUTION_MODE_HINT": "ACCURACY",
             "PERF_COUNT": "YES" if profiling else "NO",
         }
         return core.compile_model(model, "CPU", options)

@@ -12,31 +12,11 @@ import av
 import numpy as np
 
 from laps_server.arrays import UInt8Array
-from laps_server.models.manifest import Manifest
 from laps_server.part import Part
 from laps_server.video.extract import extract_parts
 from laps_server.video.extract_options import ExtractOptions
 from laps_server.video.limits import MediaLimits
 from laps_server.video.preprocess import assemble_clip
-
-
-def options_of(manifest: Manifest) -> ExtractOptions:
-    """What a request that names nothing needs of a video."""
-    clip, preprocess = manifest.clip, manifest.preprocess
-    return ExtractOptions(
-        grid=manifest.grid,
-        frames=clip.frames,
-        stride=clip.stride,
-        short_side=preprocess.short_side,
-        crop_height=preprocess.crop_height,
-        crop_width=preprocess.crop_width,
-        early=False,
-        sampling=manifest.sampling,
-        long_side=preprocess.long_side,
-        interpolation=preprocess.interpolation,
-        crop_order=preprocess.crop_order,
-        crop_offset=preprocess.crop_offset,
-    )
 
 
 def extract(path: Path, options: ExtractOptions) -> list[Part]:

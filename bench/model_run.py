@@ -10,15 +10,16 @@ from dataclasses import dataclass, replace
 import numpy as np
 from bench import bare, decoding, peak
 from bench.loads import Load, send
-from bench.machine import Machine
 from bench.measured import Cost, EngineCost, ModelRun, Peak
 from bench.peer_trial import tried, warm
 from bench.plan import Plan, Progress
 from bench.servers import ROOT, Server, Setting, serving, serving_peer
 from bench.subjects import Subject, clip
 
-from laps_server.arrays import Float32Array
-from laps_server.scores import Scoring
+from laps_server.arrays import Float64Array
+from laps_server.engines.trial import shift
+from laps_server.models.extraction import extract_options
+from laps_server.scores import Scoring, clip_logits
 
 AT_ONCE = 4  # requests on their way: enough that decoders and engine always have work
 BATCHES = (1, 4)  # of an engine alone; none holds more views than the manifest's max_batch
@@ -40,12 +41,12 @@ class _OpenEngine:
 class ModelMeasurement:
     """Measures one model on the benchmark's clip."""
 
-    def __init__(self, subject: Subject, plan: Plan, machine: Machine, progress: Progress) -> None:
-        self._subject, self._plan, self._machine, self._progress = subject, plan, machine, progress
+    def __init__(self, subject: Subject, plan: Plan, progress: Progress) -> None:
+        self._subject, self._plan, self._progress = subject, plan, progress
         self._files = subject.files
         self._path = clip()
         self._video = self._path.read_bytes()
-        self._options = decoding.options_of(self._files.manifest)
+        self._options = extract_options(self._files.manifest, self._files.manifest.grid)
         self._parts = decoding.extract(self._path, self._options)
         self._views = decoding.views_of(self._parts)  # [V, T, H, W, 3]
         self._frames = decoding.Plan.of(self._path, self._parts)
@@ -123,23 +124,26 @@ class ModelMeasurement:
         """Every candidate at its better batch size, compared with the first, which is the reference."""
         manifest = self._files.manifest
         scoring = Scoring(manifest.activation, manifest.temperature, manifest.average)
-        batches = [batch for batch in BATCHES if batch <= min(manifest.max_batch or max(BATCHES), len(self._views))]
+        sizes = [batch for batch in BATCHES if batch <= min(manifest.max_batch or max(BATCHES), len(self._views))]
         opened: list[_OpenEngine] = []
-        reference: Float32Array | None = None
-        for candidate in bare.candidates(self._files, self._machine):
-            tries = {batch: candidate.open(self._plan.threads, batch) for batch in batches}
+        reference: Float64Array | None = None
+        for candidate in bare.candidates(manifest):
+            threads = self._plan.threads
+            tries = {size: bare.opened(candidate, self._files, threads=threads, batch=size) for size in sizes}
             costs: dict[int, float] = {}
             for batch, engine in tries.items():
                 engine.run(self._views[:batch])  # the first run allocates
                 costs[batch] = _spent(lambda: self._run_batches(engine, batch, 2)).cpu_s / 2  # noqa: B023 - at once
             batch = min(costs, key=lambda size: costs[size] / size)
-            batches = max(1, round(TIMED_S / max(costs[batch], 1e-3)))
-            one = tries.get(1, tries[batch])
-            logits = np.concatenate([one.run(view[None]) for view in self._views])
-            reference = logits if reference is None else reference
-            shift, changed = bare.shift(logits, reference, scoring)
-            why_not = bare.why_not(candidate, self._files, shift, changed)
-            cost = EngineCost(candidate.engine, candidate.precision, batch, [], shift, changed, why_not)
+            batches = max(1, int(TIMED_S / max(costs[batch], 1e-3)))
+            logits = np.concatenate([tries[1].run(view[None]) for view in self._views])
+            scores = scoring.probabilities(clip_logits(logits))  # [V, K]
+            reference = scores if reference is None else reference
+            found = shift(reference, scores)
+            why_not = bare.why_not(candidate, manifest, found)
+            cost = EngineCost(
+                candidate.engine, candidate.precision, batch, [], found.largest, found.labels_changed, why_not
+            )
             opened.append(_OpenEngine(tries[batch], batches, cost))
         return opened
 

@@ -25,7 +25,7 @@ def measure(plan: Plan, progress: Progress, *, quick: bool) -> Run:
     for note in notes:
         progress.say(note)
     peers = tuple(name for name in plan.peers if name not in missing)
-    models = [ModelMeasurement(subject, plan, machine, progress).run(peers) for subject in plan.subjects]
+    models = [ModelMeasurement(subject, plan, progress).run(peers) for subject in plan.subjects]
     uploads: list[MemoryRun] = []
     for seconds in plan.upload_seconds:
         uploads.append(memory.measure(seconds, at_once=plan.uploads_at_once, step=progress.step))

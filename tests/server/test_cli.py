@@ -170,7 +170,7 @@ def test_json_is_one_array_in_the_order_given(repository: Path, videos: Path) ->
     done = run("classify", *files, "--json", "--model-repository", repository)
     answers = json.loads(done.stdout)
     assert [Path(answer["path"]).stem for answer in answers] == ["green", "red", "blue"]
-    assert answers[0]["model"] == {"name": "colours", "version": 2}
+    assert answers[0]["model"] == {"name": "colours", "version": 2, "engine": "ort", "precision": "float32"}
 
 
 @pytest.mark.parametrize(

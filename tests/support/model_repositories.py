@@ -167,7 +167,7 @@ def write_model(
     label_bytes = "".join(f"{label}\n" for label in labels).encode()
     (repository / name / "labels.txt").write_bytes(label_bytes)
     document = {
-        "schema_version": 2 if kind == "per_step" or embedding or "average" in manifest else 1,
+        "schema_version": 2 if kind == "per_step" or embedding or {"average", "precisions"} & set(manifest) else 1,
         "name": name,
         "family": "colour",
         "variant": "mean",

@@ -70,7 +70,7 @@ def test_a_long_timeline_is_not_drawn_anew_for_each_segment(opened: Any, video: 
 
 def _an_hour(count: int) -> str:
     """The events of a video in so many segments of 2 s."""
-    model = {"name": "colours", "version": 1}
+    model = {"name": "colours", "version": 1, "engine": "ort", "precision": "float32"}
     grid = {"temporal": 1, "spatial": 1}
     views = grid | {"used": 1, "sampling": "laps_uniform"}
     shape = {"container": "mp4", "codec": "h264", "width": 64, "height": 48, "rotation": 0, "sample_aspect_ratio": None}

@@ -28,6 +28,7 @@ from laps_server.classify_options import ClassifyOptions
 from laps_server.deadline import HINT_SEGMENTS, HINT_WORK, within
 from laps_server.errors import BadParameter, ClientClosed, InternalError, LapsError
 from laps_server.events import Classification, Decoded, Event, Partial, SegmentDone
+from laps_server.models.extraction import extract_options
 from laps_server.observe import Answered, Failed, Observer, PartDecoded, Received, RequestClock, Stage, now
 from laps_server.part import MediaWarning, Part
 from laps_server.results import Accumulator, LogitsSink, model_warnings
@@ -107,7 +108,7 @@ class Job:
             MediaError: the file is wrong.
             Unavailable: overload, shutdown, or a deadline that passed.
         """
-        accumulator = Accumulator(self.model.files, self.grid, self.options, sink=sink)
+        accumulator = Accumulator(self.model.files, self.grid, self.options, engine=self.model.engine_info, sink=sink)
         feeder = _Feeder(self, file, accumulator, early=partials and not self._by_segments)
         with self._end_reported():
             async with feeder.running():
@@ -142,26 +143,15 @@ class Job:
 
     def extract_options(self, *, early: bool) -> ExtractOptions:
         """What the model and the request need of the video; ``early`` where each view is an event."""
-        manifest = self.model.files.manifest
-        clip, preprocess = manifest.clip, manifest.preprocess
         segments = self.options.segments
         # One frame stands for a segment: all frames of a long video would be too much to send.
         thumbnails: Thumbnails = "all" if segments is None else "middle"
-        return ExtractOptions(
-            grid=self.grid,
-            frames=clip.frames,
-            stride=clip.stride,
-            short_side=preprocess.short_side,
-            crop_height=preprocess.crop_height,
-            crop_width=preprocess.crop_width,
-            thumbnails=thumbnails if self.options.thumbnails else "none",
+        return extract_options(
+            self.model.files.manifest,
+            self.grid,
             window_s=WHOLE_VIDEO_S if segments is None else segments.seconds,
+            thumbnails=thumbnails if self.options.thumbnails else "none",
             early=early,
-            sampling=manifest.sampling,
-            long_side=preprocess.long_side,
-            interpolation=preprocess.interpolation,
-            crop_order=preprocess.crop_order,
-            crop_offset=preprocess.crop_offset,
         )
 
     def warnings(self, found: Iterable[MediaWarning]) -> tuple[str, ...]:

@@ -24,7 +24,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, EnvSettingsSource, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
-from laps_server.engines.choices import DEFAULT_BATCH_VIEWS, Device, EngineName, SharedMemoryMode
+from laps_server.engines.choices import DEFAULT_BATCH_VIEWS, Auto, Device, EngineName, Precision, SharedMemoryMode
 from laps_server.models.repository import DEFAULT_ROOT, VersionChoice
 from laps_server.video.accepted_formats import CodecSet
 from laps_server.view_grid import MAX_VIEWS
@@ -42,6 +42,14 @@ def variable(name: str) -> str:
 def available_cores() -> int:
     """Cores that this process may run on, which in a container is fewer than the machine has."""
     return len(os.sched_getaffinity(0))
+
+
+def default_cache_dir() -> Path | None:
+    """A folder below the user's own for caches; None where there is no user with a home."""
+    own = os.environ.get("XDG_CACHE_HOME", "")
+    home = Path("~").expanduser() if own == "" else None
+    folder = Path(own) if home is None else home / ".cache"
+    return folder / "laps-server" if folder.is_absolute() else None
 
 
 def _check_triton_url(value: str) -> str:
@@ -114,9 +122,20 @@ class Settings(BaseSettings):
         "there; of several, with commas between them, the first that is there is taken.",
     )
 
-    engine: EngineName = Field(
-        "ort",
-        description="What runs the models: ort is ONNX Runtime in this process, triton a Triton server behind it.",
+    engine: EngineName | Auto = Field(
+        "auto",
+        description="What runs the models: openvino is OpenVINO and ort ONNX Runtime, in this process; triton is a "
+        "Triton server behind it. auto takes of those in this process the one that a trial at start finds fastest "
+        "(docs/engines.md).",
+    )
+    precision: Precision | Auto = Field(
+        "auto",
+        description="What models are computed in: float32, bfloat16, float16 or int8. auto takes the fastest whose "
+        "answers hold beside those of float32.",
+    )
+    cache_dir: Path | None = Field(
+        default_factory=default_cache_dir,
+        description="Folder that keeps what trials of engines found; without one each start tries again.",
     )
     triton_url: TritonUrl | None = Field(
         None, description="Triton's address, as grpc://host:8001 or http://host:8000; needed if engine is triton."
@@ -138,7 +157,8 @@ class Settings(BaseSettings):
         300.0, gt=0, le=86_400, description="Seconds that a start waits for Triton and its models to be ready."
     )
     device: Device = Field(
-        "cpu", description="Where ort runs them: cpu, or cuda with the CUDA build of ONNX Runtime and a GPU."
+        "cpu",
+        description="Where models run in this process: cpu, or cuda with the CUDA build of ONNX Runtime and a GPU.",
     )
     threads: int = Field(
         default_factory=available_cores,
@@ -151,7 +171,7 @@ class Settings(BaseSettings):
         ge=1,
         le=64,
         description="Most views in one batch, if not set "
-        f"{' and '.join(f'{most} for {name}' for name, most in DEFAULT_BATCH_VIEWS.items())}; "
+        f"{', '.join(f'{most} for {name}' for name, most in DEFAULT_BATCH_VIEWS.items())}; "
         "batch sizes are the powers of 2 up to it, and up to the `max_batch` of a model's manifest.",
     )
     max_queued_views: int = Field(
@@ -252,5 +272,7 @@ class Settings(BaseSettings):
     @property
     def batch_sizes(self) -> tuple[int, ...]:
         """Powers of two up to ``max_batch_views``: few shapes, so that memory and warm-up stay bounded."""
-        most = self.max_batch_views or DEFAULT_BATCH_VIEWS[self.engine]
+        # Of what a trial may choose the largest; the engine that it chooses takes of them what pays for it.
+        default = DEFAULT_BATCH_VIEWS["ort" if self.engine == "auto" else self.engine]
+        most = self.max_batch_views or default
         return tuple(2**i for i in range(most.bit_length()))

@@ -15,7 +15,7 @@ import onnxruntime as ort
 
 from laps_server.arrays import UInt8Array
 from laps_server.engines.base import EngineInfo, InferResult
-from laps_server.engines.choices import Device
+from laps_server.engines.choices import Device, Precision
 from laps_server.errors import DeviceMissing, InternalError, ModelCorrupt
 from laps_server.models.repository import ModelFiles
 
@@ -30,14 +30,24 @@ _CLIPS, _FLOATS = "tensor(uint8)", "tensor(float)"
 class OrtEngine:
     """One session of one graph; see :class:`laps_server.engines.base.Engine` for the contract."""
 
-    def __init__(self, files: ModelFiles, *, device: Device, threads: int, executor: ThreadPoolExecutor) -> None:
+    def __init__(
+        self,
+        files: ModelFiles,
+        *,
+        device: Device,
+        threads: int,
+        executor: ThreadPoolExecutor,
+        precision: Precision = "float32",
+    ) -> None:
         self._files = files
+        self._graph = files.graph_of(precision)
         self._device: Device = device
         self._executor = executor
         self._session: ort.InferenceSession | None = None
         self._info = EngineInfo(
             name="ort",
             device=device,
+            precision=precision,
             threads=threads,
             clip_shape=files.manifest.clip_shape,
             output_shape=files.manifest.output_shape,
@@ -87,7 +97,7 @@ class OrtEngine:
         # Idle threads must not spin on the cores that decoding needs.
         options.add_session_config_entry("session.force_spinning_stop", "1")
         try:
-            session = ort.InferenceSession(_existing(self._files.graph), sess_options=options, providers=providers)
+            session = ort.InferenceSession(_existing(self._graph), sess_options=options, providers=providers)
         except Exception as exc:  # ONNX Runtime raises a dozen types of its own, with Exception as their only base
             raise ModelCorrupt(f"{self._where()} cannot be loaded: {exc}", hint="export the model again") from exc
         # Without a usable GPU, ONNX Runtime says so on standard error and goes on with the CPU, a hundred times slower.
@@ -124,7 +134,7 @@ class OrtEngine:
         self._session = None
 
     def _where(self) -> str:
-        return f"{self._files.name}/{self._files.version}/{self._files.graph.name}"
+        return f"{self._files.name}/{self._files.version}/{self._graph.name}"
 
 
 def _existing(path: Path) -> str:

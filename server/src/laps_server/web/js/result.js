@@ -142,5 +142,5 @@ export class Result {
 
 /** @param {ClassifyResponse} answer */
 function provenance({ model, views, request_id: id }) {
-  return `${model.name} version ${model.version}, ${views.used} ${views.used === 1 ? 'view' : 'views'}, request ${id}`;
+  return `${model.name} version ${model.version}, ${model.engine} ${model.precision}, ${views.used} ${views.used === 1 ? 'view' : 'views'}, request ${id}`;
 }

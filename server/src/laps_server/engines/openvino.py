@@ -1,0 +1,166 @@
+"""OpenVINO in this process, on the CPU, in a precision that is said and not guessed.
+
+Each batch size is compiled for itself: with a size that is left open, the same graph took 1.2 to 1.4 times the
+processor. Left to itself, OpenVINO computes in bfloat16 wherever the processor knows it, so float32 is asked for by
+name.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+from laps_server.arrays import UInt8Array
+from laps_server.engines.base import EngineInfo, InferResult
+from laps_server.engines.choices import Precision
+from laps_server.errors import InternalError, ModelCorrupt
+from laps_server.models.repository import ModelFiles
+
+# Its import starts a process that tells a host of Google's about it, by a package that it can do without.
+sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+
+import openvino as ov  # noqa: E402
+
+_DEVICE = "CPU"
+_TYPES: dict[Precision, str] = {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}
+
+
+class OpenVinoEngine:
+    """One graph, compiled once a batch size; see :class:`laps_server.engines.base.Engine` for the contract."""
+
+    def __init__(
+        self,
+        files: ModelFiles,
+        *,
+        precision: Precision,
+        threads: int,
+        executor: ThreadPoolExecutor,
+        between: Precision = "float32",
+    ) -> None:
+        """Nothing is loaded before :meth:`start`.
+
+        Args:
+            files: the model.
+            precision: what it is computed in, natively: OpenVINO does not complain of another.
+            threads: of inference.
+            executor: the one thread that all engines of the process share; stays the caller's.
+            between: of an int8 graph, what the layers that are not quantised are computed in.
+        """
+        self._files = files
+        self._graph = files.graph_of(precision)
+        self._executor = executor
+        self._type = _TYPES[between if precision == "int8" else precision]
+        self._model: ov.Model | None = None
+        self._requests: dict[int, ov.InferRequest] = {}  # by batch size
+        self._info = EngineInfo(
+            name="openvino",
+            device="cpu",
+            precision=precision,
+            threads=threads,
+            clip_shape=files.manifest.clip_shape,
+            output_shape=files.manifest.output_shape,
+            embedding_size=files.manifest.embedding_size,
+        )
+
+    @property
+    def info(self) -> EngineInfo:
+        """Shapes from the manifest; ``start`` refuses a graph that has others."""
+        return self._info
+
+    @property
+    def unavailable_reason(self) -> str | None:
+        """None: all of it is in this process."""
+        return None
+
+    async def start(self, batch_sizes: tuple[int, ...]) -> None:
+        """Load the graph, check its shapes against the manifest, compile and run every batch size once.
+
+        Raises:
+            ModelCorrupt: the graph cannot be loaded or is not what the manifest says.
+        """
+        await self._call(self._load)
+        for size in batch_sizes:
+            await self.infer(np.zeros((size, *self._info.clip_shape), np.uint8))
+
+    async def infer(self, clips: UInt8Array, *, deadline: float | None = None) -> InferResult:  # noqa: ARG002
+        """See :meth:`laps_server.engines.base.Engine.infer`; a batch cannot be stopped, so its deadline is ignored."""
+        return await asyncio.get_running_loop().run_in_executor(self._executor, self._run, clips)
+
+    async def close(self) -> None:
+        """Drop everything after the batch in flight, which the one-thread executor orders."""
+        await self._call(self._drop)
+
+    async def _call(self, work: Callable[[], None]) -> None:
+        await asyncio.get_running_loop().run_in_executor(self._executor, work)
+
+    def _load(self) -> None:
+        path = str(self._graph.resolve(strict=True))
+        try:
+            model = ov.Core().read_model(path)
+        except Exception as exc:  # OpenVINO raises RuntimeError and what its readers raise
+            raise ModelCorrupt(f"{self._where()} cannot be loaded: {exc}", hint="export the model again") from exc
+        manifest = self._files.manifest
+        self._check_tensor("input", model.inputs, manifest.clip.name, ov.Type.u8, self._info.clip_shape)
+        for name, shape in manifest.outputs.items():
+            self._check_tensor("output", model.outputs, name, ov.Type.f32, shape)
+        self._model = model
+
+    def _check_tensor(
+        self, what: str, tensors: list[ov.Output], name: str, kind: ov.Type, expected: tuple[int, ...]
+    ) -> None:
+        for tensor in tensors:
+            if name in tensor.names and tensor.element_type == kind and _sizes(tensor) == expected:
+                return
+        found = ", ".join(f"{t.any_name} {t.element_type.get_type_name()} {t.partial_shape}" for t in tensors)
+        raise ModelCorrupt(
+            f"{self._where()} has no {what} {name!r} of {kind.get_type_name()} [B, {', '.join(map(str, expected))}]; "
+            f"it has {found}",
+            hint="the manifest beside it is of another model; export both together",
+        )
+
+    def _compile(self, size: int) -> ov.InferRequest:
+        """The graph for batches of ``size`` views, in as many threads as were asked for, one batch at a time."""
+        if self._model is None:
+            raise InternalError(f"{self._where()} is not loaded")
+        model = self._model.clone()
+        shape = model.inputs[0].partial_shape
+        shape[0] = size
+        properties = {
+            "PERFORMANCE_HINT": "LATENCY",
+            "NUM_STREAMS": 1,
+            "INFERENCE_NUM_THREADS": self._info.threads,
+            # Decoders run on the same cores, so no thread is held to one of them.
+            "ENABLE_CPU_PINNING": False,
+            "INFERENCE_PRECISION_HINT": self._type,
+            # Nothing beyond that type may be made coarser.
+            "EXECUTION_MODE_HINT": "ACCURACY",
+        }
+        try:
+            model.reshape({model.inputs[0]: shape})
+            return ov.Core().compile_model(model, _DEVICE, properties).create_infer_request()
+        except Exception as exc:  # as in _load
+            raise ModelCorrupt(f"{self._where()} cannot be compiled: {exc}", hint="export the model again") from exc
+
+    def _run(self, clips: UInt8Array) -> InferResult:
+        size = len(clips)
+        if size not in self._requests:
+            self._requests[size] = self._compile(size)
+        request = self._requests[size]
+        request.infer([np.ascontiguousarray(clips)], share_inputs=True)
+        return InferResult(*(request.get_tensor(name).data.copy() for name in self._files.manifest.outputs))
+
+    def _drop(self) -> None:
+        self._requests.clear()
+        self._model = None
+
+    def _where(self) -> str:
+        return f"{self._files.name}/{self._files.version}/{self._graph.name}"
+
+
+def _sizes(tensor: ov.Output) -> tuple[int, ...]:
+    """All sizes of a tensor but the first; -1 for one that is left open."""
+    return tuple(-1 if size.is_dynamic else size.get_length() for size in list(tensor.partial_shape)[1:])
