@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from laps_server.engines.machine import parse_cpuinfo
+
 # What decides how fast the engines multiply.
 INSTRUCTION_SETS = (
     "avx2",
@@ -58,29 +60,20 @@ class Machine:
 def describe(proc: Path = Path("/proc")) -> Machine:
     """This machine now; takes a second."""
     cpuinfo = (proc / "cpuinfo").read_text()
+    known = parse_cpuinfo(cpuinfo)
+    clock = re.search(r"^cpu MHz\s*: ([0-9.]+)$", cpuinfo, re.MULTILINE)
     memory = re.search(r"^MemTotal:\s+(\d+) kB", (proc / "meminfo").read_text(), re.MULTILINE)
     return Machine(
-        cpu=_field(cpuinfo, "model name") or platform.machine(),
+        cpu=known.processor or platform.machine(),
         cores=len(os.sched_getaffinity(0)),
-        clock_mhz=float(_field(cpuinfo, "cpu MHz") or 0),
+        clock_mhz=float(clock[1]) if clock else 0.0,
         memory_gib=int(memory[1]) / 2**20 if memory else 0.0,
-        instruction_sets=instruction_sets(cpuinfo),
+        instruction_sets=tuple(name for name in INSTRUCTION_SETS if name in known.instruction_sets),
         load=float((proc / "loadavg").read_text().split()[0]),
         busy=_busy(proc / "stat"),
         system=f"{platform.system()} {platform.release()}, Python {platform.python_version()}",
         packages=_versions(),
     )
-
-
-def instruction_sets(cpuinfo: str) -> tuple[str, ...]:
-    """Those of :data:`INSTRUCTION_SETS` that the first core's flags name."""
-    flags = (_field(cpuinfo, "flags") or _field(cpuinfo, "Features")).split()
-    return tuple(name for name in INSTRUCTION_SETS if name in flags)
-
-
-def _field(cpuinfo: str, name: str) -> str:
-    found = re.search(rf"^{re.escape(name)}\s*: (.*)$", cpuinfo, re.MULTILINE)
-    return found[1].strip() if found else ""
 
 
 def _busy(stat: Path) -> float:
