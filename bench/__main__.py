@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
-from bench import measured, report
 from bench.figures import Figure, figures
 from bench.plan import full_plan, quick_plan
 from bench.run import measure
@@ -21,6 +20,8 @@ from bench.subjects import SUBJECTS
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
+
+from bench import measured, report
 
 
 class _Bar:
@@ -71,7 +72,7 @@ def main() -> int:
     parser.add_argument("--no-memory", action="store_true", help="without the uploads of up to two hours")
     arguments = parser.parse_args()
     plan = quick_plan() if arguments.quick else full_plan()
-    if arguments.models:
+    if arguments.models is not None:
         plan = replace(plan, subjects=tuple(one for one in SUBJECTS if one.name in arguments.models))
     if arguments.peers is not None:
         plan = replace(plan, peers=tuple(arguments.peers))

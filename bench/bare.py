@@ -64,7 +64,7 @@ def why_not(candidate: Candidate, manifest: Manifest, found: Shift) -> str | Non
 
 
 class _Ort:
-    """ONNX Runtime with the server's options."""
+    """ONNX Runtime at its best: threads that wait do not spin, which costs up to half of the processor's time."""
 
     def __init__(self, graph: Path, threads: int) -> None:
         self._graph, self._threads = graph, threads
@@ -73,7 +73,7 @@ class _Ort:
     def _open(self, options: ort.SessionOptions) -> ort.InferenceSession:
         options.intra_op_num_threads = self._threads
         options.inter_op_num_threads = 1
-        options.add_session_config_entry("session.force_spinning_stop", "1")
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         return ort.InferenceSession(str(self._graph), options, providers=["CPUExecutionProvider"])
 
     def run(self, clips: UInt8Array) -> Float32Array:
