@@ -46,7 +46,8 @@ def taken(manifest: Manifest, videos: list[Path], count: int) -> tuple[list[byte
     )
     found = []
     for view in views:
-        assert (view.shape, view.dtype) == (manifest.clip_shape, np.uint8)
+        assert view.shape == manifest.clip_shape
+        assert view.dtype == np.uint8
         found.append(view.tobytes())
     return found, told
 
@@ -95,7 +96,8 @@ def test_views_are_written_as_one_array(manifest: Manifest, videos: list[Path], 
     views = [np.full(manifest.clip_shape, number, np.uint8) for number in range(12)]
     assert write_views(iter(views), manifest.clip_shape, tmp_path / "views.npy") == 12
     read = np.load(tmp_path / "views.npy", mmap_mode="r")
-    assert (read.shape, read.dtype) == ((12, *manifest.clip_shape), np.uint8)
+    assert read.shape == (12, *manifest.clip_shape)
+    assert read.dtype == np.uint8
     assert [int(view.min()) for view in read] == [int(view.max()) for view in read] == list(range(12))
 
 
