@@ -8,7 +8,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
 import numpy as np
-from bench import bare, decoding, peak
 from bench.loads import Load, send
 from bench.measured import Cost, EngineCost, ModelRun, Peak
 from bench.peer_trial import tried, warm
@@ -16,6 +15,7 @@ from bench.plan import Plan, Progress
 from bench.servers import ROOT, Server, Setting, serving, serving_peer
 from bench.subjects import Subject, clip
 
+from bench import bare, decoding, peak
 from laps_server.arrays import Float64Array
 from laps_server.engines.trial import shift
 from laps_server.models.extraction import extract_options

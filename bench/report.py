@@ -13,12 +13,13 @@ import matplotlib as mpl
 
 mpl.use("svg")
 
-from bench import measured
 from bench.figures import Figure, cpu, default_engine, figures, median
 from bench.measured import MemoryRun, ModelRun, Run
 from bench.servers import ROOT
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure as Plot
+
+from bench import measured
 
 RESULTS = ROOT / "bench" / "results" / "latest.json"
 PAGE = ROOT / "docs" / "performance.md"

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from bench import memory
 from bench.machine import describe
 from bench.measured import MemoryRun, Run
 from bench.model_run import ModelMeasurement
 from bench.plan import Plan, Progress
 from bench.servers import why_peer_cannot_run
 from bench.subjects import make_models
+
+from bench import memory
 
 
 def measure(plan: Plan, progress: Progress, *, quick: bool) -> Run:
