@@ -175,6 +175,13 @@ def test_the_exporters_fetching_knows_neither_torch_nor_the_server() -> None:
     assert done.stdout.strip() == "[]"
 
 
+@pytest.mark.parametrize(
+    ("package", "allowed"), [("nncf", {"quantize/quantized_graph.py"}), ("openvino", {"quantize/graph_runners.py"})]
+)
+def test_what_quantises_stays_in_its_place(package: str, allowed: set[str]) -> None:
+    assert importers(SOURCES["laps_export"], package) == allowed
+
+
 def test_nothing_below_the_job_asks_whether_segments_were_wanted() -> None:
     """One road: whole videos and segmented ones differ in the window's length, and in what the job tells of them."""
     folder = SOURCES["laps_server"]

@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import httpx
+import numpy as np
 import pytest
 
 from support.live_servers import running_server
@@ -281,3 +282,33 @@ def test_tune_says_what_is_wrong(repository: Path, tmp_path: Path, arguments: li
     done = run("tune", "--model-repository", repository, *arguments, LAPS_CACHE_DIR=str(tmp_path))
     assert done.returncode == 2
     assert said in done.stderr
+
+
+def test_views_are_written_for_the_exporter(repository: Path, videos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "views.npy"
+    options = ["--model", "colours", "--model-repository", repository, "--out", out]
+    done = run("views", videos, *options, "--count", "7")
+    assert (done.returncode, done.stdout) == (0, f"{out}: 7 views\n")
+    assert np.load(out).shape == (7, 4, 32, 32, 3)
+    assert run("views", videos / "deeper" / "blue.avi", *options, "--version", "1").stdout == f"{out}: 6 views\n"
+    assert np.load(out).shape[0] == 6
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [(["--model", "other"], "there is no model 'other'"), (["--model", "colours", "--version", "3"], "no version 3")],
+)
+def test_views_of_a_model_that_is_not_there_are_refused(
+    repository: Path, videos: Path, tmp_path: Path, options: list[str], said: str
+) -> None:
+    done = run("views", videos, "--model-repository", repository, "--out", tmp_path / "views.npy", *options)
+    assert done.returncode == 2
+    assert said in done.stderr
+
+
+def test_a_folder_whose_videos_are_all_broken_gives_no_views(repository: Path, tmp_path: Path) -> None:
+    (tmp_path / "broken.mp4").write_bytes(b"no video")
+    out = tmp_path / "views.npy"
+    done = run("views", tmp_path / "broken.mp4", "--model", "colours", "--model-repository", repository, "--out", out)
+    assert (done.returncode, done.stdout, out.exists()) == (1, "no video gave a view\n", False)
+    assert "broken.mp4: " in done.stderr

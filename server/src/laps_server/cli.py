@@ -1,4 +1,4 @@
-"""``laps-server serve | classify | models | tune``: parse, build settings, run.
+"""``laps-server serve | classify | models | tune | views``: parse, build settings, run.
 
 Standard output carries results alone; progress, logs and errors go to standard error. Exit status: 0 success,
 1 the server or a file failed, 2 the command or the repository is wrong, 130 interrupted.
@@ -17,7 +17,7 @@ from rich.console import Console
 
 from laps_server import __version__
 from laps_server.classify_options import ClassifyOptions
-from laps_server.cli_output import Output, print_models, print_results, print_tuning
+from laps_server.cli_output import Output, print_models, print_results, print_tuning, save_views
 from laps_server.engines.choices import Precision
 from laps_server.engines.registry import ENGINES
 from laps_server.errors import LapsError
@@ -192,6 +192,22 @@ def tune(
         raise typer.Exit(EXIT_INTERRUPTED) from None
     except OSError as exc:
         raise typer.BadParameter(f"{json} cannot be written: {exc.strerror}") from exc
+
+
+@app.command()
+def views(
+    paths: Annotated[list[Path], typer.Argument(help="Video files, or folders to search for them.")],
+    *,
+    model: Annotated[str, typer.Option("--model", help="Whose views.")],
+    out: Annotated[Path, typer.Option(help="The file to write: a NumPy array, uint8 [N, T, H, W, 3].")],
+    version: Annotated[int | None, typer.Option(help="Version of the model.", show_default=False)] = None,
+    count: Annotated[int, typer.Option(min=1, help="Most views; every video gives as many as the others.")] = 1300,
+    model_repository: RepositoryOption = None,
+) -> None:
+    """Write views of videos as a model gets them, for `laps-export quantize`; no model is run."""
+    settings = _settings(model_repository=model_repository, versions="all")
+    configure_logging("error")
+    raise typer.Exit(0 if save_views(settings, paths, model=model, version=version, count=count, out=out) else 1)
 
 
 @app.callback(invoke_without_command=True)

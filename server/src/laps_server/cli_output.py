@@ -1,4 +1,4 @@
-"""What ``laps-server classify``, ``models`` and ``tune`` print: tables, JSON, and the progress of files.
+"""What ``laps-server classify``, ``models``, ``tune`` and ``views`` print: tables, JSON, and the progress of files.
 
 Results go to standard output; the progress bar and warnings go to standard error.
 """
@@ -19,10 +19,13 @@ from rich.table import Table
 
 from laps_server.api.responses import choice_body, classify_response
 from laps_server.classify_options import ClassifyOptions
+from laps_server.errors import LapsError, ModelNotFound, VersionNotFound
 from laps_server.models.repository import discover
 from laps_server.offline import FileResult, classify_files, find_videos
+from laps_server.sampled_views import sample_views, write_views
 from laps_server.settings import Settings
 from laps_server.tune import Tuned, tune
+from laps_server.video.limits import MediaLimits
 
 Output = Literal["table", "json", "jsonl"]
 
@@ -143,6 +146,44 @@ def _tuning_table(tuned: Tuned, candidates: Sequence[dict[str, Any]]) -> Table:
 
 def _number(value: float | None, form: str) -> str:
     return "-" if value is None else format(value, form)
+
+
+def save_views(
+    settings: Settings, paths: Sequence[Path], *, model: str, version: int | None, count: int, out: Path
+) -> int:
+    """Write views of videos as a model gets them; returns how many.
+
+    Raises:
+        ModelError, BadRequest: the repository, the model or the paths are wrong.
+    """
+    found = discover(*settings.model_repository, versions="all")
+    if not (named := [files for files in found if files.name == model]):
+        raise ModelNotFound(
+            f"there is no model {model!r}", hint=f"there are {', '.join(sorted({f.name for f in found}))}"
+        )
+    wanted = named[-1].version if version is None else version
+    if (files := next((files for files in named if files.version == wanted), None)) is None:
+        raise VersionNotFound(f"model {model!r} has no version {wanted}")
+    videos = find_videos(paths)
+    errors = Console(stderr=True, highlight=False)
+    with _progress(errors) as progress:
+        task = progress.add_task("taking views", total=count)
+
+        def on_video(video: Path, given: int, error: LapsError | None) -> None:
+            progress.advance(task, given)
+            if error is not None:
+                errors.print(f"{video}: {error.message}", markup=False, soft_wrap=True)
+
+        views = sample_views(
+            files.manifest,
+            videos,
+            count,
+            limits=MediaLimits(max_pixels=settings.max_pixels, codecs=settings.codecs),
+            on_video=on_video,
+        )
+        written = write_views(views, files.manifest.clip_shape, out)
+    _results_console().print(f"{out}: {written} views" if written else "no video gave a view", markup=False)
+    return written
 
 
 def _body(result: FileResult) -> dict[str, Any]:
