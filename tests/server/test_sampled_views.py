@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from laps_server.errors import LapsError
-from laps_server.models.extraction import extract_options
 from laps_server.models.manifest import Manifest
 from laps_server.models.repository import discover
 from laps_server.sampled_views import sample_views, write_views
 from laps_server.video.extract import extract_parts
 from laps_server.video.limits import MediaLimits
 from laps_server.video.preprocess import assemble_clip
+from laps_server.view_options import view_options
 from support.model_repositories import write_model
 from support.plain_videos import BLUE, RED, write_colour_video
 
@@ -56,7 +56,7 @@ def test_all_views_of_whole_videos_are_those_that_an_engine_would_get(manifest: 
     wanted = []
     for video in videos:
         with video.open("rb") as file:
-            for part in extract_parts(file.fileno(), extract_options(manifest, manifest.grid), limits=MediaLimits()):
+            for part in extract_parts(file.fileno(), view_options(manifest, manifest.grid), limits=MediaLimits()):
                 wanted += [assemble_clip(part, view).tobytes() for view in part.views]
     found, told = taken(manifest, videos, manifest.grid.total * len(videos))
     assert sorted(found) == sorted(wanted)

@@ -28,7 +28,6 @@ from laps_server.classify_options import ClassifyOptions
 from laps_server.deadline import HINT_SEGMENTS, HINT_WORK, within
 from laps_server.errors import BadParameter, ClientClosed, InternalError, LapsError
 from laps_server.events import Classification, Decoded, Event, Partial, SegmentDone
-from laps_server.models.extraction import extract_options
 from laps_server.observe import Answered, Failed, Observer, PartDecoded, Received, RequestClock, Stage, now
 from laps_server.part import MediaWarning, Part
 from laps_server.results import Accumulator, LogitsSink, model_warnings
@@ -146,11 +145,11 @@ class Job:
         segments = self.options.segments
         # One frame stands for a segment: all frames of a long video would be too much to send.
         thumbnails: Thumbnails = "all" if segments is None else "middle"
-        return extract_options(
+        return view_options(
             self.model.files.manifest,
             self.grid,
-            window_s=WHOLE_VIDEO_S if segments is None else segments.seconds,
             thumbnails=thumbnails if self.options.thumbnails else "none",
+            window_s=WHOLE_VIDEO_S if segments is None else segments.seconds,
             early=early,
         )
 

@@ -19,12 +19,12 @@ import numpy as np
 
 from laps_server.arrays import UInt8Array
 from laps_server.errors import BadParameter, LapsError
-from laps_server.models.extraction import extract_options
 from laps_server.models.manifest import Manifest
 from laps_server.video.extract import extract_parts
 from laps_server.video.extract_options import WHOLE_VIDEO_S
 from laps_server.video.limits import MediaLimits
 from laps_server.video.preprocess import assemble_clip
+from laps_server.view_options import view_options
 
 WINDOW_S = Fraction(10)  # of a segment, where whole videos have too few views
 
@@ -73,7 +73,7 @@ def _views(
     grid = manifest.grid
     whole = wanted <= grid.total
     chosen = set(draw.sample(range(grid.total), wanted) if whole else range(grid.total))
-    options = extract_options(manifest, grid, window_s=WHOLE_VIDEO_S if whole else WINDOW_S)
+    options = view_options(manifest, grid, window_s=WHOLE_VIDEO_S if whole else WINDOW_S)
     descriptor = os.open(video, os.O_RDONLY | os.O_CLOEXEC)
     try:
         with closing(extract_parts(descriptor, options, limits=limits)) as parts:

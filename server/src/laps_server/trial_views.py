@@ -14,12 +14,12 @@ from pathlib import Path
 import numpy as np
 
 from laps_server.arrays import UInt8Array
-from laps_server.models.extraction import extract_options
 from laps_server.models.manifest import Manifest
 from laps_server.video.extract import extract_parts
 from laps_server.video.limits import MediaLimits
 from laps_server.video.preprocess import assemble_clip
 from laps_server.view_grid import ViewGrid
+from laps_server.view_options import view_options
 
 _VIDEO = Path(__file__).with_suffix(".mp4")
 _SHOT_S = Fraction(13, 5)
@@ -27,7 +27,7 @@ _SHOT_S = Fraction(13, 5)
 
 def trial_views(manifest: Manifest) -> UInt8Array:
     """One view of each shot as the model samples and crops it, ``[V, T, H, W, 3]``."""
-    options = extract_options(manifest, ViewGrid(1, 1), window_s=_SHOT_S)
+    options = view_options(manifest, ViewGrid(1, 1), window_s=_SHOT_S)
     views = []
     with _VIDEO.open("rb") as file:
         for part in extract_parts(file.fileno(), options, limits=MediaLimits()):

@@ -1,4 +1,4 @@
-"""What a model wants of a video: its manifest as options of the decoder."""
+"""What a model wants of a video, from its manifest: the one way from a model to the decoder's options."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from laps_server.video.extract_options import WHOLE_VIDEO_S, ExtractOptions, Thu
 from laps_server.view_grid import ViewGrid
 
 
-def extract_options(
+def view_options(
     manifest: Manifest,
     grid: ViewGrid,
     *,
-    window_s: Fraction = WHOLE_VIDEO_S,
     thumbnails: Thumbnails = "none",
+    window_s: Fraction = WHOLE_VIDEO_S,
     early: bool = False,
 ) -> ExtractOptions:
-    """Options for views of ``grid``; see :class:`laps_server.video.extract_options.ExtractOptions` for the others."""
+    """Options for the views of ``grid``; the rest is what :class:`ExtractOptions` says of it."""
     clip, preprocess = manifest.clip, manifest.preprocess
     return ExtractOptions(
         grid=grid,
