@@ -108,6 +108,8 @@ class _OpenVino:
     def _open(self, *, profiling: bool) -> Any:
         import openvino as ov  # noqa: PLC0415 - where it is not installed, it is no candidate
 
+        import laps_server.engines.openvino  # noqa: F401, PLC0415 - keeps OpenVINO from telling its makers of it
+
         core = ov.Core()
         model = core.read_model(self._graph)
         model.reshape([self._batch, *list(model.inputs[0].partial_shape)[1:]])
