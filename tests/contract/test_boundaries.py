@@ -31,7 +31,7 @@ AV_MODULES = {
 }
 ENGINE_PACKAGES = {"onnxruntime", "openvino", "tritonclient", "grpc", "aiohttp"}
 # Beside the adapters: what engines are, how they are found, and how one of them is chosen.
-NO_ADAPTERS = {"base", "choices", "machine", "registry"}
+NO_ADAPTERS = {"base", "choice_cache", "choices", "choose", "chosen", "machine", "registry", "trial"}
 ADAPTERS = {path.stem for path in (SOURCES["laps_server"] / "engines").glob("[a-z]*")} - NO_ADAPTERS
 
 
@@ -148,6 +148,7 @@ def test_the_command_alone_prints() -> None:
         ("laps_server.settings", ENGINE_PACKAGES),
         ("laps_server.engines.registry", ENGINE_PACKAGES),
         ("laps_server.runtime", {"torch", "fastapi", "starlette", "uvicorn"} | ENGINE_PACKAGES),
+        ("laps_server.tune", {"fastapi", "starlette", "rich", "typer"} | ENGINE_PACKAGES),
         ("laps_client", {"torch", "fastapi", "av", "numpy", "pandas", "matplotlib", "typer"}),
     ],
 )

@@ -247,3 +247,37 @@ def test_triton_without_its_client_says_what_to_install(repository: Path) -> Non
     assert done.returncode == 2
     assert "pip install 'laps-server[triton]'" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_tune_shows_every_way_to_run_each_model_and_the_next_start_knows(repository: Path, tmp_path: Path) -> None:
+    choices = {"LAPS_ENGINE": "auto", "LAPS_PRECISION": "float32", "LAPS_CACHE_DIR": str(tmp_path / "cache")}
+    done = run("tune", "--model-repository", repository, "--json", tmp_path / "tuned.json", **choices)
+    assert done.returncode == 0, done.stderr
+    assert "colours 2, 10 views" in done.stdout
+    assert {line.split("│")[1].strip() for line in done.stdout.splitlines() if "float32" in line} == {"openvino", "ort"}
+    (tuned,) = json.loads((tmp_path / "tuned.json").read_text())
+    assert tuned["model"] == {"name": "colours", "version": 2}
+    assert tuned["machine"]["threads"] >= 1
+    taken, other = tuned["candidates"]
+    assert (taken["verdict"], other["verdict"]) == ("taken: the fastest whose answers hold", "slower")
+    with running_server(repository, env=choices) as server:
+        model = httpx.get(f"{server.url}/models/colours").json()
+        assert (model["engine"], model["precision"]) == (taken["engine"], "float32")
+        assert model["choice"] == {"views": 10, "candidates": tuned["candidates"]}
+        assert any("as found before" in line for line in server.log)
+        (summary,) = httpx.get(f"{server.url}/models").json()["models"]
+        assert (summary["engine"], summary["precision"]) == (taken["engine"], "float32")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--model", "none"], "no model 'none' is there"),
+        (["--engine", "abacus"], "engine (LAPS_ENGINE)"),
+        (["--precision", "int8", "--engine", "ort"], "cannot be run by engine ort in precision int8"),
+    ],
+)
+def test_tune_says_what_is_wrong(repository: Path, tmp_path: Path, arguments: list[str], said: str) -> None:
+    done = run("tune", "--model-repository", repository, *arguments, LAPS_CACHE_DIR=str(tmp_path))
+    assert done.returncode == 2
+    assert said in done.stderr

@@ -24,7 +24,8 @@ MODEL = "camera-motion"
 def test_views_fit_the_model_and_each_shows_something_else(tmp_path: Path, shape: dict[str, int]) -> None:
     manifest = read_model(write_model(tmp_path, **shape), 1).manifest  # type: ignore[arg-type]
     views = trial_views(manifest)
-    assert (views.shape[1:], views.dtype) == (manifest.clip_shape, np.uint8)
+    assert views.shape[1:] == manifest.clip_shape
+    assert views.dtype == np.uint8
     assert len(views) >= 8
     flat = views.reshape(len(views), -1).astype(np.float64)
     distances = np.abs(flat[:, None] - flat[None]).mean(axis=-1)  # [V, V]

@@ -24,7 +24,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, EnvSettingsSource, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
-from laps_server.engines.choices import DEFAULT_BATCH_VIEWS, Auto, Device, EngineName, Precision, SharedMemoryMode
+from laps_server.engines.choices import DEFAULT_BATCH_VIEWS, Device, EngineOrAuto, PrecisionOrAuto, SharedMemoryMode
 from laps_server.models.repository import DEFAULT_ROOT, VersionChoice
 from laps_server.video.accepted_formats import CodecSet
 from laps_server.view_grid import MAX_VIEWS
@@ -122,13 +122,13 @@ class Settings(BaseSettings):
         "there; of several, with commas between them, the first that is there is taken.",
     )
 
-    engine: EngineName | Auto = Field(
+    engine: EngineOrAuto = Field(
         "auto",
         description="What runs the models: openvino is OpenVINO and ort ONNX Runtime, in this process; triton is a "
         "Triton server behind it. auto takes of those in this process the one that a trial at start finds fastest "
         "(docs/engines.md).",
     )
-    precision: Precision | Auto = Field(
+    precision: PrecisionOrAuto = Field(
         "auto",
         description="What models are computed in: float32, bfloat16, float16 or int8. auto takes the fastest whose "
         "answers hold beside those of float32.",

@@ -18,7 +18,7 @@ from laps_server.engines.registry import ENGINES
 from laps_server.errors import InternalError, ModelCorrupt
 from laps_server.models.repository import ModelFiles, read_model
 from laps_server.settings import Settings
-from support.model_repositories import colour_graph, write_model
+from support.model_repositories import add_int8, colour_graph, write_model
 
 EXACT = 1e-5
 IN_PROCESS = [name for name, row in ENGINES.items() if row.in_process]
@@ -54,7 +54,8 @@ async def test_rows_are_as_many_as_clips_and_in_their_order(name: EngineName, tm
     async with started(name, read_model(write_model(tmp_path), 1), (1, 2, 4)) as engine:
         for size in (1, 2, 4, 3):  # of the last one nobody spoke at the start
             logits = (await engine.infer(clips[:size])).logits
-            assert (logits.shape, logits.dtype) == ((size, *engine.info.output_shape), np.float32)
+            assert logits.shape == (size, *engine.info.output_shape)
+            assert logits.dtype == np.float32
             np.testing.assert_allclose(logits, expected(clips[:size]), atol=EXACT)
 
 
@@ -85,17 +86,18 @@ async def test_an_embedding_comes_beside_the_logits(name: EngineName, tmp_path: 
 
 
 @pytest.mark.parametrize(
-    ("changed", "what"),
+    ("shape", "what"),
     [
-        ({"frames": 8}, "has no input 'clips'"),
-        ({"size": 16}, "has no input 'clips'"),
-        ({"classes": 5}, "has no output"),
+        ((8, 32, 4), "has no input 'clips'"),
+        ((4, 16, 4), "has no input 'clips'"),
+        ((4, 32, 5), "has no output"),
     ],
 )
 async def test_a_graph_that_is_not_the_manifests_is_refused(
-    name: EngineName, tmp_path: Path, changed: dict[str, int], what: str
+    name: EngineName, tmp_path: Path, shape: tuple[int, int, int], what: str
 ) -> None:
-    graph = colour_graph(**{"frames": 4, "size": 32, "classes": 4} | changed)
+    frames, size, classes = shape
+    graph = colour_graph(frames=frames, size=size, classes=classes)
     files = read_model(write_model(tmp_path, graph=graph), 1)
     with pytest.raises(ModelCorrupt, match=what) as caught:
         async with started(name, files):
@@ -137,3 +139,15 @@ async def test_every_precision_that_the_engine_names_is_computed(name: EngineNam
             await engine.close()
         assert engine.info.precision == precision
         np.testing.assert_allclose(logits, expected(clips), atol=EXACT if precision == "float32" else 0.1)
+
+
+async def test_int8_runs_the_file_that_is_of_it(name: EngineName, tmp_path: Path) -> None:
+    other = colour_graph(frames=4, size=32, classes=4)
+    other.graph.node[0].op_type = "Identity"  # so that it cannot be loaded, which names the file
+    files = read_model(add_int8(write_model(tmp_path), other), 1)
+    assert files.graph_of("int8").name == "model.int8.onnx"
+    with ThreadPoolExecutor(1) as executor:
+        engine = ENGINES[name].build(files, "int8", Settings(threads=1), executor)
+        with pytest.raises(ModelCorrupt, match=r"colours/1/model\.int8\.onnx"):
+            await engine.start((1,))
+        await engine.close()

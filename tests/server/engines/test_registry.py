@@ -19,7 +19,7 @@ from laps_server.errors import BadParameter
 from laps_server.models.repository import ModelFiles, read_model
 from laps_server.runtime import build_runtime
 from laps_server.settings import Settings
-from support.model_repositories import write_model
+from support.model_repositories import add_int8, colour_graph, write_model
 
 ROOT = Path(__file__).parents[3]
 
@@ -126,3 +126,30 @@ def test_without_openvino_nothing_else_is_missed(monkeypatch: pytest.MonkeyPatch
     assert ways(candidates(files.manifest, settings_of("auto", "auto"), RICH)) == ["ort float32"]
     with pytest.raises(BadParameter, match="engine openvino needs openvino"):
         candidates(files.manifest, settings_of("openvino", "auto"), RICH)
+
+
+HOLDS = {
+    **{"engine": "openvino", "instruction_set": "amx_int8", "views": 1000, "labels": 4},
+    **{"agreement": 1.0, "mean_shift": 0.001, "p99_shift": 0.01, "holds": True},
+}
+
+
+@pytest.mark.parametrize(
+    ("record", "machine", "chosen"),
+    [
+        (HOLDS, RICH, True),
+        (HOLDS | {"holds": False}, RICH, False),
+        (HOLDS | {"instruction_set": "avx512_vnni"}, RICH, False),
+        (HOLDS | {"engine": "ort"}, RICH, False),
+        (HOLDS | {"instruction_set": "avx2"}, PLAIN, True),
+        (None, RICH, False),
+    ],
+)
+def test_int8_is_tried_unasked_only_where_it_was_measured_to_hold(
+    tmp_path: Path, record: dict[str, object] | None, machine: Machine, *, chosen: bool
+) -> None:
+    folder = write_model(tmp_path, "quantised")
+    add_int8(folder, colour_graph(frames=4, size=32, classes=4), *([] if record is None else [record]))
+    manifest = read_model(folder, 1).manifest
+    assert ("openvino int8" in ways(candidates(manifest, settings_of("auto", "auto"), machine))) == chosen
+    assert ways(candidates(manifest, settings_of("auto", "int8"), machine)) == ["openvino int8", "ort int8"]

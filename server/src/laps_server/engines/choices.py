@@ -14,7 +14,8 @@ from typing import Literal
 EngineName = Literal["openvino", "ort", "triton"]
 # What a graph is computed in: a file of the model of that precision, or the float32 file by an engine that lowers it.
 Precision = Literal["float32", "bfloat16", "float16", "int8"]
-Auto = Literal["auto"]
+EngineOrAuto = Literal["auto", EngineName]
+PrecisionOrAuto = Literal["auto", Precision]
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 
 from laps_server.arrays import UInt8Array
 from laps_server.engines.base import Engine, EngineInfo, InferResult
 from laps_server.engines.choices import DEFAULT_BATCH_VIEWS
-from laps_server.engines.choose import Chooser
+from laps_server.engines.choose import Chooser, return_freed_memory
 
 
 class ChosenEngine:
@@ -47,6 +48,7 @@ class ChosenEngine:
         self._engine = engine
         self._info = replace(engine.info, choice=choice, max_batch_views=most)
         await engine.start(tuple(size for size in batch_sizes if size <= most))
+        await asyncio.to_thread(return_freed_memory)
 
     async def infer(self, clips: UInt8Array, *, deadline: float | None = None) -> InferResult:
         """By the one that was chosen."""

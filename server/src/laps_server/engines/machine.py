@@ -20,7 +20,7 @@ _INSTRUCTION_SETS: Mapping[Precision, tuple[str, ...]] = MappingProxyType(
     {
         "bfloat16": ("amx_bf16", "avx512_bf16"),
         "float16": ("amx_fp16", "avx512_fp16"),
-        "int8": ("amx_int8", "avx512_vnni", "avx_vnni"),
+        "int8": ("amx_int8", "avx512_vnni", "avx_vnni", "avx2"),
     }
 )
 

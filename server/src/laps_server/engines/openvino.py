@@ -26,7 +26,8 @@ sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 import openvino as ov  # noqa: E402
 
 _DEVICE = "CPU"
-_TYPES: dict[Precision, str] = {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}
+# Of an int8 graph, what is between its quantised layers: as when the exporter measured whether its answers hold.
+_TYPES: dict[Precision, str] = {"float32": "f32", "bfloat16": "bf16", "float16": "f16", "int8": "f32"}
 
 
 class OpenVinoEngine:
@@ -39,7 +40,6 @@ class OpenVinoEngine:
         precision: Precision,
         threads: int,
         executor: ThreadPoolExecutor,
-        between: Precision = "float32",
     ) -> None:
         """Nothing is loaded before :meth:`start`.
 
@@ -48,12 +48,12 @@ class OpenVinoEngine:
             precision: what it is computed in, natively: OpenVINO does not complain of another.
             threads: of inference.
             executor: the one thread that all engines of the process share; stays the caller's.
-            between: of an int8 graph, what the layers that are not quantised are computed in.
         """
         self._files = files
         self._graph = files.graph_of(precision)
         self._executor = executor
-        self._type = _TYPES[between if precision == "int8" else precision]
+        self._core = ov.Core()
+        self._type = _TYPES[precision]
         self._model: ov.Model | None = None
         self._requests: dict[int, ov.InferRequest] = {}  # by batch size
         self._info = EngineInfo(
@@ -100,7 +100,7 @@ class OpenVinoEngine:
     def _load(self) -> None:
         path = str(self._graph.resolve(strict=True))
         try:
-            model = ov.Core().read_model(path)
+            model = self._core.read_model(path)
         except Exception as exc:  # OpenVINO raises RuntimeError and what its readers raise
             raise ModelCorrupt(f"{self._where()} cannot be loaded: {exc}", hint="export the model again") from exc
         manifest = self._files.manifest
@@ -141,7 +141,7 @@ class OpenVinoEngine:
         }
         try:
             model.reshape({model.inputs[0]: shape})
-            return ov.Core().compile_model(model, _DEVICE, properties).create_infer_request()
+            return self._core.compile_model(model, _DEVICE, properties).create_infer_request()
         except Exception as exc:  # as in _load
             raise ModelCorrupt(f"{self._where()} cannot be compiled: {exc}", hint="export the model again") from exc
 

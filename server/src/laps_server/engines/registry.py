@@ -16,7 +16,7 @@ from typing import Literal
 
 from laps_server.engines.base import Engine
 from laps_server.engines.choices import Candidate, EngineName, Precision
-from laps_server.engines.machine import Machine, this_machine
+from laps_server.engines.machine import Machine
 from laps_server.errors import BadParameter
 from laps_server.models.manifest import Manifest
 from laps_server.models.repository import ModelFiles
@@ -115,9 +115,7 @@ def _build_openvino(
 ) -> Engine:
     from laps_server.engines.openvino import OpenVinoEngine  # noqa: PLC0415 - see above
 
-    # What is not quantised is computed as fast as it can be; int8 is coarser than bfloat16 anyway.
-    between: Precision = "bfloat16" if this_machine("cpu").instruction_set("bfloat16") else "float32"
-    return OpenVinoEngine(files, precision=precision, threads=settings.threads, executor=executor, between=between)
+    return OpenVinoEngine(files, precision=precision, threads=settings.threads, executor=executor)
 
 
 def _openvino_precisions(manifest: Manifest, machine: Machine) -> tuple[Precision, ...]:

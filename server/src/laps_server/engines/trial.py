@@ -34,6 +34,10 @@ class Timing:
         """
         return float(self.processor_ms**0.75 * self.ms**0.25)
 
+    def less(self, ms: float) -> Timing:
+        """What is left of both without so many milliseconds."""
+        return Timing(max(0.0, self.ms - ms), max(0.0, self.processor_ms - ms))
+
     def is_clearly_slower_than(self, best: Timing | None) -> bool:
         """Whether more rounds could not make it the best."""
         return best is not None and self.cost > _CLEARLY_SLOWER * best.cost
