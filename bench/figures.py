@@ -22,6 +22,7 @@ FLOORS = {"laps": 1.5, "i3d-kinetics400": 2.0, "camera-motion": 1.3}
 MAX_OVERHEAD, MAX_OVER_BARE, MIN_OF_PEAK, MAX_OVER_FFMPEG, MAX_GROWTH = 0.5, 1.05, 0.7, 1.15, 1.15
 
 MIB = 2**20
+PAGE = 4096  # no memory is counted in less
 
 Clock = Callable[[Cost], float]
 
@@ -57,7 +58,7 @@ class Figure:
 def figures(run: Run) -> list[Figure]:
     """The whole table."""
     found = [figure for model in run.models for figure in of_model(model, run.machine)]
-    return found + ([memory(run.memory)] if run.memory else [])
+    return found + (memory(run.memory) if run.memory else [])
 
 
 def of_model(model: ModelRun, machine: Machine) -> list[Figure]:
@@ -184,24 +185,33 @@ def over_ffmpeg(model: ModelRun) -> Figure:
     )
 
 
-def memory(runs: Sequence[MemoryRun]) -> Figure:
-    """What an upload of the longest video takes at the most uploads at once, over one of the shortest."""
+def memory(runs: Sequence[MemoryRun]) -> list[Figure]:
+    """What a slot takes: at the most uploads at once over at one, and for the longest videos over the shortest."""
     short, long = min(runs, key=lambda run: run.seconds), max(runs, key=lambda run: run.seconds)
-    most = max(short.peak_bytes)
-    of_short, of_long = (_a_slot(run, most) for run in (short, long))
+    least, most = min(short.peak_bytes), max(short.peak_bytes)
+    worst = max(runs, key=lambda run: _a_slot(run, most) / _a_slot(run, least))
+    return [
+        _slots(f"memory a slot, {most} uploads ÷ {least}", (worst, most), (worst, least)),
+        _slots(f"memory a slot, videos of {long.seconds} s ÷ {short.seconds} s", (long, most), (short, most)),
+    ]
+
+
+def _slots(title: str, above: tuple[MemoryRun, int], below: tuple[MemoryRun, int]) -> Figure:
+    one, other = _a_slot(*above), _a_slot(*below)
     return Figure(
-        f"resident memory a slot at {most} uploads: of {long.seconds} s ÷ of {short.seconds} s",
+        title,
         "server",
-        of_long / of_short if of_short > 0 else math.nan,
+        one / other if other > 0 else math.nan,
         math.nan,
         MAX_GROWTH,
         "<=",
-        f"{of_long / MIB:.1f} and {of_short / MIB:.1f} MiB a slot, above {short.ready_bytes / MIB:.0f} MiB when ready",
+        f"{one / MIB:.1f} MiB a slot at {above[1]} uploads of {above[0].seconds} s, {other / MIB:.1f} at {below[1]} of "
+        f"{below[0].seconds} s; {above[0].ready_bytes / MIB:.0f} MiB with the engine ready",
     )
 
 
 def _a_slot(run: MemoryRun, uploads: int) -> float:
-    return (run.peak_bytes[uploads] - run.ready_bytes) / uploads
+    return max(run.peak_bytes[uploads] - run.ready_bytes, PAGE) / uploads
 
 
 def median(costs: Sequence[Cost], clock: Clock) -> float:

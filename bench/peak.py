@@ -50,7 +50,8 @@ def _left() -> Any:
 
 
 def _openvino(precision: str, threads: int) -> Product:
-    import openvino as ov  # noqa: PLC0415 - it may not be installed
+    import laps_server.engines.openvino  # noqa: F401, PLC0415 - it keeps OpenVINO from telling its makers
+    import openvino as ov  # isort: skip  # noqa: PLC0415 - it may not be installed
 
     if precision not in {"float32", "bfloat16", "float16"}:
         raise NotImplementedError

@@ -45,10 +45,14 @@ def markdown(run: Run) -> str:
         "| --- | --- | --- | --- | --- | --- | --- |",
         *(_row(figure) for figure in figures(run)),
         "",
-        "| | " + " | ".join(model.name for model in run.models) + " |",
+        "| processor seconds a clip over this server's | " + " | ".join(model.name for model in run.models) + " |",
         "| --- |" + " --- |" * len(run.models),
         *_costs(run.models),
+        "",
+        f"![What a clip costs, over this server's](images/{COSTS})",
     ]
+    if run.memory:
+        lines += ["", *_memory(run.memory), "", f"![What uploads take of memory](images/{MEMORY})"]
     lines += ["", *(f"- {note}" for note in _notes(run))]
     return "\n".join(lines).strip() + "\n"
 
@@ -57,6 +61,21 @@ def _row(figure: Figure) -> str:
     reached = "reached" if figure.reached else "**short**"
     values = f"{number(figure.value)} | {number(figure.wall_value)} | {figure.sense} {number(figure.limit)}"
     return f"| {figure.title} | {figure.subject} | {values} | {reached} | {figure.how} |"
+
+
+def _memory(runs: list[MemoryRun]) -> list[str]:
+    """MiB above what is resident when the engine is ready."""
+    uploads = sorted(runs[0].peak_bytes)
+    return [
+        "| MiB above the ready server, at uploads at once | " + " | ".join(map(str, uploads)) + " |",
+        "| --- |" + " --- |" * len(uploads),
+        *(
+            f"| videos of {run.seconds} s | "
+            + " | ".join(f"{(run.peak_bytes[count] - run.ready_bytes) / 2**20:.0f}" for count in uploads)
+            + " |"
+            for run in runs
+        ),
+    ]
 
 
 def relative_costs(model: ModelRun) -> dict[str, float]:
