@@ -18,8 +18,8 @@ from bench.subjects import Subject, clip
 from bench import bare, decoding, peak
 from laps_server.arrays import Float64Array
 from laps_server.engines.trial import shift
-from laps_server.models.extraction import extract_options
 from laps_server.scores import Scoring, clip_logits
+from laps_server.view_options import view_options
 
 AT_ONCE = 4  # requests on their way: enough that decoders and engine always have work
 BATCHES = (1, 4)  # of an engine alone; none holds more views than the manifest's max_batch
@@ -46,7 +46,7 @@ class ModelMeasurement:
         self._files = subject.files
         self._path = clip()
         self._video = self._path.read_bytes()
-        self._options = extract_options(self._files.manifest, self._files.manifest.grid)
+        self._options = view_options(self._files.manifest, self._files.manifest.grid)
         self._parts = decoding.extract(self._path, self._options)
         self._views = decoding.views_of(self._parts)  # [V, T, H, W, 3]
         self._frames = decoding.Plan.of(self._path, self._parts)

@@ -38,6 +38,7 @@ from laps_server.video.extract_options import WHOLE_VIDEO_S, ExtractOptions, Thu
 from laps_server.video.limits import MEMORY_SHARES
 from laps_server.video.preprocess import assemble_clip
 from laps_server.view_grid import ViewGrid
+from laps_server.view_options import view_options
 
 
 def check_options(options: ClassifyOptions) -> None:
