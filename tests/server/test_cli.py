@@ -286,7 +286,7 @@ def test_tune_says_what_is_wrong(repository: Path, tmp_path: Path, arguments: li
 
 def test_views_are_written_for_the_exporter(repository: Path, videos: Path, tmp_path: Path) -> None:
     out = tmp_path / "views.npy"
-    options = ["--model", "colours", "--model-repository", repository, "--out", out]
+    options: list[str | Path] = ["--model", "colours", "--model-repository", repository, "--out", out]
     done = run("views", videos, *options, "--count", "7")
     assert (done.returncode, done.stdout) == (0, f"{out}: 7 views\n")
     assert np.load(out).shape == (7, 4, 32, 32, 3)
