@@ -35,7 +35,7 @@ def test_a_table_says_how_each_engine_fared(
     assert run(monkeypatch, *options) == 0
     said = capsys.readouterr().out
     assert [line.split()[1] for line in said.splitlines() if "avx512_vnni" in line] == ["openvino", "ort"]
-    assert "0 of 2 groups of layers stay in float32" in said
+    assert "0 of 3 groups of layers stay in float32" in said
     assert said.endswith("models/colours/1: int8 added\n")
     assert run(monkeypatch, *options, "--measure") == 0
     assert "groups" not in capsys.readouterr().out

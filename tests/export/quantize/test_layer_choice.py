@@ -91,7 +91,7 @@ def test_groups_are_left_out_by_their_damage(
 ) -> None:
     source, quantized = graphs
     groups = layer_groups(source, 14)
-    assert len(groups) == 2
+    assert len(groups) == 3
     choice = choose_layers(quantized, groups, Measured(damage), on_progress=lambda *_: None)
     assert choice.left_out == left_out
     assert any(name.startswith(first) for name in choice.order[0])

@@ -8,7 +8,7 @@ be faster than the float32 graph.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from onnx import ModelProto
 
@@ -18,7 +18,6 @@ from laps_export.quantize.parity_limits import MAX_MEAN_SHIFT, MAX_P99_SHIFT, MI
 from laps_export.quantize.quantized_graph import LayerGroup, without_quantizers
 
 GROUPS = 14
-MOST_LEFT_OUT = GROUPS // 2
 MARGIN = 0.8
 """Share of the limits that is aimed at, since other views than these are gated."""
 
@@ -31,6 +30,11 @@ class LayerChoice:
 
     order: tuple[LayerGroup, ...]
     left_out: int
+
+    @property
+    def most(self) -> int:
+        """How many groups may be left out."""
+        return len(self.order) // 2
 
     def in_float(self, left_out: int) -> LayerGroup:
         """The nodes of the first groups."""
@@ -71,12 +75,12 @@ def choose_layers(
         on_progress("measuring each group of layers", done, len(groups))
         damage[group] = measure(without_quantizers(quantized, everything - group)).mean_shift
     order = tuple(sorted(groups, key=lambda group: -damage[group]))
+    choice = LayerChoice(order, 0)
     tried: dict[int, float] = {}
-    most = min(MOST_LEFT_OUT, len(order) // 2)
-    for count in range(1, most + 1):
-        on_progress("leaving out layers that hurt", count - 1, most)
-        measured = measure(without_quantizers(quantized, frozenset().union(*order[:count])))
+    for count in range(1, choice.most + 1):
+        on_progress("leaving out layers that hurt", count - 1, choice.most)
+        measured = measure(without_quantizers(quantized, choice.in_float(count)))
         if near_enough(measured):
-            return LayerChoice(order, count)
+            return replace(choice, left_out=count)
         tried[count] = excess(measured)
-    return LayerChoice(order, min(tried, key=lambda count: tried[count]) if tried else 0)
+    return replace(choice, left_out=min(tried, key=lambda count: tried[count], default=0))

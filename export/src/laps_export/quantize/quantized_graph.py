@@ -24,7 +24,7 @@ PRODUCTS = frozenset({"Conv", "Gemm", "MatMul"})
 """What is worth int8: nearly all of a network's operations."""
 
 LayerGroup = frozenset[str]
-"""Names of nodes that follow each other, which are quantised together or not at all."""
+"""Names of nodes that are quantised together or not at all."""
 
 
 def read_graph(path: Path) -> ModelProto:
@@ -39,18 +39,21 @@ def read_graph(path: Path) -> ModelProto:
 
 
 def layer_groups(proto: ModelProto, count: int) -> list[LayerGroup]:
-    """The nodes from the first product on, in at most `count` groups of as many products each.
+    """Products that follow each other, in at most `count` groups of as many; last, all other nodes behind the first.
+
+    The others are a group of their own since they are sums above all: of a network with residuals, where every layer
+    adds to what is rounded to 256 steps again and again, they can hurt more than any product, and gain the least.
 
     Raises:
         GraphError: `cannot_quantize`, there is no product.
     """
     nodes = list(proto.graph.node)
     places = [place for place, node in enumerate(nodes) if node.op_type in PRODUCTS]
-    names = [node.name for node in nodes]
     if not places:
         raise GraphError("the graph has no convolution and no matrix product", code="cannot_quantize")
-    starts = [int(part[0]) for part in np.array_split(places, min(count, len(places)))]
-    return [frozenset(names[start:end]) for start, end in zip(starts, [*starts[1:], len(nodes)], strict=True)]
+    parts = np.array_split(places, min(count, len(places)))
+    others = frozenset(node.name for node in nodes[places[0] :] if node.op_type not in PRODUCTS)
+    return [*(frozenset(nodes[place].name for place in part) for part in parts), others]
 
 
 def quantize(proto: ModelProto, views: NDArray[np.uint8], *, in_float: Set[str] = frozenset()) -> ModelProto:

@@ -259,7 +259,7 @@ def _quantized(
     for again in range(_ROUNDS if left_out else 0):
         report(f"quantising all but {left_out} of {len(groups)} groups", again, _ROUNDS)
         proto = quantize(source, views.calibration, in_float=choice.in_float(left_out))
-        if near_enough(measure(proto)) or again + 1 == _ROUNDS or left_out + 1 >= len(groups):
+        if near_enough(measure(proto)) or again + 1 == _ROUNDS or left_out == choice.most:
             break
         left_out += 1
     return proto, choice, left_out
