@@ -7,6 +7,7 @@ python -m bench --quick    whether everything works
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -80,6 +81,7 @@ def main() -> int:
         plan = replace(plan, upload_seconds=())
     if arguments.rounds:
         plan = replace(plan, rounds=arguments.rounds)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that its servers end with it
     console = Console()
     with _bar(console, plan.steps) as bar:
         run = measure(plan, bar, quick=arguments.quick)

@@ -71,7 +71,7 @@ def describe(proc: Path = Path("/proc")) -> Machine:
         instruction_sets=tuple(name for name in INSTRUCTION_SETS if name in known.instruction_sets),
         load=float((proc / "loadavg").read_text().split()[0]),
         busy=_busy(proc / "stat"),
-        system=f"{platform.system()} {platform.release()}, Python {platform.python_version()}",
+        system=f"{platform.system()}, Python {platform.python_version()}",
         packages=_versions(),
     )
 
