@@ -119,8 +119,9 @@ def load_session(
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    # Idle threads must not spin on the cores that decoding needs.
-    options.add_session_config_entry("session.force_spinning_stop", "1")
+    # Waiting threads must not spin on the cores that decoding needs, neither between runs nor within one: a view of
+    # camera-motion takes 30 ms of processors so, and 54 where spinning stops only at the end of a run.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
         session = ort.InferenceSession(
             str(graph.resolve(strict=True)),

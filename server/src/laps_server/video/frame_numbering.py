@@ -56,10 +56,16 @@ class FrameNumbering:
 
     def fits(self, timestamps: Iterable[int]) -> bool:
         """Whether every timestamp lies where a frame does."""
-        exact = (float((stamp - self.origin) * self.frames_per_tick) for stamp in timestamps)
-        return all(abs(value - round(value)) <= self.tolerance for value in exact)
+        # In whole numbers: a product of fractions for each timestamp would cost more than reading its packet.
+        per_tick, origin, tolerance = self.frames_per_tick, self.origin, self.tolerance
+        up, down = per_tick.numerator, per_tick.denominator
+        exact = ((stamp - origin) * up / down for stamp in timestamps)
+        return all(abs(value - round(value)) <= tolerance for value in exact)
 
     def is_regular(self, timestamps: Sequence[int]) -> bool:
         """Whether ``timestamps`` are those of frames with none missing and none doubled."""
-        numbers = [self.number(stamp) for stamp in timestamps]
+        per_tick, origin = self.frames_per_tick, self.origin
+        up, down = per_tick.numerator, per_tick.denominator
+        # Where they fit, none is so near to a half that it matters which way that is rounded.
+        numbers = [round((stamp - origin) * up / down) for stamp in timestamps]
         return self.fits(timestamps) and all(b == a + 1 for a, b in pairwise(numbers))
