@@ -31,7 +31,7 @@ AV_MODULES = {
 }
 ENGINE_PACKAGES = {"onnxruntime", "openvino", "tritonclient", "grpc", "aiohttp"}
 # Beside the adapters: what engines are, how they are found, and how one of them is chosen.
-NO_ADAPTERS = {"base", "choice_cache", "choices", "choose", "chosen", "machine", "registry", "trial"}
+NO_ADAPTERS = {"base", "choice_cache", "choices", "choose", "chosen", "machine", "one_thread", "registry", "trial"}
 ADAPTERS = {path.stem for path in (SOURCES["laps_server"] / "engines").glob("[a-z]*")} - NO_ADAPTERS
 
 

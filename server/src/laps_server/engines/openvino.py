@@ -7,17 +7,16 @@ name.
 
 from __future__ import annotations
 
-import asyncio
 import sys
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
 from laps_server.arrays import UInt8Array
-from laps_server.engines.base import EngineInfo, InferResult
+from laps_server.engines.base import InferResult
 from laps_server.engines.choices import Precision
-from laps_server.errors import InternalError, ModelCorrupt
+from laps_server.engines.one_thread import OneThreadEngine, graph_name, tensor_differs
+from laps_server.errors import ModelCorrupt
 from laps_server.models.repository import ModelFiles
 
 # Its import starts a process that tells a host of Google's about it, by a package that it can do without.
@@ -30,8 +29,8 @@ _DEVICE = "CPU"
 _TYPES: dict[Precision, str] = {"float32": "f32", "bfloat16": "bf16", "float16": "f16", "int8": "f32"}
 
 
-class OpenVinoEngine:
-    """One graph, compiled once a batch size; see :class:`laps_server.engines.base.Engine` for the contract."""
+class OpenVinoEngine(OneThreadEngine):
+    """One graph, compiled once a batch size."""
 
     def __init__(
         self,
@@ -41,61 +40,15 @@ class OpenVinoEngine:
         threads: int,
         executor: ThreadPoolExecutor,
     ) -> None:
-        """Nothing is loaded before :meth:`start`.
+        """See :class:`laps_server.engines.one_thread.OneThreadEngine`.
 
-        Args:
-            files: the model.
-            precision: what it is computed in, natively: OpenVINO does not complain of another.
-            threads: of inference.
-            executor: the one thread that all engines of the process share; stays the caller's.
+        ``precision`` is one that is computed natively: OpenVINO does not complain of another.
         """
-        self._files = files
-        self._graph = files.graph_of(precision)
-        self._executor = executor
+        super().__init__(files, name="openvino", precision=precision, threads=threads, executor=executor)
         self._core = ov.Core()
         self._type = _TYPES[precision]
         self._model: ov.Model | None = None
         self._requests: dict[int, ov.InferRequest] = {}  # by batch size
-        self._info = EngineInfo(
-            name="openvino",
-            device="cpu",
-            precision=precision,
-            threads=threads,
-            clip_shape=files.manifest.clip_shape,
-            output_shape=files.manifest.output_shape,
-            embedding_size=files.manifest.embedding_size,
-        )
-
-    @property
-    def info(self) -> EngineInfo:
-        """Shapes from the manifest; ``start`` refuses a graph that has others."""
-        return self._info
-
-    @property
-    def unavailable_reason(self) -> str | None:
-        """None: all of it is in this process."""
-        return None
-
-    async def start(self, batch_sizes: tuple[int, ...]) -> None:
-        """Load the graph, check its shapes against the manifest, compile and run every batch size once.
-
-        Raises:
-            ModelCorrupt: the graph cannot be loaded or is not what the manifest says.
-        """
-        await self._call(self._load)
-        for size in batch_sizes:
-            await self.infer(np.zeros((size, *self._info.clip_shape), np.uint8))
-
-    async def infer(self, clips: UInt8Array, *, deadline: float | None = None) -> InferResult:  # noqa: ARG002
-        """See :meth:`laps_server.engines.base.Engine.infer`; a batch cannot be stopped, so its deadline is ignored."""
-        return await asyncio.get_running_loop().run_in_executor(self._executor, self._run, clips)
-
-    async def close(self) -> None:
-        """Drop everything after the batch in flight, which the one-thread executor orders."""
-        await self._call(self._drop)
-
-    async def _call(self, work: Callable[[], None]) -> None:
-        await asyncio.get_running_loop().run_in_executor(self._executor, work)
 
     def _load(self) -> None:
         path = str(self._graph.resolve(strict=True))
@@ -115,17 +68,13 @@ class OpenVinoEngine:
         for tensor in tensors:
             if name in tensor.names and tensor.element_type == kind and _sizes(tensor) == expected:
                 return
-        found = ", ".join(f"{t.any_name} {t.element_type.get_type_name()} {t.partial_shape}" for t in tensors)
-        raise ModelCorrupt(
-            f"{self._where()} has no {what} {name!r} of {kind.get_type_name()} [B, {', '.join(map(str, expected))}]; "
-            f"it has {found}",
-            hint="the manifest beside it is of another model; export both together",
-        )
+        found = (f"{t.any_name} {t.element_type.get_type_name()} {t.partial_shape}" for t in tensors)
+        raise tensor_differs(self._where(), what, name=name, kind=kind.get_type_name(), shape=expected, found=found)
 
     def _compile(self, size: int) -> ov.InferRequest:
         """The graph for batches of ``size`` views, in as many threads as were asked for, one batch at a time."""
         if self._model is None:
-            raise InternalError(f"{self._where()} is not loaded")
+            raise self._not_loaded()
         model = self._model.clone()
         shape = model.inputs[0].partial_shape
         shape[0] = size
@@ -158,7 +107,7 @@ class OpenVinoEngine:
         self._model = None
 
     def _where(self) -> str:
-        return f"{self._files.name}/{self._files.version}/{self._graph.name}"
+        return graph_name(self._files, self._graph)
 
 
 def _sizes(tensor: ov.Output) -> tuple[int, ...]:

@@ -6,18 +6,17 @@ budget, so two batches at once would only fight for the same cores.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import numpy as np
 import onnxruntime as ort
 
 from laps_server.arrays import UInt8Array
-from laps_server.engines.base import EngineInfo, InferResult
+from laps_server.engines.base import InferResult
 from laps_server.engines.choices import Device, Precision
-from laps_server.errors import DeviceMissing, InternalError, ModelCorrupt
+from laps_server.engines.one_thread import OneThreadEngine, graph_name, tensor_differs
+from laps_server.errors import DeviceMissing, ModelCorrupt
 from laps_server.models.repository import ModelFiles
 
 Providers = Sequence[tuple[str, Mapping[str, str]]]
@@ -25,8 +24,8 @@ _CPU: Providers = (("CPUExecutionProvider", {}),)
 _CLIPS, _FLOATS = "tensor(uint8)", "tensor(float)"
 
 
-class OrtEngine:
-    """One session of one graph; see :class:`laps_server.engines.base.Engine` for the contract."""
+class OrtEngine(OneThreadEngine):
+    """One session of one graph."""
 
     def __init__(
         self,
@@ -36,63 +35,20 @@ class OrtEngine:
         executor: ThreadPoolExecutor,
         precision: Precision = "float32",
     ) -> None:
-        self._files = files
-        self._graph = files.graph_of(precision)
-        self._executor = executor
+        super().__init__(files, name="ort", precision=precision, threads=threads, executor=executor)
         self._session: ort.InferenceSession | None = None
-        self._info = EngineInfo(
-            name="ort",
-            device="cpu",
-            precision=precision,
-            threads=threads,
-            clip_shape=files.manifest.clip_shape,
-            output_shape=files.manifest.output_shape,
-            embedding_size=files.manifest.embedding_size,
-        )
 
-    @property
-    def info(self) -> EngineInfo:
-        """Shapes from the manifest; ``start`` refuses a graph that has others."""
-        return self._info
-
-    @property
-    def unavailable_reason(self) -> str | None:
-        """None: all of it is in this process."""
-        return None
-
-    async def start(self, batch_sizes: tuple[int, ...]) -> None:
-        """Load the graph, check its shapes against the manifest, run every batch size once.
-
-        Raises:
-            ModelCorrupt: the graph cannot be loaded or is not what the manifest says.
-        """
-        loop = asyncio.get_running_loop()
-        self._session = await loop.run_in_executor(self._executor, self._load)
-        for size in batch_sizes:
-            await self.infer(np.zeros((size, *self._info.clip_shape), np.uint8))
-
-    async def infer(self, clips: UInt8Array, *, deadline: float | None = None) -> InferResult:  # noqa: ARG002
-        """See :meth:`laps_server.engines.base.Engine.infer`; a batch cannot be stopped, so its deadline is ignored."""
-        return await asyncio.get_running_loop().run_in_executor(self._executor, self._run, clips)
-
-    async def close(self) -> None:
-        """Drop the session after the batch in flight, which the one-thread executor orders."""
-        await asyncio.get_running_loop().run_in_executor(self._executor, self._drop)
-
-    def _load(self) -> ort.InferenceSession:
-        return load_session(self._files, self._graph, device="cpu", providers=_CPU, threads=self._info.threads)
+    def _load(self) -> None:
+        self._session = load_session(self._files, self._graph, device="cpu", providers=_CPU, threads=self._info.threads)
 
     def _run(self, clips: UInt8Array) -> InferResult:
         if self._session is None:
-            raise InternalError(f"{self._where()} is not loaded")
+            raise self._not_loaded()
         manifest = self._files.manifest
         return InferResult(*self._session.run([*manifest.outputs], {manifest.clip.name: clips}))
 
     def _drop(self) -> None:
         self._session = None
-
-    def _where(self) -> str:
-        return _where(self._files, self._graph)
 
 
 def load_session(
@@ -130,14 +86,16 @@ def load_session(
             provider_options=[dict(chosen) for _, chosen in providers],
         )
     except Exception as exc:  # ONNX Runtime raises a dozen types of its own, with Exception as their only base
-        raise ModelCorrupt(f"{_where(files, graph)} cannot be loaded: {exc}", hint="export the model again") from exc
+        raise ModelCorrupt(
+            f"{graph_name(files, graph)} cannot be loaded: {exc}", hint="export the model again"
+        ) from exc
     # Without a usable GPU, ONNX Runtime says so on standard error and goes on with the CPU, a hundred times slower.
     if wanted not in session.get_providers():
         raise DeviceMissing(
             f"device {device}: ONNX Runtime found no GPU that it can use",
             hint="start the container with --gpus all and a driver new enough for its CUDA, or use --device cpu",
         )
-    manifest, where = files.manifest, _where(files, graph)
+    manifest, where = files.manifest, graph_name(files, graph)
     _check_tensor(where, "input", session.get_inputs(), (manifest.clip.name, _CLIPS, manifest.clip_shape))
     for name, shape in manifest.outputs.items():
         _check_tensor(where, "output", session.get_outputs(), (name, _FLOATS, shape))
@@ -151,12 +109,5 @@ def _check_tensor(
         if (tensor.name, tensor.type, tuple(tensor.shape[1:])) == expected:
             return
     name, kind, shape = expected
-    found = ", ".join(f"{t.name} {t.type} {t.shape}" for t in tensors)
-    raise ModelCorrupt(
-        f"{where} has no {what} {name!r} of {kind} [B, {', '.join(map(str, shape))}]; it has {found}",
-        hint="the manifest beside it is of another model; export both together",
-    )
-
-
-def _where(files: ModelFiles, graph: Path) -> str:
-    return f"{files.name}/{files.version}/{graph.name}"
+    found = (f"{t.name} {t.type} {t.shape}" for t in tensors)
+    raise tensor_differs(where, what, name=name, kind=kind, shape=shape, found=found)
