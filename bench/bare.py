@@ -19,7 +19,6 @@ from laps_server.arrays import Float32Array, UInt8Array
 from laps_server.engines import registry
 from laps_server.engines.choices import Candidate
 from laps_server.engines.machine import this_machine
-from laps_server.engines.registry import ENGINES
 from laps_server.engines.trial import Shift
 from laps_server.models.manifest import Manifest
 from laps_server.models.repository import ModelFiles
@@ -43,7 +42,7 @@ class BareEngine(Protocol):
 def candidates(manifest: Manifest) -> list[Candidate]:
     """Whatever computes the model natively in this process, the reference first."""
     machine = this_machine("cpu")
-    rows = [row for row in ENGINES.values() if row.in_process and row.installed]
+    rows = registry.engine_rows(Settings(engine="auto"))
     found = [Candidate(row.name, precision) for row in rows for precision in row.precisions(manifest, machine)]
     return sorted(found, key=lambda candidate: candidate != REFERENCE)
 

@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager
 from laps_server.choosers import engine_for
 from laps_server.classify_options import ClassifyOptions
 from laps_server.engines.machine import this_machine
-from laps_server.engines.registry import ENGINES, RegisteredEngine, format_of
+from laps_server.engines.registry import RegisteredEngine, engine_rows, format_of
 from laps_server.errors import NoModels, ShuttingDown
 from laps_server.job import Job, check_options
 from laps_server.models.repository import ModelFiles, discover
@@ -178,19 +178,6 @@ def _batch_sizes(sizes: tuple[int, ...], files: ModelFiles) -> tuple[int, ...]:
     """Those that the model's memory allows; a single view always is."""
     most = files.manifest.max_batch
     return sizes if most is None else tuple(size for size in sizes if size <= most)
-
-
-def engine_rows(settings: Settings) -> tuple[RegisteredEngine, ...]:
-    """The engines that may run a model, as far as they are installed.
-
-    Raises:
-        BadParameter: one that was asked for is not.
-    """
-    if settings.engine == "auto":
-        return tuple(row for row in ENGINES.values() if row.in_process and row.installed)
-    row = ENGINES[settings.engine]
-    row.check_installed()
-    return (row,)
 
 
 def runnable(found: tuple[ModelFiles, ...], rows: tuple[RegisteredEngine, ...]) -> tuple[ModelFiles, ...]:

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 
 from laps_server.choosers import chooser_for
 from laps_server.engines.machine import Machine, this_machine
+from laps_server.engines.registry import engine_rows
 from laps_server.engines.trial import Choice
 from laps_server.errors import ModelNotFound
 from laps_server.models.repository import ModelFiles, discover
-from laps_server.runtime import engine_rows, runnable
+from laps_server.runtime import runnable
 from laps_server.settings import Settings
 
 

@@ -133,10 +133,11 @@ def _openvino_precisions(manifest: Manifest, machine: Machine) -> tuple[Precisio
 
 def _build_ort(files: ModelFiles, precision: Precision, settings: Settings, executor: ThreadPoolExecutor) -> Engine:
     from laps_server.engines.ort import OrtEngine  # noqa: PLC0415 - see above
-    from laps_server.engines.ort_gpu import OrtGpuEngine  # noqa: PLC0415
 
     if settings.device == "cpu":
         return OrtEngine(files, threads=settings.threads, executor=executor, precision=precision)
+    from laps_server.engines.ort_gpu import OrtGpuEngine  # noqa: PLC0415
+
     return OrtGpuEngine(
         files,
         device=settings.device,
@@ -209,6 +210,19 @@ _ROWS = (
 ENGINES: Mapping[EngineName, RegisteredEngine] = MappingProxyType({row.name: row for row in _ROWS})
 
 
+def engine_rows(settings: Settings) -> tuple[RegisteredEngine, ...]:
+    """The engines that may run a model, as far as they are installed.
+
+    Raises:
+        BadParameter: one that was asked for is not.
+    """
+    if settings.engine == "auto":
+        return tuple(row for row in ENGINES.values() if row.in_process and row.installed)
+    row = ENGINES[settings.engine]
+    row.check_installed()
+    return (row,)
+
+
 def candidates(manifest: Manifest, settings: Settings, machine: Machine) -> tuple[Candidate, ...]:
     """The ways to run a model that the operator's choice leaves, in the registry's order.
 
@@ -218,14 +232,9 @@ def candidates(manifest: Manifest, settings: Settings, machine: Machine) -> tupl
     Raises:
         BadParameter: none is left, or the engine that the operator chose is not installed.
     """
-    if settings.engine == "auto":
-        rows = [row for row in ENGINES.values() if row.in_process and row.installed]
-    else:
-        rows = [ENGINES[settings.engine]]
-        rows[0].check_installed()
     found = [
         Candidate(row.name, precision)
-        for row in rows
+        for row in engine_rows(settings)
         if row.can_run(manifest)
         for precision in row.precisions(manifest, machine)
     ]
