@@ -10,8 +10,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-import uvicorn
 from bench.peers import views
+from bench.peers.workers import run_workers
 from fastapi import FastAPI, UploadFile
 
 
@@ -60,12 +60,4 @@ def create_app() -> FastAPI:
 
 
 if __name__ == "__main__":
-    given = views.arguments()
-    os.environ |= {"PEER_MODEL": str(given.model), "PEER_THREADS": str(given.threads), "PEER_BATCH": str(given.batch)}
-    uvicorn.run(
-        "bench.peers.zoo_handler.server:create_app",
-        factory=True,
-        port=given.port,
-        workers=given.workers,
-        log_level="warning",
-    )
+    run_workers("bench.peers.zoo_handler.server:create_app")
