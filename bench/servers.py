@@ -138,7 +138,7 @@ def serving_peer(name: str, model: Path, setting: Setting) -> Iterator[Server]:
 def why_peer_cannot_run(name: str) -> str | None:
     """What is missing for it here, or None."""
     if not (ENVIRONMENTS / name / ".installed").exists():
-        return f"its environment is not set up: make bench-peers/{name}"
+        return f"its environment is not set up: make build/bench-peers/{name}/.installed"
     if name == "triton" and any(
         entry.name.isdigit() and (entry / "comm").is_file() and _name(entry) == "tritonserver"
         for entry in Path("/proc").iterdir()
