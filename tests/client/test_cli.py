@@ -643,6 +643,7 @@ def test_models_are_listed(laps: LapsCommand, server: ServerProcess) -> None:
 def test_one_model_is_shown_in_full(laps: LapsCommand, server: ServerProcess) -> None:
     rows = [line.split("\t") for line in laps("models", "colours", url=server.url).out.splitlines()]
     assert ["clip", "4 frames, 2 apart, 32x32"] in rows
+    assert ["engine", "ort, float32"] in rows
     assert ["metrics", "top1 1.0"] in rows
     assert laps("models", "colours", "--labels", url=server.url).out == "red\ngreen\nblue\ndark\n"
     answer = httpx.get(f"{server.url}/models/colours").json()

@@ -29,8 +29,10 @@ AV_MODULES = {
         "video_file",
     )
 }
-ENGINE_PACKAGES = {"onnxruntime", "tritonclient", "grpc", "aiohttp"}
-ADAPTERS = {path.stem for path in (SOURCES["laps_server"] / "engines").glob("[a-z]*")} - {"base", "choices", "registry"}
+ENGINE_PACKAGES = {"onnxruntime", "openvino", "tritonclient", "grpc", "aiohttp"}
+# Beside the adapters: what engines are, how they are found, and how one of them is chosen.
+NO_ADAPTERS = {"base", "choice_cache", "choices", "choose", "chosen", "machine", "one_thread", "registry", "trial"}
+ADAPTERS = {path.stem for path in (SOURCES["laps_server"] / "engines").glob("[a-z]*")} - NO_ADAPTERS
 
 
 def imports(file: Path) -> Iterator[str]:
@@ -67,7 +69,8 @@ def test_the_server_and_the_client_never_import_torch() -> None:
     ("package", "allowed"),
     [
         ("av", AV_MODULES),
-        ("onnxruntime", {"engines/ort.py"}),
+        ("onnxruntime", {"engines/ort.py", "engines/ort_gpu.py"}),
+        ("openvino", {"engines/openvino.py"}),
         ("PIL", {"video/preprocess.py"}),
         ("tritonclient", {"engines/triton/wire.py"}),
         ("grpc", {"engines/triton/wire.py"}),
@@ -145,6 +148,7 @@ def test_the_command_alone_prints() -> None:
         ("laps_server.settings", ENGINE_PACKAGES),
         ("laps_server.engines.registry", ENGINE_PACKAGES),
         ("laps_server.runtime", {"torch", "fastapi", "starlette", "uvicorn"} | ENGINE_PACKAGES),
+        ("laps_server.tune", {"fastapi", "starlette", "rich", "typer"} | ENGINE_PACKAGES),
         ("laps_client", {"torch", "fastapi", "av", "numpy", "pandas", "matplotlib", "typer"}),
     ],
 )
@@ -169,6 +173,13 @@ def test_the_exporters_fetching_knows_neither_torch_nor_the_server() -> None:
     code = "import sys, laps_export.cli.fetch; print(sorted({'torch', 'skimage', 'laps_server'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("package", "allowed"), [("nncf", {"quantize/quantized_graph.py"}), ("openvino", {"quantize/graph_runners.py"})]
+)
+def test_what_quantises_stays_in_its_place(package: str, allowed: set[str]) -> None:
+    assert importers(SOURCES["laps_export"], package) == allowed
 
 
 def test_nothing_below_the_job_asks_whether_segments_were_wanted() -> None:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
+import numpy as np
 import pytest
 
 from laps_export.errors import LapsExportError
@@ -19,15 +20,17 @@ from laps_export.families.laps.config import LapsConfig
 from laps_export.families.laps.family import LAPS
 from laps_export.graph.complexity import Complexity
 from laps_export.graph.parity import ParityReport
+from laps_export.quantize import engine_parity, parity_limits
 from laps_export.repository import manifest as manifest_module
 from laps_export.repository import write_version as writing
 from laps_export.repository.entry import check_version
 from laps_export.repository.label_set import LabelSet
-from laps_export.repository.manifest import WeightOrigin, read_contract
+from laps_export.repository.manifest import AddedPrecision, WeightOrigin, read_contract, with_precision
 from laps_export.repository.serving import Serving
 from laps_export.repository.write_version import VersionRequest, write_version
 from laps_server.errors import LapsError
-from laps_server.models.manifest import SCHEMA_VERSIONS, Manifest, ModelOutput, parse_manifest
+from laps_server.models import parity_limits as server_limits
+from laps_server.models.manifest import SCHEMA_VERSIONS, EngineParity, Manifest, ModelOutput, parse_manifest
 from laps_server.models.repository import discover
 from laps_server.preprocess_rules import CropOffset, CropOrder, Interpolation, LongSide
 from laps_server.scores import Average
@@ -124,8 +127,9 @@ def test_sampling(
         (family_module.CropOrder, CropOrder),
         (family_module.CropOffset, CropOffset),
         (OutputKind, get_type_hints(ModelOutput)["kind"]),
+        (manifest_module.EngineName, get_type_hints(EngineParity)["engine"]),
     ],
-    ids=["average", "interpolation", "long_side", "crop_order", "crop_offset", "kind"],
+    ids=["average", "interpolation", "long_side", "crop_order", "crop_offset", "kind", "engine"],
 )
 def test_both_know_the_same_choices(theirs: Any, ours: Any) -> None:
     assert sorted(list(theirs) if theirs is OutputKind else get_args(theirs)) == sorted(get_args(ours))
@@ -164,6 +168,35 @@ def test_what_a_family_does_differently_is_read_as_it_is_written(
     assert (read.average, read.max_batch) == ("probabilities", 2)
     assert (read.preprocess.interpolation, read.preprocess.long_side) == ("bilinear_antialiased", "round")
     assert (read.preprocess.crop_order, read.preprocess.crop_offset) == ("ends_first", "down")
+
+
+def test_both_hold_a_precision_to_the_same_limits() -> None:
+    names = ("MIN_VIEWS", "MIN_LABELS", "MIN_AGREEMENT", "MAX_MEAN_SHIFT", "MAX_P99_SHIFT")
+    assert [getattr(parity_limits, name) for name in names] == [getattr(server_limits, name) for name in names]
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.02, 0.6])
+def test_what_engines_answered_is_read_as_it_is_written(written: dict[str, Any], shift: float) -> None:
+    labels = len(LABELS)
+    reference = np.full((parity_limits.MIN_VIEWS, labels), 0.05)
+    reference[np.arange(len(reference)), np.arange(len(reference)) % labels] = 0.7
+    scores = np.where(reference == 0.7, 0.7 - shift, 0.05 + shift / labels)
+    record = engine_parity.compare(reference, scores, engine="openvino", instruction_set="avx512_vnni")
+    added = AddedPrecision(
+        name="int8", file="model.int8.onnx", sha256="0", max_abs_diff=0.5, batch_sizes=(1, 16), engines=[record]
+    )
+    document = with_precision(written, added)
+    read = _read(document)
+    assert read.files.keys() == {"model.onnx", "model.int8.onnx"}
+    assert read.precisions["float32"] == _read(written).precisions["float32"]
+    int8 = read.precisions["int8"]
+    assert (int8.file, int8.parity.tolerance, int8.parity.batch_sizes) == ("model.int8.onnx", None, (1, 16))
+    found = int8.record("openvino", "avx512_vnni")
+    assert found is not None
+    assert (found.views, found.labels, found.holds) == (len(reference), labels, shift == 0)
+    assert found.agreement == float(shift < 0.6)
+    assert found.mean_shift == pytest.approx(shift)
+    assert _read(with_precision(document, added)) == read
 
 
 @pytest.mark.parametrize(

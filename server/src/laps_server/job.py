@@ -38,6 +38,7 @@ from laps_server.video.extract_options import WHOLE_VIDEO_S, ExtractOptions, Thu
 from laps_server.video.limits import MEMORY_SHARES
 from laps_server.video.preprocess import assemble_clip
 from laps_server.view_grid import ViewGrid
+from laps_server.view_options import view_options
 
 
 def check_options(options: ClassifyOptions) -> None:
@@ -108,7 +109,7 @@ class Job:
             MediaError: the file is wrong.
             Unavailable: overload, shutdown, or a deadline that passed.
         """
-        accumulator = Accumulator(self.model.files, self.grid, self.options, sink=sink)
+        accumulator = Accumulator(self.model.files, self.grid, self.options, engine=self.model.engine_info, sink=sink)
         feeder = _Feeder(self, file, accumulator, early=partials and not self._by_segments)
         with self._end_reported(accumulator):
             async with feeder.running():
@@ -143,26 +144,15 @@ class Job:
 
     def extract_options(self, *, early: bool) -> ExtractOptions:
         """What the model and the request need of the video; ``early`` where each view is an event."""
-        manifest = self.model.files.manifest
-        clip, preprocess = manifest.clip, manifest.preprocess
         segments = self.options.segments
         # One frame stands for a segment: all frames of a long video would be too much to send.
         thumbnails: Thumbnails = "all" if segments is None else "middle"
-        return ExtractOptions(
-            grid=self.grid,
-            frames=clip.frames,
-            stride=clip.stride,
-            short_side=preprocess.short_side,
-            crop_height=preprocess.crop_height,
-            crop_width=preprocess.crop_width,
+        return view_options(
+            self.model.files.manifest,
+            self.grid,
             thumbnails=thumbnails if self.options.thumbnails else "none",
             window_s=WHOLE_VIDEO_S if segments is None else segments.seconds,
             early=early,
-            sampling=manifest.sampling,
-            long_side=preprocess.long_side,
-            interpolation=preprocess.interpolation,
-            crop_order=preprocess.crop_order,
-            crop_offset=preprocess.crop_offset,
         )
 
     def warnings(self, found: Iterable[MediaWarning]) -> tuple[str, ...]:

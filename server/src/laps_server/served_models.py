@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from laps_server.classify_options import ClassifyOptions
+from laps_server.engines.base import EngineInfo
 from laps_server.errors import (
     BackendUnavailable,
     BadParameter,
@@ -51,6 +52,11 @@ class ServedModel:
     def ref(self) -> str:
         """Both, as ``name/version``."""
         return f"{self.name}/{self.version}"
+
+    @property
+    def engine_info(self) -> EngineInfo:
+        """What runs it; where that is chosen by measurement, what will, once the models are loaded."""
+        return self.scheduler.engine.info
 
 
 class ServedModels:

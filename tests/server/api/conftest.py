@@ -27,7 +27,17 @@ def server(folder: Path) -> Iterator[ServerProcess]:
     write_model(
         folder / "models", "steps", kind="per_step", steps=[(0, 1), (2, 3)], embedding=True, average="probabilities"
     )
-    write_model(folder / "models", "ordered", schema_version=2, sampling="uniform_in_order")
+    measured = {
+        **{"engine": "ort", "instruction_set": "avx2", "views": 9, "labels": 4},
+        **{"agreement": 1.0, "mean_shift": 0.0, "p99_shift": 0.0, "holds": False},
+    }
+    parity = {"max_abs_diff": 0.0, "tolerance": 0.001, "batch_sizes": [1]}
+    write_model(
+        folder / "models",
+        "ordered",
+        sampling="uniform_in_order",
+        precisions={"float32": {"file": "model.onnx", "parity": parity, "engines": [measured]}},
+    )
     env = {"LAPS_MAX_UPLOAD_BYTES": str(MAX_UPLOAD_BYTES), "LAPS_UPLOAD_IDLE_TIMEOUT_S": "1"}
     with running_server(folder / "models", env=env) as server:
         yield server

@@ -17,7 +17,7 @@ from support.plain_videos import BLUE, GREEN, RED, write_colour_video
 
 def test_the_answer_has_every_documented_part(client: httpx.Client, video: Path) -> None:
     body = post(client, video, top_k=4)
-    assert body["model"] == {"name": "colours", "version": 1}
+    assert body["model"] == {"name": "colours", "version": 1, "engine": "ort", "precision": "float32"}
     assert [set(item) for item in body["predictions"]] == [{"label", "index", "score"}] * 4
     assert sum(item["score"] for item in body["predictions"]) == pytest.approx(1, abs=1e-6)
     frames = body["frames"]
@@ -228,10 +228,13 @@ def test_one_model_is_shown_in_full(client: httpx.Client) -> None:
     assert body["metrics"] == {"top1": 1.0}
     assert (body["output"], body["steps"], body["average"]) == ("per_frame", None, "logits")
     assert (body["embedding"], body["max_batch"]) == (None, None)
+    assert body["precisions"] == {"float32": {"max_abs_diff": 0.0, "tolerance": 0.001, "engines": []}}
     other = client.get("/models/steps").json()
     assert (other["output"], other["steps"], other["average"]) == ("per_step", [[0, 1], [2, 3]], "probabilities")
     assert other["embedding"] == {"size": 3}
     assert [other["input"][key] for key in ("long_side", "crop_order", "crop_offset")] == ["floor", "along", "up"]
+    (record,) = client.get("/models/ordered").json()["precisions"]["float32"]["engines"]
+    assert (record["engine"], record["views"], record["holds"]) == ("ort", 9, False)
     error_of(client.get("/models/nothing"), 404, "model_not_found")
     error_of(client.get("/models/colours", params={"version": 3}), 404, "version_not_found")
     error_of(client.get("/models/colours", params={"version": 0}), 422, "bad_parameter")

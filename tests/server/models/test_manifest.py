@@ -103,6 +103,65 @@ def test_a_wrong_key_is_named(document: dict[str, Any], path: str, value: object
     assert said in caught.value.message
 
 
+PARITY = {"max_abs_diff": 0.3, "tolerance": None, "batch_sizes": [1, 16]}
+RECORD = {
+    **{"engine": "openvino", "instruction_set": "amx_int8", "views": 1000, "labels": 4},
+    **{"agreement": 0.995, "mean_shift": 0.01, "p99_shift": 0.05, "holds": True},
+}
+
+
+def with_records(document: dict[str, Any], *records: dict[str, Any]) -> dict[str, Any]:
+    int8 = {"file": "model.int8.onnx", "parity": PARITY, "engines": [*records]}
+    return document | {
+        "schema_version": 2,
+        "precisions": document["precisions"] | {"int8": int8},
+        "files": document["files"] | {"model.int8.onnx": "0"},
+    }
+
+
+def test_records_of_engines_are_found_by_engine_and_instruction_set(document: dict[str, Any]) -> None:
+    failed = {**RECORD, "engine": "ort", "agreement": 0.9, "holds": False}
+    changed = with_records(document, RECORD, failed)
+    int8 = parse_manifest(json.dumps(changed).encode(), where="m/1/laps.json").precisions["int8"]
+    assert (int8.file, int8.parity.tolerance) == ("model.int8.onnx", None)
+    found = {(engine, isa): int8.record(engine, isa) for engine in ("ort", "openvino") for isa in ("amx_int8", "avx2")}
+    assert {of: record and record.holds for of, record in found.items()} == {
+        ("openvino", "amx_int8"): True,
+        ("openvino", "avx2"): None,
+        ("ort", "amx_int8"): False,
+        ("ort", "avx2"): None,
+    }
+    assert int8.record("openvino", None) is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"engine": "triton"}, "engine: Input should be 'ort' or 'openvino'"),
+        ({"instruction_set": ""}, "instruction_set must name one"),
+        ({"processor": "fast"}, "processor: Unexpected keyword argument"),
+        ({"labels": 0}, "must be at least 1"),
+        ({"agreement": 1.1}, "must be 0 to 1"),
+        ({"agreement": 0.994}, "its own figures do not hold"),
+        ({"mean_shift": 0.0101}, "its own figures do not hold"),
+        ({"p99_shift": 0.0501}, "its own figures do not hold"),
+        ({"views": 999}, "its own figures do not hold"),
+        ({"labels": 3}, "holds needs views of at least 4 labels"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "-".join(value),
+)
+def test_a_record_that_cannot_be_is_refused(document: dict[str, Any], changes: dict[str, Any], said: str) -> None:
+    with pytest.raises(ManifestInvalid) as caught:
+        parse(with_records(document, {**RECORD, **changes}))
+    assert said in caught.value.message
+
+
+def test_two_records_of_one_engine_and_instruction_set_are_refused(document: dict[str, Any]) -> None:
+    parse(with_records(document, RECORD, {**RECORD, "instruction_set": "avx512_vnni"}))
+    with pytest.raises(ManifestInvalid, match="two records"):
+        parse(with_records(document, RECORD, {**RECORD, "holds": False}))
+
+
 # What schema 2 may say and schema 1 may not: the path of each key and a value that is not its default.
 OPTIONAL = {
     "output": {"name": "logits", "kind": "per_step", "steps": [[0, 2], [1, 3]]},
@@ -113,6 +172,7 @@ OPTIONAL = {
     "average": "probabilities",
     "max_batch": 4,
     "embedding": {"name": "embedding", "size": 1024},
+    "precisions": {"float32": {"file": "model.onnx", "parity": PARITY, "engines": [RECORD]}},
 }
 
 

@@ -13,10 +13,11 @@ from typer.core import TyperGroup
 
 from laps_export.errors import ConfigError
 
-COMMANDS = ("train", "photographs", "variants", "convert", "onnx", "tensorrt", "verify", "fetch")
+COMMANDS = ("train", "photographs", "variants", "convert", "onnx", "tensorrt", "quantize", "verify", "fetch")
 """Each is a function in the module of its name."""
 
-_EXTRA = "pip install 'laps-export[torch]'"
+_EXTRAS = {"quantize": "quantize"}
+"""Of a command that needs another one than `torch`."""
 _OURS = "laps_export"
 
 
@@ -41,10 +42,12 @@ class Commands(TyperGroup):
 
 
 def _missing(name: str, package: str) -> Any:
-    def stands_in() -> None:
-        raise ConfigError(f"`laps-export {name}` needs {package}", code="missing_package", hint=_EXTRA)
+    install = f"pip install 'laps-export[{_EXTRAS.get(name, 'torch')}]'"
 
-    command = _single(stands_in, name, help=f"Needs {package}: {_EXTRA}.".replace("[", r"\["), takes_anything=True)
+    def stands_in() -> None:
+        raise ConfigError(f"`laps-export {name}` needs {package}", code="missing_package", hint=install)
+
+    command = _single(stands_in, name, help=f"Needs {package}: {install}.".replace("[", r"\["), takes_anything=True)
     command.params = []
     return command
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from laps_export import __version__
 from laps_export.families.family import MAX_BATCH, OutputKind, ResizeAndCrop, VideoModel
@@ -23,6 +23,25 @@ if TYPE_CHECKING:  # they know torch, which the entries of packaged models do wi
 SCHEMA_VERSION = 2
 
 _TOOLS = ("torch", "onnx", "onnxruntime")
+
+EngineName = Literal["ort", "openvino"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineParity:
+    """What one engine answered with a quantised graph on one instruction set, beside float32.
+
+    docs/manifest.md has the meaning of each figure.
+    """
+
+    engine: EngineName
+    instruction_set: str
+    views: int
+    labels: int
+    agreement: float
+    mean_shift: float
+    p99_shift: float
+    holds: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,6 +115,39 @@ def build_manifest(
         "files": {GRAPH_NAME: graph_sha256},
         "untrained": origin.untrained,
         "provenance": _provenance(origin, complexity),
+    }
+
+
+@dataclass(frozen=True, kw_only=True)
+class AddedPrecision:
+    """A graph in another precision beside the float32 one.
+
+    Attributes:
+        name: as `int8`.
+        file: in the version's folder.
+        sha256: of that file.
+        max_abs_diff: its logits' largest difference from float32's; no tolerance, since scores are held instead.
+        batch_sizes: that were run.
+        engines: how each engine fared with it.
+    """
+
+    name: str
+    file: str
+    sha256: str
+    max_abs_diff: float
+    batch_sizes: tuple[int, ...]
+    engines: Sequence[EngineParity]
+
+
+def with_precision(manifest: Mapping[str, Any], added: AddedPrecision) -> dict[str, Any]:
+    """The manifest with one more precision, in the place of what it had under that name."""
+    parity = {"max_abs_diff": added.max_abs_diff, "tolerance": None, "batch_sizes": list(added.batch_sizes)}
+    entry = {"file": added.file, "parity": parity, "engines": [asdict(record) for record in added.engines]}
+    return {
+        **manifest,
+        "schema_version": SCHEMA_VERSION,
+        "precisions": {**manifest["precisions"], added.name: entry},
+        "files": {**manifest["files"], added.file: added.sha256},
     }
 
 

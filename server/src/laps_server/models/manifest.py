@@ -13,7 +13,9 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
+from laps_server.engines.choices import Precision as PrecisionName
 from laps_server.errors import LapsError, ManifestInvalid
+from laps_server.models import parity_limits
 from laps_server.preprocess_rules import CropOffset, CropOrder, Interpolation, LongSide
 from laps_server.scores import Activation, Average
 from laps_server.view_grid import SEGMENT_FRAMES, SamplingRule, ViewGrid
@@ -132,19 +134,68 @@ class ManifestLabels(_Strict):
 
 @dataclass(frozen=True, slots=True)
 class Parity(_Strict):
-    """How far a file's logits were from the trained model's when it was exported."""
+    """How far a file's logits were from the trained model's at export; no tolerance where scores are held instead."""
 
     max_abs_diff: float
-    tolerance: float
+    tolerance: float | None
     batch_sizes: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
+class EngineParity(_Strict):
+    """What one engine answered with this file beside float32, on real views: it holds for this instruction set alone.
+
+    Attributes:
+        engine, instruction_set: what computed, as ``openvino`` on ``amx_int8``.
+        views, labels: how many views there were, and how many different top labels they had in float32.
+        agreement: share of the views whose top label stayed.
+        mean_shift, p99_shift: of the score of a view's top label in float32, absolute: mean and 99th percentile.
+        holds: whether the exporter found that this is near enough.
+    """
+
+    engine: Literal["ort", "openvino"]
+    instruction_set: str
+    views: int
+    labels: int
+    agreement: float
+    mean_shift: float
+    p99_shift: float
+    holds: bool
+
+    def __post_init__(self) -> None:
+        if not self.instruction_set:
+            raise ValueError("instruction_set must name one")
+        if min(self.views, self.labels) < 1:
+            raise ValueError(f"views {self.views} and labels {self.labels} must be at least 1")
+        shares = (self.agreement, self.mean_shift, self.p99_shift)
+        if not all(0 <= share <= 1 for share in shares):
+            raise ValueError(f"agreement, mean_shift and p99_shift must be 0 to 1, not {shares}")
+        limits = parity_limits
+        if self.holds and (
+            self.views < limits.MIN_VIEWS
+            or self.agreement < limits.MIN_AGREEMENT
+            or self.mean_shift > limits.MAX_MEAN_SHIFT
+            or self.p99_shift > limits.MAX_P99_SHIFT
+        ):
+            raise ValueError(f"holds is true on {self.engine}, but its own figures do not hold")
+
+
+@dataclass(frozen=True, slots=True)
 class Precision(_Strict):
-    """One file of the graph, in one numeric precision."""
+    """One file of the graph, in one numeric precision, and how engines fared with it."""
 
     file: str
     parity: Parity
+    engines: tuple[EngineParity, ...] = ()
+
+    def __post_init__(self) -> None:
+        if len({(record.engine, record.instruction_set) for record in self.engines}) < len(self.engines):
+            raise ValueError("engines has two records of one engine and instruction set")
+
+    def record(self, engine: str, instruction_set: str | None) -> EngineParity | None:
+        """How that engine fared on that instruction set; None where nobody measured it."""
+        of = (engine, instruction_set)
+        return next((record for record in self.engines if (record.engine, record.instruction_set) == of), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +224,7 @@ class Manifest(_Strict):
     temperature: float
     default_views: str
     labels: ManifestLabels
-    precisions: dict[str, Precision]
+    precisions: dict[PrecisionName, Precision]
     opset: int
     files: dict[str, str]
     untrained: bool
@@ -225,6 +276,9 @@ class Manifest(_Strict):
         for precision in self.precisions.values():
             if precision.file not in self.files:
                 raise ValueError(f"files has no hash of {precision.file!r}")
+            fewest = min(parity_limits.MIN_LABELS, self.labels.count)
+            if any(record.holds and record.labels < fewest for record in precision.engines):
+                raise ValueError(f"holds needs views of at least {fewest} labels")
         for name in self.files:
             if not _FILE_NAME.fullmatch(name):
                 raise ValueError(f"file {name[:100]!r} must lie in the version's own folder")
@@ -243,6 +297,7 @@ class Manifest(_Strict):
             f"average {self.average}": self.average != "logits",
             "max_batch": self.max_batch is not None,
             "embedding": self.embedding is not None,
+            "precisions.engines": any(precision.engines for precision in self.precisions.values()),
         }
         return [what for what, is_there in found.items() if is_there]
 
@@ -284,12 +339,19 @@ class Manifest(_Strict):
             raise ValueError(f"default_views: {exc.message}") from exc
 
     @property
+    def graph_precision(self) -> PrecisionName:
+        """What the graph is written in: float32, or what a plan was built in."""
+        return "float32" if self.plan is None else next(iter(self.precisions))
+
+    @property
     def graph_file(self) -> str:
         """Name of the float32 graph in the version's folder, or of the plan."""
-        if self.plan is not None:
-            (only,) = self.precisions.values()
-            return only.file
-        return self.precisions["float32"].file
+        return self.precisions[self.graph_precision].file
+
+    def file_of(self, precision: PrecisionName) -> str:
+        """Name of the file that an engine of that precision runs: its own, or the float32 graph, which it lowers."""
+        own = self.precisions.get(precision)
+        return self.graph_file if own is None else own.file
 
 
 _ADAPTER = TypeAdapter(Manifest)
