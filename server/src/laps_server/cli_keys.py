@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from laps_server.access.key_file import read_keys, write_keys
+from laps_server.access.key_file import change_keys, read_keys
 from laps_server.access.keys import ApiKey, KeyRing, new_key_text
 from laps_server.errors import BadParameter
 
@@ -37,9 +37,6 @@ def add(
     admin: Annotated[bool, typer.Option("--admin", help="It may change what is served.")] = False,
 ) -> None:
     """Make a key and print it, once: only its hash is kept."""
-    ring = read_keys(file) if file.exists() else KeyRing()
-    if any(key.name == name for key in ring.keys):
-        raise BadParameter(f"there is a key named {name!r}", hint=f"laps-server keys revoke {name}, or another name")
     identity, text, digest = new_key_text()
     made = ApiKey(
         id=identity,
@@ -50,7 +47,15 @@ def add(
         concurrency=concurrency,
         admin=admin,
     )
-    write_keys(file, KeyRing((*ring.keys, made)))
+
+    def with_it(ring: KeyRing) -> KeyRing:
+        if any(key.name == name for key in ring.keys):
+            raise BadParameter(
+                f"there is a key named {name!r}", hint=f"laps-server keys revoke {name}, or another name"
+            )
+        return KeyRing((*ring.keys, made))
+
+    change_keys(file, with_it)
     typer.echo(text)
 
 
@@ -77,8 +82,11 @@ def revoke(
     file: FileOption = DEFAULT_FILE,
 ) -> None:
     """Make a key invalid; a running server refuses it within a second."""
-    ring = read_keys(file)
-    left = [other for other in ring.keys if key not in (other.id, other.name)]
-    if len(left) == len(ring):
-        raise BadParameter(f"there is no key {key!r}", hint="laps-server keys list")
-    write_keys(file, KeyRing(left))
+
+    def without_it(ring: KeyRing) -> KeyRing:
+        left = [other for other in ring.keys if key not in (other.id, other.name)]
+        if len(left) == len(ring):
+            raise BadParameter(f"there is no key {key!r}", hint="laps-server keys list")
+        return KeyRing(left)
+
+    change_keys(file, without_it)

@@ -96,6 +96,8 @@ def serve(settings: Settings) -> int:
         backlog=_BACKLOG,
         log_config=None,  # the command line has set logging up
         access_log=False,  # RequestMiddleware logs with the request id
+        server_header=False,
+        ws="none",  # who asks for a WebSocket gets HTTP's answer, whatever is installed beside
         timeout_graceful_shutdown=_CLOSE_TIMEOUT_S,
     )
     server = DrainingServer(config, runtime=runtime, admission=app.state.admission, settings=settings)
@@ -121,7 +123,8 @@ def _keys(settings: Settings) -> KeyFile | None:
     if not settings.allow_anonymous and not _is_loopback(settings.host):
         raise BadParameter(
             f"{settings.host} can be reached from other machines, and nobody needs a key",
-            hint="name a file of keys (keys_file, laps-server keys add NAME), or say --allow-anonymous",
+            hint="name the file that laps-server keys add NAME makes with --keys-file (LAPS_KEYS_FILE), or say "
+            "--allow-anonymous (LAPS_ALLOW_ANONYMOUS=true) where something else decides who may reach it",
         )
     return None
 

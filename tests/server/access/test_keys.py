@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import stat
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from laps_server.access import key_file
-from laps_server.access.key_file import KeyFile, read_keys, write_keys
+from laps_server.access.key_file import KeyFile, change_keys, read_keys
 from laps_server.access.keys import ApiKey, KeyRing, new_key_text
 from laps_server.access.quotas import Quotas
 from laps_server.errors import BadParameter, QuotaExceeded
@@ -18,6 +21,10 @@ from laps_server.errors import BadParameter, QuotaExceeded
 def made(name: str = "lab", **quota: float | bool) -> tuple[ApiKey, str]:
     identity, text, digest = new_key_text()
     return ApiKey(identity, name, digest, "2026-01-01T00:00:00+00:00", **quota), text  # type: ignore[arg-type]
+
+
+def put(path: Path, *keys: ApiKey) -> None:
+    change_keys(path, lambda _: KeyRing(keys))
 
 
 def test_a_key_is_found_by_its_whole_text_alone() -> None:
@@ -33,7 +40,7 @@ def test_a_key_is_found_by_its_whole_text_alone() -> None:
 def test_the_file_holds_hashes_and_is_its_owners_alone(tmp_path: Path) -> None:
     key, text = made(requests_per_minute=90.0, concurrency=2, admin=True)
     path = tmp_path / "etc" / "keys.json"
-    write_keys(path, KeyRing((key,)))
+    put(path, key)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert text not in path.read_text()
     assert text.rpartition("_")[2] not in path.read_text()
@@ -51,16 +58,53 @@ def test_another_file_is_refused(tmp_path: Path, content: str) -> None:
         read_keys(path)
 
 
+@pytest.mark.parametrize("mode", [0o620, 0o602, 0o666])
+def test_a_file_that_others_may_write_is_refused_and_read_no_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: int
+) -> None:
+    monkeypatch.setattr(key_file, "_LOOK_AGAIN_S", 0.0)
+    (one, one_text), (other, other_text) = made("one"), made("other")
+    path = tmp_path / "keys.json"
+    put(path, one)
+    file = KeyFile(path)
+    put(path, other)
+    path.chmod(mode)
+    assert file.ring.find(one_text) == one, "the keys stay as they were"
+    with pytest.raises(BadParameter, match="can be written by others"):
+        read_keys(path)
+    path.chmod(0o644)
+    assert file.ring.find(other_text) == other, "others may read hashes"
+
+
+def test_changes_at_once_lose_no_key_and_bring_none_back(tmp_path: Path) -> None:
+    path = tmp_path / "keys.json"
+    revoked, *added = [made(str(number))[0] for number in range(9)]
+    put(path, revoked)
+    begin = threading.Barrier(len(added) + 1)
+
+    def change(key: ApiKey) -> None:
+        def revoked_or_added(ring: KeyRing) -> KeyRing:
+            time.sleep(0.01)
+            return KeyRing(other for other in (*ring.keys, key) if other != revoked or key != revoked)
+
+        begin.wait(10)
+        change_keys(path, revoked_or_added)
+
+    with ThreadPoolExecutor(len(added) + 1) as pool:
+        list(pool.map(change, [*added, revoked]))
+    assert sorted(key.id for key in read_keys(path).keys) == sorted(key.id for key in added)
+
+
 def test_a_change_is_seen_and_damage_changes_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(key_file, "_LOOK_AGAIN_S", 0.0)
     (one, one_text), (other, other_text) = made("one"), made("other")
     path = tmp_path / "keys.json"
-    write_keys(path, KeyRing((one,)))
+    put(path, one)
     file = KeyFile(path)
     assert file.ring.find(one_text) == one
-    write_keys(path, KeyRing((other,)))
+    put(path, other)
     assert file.ring.find(one_text) is None
     assert file.ring.find(other_text) == other
     path.write_text(json.dumps({"keys": "none"}))
@@ -68,7 +112,7 @@ def test_a_change_is_seen_and_damage_changes_nothing(
     path.unlink()
     assert file.ring.find(other_text) == other
     assert caplog.text.count("keys stay as they were") == 2
-    write_keys(path, KeyRing((one,)))
+    put(path, one)
     assert file.ring.find(one_text) == one
 
 

@@ -11,6 +11,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from laps_server.api.errors import internal_error
+from laps_server.api.security_headers import SECURITY_HEADERS
 from laps_server.metrics import Metrics
 from laps_server.observe import now
 from laps_server.request_id import HEADER, choose_request_id, request_notes, set_request_id
@@ -45,8 +46,8 @@ class RequestMiddleware:
                 status = message["status"]
                 headers = MutableHeaders(scope=message)
                 headers[HEADER] = request_id
-                # No answer is to be taken for something that it does not say it is.
-                headers.setdefault("X-Content-Type-Options", "nosniff")
+                for name, value in SECURITY_HEADERS.items():
+                    headers.setdefault(name, value)
             await send(message)
 
         try:

@@ -68,11 +68,13 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
     status: {"model": schemas.ErrorEnvelope, "description": text}
     for status, text in {
         400: "The body cannot be parsed.",
+        401: "The server asks for a key, and got none that is valid.",
         404: "No such model or version.",
         408: "The upload stalled.",
         413: "The upload is too large.",
         415: "Not a video container or codec that is served.",
         422: "A parameter is out of range, no file was sent, or the video cannot be decoded.",
+        429: "The key has used what it may; see Retry-After.",
         503: "Not ready, overloaded, shutting down or without its backend; see Retry-After.",
         504: "The deadline passed, or the backend did not answer in time.",
     }.items()
@@ -116,7 +118,7 @@ def _serialised(answer: Classification, detail_fields: Set[str], clock: RequestC
     return Response(body.model_dump_json(), media_type="application/json")
 
 
-@router.get("/models", tags=["models"])
+@router.get("/models", responses={401: _ERRORS[401]}, tags=["models"])
 async def list_models(services: ServicesDep) -> schemas.ModelsResponse:
     """The served models and the server's limits."""
     return models_response(services.runtime.served, services.settings)
@@ -124,7 +126,11 @@ async def list_models(services: ServicesDep) -> schemas.ModelsResponse:
 
 @router.get(
     "/models/{name}",
-    responses={404: _ERRORS[404], 422: {"model": schemas.ErrorEnvelope, "description": "A parameter is wrong."}},
+    responses={
+        401: _ERRORS[401],
+        404: _ERRORS[404],
+        422: {"model": schemas.ErrorEnvelope, "description": "A parameter is wrong."},
+    },
     tags=["models"],
 )
 async def get_model(
