@@ -29,7 +29,12 @@ _ONCE = RetryPolicy(attempts=1)
 _READY_S = 10.0  # a health check wants its answer now; a server that is silent for so long is not ready
 
 
-def _checked_url(base_url: str) -> httpx.URL:
+def checked_url(base_url: str) -> httpx.URL:
+    """The address of a server.
+
+    Raises:
+        BadRequest: it is none.
+    """
     try:
         url = httpx.URL(base_url.rstrip("/"))
         if url.scheme not in ("http", "https") or not url.host:
@@ -51,7 +56,7 @@ class Endpoints:
         headers: Mapping[str, str] | None,
         api_key: str | None = None,
     ) -> None:
-        self._base_url = _checked_url(base_url)
+        self._base_url = checked_url(base_url)
         self._timeouts = timeouts
         self._retries = retries
         self._headers = headers_with_key(self._base_url, api_key, headers or {})
