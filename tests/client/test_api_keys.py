@@ -92,6 +92,13 @@ def test_a_key_is_for_one_server_and_its_file_for_one_reader(
         models(locked.url)
 
 
+@pytest.mark.parametrize("wrong", ["schlüssel", "two\nlines"])
+def test_a_key_that_can_be_none_is_told(models: Ask, laps: LapsCommand, locked: ServerProcess, wrong: str) -> None:
+    with pytest.raises(ValueError, match="no key has"):
+        models(locked.url, api_key=wrong)
+    assert laps("models", "--api-key", wrong, url=locked.url).status == 2
+
+
 @pytest.mark.parametrize("content", ["", "[]", '{"http://x": 1}'])
 def test_another_file_is_told(models: Ask, locked: ServerProcess, content: str) -> None:
     keys_file().parent.mkdir(parents=True)

@@ -108,6 +108,13 @@ def test_what_is_open_without_a_key(locked: ServerProcess, path: str, status: in
     assert httpx.get(locked.url + path).status_code == status
 
 
+def test_the_reference_asks_for_a_key_where_it_is_tried_on(locked: ServerProcess) -> None:
+    document = httpx.get(f"{locked.url}/openapi.json").json()
+    assert document["components"]["securitySchemes"] == {"key": {"type": "http", "scheme": "bearer"}}
+    assert {"key": []} in document["security"]
+    assert {"401", "429"} <= set(document["paths"]["/classify"]["post"]["responses"])
+
+
 def test_a_refusal_comes_before_the_body(locked: ServerProcess) -> None:
     host, port = locked.url.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port)), timeout=10) as connection:

@@ -24,11 +24,13 @@ def headers_with_key(url: httpx.URL, given: str | None, headers: Mapping[str, st
     """``headers`` with the key for the server at ``url``, where there is one and they have none of their own.
 
     Raises:
-        ValueError: the file of keys can be read by others, or is something else.
+        ValueError: the key can be none, or the file of keys can be read by others, or is something else.
     """
     if any(name.lower() in _HEADERS for name in headers):
         return dict(headers)
     key = given or os.environ.get(VARIABLE) or read_keys(keys_file()).get(origin_of(url))
+    if key and not (key.isascii() and key.isprintable()):
+        raise ValueError("the API key has characters that no key has")
     return {**headers, "Authorization": f"Bearer {key}"} if key else dict(headers)
 
 

@@ -39,7 +39,7 @@ class Connection:
         """A client of it.
 
         Raises:
-            CommandFailed: it is not an address, or the file of keys is wrong.
+            CommandFailed: it is not an address, or its key or the file of keys is wrong.
         """
         try:
             return AsyncLapsClient(self.url, headers=self.headers, api_key=self.api_key)

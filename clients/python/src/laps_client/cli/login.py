@@ -15,8 +15,8 @@ async def login(connection: Connection, display: Display) -> int:
     Raises:
         CommandFailed: it does not, it does not answer, or the key cannot be kept.
     """
-    if not connection.api_key or not connection.api_key.isascii() or not connection.api_key.isprintable():
-        raise wrong_use("that is no key", "laps-server keys add NAME, on the server, prints one")
+    if not connection.api_key:
+        raise wrong_use("no key was given", "laps-server keys add NAME, on the server, prints one")
     async with connection.client() as client:
         await required(client.models())
     _keep(connection, connection.api_key)
@@ -32,8 +32,8 @@ async def logout(connection: Connection, display: Display) -> int:
     Raises:
         CommandFailed: the file of keys cannot be written, or is something else.
     """
-    connection.client()  # tells of an address that is none
-    _keep(connection, None)
+    async with connection.client():  # which tells of an address that is none
+        _keep(connection, None)
     display.say(f"no key is kept for {origin_of(checked_url(connection.url))}")
     return OK
 
