@@ -15,6 +15,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
 from laps_server import __version__
+from laps_server.errors import InternalError
 from laps_server.observe import Answered, Batched, Failed, PartDecoded, Queued, Ran, Received, Stage, Waited
 from laps_server.runtime import Runtime
 from laps_server.served_models import ServedModel
@@ -32,6 +33,7 @@ class Metrics:
     """Counts everything; see :class:`laps_server.observe.Observer`."""
 
     def __init__(self) -> None:
+        self._runtime: Runtime | None = None
         self._registry = registry = CollectorRegistry()
         for standard in (ProcessCollector, PlatformCollector, GCCollector):
             standard(registry=registry)
@@ -111,12 +113,14 @@ class Metrics:
 
     def watch(self, runtime: Runtime, slots: Slots) -> None:
         """Look at ``runtime``, and at the slots for its requests, whenever somebody scrapes."""
-        for model in runtime.served.versions:
-            self._requests.labels(model.name, str(model.version), OK)  # a rate needs a counter that begins at 0
+        self._runtime = runtime
         self._registry.register(_Gauges(runtime, slots))
 
     def exposition(self) -> bytes:
         """All of it in Prometheus' text format."""
+        for model in self._runtime.served.versions if self._runtime else ():
+            for outcome in (OK, InternalError.code):  # a rate needs a counter that begins at 0
+                self._requests.labels(model.name, str(model.version), outcome)
         return generate_latest(self._registry)
 
 
