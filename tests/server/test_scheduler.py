@@ -523,15 +523,16 @@ async def test_a_batch_runs_in_the_name_of_its_first_request_that_is_traced() ->
             seen.append(dict(trace_headers()))
             return await super().infer(clips, deadline=deadline)
 
+    engine = Asking(clip_shape=CLIP, classes=3)
+    scheduler = Scheduler(engine, batch_sizes=(1, 2, 4), max_queued_views=32)
+    await scheduler.start()
+
     async def traced(number: int, headers: dict[str, str]) -> None:
         carry_trace(headers)
         await collect(scheduler, PlainViews(number))
 
-    engine = Asking(clip_shape=CLIP, classes=3)
-    scheduler = Scheduler(engine, batch_sizes=(1, 2, 4), max_queued_views=32)
-    await scheduler.start()
     first = await held(engine, scheduler)
-    of_requests = ({}, {"traceparent": "b"}, {"traceparent": "c"}, {})
+    of_requests: tuple[dict[str, str], ...] = ({}, {"traceparent": "b"}, {"traceparent": "c"}, {})
     together = [asyncio.create_task(traced(*each)) for each in enumerate(of_requests, 1)]
     await asyncio.sleep(0)
     engine.gate.set()

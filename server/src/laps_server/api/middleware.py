@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from laps_server.api.admission import CLASSIFY_PATH, is_classify
 from laps_server.api.errors import internal_error
+from laps_server.errors import InternalError
 from laps_server.logs import FIELDS
 from laps_server.metrics import OK, Metrics
 from laps_server.observe import now
@@ -62,6 +63,7 @@ class RequestMiddleware:
             await self._app(scope, receive, send_with_id)
         except Exception:
             _LOG.exception("unhandled error")
+            request_notes().code = InternalError.code
             if status is not None:  # half an answer is out: closing the connection is all that is left
                 raise
             await internal_error()(scope, receive, send_with_id)
