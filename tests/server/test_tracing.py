@@ -8,10 +8,16 @@ from pathlib import Path
 
 import httpx
 import pytest
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import StatusCode
 
 from laps_server.errors import BadParameter
+from laps_server.observe import PartDecoded, Ran, wall_ns
 from laps_server.serve import serve
 from laps_server.settings import Settings
+from laps_server.tracing import RequestTrace
 from support.live_servers import running_server
 from support.model_repositories import write_model
 from support.otlp_receiver import OtlpReceiver, otlp_receiver
@@ -96,6 +102,24 @@ def test_a_collector_that_hangs_fails_no_request_and_holds_up_no_stop(home: Path
                 time.sleep(0.01)
             assert server.stop() == 0
     assert receiver.spans == []
+
+
+def test_a_long_film_has_no_more_spans_than_can_be_looked_at() -> None:
+    kept = InMemorySpanExporter()
+    provider = TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(SimpleSpanProcessor(kept))
+    tracer = provider.get_tracer("test")
+    trace = RequestTrace(tracer, span=tracer.start_span("POST /classify"), began_ns=wall_ns())
+    for _ in range(1000):
+        trace.observe(PartDecoded(model="m/1", request_id="long", seconds=0.1, frames=8, views=1))
+        trace.observe(Ran(model="m/1", request_ids=("long",), seconds=0.1, whole_s=0.1))
+    trace.end(status=200, code="internal", at_fault=True, model="m/1")
+    *stages, answer, root = kept.get_finished_spans()
+    assert len(stages) == 200
+    assert (answer.name, root.name) == ("answer", "POST /classify")
+    assert root.attributes is not None
+    assert root.attributes["laps.stages_left_out"] == 4 * 1000 - 200
+    assert root.status.status_code is StatusCode.ERROR
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,6 @@ _W3C = TraceContextTextMapPropagator()
 _MAX_STAGES = 200  # a film in segments has thousands
 _CLOSE_TIMEOUT_S = 5.0
 _NS = 1_000_000_000
-_SERVER_FAILED = 500
 
 
 class RequestTrace:
@@ -82,8 +81,11 @@ class RequestTrace:
             case _:  # the end of the job; the answer is still to be sent
                 pass
 
-    def end(self, *, status: int, code: str | None, model: str | None) -> None:
-        """The last byte is sent, or nobody is there any more; ``code`` is of the error, if there was one."""
+    def end(self, *, status: int, code: str | None, at_fault: bool, model: str | None) -> None:
+        """The last byte is sent, or nobody is there any more.
+
+        ``code`` is of the error, if there was one, and ``at_fault`` whether it was the server's.
+        """
         at = now()
         if self._ran is not None:
             self._add("answer", self._ran, at, {}, always=True)
@@ -92,7 +94,7 @@ class RequestTrace:
             self._span.set_attribute("laps.model", model)
         if code is not None:
             self._span.set_attribute("error.type", code)
-        if status >= _SERVER_FAILED:
+        if at_fault:
             self._span.set_status(Status(StatusCode.ERROR, code))
         if self._stages > _MAX_STAGES:
             self._span.set_attribute("laps.stages_left_out", self._stages - _MAX_STAGES)

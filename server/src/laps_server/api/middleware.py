@@ -12,7 +12,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from laps_server.api.admission import CLASSIFY_PATH, is_classify
-from laps_server.api.errors import internal_error
+from laps_server.api.errors import STATUS, internal_error
 from laps_server.errors import InternalError
 from laps_server.logs import FIELDS
 from laps_server.metrics import OK, Metrics
@@ -27,6 +27,7 @@ _LOG = logging.getLogger(__name__)
 _MAX_LOGGED_PATH = 200
 _METHODS = frozenset({"GET", "HEAD", "POST", "OPTIONS"})
 _OTHER = "other"
+_SERVER_FAILED = 500
 _NO_STATUS = 499  # the client was gone before there was one; nginx's number
 
 
@@ -86,7 +87,9 @@ class RequestMiddleware:
             method = scope["method"] if scope["method"] in _METHODS else _OTHER
             self._metrics.answered(route=_route(scope), method=method, status=status, code=notes.code, seconds=seconds)
         if trace is not None:
-            trace.end(status=status, code=notes.code, model=notes.model)
+            # Of a stream the status was sent before it failed.
+            at_fault = STATUS.get(notes.code or OK, status) >= _SERVER_FAILED
+            trace.end(status=status, code=notes.code, at_fault=at_fault, model=notes.model)
         fields = {
             "method": _printable(scope["method"]),
             "path": _printable(scope["path"]),
