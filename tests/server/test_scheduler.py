@@ -14,6 +14,7 @@ from laps_server.engines.fake import FakeEngine
 from laps_server.errors import InternalError, LapsError, Overloaded, ShuttingDown
 from laps_server.observe import Batched, Queued, Ran, Stage
 from laps_server.scheduler import Scheduler, Submission, View, ViewResult
+from laps_server.trace_context import carry_trace, trace_headers
 
 CLIP = (2, 4, 4, 3)
 
@@ -512,6 +513,33 @@ async def test_observers_get_stages_of_queue_and_batches(engine: FakeEngine) -> 
     assert ran.seconds == pytest.approx(whole.seconds / 4)
     assert all(stage.seconds >= 0.01 for stage in own.stages if isinstance(stage, Queued))
     assert sum(isinstance(stage, Ran) for stage in everything.stages) == 2
+
+
+async def test_a_batch_runs_in_the_name_of_its_first_request_that_is_traced() -> None:
+    seen: list[dict[str, str]] = []
+
+    class Asking(FakeEngine):
+        async def infer(self, clips: UInt8Array, *, deadline: float | None = None) -> InferResult:
+            seen.append(dict(trace_headers()))
+            return await super().infer(clips, deadline=deadline)
+
+    engine = Asking(clip_shape=CLIP, classes=3)
+    scheduler = Scheduler(engine, batch_sizes=(1, 2, 4), max_queued_views=32)
+    await scheduler.start()
+
+    async def traced(number: int, headers: dict[str, str]) -> None:
+        carry_trace(headers)
+        await collect(scheduler, PlainViews(number))
+
+    first = await held(engine, scheduler)
+    of_requests: tuple[dict[str, str], ...] = ({}, {"traceparent": "b"}, {"traceparent": "c"}, {})
+    together = [asyncio.create_task(traced(*each)) for each in enumerate(of_requests, 1)]
+    await asyncio.sleep(0)
+    engine.gate.set()
+    await asyncio.gather(first, *together)
+    await scheduler.close()
+    assert [values(batch) for batch in engine.batches] == [[0], [1, 2, 3, 4]]
+    assert seen == [{}, {"traceparent": "b"}]
 
 
 async def test_a_batch_that_cannot_be_put_together_fails_alone(

@@ -28,7 +28,7 @@ from laps_server.classify_options import ClassifyOptions
 from laps_server.deadline import HINT_SEGMENTS, HINT_WORK, within
 from laps_server.errors import BadParameter, ClientClosed, InternalError, LapsError
 from laps_server.events import Classification, Decoded, Event, Partial, SegmentDone
-from laps_server.observe import Answered, Failed, Observer, PartDecoded, Received, RequestClock, Stage, now
+from laps_server.observe import Answered, Failed, Observer, PartDecoded, Received, RequestClock, Stage, Waited, now
 from laps_server.part import MediaWarning, Part
 from laps_server.results import Accumulator, LogitsSink, model_warnings
 from laps_server.scheduler import Reservation, Submission, View, ViewResult
@@ -181,7 +181,15 @@ class Job:
             code = exc.code if isinstance(exc, LapsError) else ended
             self.observe(Failed(self.model.ref, self.request_id, self.clock.elapsed_s, code))
             raise
-        self.observe(Answered(self.model.ref, self.request_id, self.clock.elapsed_s, accumulator.video_s))
+        self.observe(
+            Answered(
+                model=self.model.ref,
+                request_id=self.request_id,
+                seconds=self.clock.elapsed_s,
+                video_s=accumulator.video_s,
+                decode_s=self.clock.decode_s,
+            )
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,6 +213,7 @@ class _Feeder:
         self._inbox: asyncio.Queue[Decoded | ViewResult[_Tag] | Exception | None] = asyncio.Queue()
         self._submission: Submission[_Tag] | None = None
         self._attempt = 0
+        self._wait_s = 0.0  # of the newest Part, for a thread
         self._last: tuple[int, bool] = (-1, False)  # the last Part's segment, and whether it ended the video
         self._ended = False
         self._found: tuple[MediaWarning, ...] = ()
@@ -249,9 +258,14 @@ class _Feeder:
             found.append(MediaWarning("video", "the rest of the video could not be decoded"))
         return self._job.warnings(found)
 
+    def _waited(self, seconds: float) -> None:
+        self._wait_s = seconds
+        self._job.observe(Waited(self._job.model.ref, self._job.request_id, seconds))
+
     async def _run(self) -> None:
         try:
-            async with aclosing(self._job.decode_pool.parts(self._file, self._options)) as parts:
+            decoding = self._job.decode_pool.parts(self._file, self._options, waited=self._waited)
+            async with aclosing(decoding) as parts:
                 while True:
                     began = now()
                     part = await anext(parts, None)
@@ -261,7 +275,7 @@ class _Feeder:
                         PartDecoded(
                             model=self._job.model.ref,
                             request_id=self._job.request_id,
-                            seconds=now() - began,
+                            seconds=now() - began - self._wait_s,
                             frames=len(part.frames),
                             views=len(part.views),
                         )

@@ -7,6 +7,7 @@ client sends is never one.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from typing import Protocol
 
 from prometheus_client import CollectorRegistry, Counter, GCCollector, Histogram, PlatformCollector, ProcessCollector
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -14,7 +15,8 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
 from laps_server import __version__
-from laps_server.observe import Answered, Batched, Failed, PartDecoded, Queued, Ran, Received, Stage
+from laps_server.errors import InternalError
+from laps_server.observe import Answered, Batched, Failed, PartDecoded, Queued, Ran, Received, Stage, Waited
 from laps_server.runtime import Runtime
 from laps_server.served_models import ServedModel
 
@@ -23,6 +25,7 @@ OK = "ok"
 
 _MODEL = ("model", "version")
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
+_RATIOS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 _VIEWS = (1, 2, 4, 8, 16, 32, 64)
 
 
@@ -30,6 +33,7 @@ class Metrics:
     """Counts everything; see :class:`laps_server.observe.Observer`."""
 
     def __init__(self) -> None:
+        self._runtime: Runtime | None = None
         self._registry = registry = CollectorRegistry()
         for standard in (ProcessCollector, PlatformCollector, GCCollector):
             standard(registry=registry)
@@ -48,8 +52,8 @@ class Metrics:
         )
         self._stages = Histogram(
             "laps_stage_seconds",
-            "Stages of classify requests: upload and total of a request, decode of a part of its clips, queue of a "
-            "view, assemble and infer of a batch.",
+            "Stages of classify requests: upload and total of a request, wait for a decoder and decode of a part of "
+            "its clips, queue of a view, assemble and infer of a batch.",
             (*_MODEL, "stage"),
             registry=registry,
             buckets=_SECONDS,
@@ -62,6 +66,13 @@ class Metrics:
         self._video_seconds = Counter(
             "laps_video_seconds", "Seconds of the videos that were answered, where known.", _MODEL, registry=registry
         )
+        self._decode_ratio = Histogram(
+            "laps_decode_seconds_per_video_second",
+            "Seconds that an answered request was decoded, for each second of its video.",
+            _MODEL,
+            registry=registry,
+            buckets=_RATIOS,
+        )
 
     # What happens ------------------------------------------------------------------------------------
 
@@ -72,6 +83,8 @@ class Metrics:
             case Received():
                 self._upload_bytes.labels(*model).inc(stage.size_bytes)
                 self._stages.labels(*model, "upload").observe(stage.seconds)
+            case Waited():
+                self._stages.labels(*model, "wait").observe(stage.seconds)
             case PartDecoded():
                 self._frames.labels(*model).inc(stage.frames)
                 self._stages.labels(*model, "decode").observe(stage.seconds)
@@ -85,7 +98,9 @@ class Metrics:
             case Answered():
                 self._requests.labels(*model, OK).inc()
                 self._stages.labels(*model, "total").observe(stage.seconds)
-                self._video_seconds.labels(*model).inc(stage.video_s or 0)
+                if stage.video_s:
+                    self._video_seconds.labels(*model).inc(stage.video_s)
+                    self._decode_ratio.labels(*model).observe(stage.decode_s / stage.video_s)
             case Failed():
                 self._requests.labels(*model, stage.code).inc()
                 self._stages.labels(*model, "total").observe(stage.seconds)
@@ -96,22 +111,39 @@ class Metrics:
 
     # What is -----------------------------------------------------------------------------------------
 
-    def watch(self, runtime: Runtime) -> None:
-        """Look at ``runtime`` whenever somebody scrapes."""
-        for model in runtime.served.versions:
-            self._requests.labels(model.name, str(model.version), OK)  # a rate needs a counter that begins at 0
-        self._registry.register(_Gauges(runtime))
+    def watch(self, runtime: Runtime, slots: Slots) -> None:
+        """Look at ``runtime``, and at the slots for its requests, whenever somebody scrapes."""
+        self._runtime = runtime
+        self._registry.register(_Gauges(runtime, slots))
 
     def exposition(self) -> bytes:
         """All of it in Prometheus' text format."""
+        for model in self._runtime.served.versions if self._runtime else ():
+            for outcome in (OK, InternalError.code):  # a rate needs a counter that begins at 0
+                self._requests.labels(model.name, str(model.version), outcome)
         return generate_latest(self._registry)
+
+
+class Slots(Protocol):
+    """Places for classify requests: how many are taken, of how many."""
+
+    @property
+    def active(self) -> int:
+        """Taken now."""
+        ...
+
+    @property
+    def max_requests(self) -> int:
+        """All of them."""
+        ...
 
 
 class _Gauges(Collector):
     """What is true at the moment of a scrape."""
 
-    def __init__(self, runtime: Runtime) -> None:
+    def __init__(self, runtime: Runtime, slots: Slots) -> None:
         self._runtime = runtime
+        self._slots = slots
 
     def collect(self) -> Iterator[Metric]:
         """One value of each gauge."""
@@ -121,15 +153,22 @@ class _Gauges(Collector):
         build = GaugeMetricFamily("laps_build_info", "1, with the server's version.", labels=("server_version",))
         build.add_metric((__version__,), 1)
         yield build
+        for name, text, number in (
+            ("laps_requests_in_flight", "Classify requests that hold a slot.", self._slots.active),
+            ("laps_requests_in_flight_max", "Slots for classify requests.", self._slots.max_requests),
+        ):
+            yield GaugeMetricFamily(name, text, value=number)
         models = self._runtime.served.versions
         yield _of_models("laps_queue_views", "Views that wait for an engine.", models, _queued)
-        yield _of_models("laps_engine_up", "0 where an engine could not run the model now.", models, _is_up)
+        yield _of_models("laps_queue_seconds", "Seconds until the engine is through with them.", models, _work_s)
+        away = "0 where an engine could not run the model now, as Triton that is away or whose breaker is open."
+        yield _of_models("laps_engine_up", away, models, _is_up)
         info = GaugeMetricFamily(
-            "laps_model_info", "1, with what runs the model.", labels=(*_MODEL, "engine", "device")
+            "laps_model_info", "1, with what runs the model.", labels=(*_MODEL, "engine", "device", "precision")
         )
         for model in models:
             engine = model.scheduler.engine.info
-            info.add_metric((model.name, str(model.version), engine.name, engine.device), 1)
+            info.add_metric((model.name, str(model.version), engine.name, engine.device, engine.precision), 1)
         yield info
 
 
@@ -142,6 +181,10 @@ def _of_models(name: str, text: str, models: Iterable[ServedModel], value: Calla
 
 def _queued(model: ServedModel) -> float:
     return float(model.scheduler.queued_views)
+
+
+def _work_s(model: ServedModel) -> float:
+    return model.scheduler.work_s
 
 
 def _is_up(model: ServedModel) -> float:

@@ -35,6 +35,7 @@ from laps_server.arrays import Float32Array, UInt8Array
 from laps_server.engines.base import Engine, EngineInfo, InferResult
 from laps_server.errors import InternalError, LapsError, Overloaded, ShuttingDown, Unavailable
 from laps_server.observe import Batched, NoObserver, Observer, Queued, Ran, now
+from laps_server.trace_context import carry_trace, trace_headers
 
 _LOG = logging.getLogger(__name__)
 _NEWEST = 0.2  # share of the newest batch in what a view is said to take
@@ -80,6 +81,7 @@ class Submission(Generic[Tag]):
         self.urgent = urgent and deadline is not None
         self.request_id = request_id
         self.observer = observer
+        self.trace_headers = trace_headers()
         self.ended = False  # its results are no longer wanted
         self.announced = 0  # views that are still to be added
         self.waiting: deque[tuple[View[Tag], float]] = deque()  # with the moment at which they came
@@ -392,6 +394,8 @@ class Scheduler:
         return clips
 
     async def _run_batch(self, batch: _Batch, clips: UInt8Array) -> None:
+        # Of all requests in it one can be told as the cause: the first that is traced.
+        carry_trace(next((found for taken in batch if (found := taken.submission.trace_headers)), {}))
         began = now()
         for taken in batch:
             queued = Queued(self._model, taken.submission.request_id, began - taken.since)
@@ -422,10 +426,11 @@ class Scheduler:
 
     def _report(self, batch: _Batch, stage: type[Batched] | type[Ran], seconds: float) -> None:
         """Report a stage: the whole batch to the scheduler's observer, its own share to that of each request."""
-        self._observer.observe(stage(self._model, _request_ids(batch), seconds))
+        self._observer.observe(stage(self._model, _request_ids(batch), seconds, seconds))
         for submission in {id(taken.submission): taken.submission for taken in batch}.values():
             own = [taken for taken in batch if taken.submission is submission]
-            submission.observer.observe(stage(self._model, _request_ids(own), seconds * len(own) / len(batch)))
+            share_s = seconds * len(own) / len(batch)
+            submission.observer.observe(stage(self._model, _request_ids(own), share_s, seconds))
 
 
 def _deadline(submission: Submission[Any]) -> float:

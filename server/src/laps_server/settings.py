@@ -34,6 +34,7 @@ from laps_server.engines.choices import (
     PrecisionOrAuto,
     SharedMemoryMode,
 )
+from laps_server.logs import LogFormat
 from laps_server.models.repository import DEFAULT_ROOT, VersionChoice
 from laps_server.video.accepted_formats import CodecSet
 from laps_server.view_grid import MAX_VIEWS
@@ -61,6 +62,12 @@ def default_cache_dir() -> Path | None:
     home = Path("~").expanduser() if own == "" else None
     folder = Path(own) if home is None else home / ".cache"
     return folder / "laps-server" if folder.is_absolute() else None
+
+
+def has_trace_collector() -> bool:
+    """Whether OpenTelemetry's own variables name one; all others of them its SDK reads by itself."""
+    named = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
+    return os.environ.get("OTEL_TRACES_EXPORTER") != "none" and any(os.environ.get(name) for name in named)
 
 
 def _check_triton_url(value: str) -> str:
@@ -161,6 +168,12 @@ class Settings(BaseSettings):
         "between them; none if not set.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level logged.")
+    log_format: LogFormat = Field("text", description="Lines of the log: text for people, or JSON, one object a line.")
+    traces: bool = Field(
+        default_factory=has_trace_collector,
+        description="Send traces of classify requests by OpenTelemetry, which the extra `otel` brings; its own "
+        "variables say where to and how many (docs/operations.md).",
+    )
 
     model_repository: Folders = Field(
         (DEFAULT_ROOT,),

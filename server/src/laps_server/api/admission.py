@@ -37,6 +37,11 @@ class Admission:
         """Requests in flight."""
         return self._active
 
+    @property
+    def max_requests(self) -> int:
+        """Most requests in flight."""
+        return self._max_requests
+
     @contextmanager
     def enter(self) -> Iterator[None]:
         """Hold one place.

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
@@ -27,11 +28,19 @@ from laps_server.metrics import Metrics
 from laps_server.runtime import Runtime
 from laps_server.settings import Settings
 
+if TYPE_CHECKING:  # it is an extra
+    from laps_server.tracing import Traces
+
 _LOG = logging.getLogger(__name__)
 
 
 def create_app(
-    runtime: Runtime, settings: Settings, *, keys: KeyFile | None = None, metrics: Metrics | None = None
+    runtime: Runtime,
+    settings: Settings,
+    *,
+    keys: KeyFile | None = None,
+    metrics: Metrics | None = None,
+    traces: Traces | None = None,
 ) -> FastAPI:
     """Put the HTTP front before a runtime.
 
@@ -43,6 +52,7 @@ def create_app(
         settings: limits and defaults of requests.
         keys: who may use it; everybody if None.
         metrics: what ``/metrics`` tells; it is the runtime's observer too. Without it there is no such path.
+        traces: get the span of each classify request; closed by whoever made them.
     """
 
     # Start and stop, with the server.
@@ -90,7 +100,7 @@ def create_app(
     app.include_router(page_router())
     app.include_router(reference_router(app.title))
     if metrics is not None:
-        metrics.watch(runtime)
+        metrics.watch(runtime, admission)
         app.include_router(metrics_router(metrics))
     errors.install(app)
     app.add_middleware(AdmissionMiddleware, admission=admission)
@@ -104,5 +114,5 @@ def create_app(
             allow_headers=["Authorization", "Content-Type", "X-API-Key", "X-Request-ID"],
             expose_headers=["Retry-After", "X-Request-ID"],
         )
-    app.add_middleware(RequestMiddleware, metrics=metrics)  # added last, so outermost
+    app.add_middleware(RequestMiddleware, metrics=metrics, traces=traces)  # added last, so outermost
     return app

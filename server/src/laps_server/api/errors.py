@@ -99,6 +99,7 @@ def error_event(failure: Exception) -> ErrorEvent:
     error = failure if isinstance(failure, LapsError) else _defect()
     if STATUS[error.code] == 500:
         _LOG.error("request failed", exc_info=failure)
+    request_notes().code = error.code
     return ErrorEvent(error=_body(error), status=STATUS[error.code], retry_after_s=retry_after_s(error))
 
 

@@ -92,12 +92,13 @@ async def classify(
     request: Request, query: Annotated[schemas.ClassifyQuery, Query()], services: ServicesDep
 ) -> Response:
     """Classify one video: ranked labels for all of it, scores along it, or for each segment."""
-    clock = RequestClock(current_request_id())
+    clock = RequestClock(current_request_id(), also=request_notes().observer)
     _check_given_once(request)
     options = _options(query, services.settings, clock.arrived)
     async with AsyncExitStack() as stack:
         # A wrong option is refused before the upload is read.
         job = stack.enter_context(services.runtime.job(options, clock, who=_who(request)))
+        request_notes().model = job.model.ref
         async with within(options.deadline, hint=HINT_UPLOAD):
             file = await stack.enter_async_context(received_upload(request, services.uploads))
         upload_bytes = os.fstat(file.fileno()).st_size

@@ -28,6 +28,7 @@ from laps_server.api.responses import classify_response, decoded_event, partial_
 from laps_server.errors import ClientClosed
 from laps_server.events import Decoded, Event, Partial, SegmentDone
 from laps_server.observe import RequestClock
+from laps_server.request_id import request_notes
 
 _LOG = logging.getLogger(__name__)
 
@@ -135,8 +136,10 @@ class EventStream(StreamingResponse):
             try:
                 await unless_disconnected(Request(scope, receive), self._send_all(send))
             except ClientClosed:
+                request_notes().code = ClientClosed.code
                 _LOG.info("the client left the stream")
             except TimeoutError:
+                request_notes().code = ClientClosed.code
                 _LOG.warning("the client read nothing for %g s, its stream was cut", STALLED_READER_S)
 
     async def _send_all(self, send: Send) -> None:

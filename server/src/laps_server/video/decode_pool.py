@@ -16,6 +16,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any, TypeVar
 
 from laps_server.errors import ClientClosed, ShuttingDown
+from laps_server.observe import now
 from laps_server.part import Part
 from laps_server.video.extract import extract_parts
 from laps_server.video.extract_options import ExtractOptions
@@ -65,8 +66,10 @@ class DecodePool:
         """Make the threads."""
         self._executor = ThreadPoolExecutor(self._workers, thread_name_prefix="decode")
 
-    async def parts(self, file: int, options: ExtractOptions) -> AsyncGenerator[Part, None]:
-        """Decode in threads, each Part when it is asked for.
+    async def parts(
+        self, file: int, options: ExtractOptions, *, waited: Callable[[float], None] = lambda _: None
+    ) -> AsyncGenerator[Part, None]:
+        """Decode in threads, each Part when it is asked for; ``waited`` gets the seconds until a thread was free.
 
         Closing this early, or cancelling whoever waits for a Part, makes the thread stop at its next packet and
         does not wait for it.
@@ -85,10 +88,18 @@ class DecodePool:
             )
             video.ends.callback(steps.close)
             while True:
+                asked = began = now()
+
+                def next_part() -> Part | None:
+                    nonlocal began
+                    began = now()
+                    return next(steps, None)
+
                 # In a list and not under a name, so that the caller can drop its frames while the next are decoded.
-                decoded = [await self._step(video, lambda: next(steps, None))]
+                decoded = [await self._step(video, next_part)]
                 if decoded[0] is None:
                     return
+                waited(began - asked)
                 yield decoded.pop()  # type: ignore[misc]  # not None
 
     @contextmanager
