@@ -14,7 +14,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
 from laps_server import __version__
-from laps_server.observe import Answered, Batched, Failed, PartDecoded, Queued, Ran, Received, Stage
+from laps_server.observe import Answered, Batched, Failed, Loaded, PartDecoded, Queued, Ran, Received, Stage
 from laps_server.runtime import Runtime
 from laps_server.served_models import ServedModel
 
@@ -57,6 +57,12 @@ class Metrics:
         self._batch_views = Histogram(
             "laps_batch_views", "Views in each batch that an engine ran.", _MODEL, registry=registry, buckets=_VIEWS
         )
+        self._loads = Counter(
+            "laps_model_loads",
+            "Versions that came while the server ran, by outcome: ok, or the code of what they were refused for.",
+            (*_MODEL, "outcome"),
+            registry=registry,
+        )
         self._upload_bytes = Counter("laps_upload_bytes", "Bytes of videos received.", _MODEL, registry=registry)
         self._frames = Counter("laps_frames", "Frames decoded and kept.", _MODEL, registry=registry)
         self._video_seconds = Counter(
@@ -86,6 +92,8 @@ class Metrics:
                 self._requests.labels(*model, OK).inc()
                 self._stages.labels(*model, "total").observe(stage.seconds)
                 self._video_seconds.labels(*model).inc(stage.video_s or 0)
+            case Loaded():
+                self._loads.labels(*model, stage.code or OK).inc()
             case Failed():
                 self._requests.labels(*model, stage.code).inc()
                 self._stages.labels(*model, "total").observe(stage.seconds)
@@ -131,6 +139,12 @@ class _Gauges(Collector):
             engine = model.scheduler.engine.info
             info.add_metric((model.name, str(model.version), engine.name, engine.device), 1)
         yield info
+        failed = GaugeMetricFamily(
+            "laps_model_failed", "1 for a version of the repository that is refused.", labels=(*_MODEL, "code")
+        )
+        for version in self._runtime.failed_versions:
+            failed.add_metric((version.name, str(version.version), version.code), 1)
+        yield failed
 
 
 def _of_models(name: str, text: str, models: Iterable[ServedModel], value: Callable[[ServedModel], float]) -> Metric:

@@ -5,7 +5,7 @@
     received ─► decoded … ─► queued … ─► batched … ─► ran … ─► answered | failed
                 a Part       a view      a batch      a batch
 
-Each names its model, as ``name/version``.
+Each names its model, as ``name/version``. Loading another version is reported too, as a stage of no request.
 
 This is the only clock of stages. :class:`RequestClock` adds up a request's times for its answer; metrics, traces and
 logs are other observers.
@@ -96,7 +96,16 @@ class Failed:
     code: str
 
 
-Stage = Received | PartDecoded | Queued | Batched | Ran | Answered | Failed
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A version of a model that came while others were served was loaded, or refused with the ``code`` of an error."""
+
+    model: str
+    seconds: float
+    code: str | None
+
+
+Stage = Received | PartDecoded | Queued | Batched | Ran | Answered | Failed | Loaded
 
 
 class Observer(Protocol):

@@ -7,16 +7,19 @@ import logging
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from functools import partial
 
 from laps_server.admission_forecast import AdmissionForecast
 from laps_server.choosers import engine_for
 from laps_server.classify_options import ClassifyOptions
 from laps_server.engines.machine import this_machine
 from laps_server.engines.registry import RegisteredEngine, engine_rows, format_of
-from laps_server.errors import NoModels, ShuttingDown
+from laps_server.errors import InternalError, NoModels, NotEnoughMemory, NotReady, ShuttingDown
 from laps_server.job import Job, check_options
-from laps_server.models.repository import ModelFiles, discover
+from laps_server.memory import allowed_bytes, used_bytes
+from laps_server.models.repository import ModelFiles, discover, find_versions
 from laps_server.observe import NoObserver, Observer, RequestClock
+from laps_server.repository_watch import Changes, FailedVersion, RepositoryWatch
 from laps_server.scheduler import Scheduler
 from laps_server.served_models import ServedModel, ServedModels
 from laps_server.settings import Settings
@@ -24,6 +27,10 @@ from laps_server.video.decode_pool import DecodePool
 from laps_server.video.limits import MediaLimits
 
 _LOG = logging.getLogger(__name__)
+# What a graph takes of memory where none of its model was loaded before: its weights as read, as compiled, and as they
+# are while they are compiled; and what runs it.
+_LOADED_SIZE = 3
+_LOADED_BYTES = 64 * 2**20
 
 
 class Runtime:
@@ -36,6 +43,7 @@ class Runtime:
         *,
         observer: Observer | None = None,
         resources: ExitStack | None = None,
+        watch: RepositoryWatch | None = None,
     ) -> None:
         """Nothing runs before :meth:`start`.
 
@@ -44,11 +52,13 @@ class Runtime:
             decode_pool: what decodes; started and closed with this.
             observer: gets every stage of every request.
             resources: what else is closed with this, once nothing runs any more.
+            watch: what follows the model repository; without it, what is served stays as it is.
         """
         self.served = served
         self.decode_pool = decode_pool
         self._observer = observer or NoObserver()
         self._resources = resources or ExitStack()
+        self._watch = watch
         self._draining = False
         self._forecast = AdmissionForecast()
 
@@ -56,6 +66,11 @@ class Runtime:
     def not_ready_reason(self) -> str | None:
         """Why no request should be sent here now, or None."""
         return "shutting down" if self._draining else self.served.not_ready_reason
+
+    @property
+    def failed_versions(self) -> tuple[FailedVersion, ...]:
+        """What is wrong in the model repository beside what is served."""
+        return () if self._watch is None else self._watch.failed
 
     async def start(self) -> None:
         """Start the decoders, load and warm every model.
@@ -65,6 +80,25 @@ class Runtime:
         """
         self.decode_pool.start()
         await self.served.start()
+
+    def follow_repository(self) -> None:
+        """From now on serve what the model repository holds, as it changes; for servers, once they are ready."""
+        if self._watch is not None:
+            self._watch.start()
+
+    async def reload(self) -> Changes:
+        """Look at the model repository now.
+
+        Raises:
+            NotReady, ShuttingDown: models are still loading, or will soon be closed.
+            NoModels: there is none, and what is served stays.
+        """
+        self.admit()
+        if self._watch is None:
+            raise InternalError("there is no model repository to look at")
+        if not self.served.is_started:
+            raise NotReady("models are loading", hint="wait until /readyz answers 200")
+        return await self._watch.look(settled=True)
 
     def drain(self) -> None:
         """Take no new request; those in flight go on."""
@@ -126,6 +160,8 @@ class Runtime:
         """End everything; requests still in flight get ``ShuttingDown``."""
         self._draining = True
         try:
+            if self._watch is not None:
+                await self._watch.close()
             await self.served.close()
             await asyncio.to_thread(self.decode_pool.close)
         finally:
@@ -152,8 +188,9 @@ def build_runtime(settings: Settings, *, observer: Observer | None = None) -> Ru
     with ExitStack() as unless_built:
         resources = unless_built.enter_context(ExitStack())
         executor = resources.enter_context(ThreadPoolExecutor(1, thread_name_prefix="infer"))
-        models = [
-            ServedModel(
+
+        def build(files: ModelFiles) -> ServedModel:
+            return ServedModel(
                 files,
                 Scheduler(
                     engine_for(files, settings, machine, executor),
@@ -163,11 +200,21 @@ def build_runtime(settings: Settings, *, observer: Observer | None = None) -> Ru
                     observer=observer,
                 ),
             )
-            for files in found
-        ]
+
+        served = ServedModels(
+            [build(files) for files in found], default_model=_default_model(settings.default_model, found)
+        )
+        watch = RepositoryWatch(
+            served,
+            find=partial(find_versions, *settings.model_repository, versions=settings.versions),
+            build=lambda files: build(files) if _is_runnable(files, rows) else None,
+            check_room=lambda files: _check_room(files, served, settings),
+            interval_s=settings.reload_interval_s,
+            observer=observer,
+        )
         # Decoders, and all of it together.
         runtime = Runtime(
-            ServedModels(models, default_model=_default_model(settings.default_model, found)),
+            served,
             DecodePool(
                 settings.decode_workers,
                 threads=settings.decode_threads,
@@ -177,6 +224,7 @@ def build_runtime(settings: Settings, *, observer: Observer | None = None) -> Ru
             ),
             observer=observer,
             resources=resources,
+            watch=watch,
         )
         unless_built.pop_all()
         return runtime
@@ -199,9 +247,32 @@ def _batch_sizes(sizes: tuple[int, ...], files: ModelFiles) -> tuple[int, ...]:
     return sizes if most is None else tuple(size for size in sizes if size <= most)
 
 
+def _check_room(files: ModelFiles, served: ServedModels, settings: Settings) -> None:
+    """See that one more version may be loaded beside those that are.
+
+    Raises:
+        NotEnoughMemory: this process would take more than it may.
+    """
+    if settings.engine == "triton":
+        return  # it is loaded there
+    sizes = [(files.folder / precision.file).stat().st_size for precision in files.manifest.precisions.values()]
+    needed = max(served.took_bytes(files.name), _LOADED_SIZE * max(sizes) + _LOADED_BYTES)
+    allowed = allowed_bytes() if settings.max_memory_mib is None else settings.max_memory_mib * 2**20
+    used = used_bytes()
+    if used + needed > allowed:
+        raise NotEnoughMemory(
+            f"it needs about {needed >> 20} MiB beside the {used >> 20} MiB in use, of {allowed >> 20} MiB allowed",
+            hint="raise max_memory_mib or the container's limit, or restart the server with the new version",
+        )
+
+
+def _is_runnable(files: ModelFiles, rows: tuple[RegisteredEngine, ...]) -> bool:
+    return any(row.can_run(files.manifest) for row in rows)
+
+
 def runnable(found: tuple[ModelFiles, ...], rows: tuple[RegisteredEngine, ...]) -> tuple[ModelFiles, ...]:
     """Those that one of the engines runs: a TensorRT plan may lie beside the graph that it was built from."""
-    runnable = tuple(files for files in found if any(row.can_run(files.manifest) for row in rows))
+    runnable = tuple(files for files in found if _is_runnable(files, rows))
     left = {files.name: format_of(files.manifest) for files in found if files not in runnable}
     names = " or ".join(row.name for row in rows)
     for name in sorted(left):

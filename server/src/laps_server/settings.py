@@ -156,6 +156,20 @@ class Settings(BaseSettings):
     versions: VersionChoice = Field(
         "latest", description="Serve each model's highest version, or every version there is."
     )
+    reload_interval_s: float = Field(
+        10.0,
+        ge=0,
+        le=86_400,
+        description="Seconds between two looks at the model repository, for versions that came or went; 0 for none "
+        "but those that `POST /admin/reload` asks for (docs/lifecycle.md).",
+    )
+    max_memory_mib: int | None = Field(
+        None,
+        ge=1,
+        description="Most memory that the process may take when a version is loaded beside those that are served, in "
+        "MiB; nine tenths of the machine's or its control group's if not set. A version that would need more is "
+        "refused.",
+    )
     default_model: Names = Field(
         (),
         description="Model of a request that names none; the first in alphabetical order if not set. It has to be "
