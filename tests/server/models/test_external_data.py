@@ -38,9 +38,7 @@ def in_constant(model: onnx.ModelProto) -> None:
 
 
 def in_branch(model: onnx.ModelProto) -> None:
-    node = helper.make_node(
-        "If", ["flag"], ["out"], then_branch=graph_with(external()), else_branch=helper.GraphProto()
-    )
+    node = helper.make_node("If", ["flag"], ["out"], then_branch=graph_with(external()), else_branch=onnx.GraphProto())
     model.graph.node.append(node)
 
 
