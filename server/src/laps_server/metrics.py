@@ -14,7 +14,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
 from laps_server import __version__
-from laps_server.observe import Answered, Batched, Failed, Loaded, PartDecoded, Queued, Ran, Received, Stage
+from laps_server.observe import Answered, Batched, Failed, Loaded, PartDecoded, Queued, Ran, Received, Shadowed, Stage
 from laps_server.runtime import Runtime
 from laps_server.served_models import ServedModel
 
@@ -23,6 +23,8 @@ OK = "ok"
 
 _MODEL = ("model", "version")
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
+_SHADOW = (*_MODEL, "shadow")
+_SHIFTS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
 _VIEWS = (1, 2, 4, 8, 16, 32, 64)
 
 
@@ -56,6 +58,25 @@ class Metrics:
         )
         self._batch_views = Histogram(
             "laps_batch_views", "Views in each batch that an engine ran.", _MODEL, registry=registry, buckets=_VIEWS
+        )
+        self._shadows = Counter(
+            "laps_shadow_requests",
+            "Requests that a shadow was to run too, by outcome: ok, dropped for other requests, or the error's code.",
+            (*_SHADOW, "outcome"),
+            registry=registry,
+        )
+        self._shadows_agreed = Counter(
+            "laps_shadow_agreed", "Those of them with the same top label.", _SHADOW, registry=registry
+        )
+        self._shadow_shift = Histogram(
+            "laps_shadow_score_shift",
+            "How far a shadow's score of the answer's top label was from the answer's.",
+            _SHADOW,
+            registry=registry,
+            buckets=_SHIFTS,
+        )
+        self._shadow_seconds = Histogram(
+            "laps_shadow_seconds", "What a shadow took.", _SHADOW, registry=registry, buckets=_SECONDS
         )
         self._loads = Counter(
             "laps_model_loads",
@@ -92,6 +113,14 @@ class Metrics:
                 self._requests.labels(*model, OK).inc()
                 self._stages.labels(*model, "total").observe(stage.seconds)
                 self._video_seconds.labels(*model).inc(stage.video_s or 0)
+            case Shadowed():
+                pair = (*model, stage.shadow)
+                self._shadows.labels(*pair, stage.outcome).inc()
+                if stage.agreed is not None:
+                    self._shadow_seconds.labels(*pair).observe(stage.seconds)
+                    self._shadows_agreed.labels(*pair).inc(stage.agreed)
+                if stage.shift is not None:
+                    self._shadow_shift.labels(*pair).observe(stage.shift)
             case Loaded():
                 self._loads.labels(*model, stage.code or OK).inc()
             case Failed():

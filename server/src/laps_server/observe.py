@@ -5,7 +5,8 @@
     received ─► decoded … ─► queued … ─► batched … ─► ran … ─► answered | failed
                 a Part       a view      a batch      a batch
 
-Each names its model, as ``name/version``. Loading another version is reported too, as a stage of no request.
+Each names its model, as ``name/version``. Loading another version and running a request's shadow are reported
+too, as stages of no request.
 
 This is the only clock of stages. :class:`RequestClock` adds up a request's times for its answer; metrics, traces and
 logs are other observers.
@@ -105,7 +106,22 @@ class Loaded:
     code: str | None
 
 
-Stage = Received | PartDecoded | Queued | Batched | Ran | Answered | Failed | Loaded
+@dataclass(frozen=True, slots=True)
+class Shadowed:
+    """A request that ``model`` answered was run through ``shadow`` too: ``outcome`` is ok, dropped or an error's code.
+
+    ``agreed`` is whether the top label was the same, ``shift`` how far that label's score was from the first one's.
+    """
+
+    model: str
+    shadow: str
+    seconds: float
+    outcome: str
+    agreed: bool | None
+    shift: float | None
+
+
+Stage = Received | PartDecoded | Queued | Batched | Ran | Answered | Failed | Loaded | Shadowed
 
 
 class Observer(Protocol):

@@ -15,14 +15,17 @@ from laps_server.classify_options import ClassifyOptions
 from laps_server.engines.machine import this_machine
 from laps_server.engines.registry import RegisteredEngine, engine_rows, format_of
 from laps_server.errors import InternalError, NoModels, NotEnoughMemory, NotReady, ShuttingDown
+from laps_server.events import Classification
 from laps_server.job import Job, check_options
 from laps_server.memory import allowed_bytes, used_bytes
-from laps_server.models.repository import ModelFiles, discover, find_versions
+from laps_server.models.repository import ModelFiles, find_versions
 from laps_server.observe import NoObserver, Observer, RequestClock
 from laps_server.repository_watch import Changes, FailedVersion, RepositoryWatch
 from laps_server.scheduler import Scheduler
 from laps_server.served_models import ServedModel, ServedModels
 from laps_server.settings import Settings
+from laps_server.shadow_rule import ShadowRule
+from laps_server.shadows import Shadows
 from laps_server.video.decode_pool import DecodePool
 from laps_server.video.limits import MediaLimits
 
@@ -44,6 +47,7 @@ class Runtime:
         observer: Observer | None = None,
         resources: ExitStack | None = None,
         watch: RepositoryWatch | None = None,
+        shadows: Shadows | None = None,
     ) -> None:
         """Nothing runs before :meth:`start`.
 
@@ -53,12 +57,15 @@ class Runtime:
             observer: gets every stage of every request.
             resources: what else is closed with this, once nothing runs any more.
             watch: what follows the model repository; without it, what is served stays as it is.
+            shadows: what runs requests once more, through a second model.
         """
         self.served = served
         self.decode_pool = decode_pool
         self._observer = observer or NoObserver()
         self._resources = resources or ExitStack()
         self._watch = watch
+        self._shadows = shadows
+        self._jobs = 0  # in flight
         self._draining = False
         self._forecast = AdmissionForecast()
 
@@ -131,7 +138,9 @@ class Runtime:
             BadParameter, ModelNotFound, VersionNotFound: the options are wrong.
         """
         clock = clock or RequestClock()
-        with self.served.lease(options) as (model, grid):
+        if self._shadows is not None:
+            self._shadows.drop()
+        with self.served.lease(options) as (model, grid), self._counted():
             check_options(options)
             scheduler = model.scheduler
             if who is not None and options.deadline is not None:
@@ -150,11 +159,23 @@ class Runtime:
                     decode_pool=self.decode_pool,
                     observer=self._observer,
                     reservation=reservation,
+                    on_answer=None if self._shadows is None else partial(self._shadow, self._shadows, options),
                 )
                 try:
                     yield job
                 finally:
                     job.leave()
+
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        self._jobs += 1
+        try:
+            yield
+        finally:
+            self._jobs -= 1
+
+    def _shadow(self, shadows: Shadows, options: ClassifyOptions, file: int, answer: Classification) -> None:
+        shadows.answered(file, answer, options, busy=self._draining or self._jobs > 1)
 
     async def close(self) -> None:
         """End everything; requests still in flight get ``ShuttingDown``."""
@@ -162,6 +183,8 @@ class Runtime:
         try:
             if self._watch is not None:
                 await self._watch.close()
+            if self._shadows is not None:
+                await self._shadows.close()
             await self.served.close()
             await asyncio.to_thread(self.decode_pool.close)
         finally:
@@ -182,7 +205,10 @@ def build_runtime(settings: Settings, *, observer: Observer | None = None) -> Ru
         _LOG.warning("%s", warning)
     # What can be wrong is found first: the engine's packages, then the models' files.
     rows = engine_rows(settings)
-    found = runnable(discover(*settings.model_repository, versions=settings.versions), rows)
+    rules = tuple(map(ShadowRule.parse, settings.shadow))
+    shadowing = frozenset((rule.name, rule.version) for rule in rules if rule.version is not None)
+    find = partial(find_versions, *settings.model_repository, versions=settings.versions, beside=shadowing)
+    found = runnable(tuple(item.read() for item in find()), rows)
     machine = this_machine(settings.device)
     # A scheduler and an engine for each model version; all engines in this process share one thread.
     with ExitStack() as unless_built:
@@ -202,29 +228,33 @@ def build_runtime(settings: Settings, *, observer: Observer | None = None) -> Ru
             )
 
         served = ServedModels(
-            [build(files) for files in found], default_model=_default_model(settings.default_model, found)
+            [build(files) for files in found],
+            default_model=_default_model(settings.default_model, found),
+            by_number_alone=shadowing,
         )
         watch = RepositoryWatch(
             served,
-            find=partial(find_versions, *settings.model_repository, versions=settings.versions),
+            find=find,
             build=lambda files: build(files) if _is_runnable(files, rows) else None,
             check_room=lambda files: _check_room(files, served, settings),
             interval_s=settings.reload_interval_s,
             observer=observer,
         )
         # Decoders, and all of it together.
+        decode_pool = DecodePool(
+            settings.decode_workers,
+            threads=settings.decode_threads,
+            limits=MediaLimits(
+                max_pixels=settings.max_pixels, max_segments=settings.max_segments, codecs=settings.codecs
+            ),
+        )
         runtime = Runtime(
             served,
-            DecodePool(
-                settings.decode_workers,
-                threads=settings.decode_threads,
-                limits=MediaLimits(
-                    max_pixels=settings.max_pixels, max_segments=settings.max_segments, codecs=settings.codecs
-                ),
-            ),
+            decode_pool,
             observer=observer,
             resources=resources,
             watch=watch,
+            shadows=Shadows(rules, served=served, decode_pool=decode_pool, observer=observer) if rules else None,
         )
         unless_built.pop_all()
         return runtime

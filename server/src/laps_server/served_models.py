@@ -68,14 +68,26 @@ class ServedModel:
 class ServedModels:
     """Every served version of every model."""
 
-    def __init__(self, models: Iterable[ServedModel], *, default_model: str | None) -> None:
+    def __init__(
+        self,
+        models: Iterable[ServedModel],
+        *,
+        default_model: str | None,
+        by_number_alone: frozenset[Ref] = frozenset(),
+    ) -> None:
         """Nothing is loaded before :meth:`start`.
+
+        Args:
+            models: the versions.
+            default_model: of a request that names none; the first in order if None.
+            by_number_alone: versions that do not answer where a request names none, if there are others.
 
         Raises:
             ModelNotFound: ``default_model`` is not among ``models``.
         """
         self._served = _in_order(models)
         self._default_model = default_model
+        self._by_number_alone = by_number_alone
         self._leases: Counter[ServedModel] = Counter()
         self._took_bytes: dict[ServedModel, int] = {}
         self._returned = asyncio.Event()
@@ -214,7 +226,8 @@ class ServedModels:
         """
         candidates = self._versions_of(name or self.default_model)
         if version is None:
-            return candidates[-1]
+            others = [model for model in candidates if model.key not in self._by_number_alone]
+            return (others or candidates)[-1]
         for model in candidates:
             if model.version == version:
                 return model

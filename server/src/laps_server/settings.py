@@ -34,6 +34,7 @@ from laps_server.engines.choices import (
     SharedMemoryMode,
 )
 from laps_server.models.repository import DEFAULT_ROOT, VersionChoice
+from laps_server.shadow_rule import ShadowRule
 from laps_server.video.accepted_formats import CodecSet
 from laps_server.view_grid import MAX_VIEWS
 
@@ -104,6 +105,15 @@ Folders = Annotated[
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(lambda value: _split(",", value))]
 
 
+def _check_shadow(values: tuple[str, ...]) -> tuple[str, ...]:
+    for value in values:
+        ShadowRule.parse(value)
+    return values
+
+
+Shadow = Annotated[Names, AfterValidator(_check_shadow)]
+
+
 class _Environment(EnvSettingsSource):
     """The environment, with what it has under old names."""
 
@@ -162,6 +172,12 @@ class Settings(BaseSettings):
         le=86_400,
         description="Seconds between two looks at the model repository, for versions that came or went; 0 for none "
         "but those that `POST /admin/reload` asks for (docs/lifecycle.md).",
+    )
+    shadow: Shadow = Field(
+        (),
+        description="Second models that a share of the requests runs through too, in the background, for metrics "
+        "alone: NAME:SHARE for the default model's requests, NAME/VERSION:SHARE for those of the same model, "
+        "MODEL=NAME:SHARE for those of another; several with commas between them (docs/lifecycle.md).",
     )
     max_memory_mib: int | None = Field(
         None,

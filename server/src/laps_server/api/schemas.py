@@ -306,7 +306,7 @@ class ModelSummary(BaseModel):
     """One model in the list."""
 
     name: str = Field(description="What `model` of `POST /classify` takes.")
-    versions: list[int] = Field(description="Served versions; the last answers where none is named.")
+    versions: list[int] = Field(description="Served versions; the last that is no shadow answers where none is named.")
     default: bool = Field(description="Whether it answers a request that names no model.")
     family: str = Field(description="Kind of architecture, as `laps`.")
     variant: str = Field(description="Which of its family, by name.")

@@ -92,8 +92,10 @@ def discover(*roots: Path, versions: VersionChoice) -> tuple[ModelFiles, ...]:
     return tuple(found.read() for found in find_versions(*roots, versions=versions))
 
 
-def find_versions(*roots: Path, versions: VersionChoice) -> tuple[VersionFolder, ...]:
-    """What :func:`discover` would read.
+def find_versions(
+    *roots: Path, versions: VersionChoice, beside: frozenset[Ref] = frozenset()
+) -> tuple[VersionFolder, ...]:
+    """What :func:`discover` would read; and versions that are wanted beside the latest, which is another than those.
 
     Raises:
         NoModels: where there is no folder or no model in any.
@@ -111,7 +113,7 @@ def find_versions(*roots: Path, versions: VersionChoice) -> tuple[VersionFolder,
     return tuple(
         VersionFolder(folder, version, _stamp(folder, version))
         for _, folder in sorted(folders.items())
-        for version in _chosen(_versions(folder), versions)
+        for version in _chosen(folder, versions, beside)
     )
 
 
@@ -211,8 +213,11 @@ def _versions(folder: Path) -> list[int]:
     return sorted(int(name) for name in names if _VERSION.fullmatch(name))
 
 
-def _chosen(found: list[int], which: VersionChoice) -> list[int]:
-    return found if which == "all" else found[-1:]
+def _chosen(folder: Path, which: VersionChoice, beside: frozenset[Ref]) -> list[int]:
+    found = _versions(folder)
+    extra = [version for version in found if (folder.name, version) in beside]
+    latest = [version for version in found if version not in extra][-1:]
+    return found if which == "all" else sorted([*latest, *extra])
 
 
 def _read_labels(folder: Path, manifest: Manifest, where: str) -> tuple[str, ...]:
