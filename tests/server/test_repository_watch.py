@@ -444,15 +444,15 @@ def swapped_under_load(home: Home, *, swaps: int, every_s: float) -> tuple[list[
             for version in range(2, swaps + 2):
                 began = time.monotonic()
                 home.put("colours", version)
-                eventually(lambda wanted=version: wanted in versions, timeout_s=60)  # type: ignore[misc]
+                eventually(lambda wanted=version: wanted in versions, timeout_s=180)  # type: ignore[misc]
                 home.remove("colours", version - 1)
                 time.sleep(max(0.0, every_s - (time.monotonic() - began)))
         finally:
             over.set()
             for thread in clients:
                 thread.join()
-        eventually(lambda: any(f"colours/{swaps} is closed" in line for line in server.log))
         assert refused == []
+        eventually(lambda: any(f"colours/{swaps} is closed" in line for line in server.log), timeout_s=180)
     return seconds, versions
 
 

@@ -194,6 +194,7 @@ class RepositoryWatch:
         if added is None:
             return False
         self._check_room(files)
+        _LOG.info("loading %s", added.ref)
 
         async def check(engine: Engine) -> None:
             await _check_answer(engine, files.manifest)

@@ -11,6 +11,7 @@ import logging
 import os
 import random
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from functools import partial
 
 from laps_server.classify_options import ClassifyOptions
@@ -119,15 +120,17 @@ class Shadows:
         self._report(answer, shadow, seconds=now() - began, outcome=outcome, agreed=agreed, shift=shift)
 
     async def _classify(self, file: int, shadow: ServedModel, options: ClassifyOptions) -> Classification:
-        wanted = ClassifyOptions(
+        wanted = replace(
+            options,
             model=shadow.name,
             version=shadow.version,
             top_k=len(shadow.files.labels),
-            views=options.views,
             frames=False,
+            thumbnails=False,
+            view_details=False,
+            embedding=False,
             deadline=now() + _MOST_S,
-            segments=options.segments,
-            labels=options.labels,
+            deadline_named=False,
         )
         with self._served.lease(wanted) as (model, grid), model.scheduler.reserve(0) as reservation:
             job = Job(
