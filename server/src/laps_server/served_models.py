@@ -168,6 +168,7 @@ class ServedModels:
                 await check(model.scheduler.engine)
             self._check_new(model)  # once more: another may have come meanwhile
         except BaseException:
+            self._took_bytes.pop(model, None)
             await model.scheduler.close()
             raise
         self._served = _in_order((*self._served, model))
