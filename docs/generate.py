@@ -125,6 +125,7 @@ BESIDES = [
     ["`GET /`", "The page: choose a video and see its scores along it."],
     ["`GET /docs`", "This reference, to try it on."],
     ["`GET /openapi.json`", "The document that it is made of."],
+    ["`POST /admin/reload`", "Look at the model repository now, with a key for it ([life cycle](lifecycle.md))."],
 ]
 
 

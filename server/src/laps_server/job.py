@@ -19,7 +19,7 @@ No web import: the HTTP front, the command line and tests all stand on this.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Hashable, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Hashable, Iterable, Iterator, Sequence
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -58,7 +58,9 @@ def check_options(options: ClassifyOptions) -> None:
 class Job:
     """A request that was resolved: its model version is leased, its options are checked, its clock runs.
 
-    Made by :meth:`laps_server.runtime.Runtime.job`, and good for one video while that context lasts.
+    Made by :meth:`laps_server.runtime.Runtime.job`, and good for one video while that context lasts. In the
+    ``background`` nobody waits for its answer. ``on_answer`` is called with the video and its answer, which is complete
+    then; it must not raise.
     """
 
     model: ServedModel
@@ -68,6 +70,8 @@ class Job:
     decode_pool: DecodePool
     observer: Observer
     reservation: Reservation
+    background: bool = False
+    on_answer: Callable[[int, Classification], None] | None = None
 
     @property
     def request_id(self) -> str:
@@ -123,6 +127,8 @@ class Job:
                     # Only now: the next segment waits until this one's answer has been read.
                     feeder.backlog.remove(item.tag)
             answer = await asyncio.to_thread(accumulator.answer, self.clock.times, feeder.warnings)
+        if self.on_answer is not None:
+            self.on_answer(file, answer)
         yield answer if self._by_segments else answer.as_one()
 
     async def _added(self, accumulator: Accumulator, result: ViewResult[_Tag], *, partials: bool) -> Event | None:
@@ -320,6 +326,7 @@ class _Feeder:
             urgent=job.options.deadline_named,
             request_id=job.request_id,
             observer=job.clock,
+            background=job.background,
         )
         return self._submission
 

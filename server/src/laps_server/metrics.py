@@ -16,7 +16,19 @@ from prometheus_client.registry import Collector
 
 from laps_server import __version__
 from laps_server.errors import InternalError
-from laps_server.observe import Answered, Batched, Failed, PartDecoded, Queued, Ran, Received, Stage, Waited
+from laps_server.observe import (
+    Answered,
+    Batched,
+    Failed,
+    Loaded,
+    PartDecoded,
+    Queued,
+    Ran,
+    Received,
+    Shadowed,
+    Stage,
+    Waited,
+)
 from laps_server.runtime import Runtime
 from laps_server.served_models import ServedModel
 
@@ -26,6 +38,8 @@ OK = "ok"
 _MODEL = ("model", "version")
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
 _RATIOS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+_SHADOW = (*_MODEL, "shadow")
+_SHIFTS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
 _VIEWS = (1, 2, 4, 8, 16, 32, 64)
 
 
@@ -60,6 +74,31 @@ class Metrics:
         )
         self._batch_views = Histogram(
             "laps_batch_views", "Views in each batch that an engine ran.", _MODEL, registry=registry, buckets=_VIEWS
+        )
+        self._shadows = Counter(
+            "laps_shadow_requests",
+            "Requests that a shadow was to run too, by outcome: ok, dropped for other requests, or the error's code.",
+            (*_SHADOW, "outcome"),
+            registry=registry,
+        )
+        self._shadows_agreed = Counter(
+            "laps_shadow_agreed", "Those of them with the same top label.", _SHADOW, registry=registry
+        )
+        self._shadow_shift = Histogram(
+            "laps_shadow_score_shift",
+            "How far a shadow's score of the answer's top label was from the answer's.",
+            _SHADOW,
+            registry=registry,
+            buckets=_SHIFTS,
+        )
+        self._shadow_seconds = Histogram(
+            "laps_shadow_seconds", "What a shadow took.", _SHADOW, registry=registry, buckets=_SECONDS
+        )
+        self._loads = Counter(
+            "laps_model_loads",
+            "Versions that came while the server ran, by outcome: ok, or the code of what they were refused for.",
+            (*_MODEL, "outcome"),
+            registry=registry,
         )
         self._upload_bytes = Counter("laps_upload_bytes", "Bytes of videos received.", _MODEL, registry=registry)
         self._frames = Counter("laps_frames", "Frames decoded and kept.", _MODEL, registry=registry)
@@ -101,6 +140,16 @@ class Metrics:
                 if stage.video_s:
                     self._video_seconds.labels(*model).inc(stage.video_s)
                     self._decode_ratio.labels(*model).observe(stage.decode_s / stage.video_s)
+            case Shadowed():
+                pair = (*model, stage.shadow)
+                self._shadows.labels(*pair, stage.outcome).inc()
+                if stage.agreed is not None:
+                    self._shadow_seconds.labels(*pair).observe(stage.seconds)
+                    self._shadows_agreed.labels(*pair).inc(stage.agreed)
+                if stage.shift is not None:
+                    self._shadow_shift.labels(*pair).observe(stage.shift)
+            case Loaded():
+                self._loads.labels(*model, stage.code or OK).inc()
             case Failed():
                 self._requests.labels(*model, stage.code).inc()
                 self._stages.labels(*model, "total").observe(stage.seconds)
@@ -170,6 +219,12 @@ class _Gauges(Collector):
             engine = model.scheduler.engine.info
             info.add_metric((model.name, str(model.version), engine.name, engine.device, engine.precision), 1)
         yield info
+        failed = GaugeMetricFamily(
+            "laps_model_failed", "1 for a version of the repository that is refused.", labels=(*_MODEL, "code")
+        )
+        for version in self._runtime.failed_versions:
+            failed.add_metric((version.name, str(version.version), version.code), 1)
+        yield failed
 
 
 def _of_models(name: str, text: str, models: Iterable[ServedModel], value: Callable[[ServedModel], float]) -> Metric:

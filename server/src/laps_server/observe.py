@@ -5,7 +5,8 @@
     received ─► waited, decoded … ─► batched … ─► queued … ─► ran … ─► answered | failed
                 a Part               a batch      a view      a batch
 
-Each names its model, as ``name/version``.
+Each names its model, as ``name/version``. Loading another version and running a request's shadow are reported
+too, as stages of no request.
 
 This is the only clock of stages. :class:`RequestClock` adds up a request's times for its answer; metrics, traces and
 logs are other observers.
@@ -119,7 +120,31 @@ class Failed:
     code: str
 
 
-Stage = Received | Waited | PartDecoded | Queued | Batched | Ran | Answered | Failed
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A version of a model that came while others were served was loaded, or refused with the ``code`` of an error."""
+
+    model: str
+    seconds: float
+    code: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Shadowed:
+    """A request that ``model`` answered was run through ``shadow`` too: ``outcome`` is ok, dropped or an error's code.
+
+    ``agreed`` is whether the top label was the same, ``shift`` how far that label's score was from the first one's.
+    """
+
+    model: str
+    shadow: str
+    seconds: float
+    outcome: str
+    agreed: bool | None
+    shift: float | None
+
+
+Stage = Received | Waited | PartDecoded | Batched | Queued | Ran | Answered | Failed | Loaded | Shadowed
 
 
 class Observer(Protocol):

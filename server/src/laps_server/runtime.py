@@ -7,23 +7,33 @@ import logging
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from functools import partial
 
 from laps_server.admission_forecast import AdmissionForecast
 from laps_server.choosers import engine_for
 from laps_server.classify_options import ClassifyOptions
 from laps_server.engines.machine import this_machine
 from laps_server.engines.registry import RegisteredEngine, engine_rows, format_of
-from laps_server.errors import NoModels, ShuttingDown
+from laps_server.errors import InternalError, NoModels, NotEnoughMemory, NotReady, ShuttingDown
+from laps_server.events import Classification
 from laps_server.job import Job, check_options
-from laps_server.models.repository import ModelFiles, discover
+from laps_server.memory import allowed_bytes, used_bytes
+from laps_server.models.repository import ModelFiles, find_versions
 from laps_server.observe import NoObserver, Observer, RequestClock
+from laps_server.repository_watch import Changes, FailedVersion, RepositoryWatch
 from laps_server.scheduler import Scheduler
 from laps_server.served_models import ServedModel, ServedModels
 from laps_server.settings import Settings
+from laps_server.shadow_rule import ShadowRule
+from laps_server.shadows import Shadows
 from laps_server.video.decode_pool import DecodePool
 from laps_server.video.limits import MediaLimits
 
 _LOG = logging.getLogger(__name__)
+# What a graph takes of memory where none of its model was loaded before: its weights as read, as compiled, and as they
+# are while they are compiled; and what runs it.
+_LOADED_SIZE = 3
+_LOADED_BYTES = 64 * 2**20
 
 
 class Runtime:
@@ -36,6 +46,8 @@ class Runtime:
         *,
         observer: Observer | None = None,
         resources: ExitStack | None = None,
+        watch: RepositoryWatch | None = None,
+        shadows: Shadows | None = None,
     ) -> None:
         """Nothing runs before :meth:`start`.
 
@@ -44,11 +56,16 @@ class Runtime:
             decode_pool: what decodes; started and closed with this.
             observer: gets every stage of every request.
             resources: what else is closed with this, once nothing runs any more.
+            watch: what follows the model repository; without it, what is served stays as it is.
+            shadows: what runs requests once more, through a second model.
         """
         self.served = served
         self.decode_pool = decode_pool
         self._observer = observer or NoObserver()
         self._resources = resources or ExitStack()
+        self._watch = watch
+        self._shadows = shadows
+        self._jobs = 0  # in flight
         self._draining = False
         self._forecast = AdmissionForecast()
 
@@ -56,6 +73,11 @@ class Runtime:
     def not_ready_reason(self) -> str | None:
         """Why no request should be sent here now, or None."""
         return "shutting down" if self._draining else self.served.not_ready_reason
+
+    @property
+    def failed_versions(self) -> tuple[FailedVersion, ...]:
+        """What is wrong in the model repository beside what is served."""
+        return () if self._watch is None else self._watch.failed
 
     async def start(self) -> None:
         """Start the decoders, load and warm every model.
@@ -65,6 +87,25 @@ class Runtime:
         """
         self.decode_pool.start()
         await self.served.start()
+
+    def follow_repository(self) -> None:
+        """From now on serve what the model repository holds, as it changes; for servers, once they are ready."""
+        if self._watch is not None:
+            self._watch.start()
+
+    async def reload(self) -> Changes:
+        """Look at the model repository now.
+
+        Raises:
+            NotReady, ShuttingDown: models are still loading, or will soon be closed.
+            NoModels: there is none, and what is served stays.
+        """
+        self.admit()
+        if self._watch is None:
+            raise InternalError("there is no model repository to look at")
+        if not self.served.is_started:
+            raise NotReady("models are loading", hint="wait until /readyz answers 200")
+        return await self._watch.look(settled=True)
 
     def drain(self) -> None:
         """Take no new request; those in flight go on."""
@@ -97,7 +138,9 @@ class Runtime:
             BadParameter, ModelNotFound, VersionNotFound: the options are wrong.
         """
         clock = clock or RequestClock()
-        with self.served.lease(options) as (model, grid):
+        if self._shadows is not None:
+            self._shadows.drop()
+        with self.served.lease(options) as (model, grid), self._counted():
             check_options(options)
             scheduler = model.scheduler
             if who is not None and options.deadline is not None:
@@ -116,16 +159,32 @@ class Runtime:
                     decode_pool=self.decode_pool,
                     observer=self._observer,
                     reservation=reservation,
+                    on_answer=None if self._shadows is None else partial(self._shadow, self._shadows, options),
                 )
                 try:
                     yield job
                 finally:
                     job.leave()
 
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        self._jobs += 1
+        try:
+            yield
+        finally:
+            self._jobs -= 1
+
+    def _shadow(self, shadows: Shadows, options: ClassifyOptions, file: int, answer: Classification) -> None:
+        shadows.answered(file, answer, options, busy=self._draining or self._jobs > 1)
+
     async def close(self) -> None:
         """End everything; requests still in flight get ``ShuttingDown``."""
         self._draining = True
         try:
+            if self._watch is not None:
+                await self._watch.close()
+            if self._shadows is not None:
+                await self._shadows.close()
             await self.served.close()
             await asyncio.to_thread(self.decode_pool.close)
         finally:
@@ -146,14 +205,18 @@ def build_runtime(settings: Settings, *, observer: Observer | None = None) -> Ru
         _LOG.warning("%s", warning)
     # What can be wrong is found first: the engine's packages, then the models' files.
     rows = engine_rows(settings)
-    found = runnable(discover(*settings.model_repository, versions=settings.versions), rows)
+    rules = tuple(map(ShadowRule.parse, settings.shadow))
+    shadowing = frozenset((rule.name, rule.version) for rule in rules if rule.version is not None)
+    find = partial(find_versions, *settings.model_repository, versions=settings.versions, beside=shadowing)
+    found = runnable(tuple(item.read() for item in find()), rows)
     machine = this_machine(settings.device)
     # A scheduler and an engine for each model version; all engines in this process share one thread.
     with ExitStack() as unless_built:
         resources = unless_built.enter_context(ExitStack())
         executor = resources.enter_context(ThreadPoolExecutor(1, thread_name_prefix="infer"))
-        models = [
-            ServedModel(
+
+        def build(files: ModelFiles) -> ServedModel:
+            return ServedModel(
                 files,
                 Scheduler(
                     engine_for(files, settings, machine, executor),
@@ -163,20 +226,35 @@ def build_runtime(settings: Settings, *, observer: Observer | None = None) -> Ru
                     observer=observer,
                 ),
             )
-            for files in found
-        ]
+
+        served = ServedModels(
+            [build(files) for files in found],
+            default_model=_default_model(settings.default_model, found),
+            by_number_alone=shadowing,
+        )
+        watch = RepositoryWatch(
+            served,
+            find=find,
+            build=lambda files: build(files) if _is_runnable(files, rows) else None,
+            check_room=lambda files: _check_room(files, served, settings),
+            interval_s=settings.reload_interval_s,
+            observer=observer,
+        )
         # Decoders, and all of it together.
-        runtime = Runtime(
-            ServedModels(models, default_model=_default_model(settings.default_model, found)),
-            DecodePool(
-                settings.decode_workers,
-                threads=settings.decode_threads,
-                limits=MediaLimits(
-                    max_pixels=settings.max_pixels, max_segments=settings.max_segments, codecs=settings.codecs
-                ),
+        decode_pool = DecodePool(
+            settings.decode_workers,
+            threads=settings.decode_threads,
+            limits=MediaLimits(
+                max_pixels=settings.max_pixels, max_segments=settings.max_segments, codecs=settings.codecs
             ),
+        )
+        runtime = Runtime(
+            served,
+            decode_pool,
             observer=observer,
             resources=resources,
+            watch=watch,
+            shadows=Shadows(rules, served=served, decode_pool=decode_pool, observer=observer) if rules else None,
         )
         unless_built.pop_all()
         return runtime
@@ -199,9 +277,32 @@ def _batch_sizes(sizes: tuple[int, ...], files: ModelFiles) -> tuple[int, ...]:
     return sizes if most is None else tuple(size for size in sizes if size <= most)
 
 
+def _check_room(files: ModelFiles, served: ServedModels, settings: Settings) -> None:
+    """See that one more version may be loaded beside those that are.
+
+    Raises:
+        NotEnoughMemory: this process would take more than it may.
+    """
+    if settings.engine == "triton":
+        return  # it is loaded there
+    sizes = [(files.folder / precision.file).stat().st_size for precision in files.manifest.precisions.values()]
+    needed = max(served.took_bytes(files.name), _LOADED_SIZE * max(sizes) + _LOADED_BYTES)
+    allowed = allowed_bytes() if settings.max_memory_mib is None else settings.max_memory_mib * 2**20
+    used = used_bytes()
+    if used + needed > allowed:
+        raise NotEnoughMemory(
+            f"it needs about {needed >> 20} MiB beside the {used >> 20} MiB in use, of {allowed >> 20} MiB allowed",
+            hint="raise max_memory_mib or the container's limit, or restart the server with the new version",
+        )
+
+
+def _is_runnable(files: ModelFiles, rows: tuple[RegisteredEngine, ...]) -> bool:
+    return any(row.can_run(files.manifest) for row in rows)
+
+
 def runnable(found: tuple[ModelFiles, ...], rows: tuple[RegisteredEngine, ...]) -> tuple[ModelFiles, ...]:
     """Those that one of the engines runs: a TensorRT plan may lie beside the graph that it was built from."""
-    runnable = tuple(files for files in found if any(row.can_run(files.manifest) for row in rows))
+    runnable = tuple(files for files in found if _is_runnable(files, rows))
     left = {files.name: format_of(files.manifest) for files in found if files not in runnable}
     names = " or ".join(row.name for row in rows)
     for name in sorted(left):

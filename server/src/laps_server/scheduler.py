@@ -76,7 +76,9 @@ class Submission(Generic[Tag]):
         urgent: bool,
         request_id: str,
         observer: Observer,
+        background: bool,
     ) -> None:
+        self.background = background
         self.deadline = deadline
         self.urgent = urgent and deadline is not None
         self.request_id = request_id
@@ -207,11 +209,12 @@ class Scheduler:
     def work_s(self) -> float:
         """Seconds until the engine is through with all views that it knows of, those to come included.
 
-        Of the batches that run, half is taken to be left.
+        Of the batches that run, half is taken to be left. What is in the background makes way, and is not counted.
         """
         running = sum(map(len, self._running.values())) / 2
-        announced = sum(submission.announced for submission in self._queue)
-        return (self.queued_views + announced + self._reserved + running) * self._view_s
+        announced = sum(submission.announced for submission in self._queue if not submission.background)
+        background = sum(len(submission.waiting) for submission in self._queue if submission.background)
+        return (self.queued_views - background + announced + self._reserved + running) * self._view_s
 
     @contextmanager
     def reserve(self, views: int) -> Iterator[Reservation]:
@@ -254,6 +257,7 @@ class Scheduler:
         urgent: bool = False,
         request_id: str = "",
         observer: Observer | None = None,
+        background: bool = False,
     ) -> Submission[Tag]:
         """Begin a request; :meth:`Submission.add` puts its views in the queue.
 
@@ -264,6 +268,7 @@ class Scheduler:
             urgent: whether its deadline puts it before others.
             request_id: whose views they are.
             observer: gets the stages of this request, beside the scheduler's own.
+            background: whether nobody waits for it, and it will be stopped where somebody does.
 
         Raises:
             Overloaded: the queue would grow past its limit.
@@ -285,6 +290,7 @@ class Scheduler:
             urgent=urgent,
             request_id=request_id,
             observer=observer or NoObserver(),
+            background=background,
         )
         submission.announced = announced
         self._queue.append(submission)

@@ -36,6 +36,7 @@ from laps_server.engines.choices import (
 )
 from laps_server.logs import LogFormat
 from laps_server.models.repository import DEFAULT_ROOT, VersionChoice
+from laps_server.shadow_rule import ShadowRule
 from laps_server.video.accepted_formats import CodecSet
 from laps_server.view_grid import MAX_VIEWS
 
@@ -122,6 +123,15 @@ Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(lambda value: _spli
 Origins = Annotated[Names, AfterValidator(_check_origins)]
 
 
+def _check_shadow(values: tuple[str, ...]) -> tuple[str, ...]:
+    for value in values:
+        ShadowRule.parse(value)
+    return values
+
+
+Shadow = Annotated[Names, AfterValidator(_check_shadow)]
+
+
 class _Environment(EnvSettingsSource):
     """The environment, with what it has under old names."""
 
@@ -182,6 +192,26 @@ class Settings(BaseSettings):
     )
     versions: VersionChoice = Field(
         "latest", description="Serve each model's highest version, or every version there is."
+    )
+    reload_interval_s: float = Field(
+        10.0,
+        ge=0,
+        le=86_400,
+        description="Seconds between two looks at the model repository, for versions that came or went; 0 for none "
+        "but those that `POST /admin/reload` asks for (docs/lifecycle.md).",
+    )
+    shadow: Shadow = Field(
+        (),
+        description="Second models that a share of the requests runs through too, in the background, for metrics "
+        "alone: NAME:SHARE for the default model's requests, NAME/VERSION:SHARE for those of the same model, "
+        "MODEL=NAME:SHARE for those of another; several with commas between them (docs/lifecycle.md).",
+    )
+    max_memory_mib: int | None = Field(
+        None,
+        ge=1,
+        description="Most memory that the process may take when a version is loaded beside those that are served, in "
+        "MiB; nine tenths of the machine's or its control group's if not set. A version that would need more is "
+        "refused.",
     )
     default_model: Names = Field(
         (),

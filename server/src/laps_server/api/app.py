@@ -15,6 +15,7 @@ from laps_server import __version__
 from laps_server.access.key_file import KeyFile
 from laps_server.api import errors
 from laps_server.api.access import AccessMiddleware
+from laps_server.api.admin import router as admin_router
 from laps_server.api.admission import Admission, AdmissionMiddleware
 from laps_server.api.metrics import metrics_router
 from laps_server.api.middleware import RequestMiddleware
@@ -64,6 +65,7 @@ def create_app(
             _LOG.critical("models cannot be served: %s%s", exc, hint)
         else:
             _LOG.info("ready")
+            runtime.follow_repository()
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -97,6 +99,7 @@ def create_app(
     app.state.admission = admission
     # Routes, then what surrounds every request.
     app.include_router(router)
+    app.include_router(admin_router)
     app.include_router(page_router())
     app.include_router(reference_router(app.title))
     if metrics is not None:

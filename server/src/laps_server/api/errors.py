@@ -62,6 +62,8 @@ STATUS = {
     "model_corrupt": 500,
     "backend_mismatch": 500,
     "device_missing": 500,
+    "version_changed": 500,
+    "not_enough_memory": 500,
     "no_models": 500,
     "internal": 500,
 }

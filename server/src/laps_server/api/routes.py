@@ -122,7 +122,8 @@ def _serialised(answer: Classification, detail_fields: Set[str], clock: RequestC
 @router.get("/models", responses={401: _ERRORS[401]}, tags=["models"])
 async def list_models(services: ServicesDep) -> schemas.ModelsResponse:
     """The served models and the server's limits."""
-    return models_response(services.runtime.served, services.settings)
+    runtime = services.runtime
+    return models_response(runtime.served, runtime.failed_versions, services.settings)
 
 
 @router.get(
@@ -160,7 +161,11 @@ async def livez() -> schemas.Health:
 async def readyz(services: ServicesDep) -> JSONResponse:
     """Whether requests should be sent here: models loaded and warm, not shutting down."""
     reason = services.runtime.not_ready_reason
-    health = schemas.Health(status="ok" if reason is None else "unavailable", reason=reason)
+    # No messages: whoever asks here has no key.
+    failed = ", ".join(f"{item.ref} ({item.code})" for item in services.runtime.failed_versions)
+    health = schemas.Health(
+        status="ok" if reason is None else "unavailable", reason=reason, detail=f"failed: {failed}" if failed else None
+    )
     if reason is None:
         return JSONResponse(health.model_dump())
     return JSONResponse(health.model_dump(), status_code=503, headers={"Retry-After": str(RETRY_AFTER_S["not_ready"])})
