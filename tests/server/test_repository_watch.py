@@ -16,7 +16,7 @@ import pytest
 from onnx import helper
 from prometheus_client.parser import text_string_to_metric_families
 
-from laps_server.access.key_file import write_keys
+from laps_server.access.key_file import change_keys
 from laps_server.access.keys import ApiKey, KeyRing, new_key_text
 from laps_server.errors import NoModels, NotReady, ShuttingDown
 from laps_server.runtime import Runtime, build_runtime
@@ -102,7 +102,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
             ApiKey(user, "user", user_hash, "2026-01-01"),
         ]
     )
-    write_keys(home.folder / "keys.json", ring)
+    change_keys(home.folder / "keys.json", lambda _: ring)
     (home.folder / "user").write_text(user_text)
     env = {"LAPS_RELOAD_INTERVAL_S": "0", "LAPS_KEYS_FILE": str(home.folder / "keys.json")}
     with (

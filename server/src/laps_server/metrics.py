@@ -117,7 +117,7 @@ class Metrics:
 
     def observe(self, stage: Stage) -> None:
         """Count a stage."""
-        model = stage.model.rpartition("/")[::2]
+        model = _labels(stage)
         match stage:
             case Received():
                 self._upload_bytes.labels(*model).inc(stage.size_bytes)
@@ -135,24 +135,31 @@ class Metrics:
                 self._batch_views.labels(*model).observe(len(stage.request_ids))
                 self._stages.labels(*model, "infer").observe(stage.seconds)
             case Answered():
-                self._requests.labels(*model, OK).inc()
-                self._stages.labels(*model, "total").observe(stage.seconds)
-                if stage.video_s:
-                    self._video_seconds.labels(*model).inc(stage.video_s)
-                    self._decode_ratio.labels(*model).observe(stage.decode_s / stage.video_s)
+                self._request_answered(stage)
             case Shadowed():
-                pair = (*model, stage.shadow)
-                self._shadows.labels(*pair, stage.outcome).inc()
-                if stage.agreed is not None:
-                    self._shadow_seconds.labels(*pair).observe(stage.seconds)
-                    self._shadows_agreed.labels(*pair).inc(stage.agreed)
-                if stage.shift is not None:
-                    self._shadow_shift.labels(*pair).observe(stage.shift)
+                self._shadow_ran(stage)
             case Loaded():
                 self._loads.labels(*model, stage.code or OK).inc()
             case Failed():
                 self._requests.labels(*model, stage.code).inc()
                 self._stages.labels(*model, "total").observe(stage.seconds)
+
+    def _request_answered(self, stage: Answered) -> None:
+        model = _labels(stage)
+        self._requests.labels(*model, OK).inc()
+        self._stages.labels(*model, "total").observe(stage.seconds)
+        if stage.video_s:
+            self._video_seconds.labels(*model).inc(stage.video_s)
+            self._decode_ratio.labels(*model).observe(stage.decode_s / stage.video_s)
+
+    def _shadow_ran(self, stage: Shadowed) -> None:
+        pair = (*_labels(stage), stage.shadow)
+        self._shadows.labels(*pair, stage.outcome).inc()
+        if stage.agreed is not None:
+            self._shadow_seconds.labels(*pair).observe(stage.seconds)
+            self._shadows_agreed.labels(*pair).inc(stage.agreed)
+        if stage.shift is not None:
+            self._shadow_shift.labels(*pair).observe(stage.shift)
 
     def answered(self, *, route: str, method: str, status: int, code: str | None, seconds: float) -> None:
         """Count an HTTP request; ``code`` is of the error, None where there was none."""
@@ -185,6 +192,12 @@ class Slots(Protocol):
     def max_requests(self) -> int:
         """All of them."""
         ...
+
+
+def _labels(stage: Stage) -> tuple[str, str]:
+    """The model's name and version."""
+    name, _, version = stage.model.rpartition("/")
+    return name, version
 
 
 class _Gauges(Collector):
