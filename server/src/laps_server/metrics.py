@@ -7,6 +7,7 @@ client sends is never one.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from typing import Protocol
 
 from prometheus_client import CollectorRegistry, Counter, GCCollector, Histogram, PlatformCollector, ProcessCollector
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -96,22 +97,32 @@ class Metrics:
 
     # What is -----------------------------------------------------------------------------------------
 
-    def watch(self, runtime: Runtime) -> None:
-        """Look at ``runtime`` whenever somebody scrapes."""
+    def watch(self, runtime: Runtime, slots: Slots) -> None:
+        """Look at ``runtime``, and at the slots for its requests, whenever somebody scrapes."""
         for model in runtime.served.versions:
             self._requests.labels(model.name, str(model.version), OK)  # a rate needs a counter that begins at 0
-        self._registry.register(_Gauges(runtime))
+        self._registry.register(_Gauges(runtime, slots))
 
     def exposition(self) -> bytes:
         """All of it in Prometheus' text format."""
         return generate_latest(self._registry)
 
 
+class Slots(Protocol):
+    """Places for classify requests: how many are taken."""
+
+    @property
+    def active(self) -> int:
+        """Taken now."""
+        ...
+
+
 class _Gauges(Collector):
     """What is true at the moment of a scrape."""
 
-    def __init__(self, runtime: Runtime) -> None:
+    def __init__(self, runtime: Runtime, slots: Slots) -> None:
         self._runtime = runtime
+        self._slots = slots
 
     def collect(self) -> Iterator[Metric]:
         """One value of each gauge."""
@@ -121,6 +132,9 @@ class _Gauges(Collector):
         build = GaugeMetricFamily("laps_build_info", "1, with the server's version.", labels=("server_version",))
         build.add_metric((__version__,), 1)
         yield build
+        yield GaugeMetricFamily(
+            "laps_requests_in_flight", "Classify requests that hold a slot.", value=self._slots.active
+        )
         models = self._runtime.served.versions
         yield _of_models("laps_queue_views", "Views that wait for an engine.", models, _queued)
         yield _of_models("laps_engine_up", "0 where an engine could not run the model now.", models, _is_up)

@@ -21,6 +21,7 @@ from laps_server.api.openapi import DocumentedApp
 from laps_server.api.page import page_router
 from laps_server.api.reference import reference_router
 from laps_server.api.routes import Services, router
+from laps_server.api.unread_body import UnreadBodyMiddleware
 from laps_server.api.uploads import UploadLimits
 from laps_server.errors import LapsError
 from laps_server.metrics import Metrics
@@ -73,7 +74,7 @@ def create_app(
         redoc_url=None,
         redirect_slashes=False,  # a redirect would repeat the client's Host header and lose the upload
     )
-    admission = Admission(runtime, max_requests=settings.max_requests)
+    admission = Admission(runtime, settings)
     app.state.services = Services(
         settings=settings,
         runtime=runtime,
@@ -90,7 +91,7 @@ def create_app(
     app.include_router(page_router())
     app.include_router(reference_router(app.title))
     if metrics is not None:
-        metrics.watch(runtime)
+        metrics.watch(runtime, admission)
         app.include_router(metrics_router(metrics))
     errors.install(app)
     app.add_middleware(AdmissionMiddleware, admission=admission)
@@ -104,5 +105,6 @@ def create_app(
             allow_headers=["Authorization", "Content-Type", "X-API-Key", "X-Request-ID"],
             expose_headers=["Retry-After", "X-Request-ID"],
         )
+    app.add_middleware(UnreadBodyMiddleware)
     app.add_middleware(RequestMiddleware, metrics=metrics)  # added last, so outermost
     return app

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import h11
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from laps_server.api.errors import envelope_bytes
+from laps_server.api.unread_body import LingeringProtocol
 from laps_server.errors import BadRequest
 from laps_server.request_id import HEADER, choose_request_id, set_request_id
 
 
-class EnvelopeProtocol(H11Protocol):
+class EnvelopeProtocol(LingeringProtocol):
     """uvicorn's HTTP/1.1 with our answer to what it cannot parse.
 
     It is h11 and not httptools, which sends chunks to HTTP/1.0 clients too, and these do not know them; h11's answers
