@@ -103,7 +103,7 @@ docker:  ## Build the image laps-server:cpu, or with TARGET=gpu that for CUDA, a
 bench: $(DEV)/.installed $(BENCH_PEERS:%=$(PEERS)/%/.installed)  ## This server beside others, with table, JSON and plots (25 minutes); BENCH_FLAGS=--quick
 	$(DEV)/bin/python -m bench --peers $(BENCH_PEERS) $(BENCH_FLAGS)
 
-bench-overload: $(DEV)/.installed  ## What a server does with five times what it can answer, on one core (2 minutes)
+bench-overload: $(DEV)/.installed  ## What a server does with five times what it can answer, on one core (3 minutes)
 	$(DEV)/bin/python -m bench.overload
 
 bench-seek: $(DEV)/.installed  ## What a long video costs beside a short one, by container and codec

@@ -16,6 +16,7 @@ import time
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -25,7 +26,7 @@ from bench.overload.figures import BACK_IN, GOODPUT_RATIO, REJECTION_P99_S, Phas
 from bench.overload.leaving import LEAVING_S, Left, leave
 from bench.overload.requests import Target
 from bench.report import RESULTS
-from bench.servers import ROOT, Server, serving
+from bench.servers import ROOT, TICKS, Server, serving
 from bench.subjects import CAMERA_MOTION, clip
 from rich.console import Console
 from rich.table import Table
@@ -63,9 +64,22 @@ def _on_cores(server_core: int, own_core: int) -> Iterator[Server]:
         yield server
 
 
-async def _timed(name: str, work: Coroutine[Any, Any, Seen], seconds: float, begin_s: float) -> Phase:
+def _core_s(server: Server) -> float:
+    """Seconds of the server's core that it has taken or could have: those that others on this machine left."""
+    (core,) = os.sched_getaffinity(server.pid)
+    line = next(line for line in Path("/proc/stat").read_text().splitlines() if line.startswith(f"cpu{core} "))
+    idle, waiting = line.split()[4:6]
+    return (int(idle) + int(waiting)) / TICKS + server.cpu_s
+
+
+async def _timed(server: Server, name: str, work: Coroutine[Any, Any, Seen], seconds: float, begin_s: float) -> Phase:
     began = time.monotonic()
-    return phase(name, await work, began=began + begin_s, ended=began + seconds)
+    working = asyncio.ensure_future(work)
+    await asyncio.sleep(begin_s)
+    before = _core_s(server)
+    await asyncio.sleep(began + seconds - time.monotonic())
+    core_s = _core_s(server) - before
+    return phase(name, await working, began=began + begin_s, ended=began + seconds, core_s=core_s)
 
 
 async def _measure(server: Server, *, short: bool, say: Any) -> tuple[list[Phase], list[Phase], list[Left]]:
@@ -79,28 +93,31 @@ async def _measure(server: Server, *, short: bool, say: Any) -> tuple[list[Phase
     peaks = []
     for clients in PEAK_CLIENTS:
         work = closed_loop(hurried, clients, PEAK_S * scale)
-        peaks.append(await _timed(f"{clients} clients", work, PEAK_S * scale, 1.5 * scale))
+        peaks.append(await _timed(server, f"{clients} clients", work, PEAK_S * scale, 1.5 * scale))
         say(peaks[-1])
     peak = max(found.goodput for found in peaks)
     seconds = OVERLOAD_S * scale
     over = []
-    for name, work in (
-        (f"{TIMES_OVER} x the peak", open_loop(hurried, TIMES_OVER * peak, seconds)),
-        (f"{MANY} clients", closed_loop(patient, MANY, seconds)),
+    rate = TIMES_OVER * peak
+    for name, work, length_s, begin_s in (
+        (f"{TIMES_OVER} x the peak", open_loop(hurried, rate, seconds), seconds, BEGIN_S * scale),
+        # They take turns, so the first answers come when all places are filled.
+        (f"{MANY} clients", closed_loop(patient, MANY, 2 * seconds), 2 * seconds, seconds / 2),
     ):
-        over.append(await _timed(name, work, seconds, BEGIN_S * scale))
+        over.append(await _timed(server, name, work, length_s, begin_s))
         say(over[-1])
         await asyncio.sleep(1.0)
     return peaks, over, await leave(patient)
 
 
 def _lines(peaks: list[Phase], over: list[Phase], left: list[Left]) -> list[Line]:
-    peak = max(found.goodput for found in peaks)
+    peak, core_peak = (max(values) for values in zip(*((one.goodput, one.core_goodput) for one in peaks), strict=True))
     lines = []
     for found in over:
         name = found.name
         lines += [
             Line(f"{name}: goodput ÷ peak", found.goodput / peak, ">=", GOODPUT_RATIO),
+            Line(f"{name}: the same by core seconds", found.core_goodput / core_peak, ">=", GOODPUT_RATIO),
             Line(f"{name}: a refusal's p99, ms", found.refusal_p99_s * 1000, "<=", REJECTION_P99_S * 1000),
             Line(f"{name}: the same while the client sends, ms", found.sending_p99_s * 1000, "<=", 50.0),
             Line(f"{name}: connections that broke", float(sum(found.broken.values())), "<=", 0.0),
@@ -127,7 +144,8 @@ def main() -> int:
 
     def say(found: Phase) -> None:
         console.print(
-            f"{found.name}: {found.goodput:.2f} answers/s, p50 {found.answer_p50_s:.2f} s, {found.refused} refused "
+            f"{found.name}: {found.goodput:.2f} answers/s, {found.core_goodput:.2f} a core second, "
+            f"p50 {found.answer_p50_s:.2f} s, {found.refused} refused "
             f"(p50 {found.refusal_p50_s * 1000:.1f} ms, p99 {found.refusal_p99_s * 1000:.1f} ms), {found.late} late, "
             f"{found.back} came back, waits p50 {found.waits_p50_s:.0f} s, broken {found.broken}",
             highlight=False,

@@ -12,7 +12,8 @@ GOODPUT_RATIO, REJECTION_P99_S, BACK_IN = 0.95, 0.05, 0.9
 
 @dataclass(frozen=True)
 class Phase:
-    """One phase in figures; ``goodput`` is answers a second, without the time in which the phase began.
+    """One phase in figures; ``goodput`` is answers a second, without the time in which the phase began,
+    and ``core_goodput`` the same for each second of the core that others on the machine left to the server.
 
     Of refusals the time from the last byte of the headers to the first of the answer; ``sending_p99_s`` of those whose
     client still sent then. ``back_in`` is the share of those let in among who waited as long as they were told.
@@ -20,6 +21,7 @@ class Phase:
 
     name: str
     goodput: float
+    core_goodput: float
     answered: int
     refused: int
     late: int
@@ -35,7 +37,7 @@ class Phase:
     waits_max_s: float
 
 
-def phase(name: str, seen: Seen, *, began: float, ended: float) -> Phase:
+def phase(name: str, seen: Seen, *, began: float, ended: float, core_s: float) -> Phase:
     """What a phase comes to between two moments."""
     answered = [one for one in seen.all if one.status == OK]
     counted = [one for one in answered if began <= one.ended_at <= ended]
@@ -49,6 +51,7 @@ def phase(name: str, seen: Seen, *, began: float, ended: float) -> Phase:
     return Phase(
         name=name,
         goodput=len(counted) / (ended - began),
+        core_goodput=len(counted) / core_s,
         answered=len(answered),
         refused=len(refused),
         late=sum(one.status not in (OK, REFUSED, None) for one in seen.all),

@@ -22,8 +22,8 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from laps_server.api.admission import is_classify
 from laps_server.observe import now
 
-LINGER_IDLE_S = 5.0  # without a byte
-LINGER_S = 60.0
+LINGER_IDLE_S = 30.0  # without a byte, as an upload may be
+LINGER_S = 60.0  # in all
 LINGER_BYTES = 512 * 2**20
 
 
