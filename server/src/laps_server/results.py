@@ -99,7 +99,7 @@ class Accumulator:
         segment_bytes += self._embedding_size * SCORE_BYTES
         # Of a segment one thumbnail is sent, of a whole video that of every frame.
         frames = self._grid.temporal * self._model.manifest.clip.frames
-        segment_bytes += THUMBNAIL_BYTES * (frames if options.segments is None else 1) if options.thumbnails else 0
+        segment_bytes += THUMBNAIL_BYTES * (frames if segments == 1 else 1) if options.thumbnails else 0
         segment_bytes += DETAIL_BYTES * frames * self._grid.spatial if options.view_details else 0
         if segments > 1 and segments * segment_bytes > MAX_ANSWER_BYTES:
             raise BadParameter(
