@@ -44,7 +44,7 @@ TARGET ?= cpu
 DIST ?= dist
 
 .DEFAULT_GOAL := help
-.PHONY: help serve kinetics dev docs screenshots check test lint types pure pytest test-goldens test-swap test-docker docker dist bench bench-seek triton-env prometheus format clean
+.PHONY: help serve kinetics dev docs screenshots check test lint types pure pytest test-goldens test-swap test-docker docker dist bench bench-overload bench-seek triton-env prometheus format clean
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -108,6 +108,9 @@ docker:  ## Build the image laps-server:cpu, or with TARGET=gpu that for CUDA, a
 
 bench: $(DEV)/.installed $(BENCH_PEERS:%=$(PEERS)/%/.installed)  ## This server beside others, with table, JSON and plots (25 minutes); BENCH_FLAGS=--quick
 	$(DEV)/bin/python -m bench --peers $(BENCH_PEERS) $(BENCH_FLAGS)
+
+bench-overload: $(DEV)/.installed  ## What a server does with five times what it can answer, on one core (3 minutes)
+	$(DEV)/bin/python -m bench.overload
 
 bench-seek: $(DEV)/.installed  ## What a long video costs beside a short one, by container and codec
 	$(DEV)/bin/python bench/seek_cost.py

@@ -24,6 +24,7 @@ from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import partial
 
+from laps_server.answer_memory import AnswerShare
 from laps_server.classify_options import ClassifyOptions
 from laps_server.deadline import HINT_SEGMENTS, HINT_WORK, within
 from laps_server.errors import BadParameter, ClientClosed, InternalError, LapsError
@@ -70,6 +71,7 @@ class Job:
     decode_pool: DecodePool
     observer: Observer
     reservation: Reservation
+    answer: AnswerShare
     background: bool = False
     on_answer: Callable[[int, Classification], None] | None = None
 
@@ -270,7 +272,14 @@ class _Feeder:
 
     async def _run(self) -> None:
         try:
-            decoding = self._job.decode_pool.parts(self._file, self._options, waited=self._waited)
+            decoding = self._job.decode_pool.parts(
+                self._file,
+                self._options,
+                deadline=self._job.options.deadline,
+                urgent=self._job.options.deadline_named,
+                view_cost=self._job.model.decode_view,
+                waited=self._waited,
+            )
             async with aclosing(decoding) as parts:
                 while True:
                     began = now()
@@ -300,7 +309,7 @@ class _Feeder:
                 self._withdraw()
         await self.backlog.wait_for_room(part)
         if part.begins_segment:
-            self._accumulator.check_size(part.segments_total)
+            self._job.answer.need(self._accumulator.check_size(part.segments_total))
         submission = self._submission or self._begin(part)
         self._accumulator.expect(part)
         self._found = part.warnings

@@ -9,17 +9,18 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from functools import partial
 
-from laps_server.admission_forecast import AdmissionForecast
+from laps_server.admission_forecast import AdmissionForecast, Arrival
+from laps_server.answer_memory import AnswerMemory
 from laps_server.choosers import engine_for
 from laps_server.classify_options import ClassifyOptions
 from laps_server.engines.machine import this_machine
 from laps_server.engines.registry import RegisteredEngine, engine_rows, format_of
-from laps_server.errors import InternalError, NoModels, NotEnoughMemory, NotReady, ShuttingDown
+from laps_server.errors import InternalError, LapsError, NoModels, NotEnoughMemory, NotReady, ShuttingDown
 from laps_server.events import Classification
 from laps_server.job import Job, check_options
 from laps_server.memory import allowed_bytes, used_bytes
 from laps_server.models.repository import ModelFiles, find_versions
-from laps_server.observe import NoObserver, Observer, RequestClock
+from laps_server.observe import NoObserver, Observer, RequestClock, now
 from laps_server.repository_watch import Changes, FailedVersion, RepositoryWatch
 from laps_server.scheduler import Scheduler
 from laps_server.served_models import ServedModel, ServedModels
@@ -45,6 +46,7 @@ class Runtime:
         decode_pool: DecodePool,
         *,
         observer: Observer | None = None,
+        answers: AnswerMemory | None = None,
         resources: ExitStack | None = None,
         watch: RepositoryWatch | None = None,
         shadows: Shadows | None = None,
@@ -55,6 +57,7 @@ class Runtime:
             served: the model versions.
             decode_pool: what decodes; started and closed with this.
             observer: gets every stage of every request.
+            answers: what answers may take of memory.
             resources: what else is closed with this, once nothing runs any more.
             watch: what follows the model repository; without it, what is served stays as it is.
             shadows: what runs requests once more, through a second model.
@@ -67,7 +70,8 @@ class Runtime:
         self._shadows = shadows
         self._jobs = 0  # in flight
         self._draining = False
-        self._forecast = AdmissionForecast()
+        self.forecast = AdmissionForecast()
+        self.answers = answers or AnswerMemory()
 
     @property
     def not_ready_reason(self) -> str | None:
@@ -120,20 +124,37 @@ class Runtime:
         if self._draining:
             raise ShuttingDown(hint="send the request to another instance")
 
+    def check_in_time(self, arrival: Arrival, options: ClassifyOptions) -> None:
+        """Whether a request would be answered before its deadline, by what goes before it; for a request that is wrong,
+        :meth:`job` says so.
+
+        Raises:
+            Overloaded: it would not.
+        """
+        try:
+            model, grid = self.served.resolve(options)
+        except LapsError:
+            return
+        if options.deadline is None:
+            return
+        found = self.served.forecast(model, views=grid.total, urgent_deadline=options.urgent_deadline)
+        self.forecast.check_time(
+            arrival,
+            busy_s=found.busy_s,
+            own_s=grid.total * found.view_s,
+            apart_s=grid.total * found.view_apart_s,
+            left_s=options.deadline - now(),
+        )
+
     @contextmanager
-    def job(
-        self, options: ClassifyOptions, clock: RequestClock | None = None, *, who: str | None = None
-    ) -> Iterator[Job]:
+    def job(self, options: ClassifyOptions, clock: RequestClock | None = None) -> Iterator[Job]:
         """Resolve a request, once, and lease its model version to a job for as long as the context lasts.
 
         Args:
             options: what is asked for.
             clock: of the request, from its arrival on; one that starts now if not given.
-            who: whose it is, so that one that was refused is known when it comes back; nobody is refused for what
-                waits if not given.
 
         Raises:
-            Overloaded: it would be late.
             NotReady, BackendUnavailable: its model cannot run now.
             BadParameter, ModelNotFound, VersionNotFound: the options are wrong.
         """
@@ -142,15 +163,10 @@ class Runtime:
             self._shadows.drop()
         with self.served.lease(options) as (model, grid), self._counted():
             check_options(options)
-            scheduler = model.scheduler
-            if who is not None and options.deadline is not None:
-                self._forecast.check(
-                    who,
-                    busy_s=self.served.work_s(model),
-                    own_s=grid.total * scheduler.view_s,
-                    left_s=options.deadline - clock.arrived,
-                )
-            with scheduler.reserve(grid.total) as reservation:
+            with (
+                model.scheduler.reserve(grid.total, options.urgent_deadline) as reservation,
+                self.answers.share() as answer,
+            ):
                 job = Job(
                     model=model,
                     grid=grid,
@@ -159,6 +175,7 @@ class Runtime:
                     decode_pool=self.decode_pool,
                     observer=self._observer,
                     reservation=reservation,
+                    answer=answer,
                     on_answer=None if self._shadows is None else partial(self._shadow, self._shadows, options),
                 )
                 try:
@@ -231,6 +248,7 @@ def build_runtime(settings: Settings, *, observer: Observer | None = None) -> Ru
             [build(files) for files in found],
             default_model=_default_model(settings.default_model, found),
             by_number_alone=shadowing,
+            decoders=settings.decode_workers,
         )
         watch = RepositoryWatch(
             served,
@@ -252,6 +270,7 @@ def build_runtime(settings: Settings, *, observer: Observer | None = None) -> Ru
             served,
             decode_pool,
             observer=observer,
+            answers=AnswerMemory(settings.max_answers_bytes),
             resources=resources,
             watch=watch,
             shadows=Shadows(rules, served=served, decode_pool=decode_pool, observer=observer) if rules else None,

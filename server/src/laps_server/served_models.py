@@ -9,10 +9,11 @@ gets::
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from laps_server.classify_options import ClassifyOptions
 from laps_server.engines.base import Engine, EngineInfo
@@ -28,6 +29,7 @@ from laps_server.errors import (
 from laps_server.label_choice import chosen_labels
 from laps_server.memory import used_bytes
 from laps_server.models.repository import ModelFiles, Ref
+from laps_server.moving_average import MovingAverage
 from laps_server.scheduler import Scheduler
 from laps_server.view_grid import ViewGrid
 
@@ -38,6 +40,7 @@ class ServedModel:
 
     files: ModelFiles
     scheduler: Scheduler
+    decode_view: MovingAverage = field(default_factory=MovingAverage)  # of a decoder's time, by view
 
     @property
     def name(self) -> str:
@@ -65,6 +68,19 @@ class ServedModel:
         return self.scheduler.engine.info
 
 
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """Seconds, by the last measurements.
+
+    ``busy_s`` until what goes before a newcomer is done, ``view_s`` that a view takes from decoder to logits, and
+    ``view_apart_s`` between two views that a busy server is through with.
+    """
+
+    busy_s: float
+    view_s: float
+    view_apart_s: float
+
+
 class ServedModels:
     """Every served version of every model."""
 
@@ -74,13 +90,15 @@ class ServedModels:
         *,
         default_model: str | None,
         by_number_alone: frozenset[Ref] = frozenset(),
+        decoders: int = 1,
     ) -> None:
         """Nothing is loaded before :meth:`start`.
 
         Args:
-            models: the versions.
+            models: the versions to begin with.
             default_model: of a request that names none; the first in order if None.
             by_number_alone: versions that do not answer where a request names none, if there are others.
+            decoders: videos that are decoded at the same time.
 
         Raises:
             ModelNotFound: ``default_model`` is not among ``models``.
@@ -88,6 +106,7 @@ class ServedModels:
         self._served = _in_order(models)
         self._default_model = default_model
         self._by_number_alone = by_number_alone
+        self._decoders = decoders
         self._leases: Counter[ServedModel] = Counter()
         self._took_bytes: dict[ServedModel, int] = {}
         self._returned = asyncio.Event()
@@ -279,14 +298,30 @@ class ServedModels:
                 del self._leases[model]
                 self._returned.set()
 
-    def work_s(self, model: ServedModel) -> float:
-        """Seconds until ``model`` could begin with something new: of all models that share its thread."""
-        if not model.scheduler.engine.info.in_process:
-            return model.scheduler.work_s
-        return sum(
-            other.scheduler.work_s
-            for other in (*self._served, *self._retiring)
-            if other.scheduler.engine.info.in_process
+    @property
+    def busy_s(self) -> float:
+        """Seconds until the server is through with everything that it has taken."""
+        models = (*self._served, *self._retiring)
+        return max((self.forecast(model, views=math.inf).busy_s for model in models), default=0.0)
+
+    def forecast(self, model: ServedModel, *, views: float, urgent_deadline: float | None = None) -> Forecast:
+        """When a newcomer's views would be done.
+
+        A view is decoded, then run: the slower of the two decides how long the queue takes. Decoders are shared by all
+        models, and the thread of inference by all engines in this process.
+        """
+        decode_s = run_s = 0.0
+        in_process = model.scheduler.engine.info.in_process
+        for other in (*self._served, *self._retiring):
+            ahead = other.scheduler.ahead(views, urgent_deadline)
+            decode_s += ahead.undecoded * other.decode_view.seconds
+            if other is model or (in_process and other.scheduler.engine.info.in_process):
+                run_s += ahead.all * other.scheduler.view_s
+        own_decode_s, own_run_s = model.decode_view.seconds, model.scheduler.view_s
+        return Forecast(
+            busy_s=max(decode_s / self._decoders, run_s),
+            view_s=own_decode_s + own_run_s,
+            view_apart_s=max(own_decode_s / self._decoders, own_run_s),
         )
 
     def _hint_embedding(self) -> str:

@@ -26,6 +26,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, EnvSettingsSource, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
+from laps_server.answer_memory import DEFAULT_BYTES as DEFAULT_ANSWER_BYTES
 from laps_server.engines.choices import (
     DEFAULT_BATCH_VIEWS,
     GPU_BATCH_VIEWS,
@@ -307,6 +308,12 @@ class Settings(BaseSettings):
         16 * 2**10, ge=0, description="Average rate below which an upload is 408 slow_upload, after the idle timeout."
     )
     max_requests: int = Field(64, ge=1, description="Classify requests at once; one more gets 503 overloaded.")
+    max_answers_bytes: int = Field(
+        DEFAULT_ANSWER_BYTES,
+        ge=1,
+        description="Bytes of all answers that are collected or not yet read; a request whose answer would not fit "
+        "beside the others gets 503 overloaded.",
+    )
     default_deadline_s: float = Field(
         300.0, gt=0, le=86_400, description="Deadline of a request that names none, in seconds from its arrival."
     )

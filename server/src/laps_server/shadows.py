@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import partial
 
+from laps_server.answer_memory import AnswerMemory
 from laps_server.classify_options import ClassifyOptions
 from laps_server.errors import BadRequest, InternalError, LapsError
 from laps_server.events import Classification
@@ -54,6 +55,7 @@ class Shadows:
         self._decode_pool = decode_pool
         self._observer = observer or NoObserver()
         self._draw = draw
+        self._answers = AnswerMemory()  # one at a time, and never sent
         self._running: asyncio.Task[None] | None = None
 
     def answered(self, file: int, answer: Classification, options: ClassifyOptions, *, busy: bool) -> None:
@@ -132,7 +134,11 @@ class Shadows:
             deadline=now() + _MOST_S,
             deadline_named=False,
         )
-        with self._served.lease(wanted) as (model, grid), model.scheduler.reserve(0) as reservation:
+        with (
+            self._served.lease(wanted) as (model, grid),
+            model.scheduler.reserve(0) as reservation,
+            self._answers.share() as answer,
+        ):
             job = Job(
                 model=model,
                 grid=grid,
@@ -141,6 +147,7 @@ class Shadows:
                 decode_pool=self._decode_pool,
                 observer=NoObserver(),
                 reservation=reservation,
+                answer=answer,
                 background=True,
             )
             return await job.classify(file)

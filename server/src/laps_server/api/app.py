@@ -23,6 +23,7 @@ from laps_server.api.openapi import DocumentedApp
 from laps_server.api.page import page_router
 from laps_server.api.reference import reference_router
 from laps_server.api.routes import Services, router
+from laps_server.api.unread_body import UnreadBodyMiddleware
 from laps_server.api.uploads import UploadLimits
 from laps_server.errors import LapsError
 from laps_server.metrics import Metrics
@@ -85,7 +86,7 @@ def create_app(
         redoc_url=None,
         redirect_slashes=False,  # a redirect would repeat the client's Host header and lose the upload
     )
-    admission = Admission(runtime, max_requests=settings.max_requests)
+    admission = Admission(runtime, settings)
     app.state.services = Services(
         settings=settings,
         runtime=runtime,
@@ -117,5 +118,6 @@ def create_app(
             allow_headers=["Authorization", "Content-Type", "X-API-Key", "X-Request-ID"],
             expose_headers=["Retry-After", "X-Request-ID"],
         )
+    app.add_middleware(UnreadBodyMiddleware)
     app.add_middleware(RequestMiddleware, metrics=metrics, traces=traces)  # added last, so outermost
     return app
