@@ -51,8 +51,7 @@ def read_graph(path: Path) -> ModelProto:
 def layer_groups(proto: ModelProto, count: int) -> list[LayerGroup]:
     """Products that follow each other, in at most `count` groups of as many; last, all other nodes behind the first.
 
-    The others are a group of their own since they are sums above all: of a network with residuals, where every layer
-    adds to what is rounded to 256 steps again and again, they can hurt more than any product, and gain the least.
+    The others are a group of their own since they are sums above all, which gain the least in int8.
 
     Raises:
         GraphError: `cannot_quantize`, there is no product.
