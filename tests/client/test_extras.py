@@ -107,7 +107,10 @@ def test_what_cannot_be_drawn_is_told() -> None:
         plot(WHOLE, labels=["violet"])
 
 
-def test_a_plot_is_saved_without_a_display_and_drawn_where_asked(tmp_path: Path) -> None:
+def test_a_plot_is_saved_without_a_display_and_drawn_where_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(sys.modules, "matplotlib.pyplot", raising=False)  # others may have imported it
     axes = plot(WHOLE)
     path = tmp_path / "out.png"
     figure = axes.get_figure(root=True)

@@ -18,6 +18,7 @@ from support.response_bodies import BODY
 NEWER = {
     *("segments", "timeline", "stream_index", "sampling", "view_details"),
     *("kind", "from_s", "to_s", "agreement", "margin", "embedding"),
+    *("engine", "precision"),
 }
 WRITTEN = BODY | {"explain": BODY["view_details"]}  # the old name is written too
 
@@ -74,11 +75,12 @@ def test_an_extra_key_beside_any_other_is_left_out(path: tuple[Any, ...]) -> Non
 
 def test_what_an_older_server_does_not_answer_is_none() -> None:
     older = {key: value for key, value in BODY.items() if key not in NEWER}
-    for part in ("video", "views", "frames"):
+    for part in ("video", "views", "frames", "model"):
         older[part] = {key: value for key, value in BODY[part].items() if key not in NEWER}
     result = from_json(Classification, older)
     assert (result.segments, result.timeline, result.view_details) == (None, None, None)
     assert (result.video.stream_index, result.views.sampling) == (None, None)
+    assert (result.model.engine, result.model.precision) == (None, None)
     assert (result.agreement, result.margin, result.embedding) == (None, None, None)
     assert result.frames is not None
     assert (result.frames.kind, result.frames.from_s, result.frames.to_s) == ("frame", None, None)
@@ -87,6 +89,7 @@ def test_what_an_older_server_does_not_answer_is_none() -> None:
         "timeline": None,
         "view_details": None,
         "explain": None,
+        "model": BODY["model"] | {"engine": None, "precision": None},
         "video": BODY["video"] | {"stream_index": None},
         "views": BODY["views"] | {"sampling": None},
         "frames": BODY["frames"] | {"kind": "frame", "from_s": None, "to_s": None},
@@ -105,7 +108,8 @@ def test_a_missing_key_is_named(path: tuple[Any, ...]) -> None:
 def test_a_value_of_another_type_is_named(path: tuple[Any, ...]) -> None:
     wrong = (
         "text"
-        if not isinstance(BODY.get(path[-1]), str) and path[-1] not in ("label", "name", "jpeg", "sampling", "kind")
+        if not isinstance(BODY.get(path[-1]), str)
+        and path[-1] not in ("label", "name", "engine", "precision", "jpeg", "sampling", "kind")
         else 3
     )
     if path in {("video", "container"), ("video", "codec"), ("video", "sample_aspect_ratio")}:

@@ -54,7 +54,7 @@ def test_a_cpu_alone_is_served_with_nothing_else_needed() -> None:
     assert [name for name, service in services.items() if "profiles" not in service] == ["server"]
     server = services["server"]
     assert server["build"]["target"] == "cpu"
-    assert server["environment"]["LAPS_ENGINE"] == "ort"
+    assert server["environment"]["LAPS_ENGINE"] == "auto"
     assert server["ports"] == ["127.0.0.1:8000:8000"]
     assert "./model_repository:/models:ro" in server["volumes"]
     assert "depends_on" not in server

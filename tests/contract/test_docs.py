@@ -21,7 +21,7 @@ FOLDERS = ("server", "export", "clients", "tests", "docs", "bench", "docker", "e
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md")), *DECISIONS]
 PAGES += [ROOT / folder / "README.md" for folder in ("server", "export", "clients/python", "model_repository")]
 # Files that a page tells its reader to write, or that a command writes.
-MADE_BY_THE_READER = {"scores.py", "curve.py", "labels.txt", "more", "dist"}
+MADE_BY_THE_READER = {"scores.py", "curve.py", "labels.txt", "more", "dist", "build", "bench/results"}
 
 
 def name_of(page: Path) -> str:

@@ -127,7 +127,7 @@ def test_sampling(
         (family_module.CropOrder, CropOrder),
         (family_module.CropOffset, CropOffset),
         (OutputKind, get_type_hints(ModelOutput)["kind"]),
-        (engine_parity.EngineName, get_type_hints(EngineParity)["engine"]),
+        (manifest_module.EngineName, get_type_hints(EngineParity)["engine"]),
     ],
     ids=["average", "interpolation", "long_side", "crop_order", "crop_offset", "kind", "engine"],
 )

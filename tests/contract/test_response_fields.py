@@ -27,6 +27,7 @@ Node = dict[str, Any]
 ADDED_LATER = {
     *("VideoBody.stream_index", "ViewsBody.sampling", "LimitsBody.max_segments", "ModelResponse.average"),
     *("FramesBody.from_s", "FramesBody.to_s"),
+    *(f"{name}.{key}" for name in ("ModelRef", "ModelSummary", "ModelResponse") for key in ("engine", "precision")),
     *("InputBody.long_side", "InputBody.crop_order", "InputBody.crop_offset"),
     *(
         f"{name}.{key}"

@@ -26,9 +26,10 @@ ARROWS = {
     "graph": {"families", "errors", "progress"},
     "repository": {"families", "checkpoint", "graph", "errors", "progress"},
     "tensorrt": {"families", "graph", "repository", "errors", "progress"},
+    "quantize": {"graph", "repository", "errors", "progress"},
     "train": {"families", "data", "checkpoint", "repository", "errors", "progress"},
     "cli": {
-        *("families", "fetch", "checkpoint", "graph", "repository", "tensorrt", "data", "train"),
+        *("families", "fetch", "checkpoint", "graph", "repository", "tensorrt", "quantize", "data", "train"),
         *("errors", "progress"),
     },
     "errors": set[str](),

@@ -18,13 +18,15 @@ import pytest
 
 from laps_server.arrays import Float32Array, UInt8Array
 from laps_server.classify_options import ClassifyOptions
-from laps_server.engines.base import EngineInfo, InferResult
-from laps_server.engines.ort import OrtEngine
+from laps_server.engines.base import Engine, EngineInfo, InferResult
+from laps_server.engines.choices import EngineName
+from laps_server.engines.registry import ENGINES
 from laps_server.models.repository import discover
 from laps_server.runtime import Runtime
 from laps_server.scheduler import Scheduler
 from laps_server.scores import clip_logits, video_logits
 from laps_server.served_models import ServedModel, ServedModels
+from laps_server.settings import Settings
 from laps_server.video.decode_pool import DecodePool
 from laps_server.view_grid import ViewGrid
 from support.bare_runtime import Logits, classify, started
@@ -45,7 +47,7 @@ CORES = len(os.sched_getaffinity(0))
 class RememberingEngine:
     """Runs each distinct clip once: the three grids share views, and a view costs 40 GMACs."""
 
-    def __init__(self, inner: OrtEngine, seen: dict[bytes, Float32Array]) -> None:
+    def __init__(self, inner: Engine, seen: dict[bytes, Float32Array]) -> None:
         self._inner = inner
         self._seen = seen
 
@@ -73,18 +75,22 @@ class RememberingEngine:
         await self._inner.close()
 
 
+Seen = dict[EngineName, dict[bytes, Float32Array]]
+
+
 @pytest.fixture(scope="module")
-def seen() -> dict[bytes, Float32Array]:
-    return {}
+def seen() -> Seen:
+    return {name: {} for name in ENGINES}
 
 
-def view_logits(repository: Path, seen: dict[bytes, Float32Array], video: Path, grid: str) -> Float32Array:
+def view_logits(repository: Path, seen: Seen, video: Path, *, grid: str, by: EngineName) -> Float32Array:
     """The logits of every view of one video, through a whole runtime with the exported graph."""
 
     async def run() -> Float32Array:
         (files,) = discover(repository, versions="latest")
         with ThreadPoolExecutor(1) as executor:
-            engine = RememberingEngine(OrtEngine(files, device="cpu", threads=CORES, executor=executor), seen)
+            inner = ENGINES[by].build(files, "float32", Settings(threads=CORES), executor)
+            engine = RememberingEngine(inner, seen[by])
             model = ServedModel(files, Scheduler(engine, batch_sizes=(1, 2, 4), max_queued_views=64))
             async with started(Runtime(ServedModels([model], default_model=None), DecodePool(1))) as runtime:
                 logits = Logits()
@@ -100,17 +106,19 @@ QUICK = (
     {(name, "1x1") for name in GOLDEN_VIDEOS} | {("carphone", "5x3")} | {("short_32_frames", grid) for grid in GRIDS}
 )
 CASES = [
-    pytest.param(name, grid, marks=() if (name, grid) in QUICK else pytest.mark.long)
+    pytest.param(by, name, grid, marks=() if (name, grid) in quick else pytest.mark.long)
+    # Every engine holds them in float32; each but the first takes one view of each video where time matters.
+    for by, quick in (("ort", QUICK), ("openvino", {(name, "1x1") for name in GOLDEN_VIDEOS}))
     for name in GOLDEN_VIDEOS
     for grid in GRIDS
 ]
 
 
-@pytest.mark.parametrize(("name", "grid"), CASES)
+@pytest.mark.parametrize(("by", "name", "grid"), CASES)
 def test_the_server_equals_the_authors_code(
-    golden_repository: Path, seen: dict[bytes, Float32Array], name: str, grid: str
+    golden_repository: Path, seen: Seen, by: EngineName, name: str, grid: str
 ) -> None:
-    logits = view_logits(golden_repository, seen, golden_video(name), grid)
+    logits = view_logits(golden_repository, seen, golden_video(name), grid=grid, by=by)
     check_mean_logits(video_logits(logits).astype(np.float32), reference(name, grid, "logits"))
     if grid == "1x1":
         expected_frames = reference(name, grid, "frame_logits")

@@ -48,7 +48,7 @@ def answer(server: ServerProcess) -> dict[str, Any]:
 
 
 def test_two_people_who_wrestle_with_their_arms(answer: dict[str, Any]) -> None:
-    assert answer["model"] == {"name": MODEL, "version": 1}
+    assert answer["model"] == {"name": MODEL, "version": 1, "engine": "ort", "precision": "float32"}
     assert answer["predictions"][0]["label"] == "arm wrestling"
     assert answer["predictions"][0]["score"] > 0.99
     assert answer["agreement"] == 1.0

@@ -171,7 +171,7 @@ def test_json_is_one_array_in_the_order_given(repository: Path, videos: Path) ->
     done = run("classify", *files, "--json", "--model-repository", repository)
     answers = json.loads(done.stdout)
     assert [Path(answer["path"]).stem for answer in answers] == ["green", "red", "blue"]
-    assert answers[0]["model"] == {"name": "colours", "version": 2}
+    assert answers[0]["model"] == {"name": "colours", "version": 2, "engine": "ort", "precision": "float32"}
 
 
 @pytest.mark.parametrize(
@@ -250,9 +250,43 @@ def test_triton_without_its_client_says_what_to_install(repository: Path) -> Non
     assert "Traceback" not in done.stderr
 
 
+def test_tune_shows_every_way_to_run_each_model_and_the_next_start_knows(repository: Path, tmp_path: Path) -> None:
+    choices = {"LAPS_ENGINE": "auto", "LAPS_PRECISION": "float32", "LAPS_CACHE_DIR": str(tmp_path / "cache")}
+    done = run("tune", "--model-repository", repository, "--json", tmp_path / "tuned.json", **choices)
+    assert done.returncode == 0, done.stderr
+    assert "colours 2, 10 views" in done.stdout
+    assert {line.split("│")[1].strip() for line in done.stdout.splitlines() if "float32" in line} == {"openvino", "ort"}
+    (tuned,) = json.loads((tmp_path / "tuned.json").read_text())
+    assert tuned["model"] == {"name": "colours", "version": 2}
+    assert tuned["machine"]["threads"] >= 1
+    taken, other = tuned["candidates"]
+    assert (taken["verdict"], other["verdict"]) == ("taken: the fastest whose answers hold", "slower")
+    with running_server(repository, env=choices) as server:
+        model = httpx.get(f"{server.url}/models/colours").json()
+        assert (model["engine"], model["precision"]) == (taken["engine"], "float32")
+        assert model["choice"] == {"views": 10, "candidates": tuned["candidates"]}
+        assert any("as found before" in line for line in server.log)
+        (summary,) = httpx.get(f"{server.url}/models").json()["models"]
+        assert (summary["engine"], summary["precision"]) == (taken["engine"], "float32")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--model", "none"], "no model 'none' is there"),
+        (["--engine", "abacus"], "engine (LAPS_ENGINE)"),
+        (["--precision", "int8", "--engine", "ort"], "cannot be run by engine ort in precision int8"),
+    ],
+)
+def test_tune_says_what_is_wrong(repository: Path, tmp_path: Path, arguments: list[str], said: str) -> None:
+    done = run("tune", "--model-repository", repository, *arguments, LAPS_CACHE_DIR=str(tmp_path))
+    assert done.returncode == 2
+    assert said in done.stderr
+
+
 def test_views_are_written_for_the_exporter(repository: Path, videos: Path, tmp_path: Path) -> None:
     out = tmp_path / "views.npy"
-    options = ["--model", "colours", "--model-repository", repository, "--out", out]
+    options: list[str | Path] = ["--model", "colours", "--model-repository", repository, "--out", out]
     done = run("views", videos, *options, "--count", "7")
     assert (done.returncode, done.stdout) == (0, f"{out}: 7 views\n")
     assert np.load(out).shape == (7, 4, 32, 32, 3)

@@ -66,7 +66,9 @@ def test_plans_are_left_to_an_engine_that_runs_them(tmp_path: Path, caplog: pyte
         in_process = build_runtime(Settings(model_repository=tmp_path))
     assert [model.files.name for model in in_process.served.versions] == ["colours"]
     assert caplog.messages == ["colours-trt is a TensorRT plan, which engine ort does not run"]
-    behind = build_runtime(Settings(model_repository=tmp_path, engine="triton", triton_url="grpc://127.0.0.1:1"))
+    behind = build_runtime(
+        Settings(model_repository=tmp_path, engine="triton", precision="auto", triton_url="grpc://127.0.0.1:1")
+    )
     assert [model.files.name for model in behind.served.versions] == ["colours", "colours-trt"]
 
 

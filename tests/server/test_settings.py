@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import ssl
 from pathlib import Path
 
 import pytest
@@ -88,6 +89,8 @@ def test_batch_sizes_are_powers_of_two_up_to_the_limit() -> None:
     assert Settings(max_batch_views=6).batch_sizes == (1, 2, 4)
     assert Settings().batch_sizes == (1, 2, 4)
     assert Settings(engine="triton", triton_url="grpc://triton:8001").batch_sizes == (1, 2, 4, 8, 16)
+    assert Settings(device="tensorrt").batch_sizes == (1, 2, 4, 8, 16)
+    assert Settings(device="cuda", max_batch_views=2).batch_sizes == (1, 2)
     assert Settings(max_batch_views=64).batch_sizes == (1, 2, 4, 8, 16, 32, 64)
 
 
@@ -97,6 +100,7 @@ def test_batch_sizes_are_powers_of_two_up_to_the_limit() -> None:
         "triton:8001",
         "grpc://triton",
         "ftp://triton:8001",
+        "grpcs://triton",
         "grpc://triton:8001/v2",
         "http://me@triton:8000",
         "grpc://:1",
@@ -107,9 +111,38 @@ def test_an_address_of_which_a_part_would_be_ignored_is_refused(url: str) -> Non
         Settings(engine="triton", triton_url=url)
 
 
-@pytest.mark.parametrize("url", ["grpc://triton:8001", "http://10.0.0.7:8000", "grpc://[::1]:8001"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "grpc://triton:8001",
+        "http://10.0.0.7:8000",
+        "grpc://[::1]:8001",
+        "grpcs://triton:8001",
+        "https://triton:8000",
+    ],
+)
 def test_addresses_of_triton(url: str) -> None:
     assert Settings(engine="triton", triton_url=url).triton_url == url
+
+
+@pytest.mark.parametrize(
+    ("content", "said"), [(None, "No such file"), (b"", "no certificate"), (b"no PEM", "no certificate")]
+)
+def test_a_ca_file_without_certificates_is_refused_by_its_name(
+    tmp_path: Path, content: bytes | None, said: str
+) -> None:
+    path = tmp_path / "authorities.pem"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(ValidationError, match=f"authorities.pem has no certificates .*{said}"):
+        Settings(triton_url="grpcs://triton:8001", triton_ca_file=path)
+
+
+def test_a_ca_file_that_no_connection_would_read_is_refused() -> None:
+    path = Path(ssl.get_default_verify_paths().cafile or pytest.skip("this system has no file of authorities"))
+    assert Settings(triton_url="https://triton:8000", triton_ca_file=path).triton_ca_file == path
+    with pytest.raises(ValidationError, match="is for grpcs:// and https://"):
+        Settings(triton_url="grpc://triton:8001", triton_ca_file=path)
 
 
 def test_triton_needs_an_address() -> None:

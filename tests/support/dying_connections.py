@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ssl
 
 
 class Middle:
-    """A forwarder whose connections can die without a word, as when a machine or its network is lost."""
+    """A forwarder whose connections can die without a word, as when a machine or its network is lost.
 
-    def __init__(self, port: int) -> None:
+    With ``tls`` it is the end of TLS, as a proxy in front of a server that has none.
+    """
+
+    def __init__(self, port: int, *, tls: ssl.SSLContext | None = None) -> None:
         self._port = port
+        self._tls = tls
         self._dead: set[int] = set()
         self._tasks: list[asyncio.Task[None]] = []
         self._writers: list[asyncio.StreamWriter] = []
         self._server: asyncio.Server | None = None
 
     async def start(self) -> int:
-        self._server = await asyncio.start_server(self._join, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._join, "127.0.0.1", 0, ssl=self._tls)
         port: int = self._server.sockets[0].getsockname()[1]
         return port
 
@@ -26,8 +31,8 @@ class Middle:
         self._dead = set(range(len(self._writers)))
 
     async def close(self) -> None:
-        assert self._server is not None
-        self._server.close()
+        if self._server is not None:
+            self._server.close()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -212,3 +212,16 @@ def write_model(
     document.update(manifest)
     (folder / "laps.json").write_text(json.dumps(document))
     return repository / name
+
+
+def add_int8(folder: Path, graph: onnx.ModelProto, *records: dict[str, Any]) -> Path:
+    """Put a second graph into version 1 of a model, as its int8 file, with records of how engines fared with it."""
+    path = folder / "1" / "laps.json"
+    document = json.loads(path.read_text())
+    (folder / "1" / "model.int8.onnx").write_bytes(graph.SerializeToString())
+    parity = {"max_abs_diff": 0.1, "tolerance": None, "batch_sizes": [1]}
+    document["schema_version"] = 2
+    document["precisions"]["int8"] = {"file": "model.int8.onnx", "parity": parity, "engines": [*records]}
+    document["files"]["model.int8.onnx"] = hashlib.sha256(graph.SerializeToString()).hexdigest()
+    path.write_text(json.dumps(document))
+    return folder

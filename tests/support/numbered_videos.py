@@ -399,7 +399,8 @@ def assert_same_as_straight(
     """Extract and compare with a straight decode: numbers, indices, times and every pixel."""
     reference = straight(path)
     side = min(reference.frames[0].shape[:2])
-    extraction = extract(path, views=f"{views}x1", frames=frames, stride=stride, side=side, codecs=codecs)
+    # Of three crops: for a single one a long frame is not kept whole.
+    extraction = extract(path, views=f"{views}x3", frames=frames, stride=stride, side=side, codecs=codecs)
     expected = reference.clips(frames, stride, views)
     batch = extraction
     if shows_numbers:

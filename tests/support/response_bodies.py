@@ -10,7 +10,7 @@ from laps_client._parsing import from_json
 BOX = {"x": 0, "y": 1, "width": 2, "height": 3}
 BODY: dict[str, Any] = {
     "request_id": "r",
-    "model": {"name": "m", "version": 1},
+    "model": {"name": "m", "version": 1, "engine": "openvino", "precision": "bfloat16"},
     "predictions": [{"label": "a", "index": 1, "score": 0.75}, {"label": "b", "index": 0, "score": 0.25}],
     "frames": {
         "kind": "step",

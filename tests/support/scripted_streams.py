@@ -45,7 +45,9 @@ def telling(*pieces: bytes, pause_s: float = 0, cut: bool = False, headers: Mapp
     def step(exchange: Exchange) -> None:
         exchange.read_head()
         exchange.read_body()
-        fields = {"Content-Type": "text/event-stream; charset=utf-8", "Transfer-Encoding": "chunked", **(headers or {})}
+        fields = {"Content-Type": "text/event-stream; charset=utf-8", "Transfer-Encoding": "chunked"}
+        # Each request has a connection of its own: a client that took this one again might find it closing.
+        fields |= {"Connection": "close", **(headers or {})}
         head = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
         exchange.connection.sendall(f"HTTP/1.1 200 OK\r\n{head}\r\n".encode())
         for piece in pieces:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -57,12 +58,13 @@ def engine_of(repository: Path) -> StartedEngine:
         concurrency: int = CONCURRENCY,
         batch_sizes: tuple[int, ...] = BATCH_SIZES,
         models: Path = repository,
+        ca_file: Path | None = None,
     ) -> AsyncIterator[TritonEngine]:
         (files,) = discover(models, versions="latest")
         engine = TritonEngine(
             files,
             url=url,
-            connect=connect,
+            connect=partial(connect, ca_file=ca_file),
             shared_memory=shared_memory,
             concurrency=concurrency,
             timeout_s=timeout_s,

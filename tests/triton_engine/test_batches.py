@@ -81,7 +81,7 @@ async def test_logits_are_those_of_the_engine_in_process(
     (files,) = discover(laps, versions="latest")
     clips = some_clips(4, frames=SMALL.frames, size=SMALL.resolution)
     with ThreadPoolExecutor(1) as executor:
-        local = OrtEngine(files, device="cpu", threads=1, executor=executor)
+        local = OrtEngine(files, threads=1, executor=executor)
         await local.start(())
         expected = (await local.infer(clips)).logits
         await local.close()

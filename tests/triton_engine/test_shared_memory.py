@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import signal
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -53,6 +56,42 @@ async def test_what_a_killed_gateway_left_is_gone_with_the_next_ones_start(repos
             assert following.stop() == 0
         assert living.stop() == 0
     assert (own_blocks(), await regions(triton)) == (set(), set())
+
+
+@pytest.mark.parametrize("scheme", ["grpc", "http"])
+async def test_what_triton_reads_for_a_killed_gateway_is_gone_once_it_has_read_it(
+    repository: Path, triton: Triton, twin: Path, tmp_path: Path, scheme: str
+) -> None:
+    video = write_colour_video(tmp_path / "red.mp4", [RED] * 40).read_bytes()
+    env = {"LAPS_ENGINE": "triton", "LAPS_TRITON_URL": triton.url(scheme), "LAPS_TRITON_SHARED_MEMORY": "on"}
+    with running_server(repository, env=env) as killed, ThreadPoolExecutor(1) as pool:
+        (twin / "hold").touch()
+        before = (twin / "batches").read_text()
+        lost = pool.submit(httpx.post, f"{killed.url}/classify", params={"views": "16x1"}, content=video, timeout=60)
+        await until(lambda: (twin / "batches").read_text() != before)
+        killed.stop(signal.SIGKILL)
+        with pytest.raises(httpx.TransportError):
+            lost.result(60)
+    (left,) = own_blocks()
+    with running_server(repository, ready=False, env=env) as following:
+        following.wait_for(re.compile("in shared memory"))
+        assert left in own_blocks(), "Triton reads it, and its file is what it is known by"
+        assert left in await regions(triton)
+        (twin / "hold").unlink()
+        following.wait_ready()
+        await until(lambda: left not in own_blocks())
+        assert await regions(triton) == own_blocks()
+        assert len(own_blocks()) == 1, "the living one's"
+        answer = httpx.post(f"{following.url}/classify", params={"views": "16x1"}, content=video, timeout=60)
+        assert answer.json()["predictions"][0]["label"] == "red"
+        assert following.stop() == 0
+    assert (own_blocks(), await regions(triton)) == (set(), set())
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(30):
+        while not condition():
+            await asyncio.sleep(0.05)
 
 
 async def test_a_start_that_fails_leaves_nothing(repository: Path, triton: Triton, engine_of: StartedEngine) -> None:

@@ -22,6 +22,13 @@ from support.plain_videos import BLUE, GREEN, RED, write_colour_video
 
 SCREENSHOTS = Path(__file__).parents[2] / "build" / "screenshots"  # of tests that failed
 FAILED = pytest.StashKey[bool]()
+# The first three are what the graph sees as red, green and blue. One of them is a label of the other models too.
+ACTIONS = (
+    "red",
+    "massaging person's head",
+    "petting animal (not cat)",
+    *(f"presenting weather forecast number {n}" for n in range(397)),
+)
 COLOURS = [RED] * 24 + [GREEN] * 24 + [BLUE] * 16  # 6.4 s at ten frames a second
 
 
@@ -40,8 +47,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="package")
 def server(folder: Path) -> Iterator[ServerProcess]:
-    """Serves `colours`; `paler`, which sees the same less clearly; `slow`, which takes its time for each view; and
-    `steps` and `whole`, which score steps and whole clips.
+    """Serves `colours`; `paler`, which sees the same less clearly; `slow`, which takes its time for each view; `steps`
+    and `whole`, which score steps and whole clips; and `kinetics`, which has 400 labels of its own and scores steps.
     """
     if CHROMIUM is None:
         pytest.skip("chromium is not installed")
@@ -49,6 +56,7 @@ def server(folder: Path) -> Iterator[ServerProcess]:
     write_model(folder / "models", "paler", default_views="4x1", temperature=4.0)
     steps = [(0, 1), (2, 3)]
     write_model(folder / "models", "steps", default_views="4x1", kind="per_step", steps=steps)
+    write_model(folder / "models", "kinetics", labels=ACTIONS, default_views="3x1", kind="per_step", steps=steps)
     write_model(folder / "models", "whole", default_views="6x1", kind="per_clip")
     slow = slow_graph(frames=4, size=32, classes=len(LABELS), rounds=1)
     write_model(folder / "models", "slow", graph=slow, default_views="3x1")

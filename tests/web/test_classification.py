@@ -47,7 +47,7 @@ def test_an_upload_shows_its_way_and_then_the_answer(opened: Any, video: Path, c
         "64 \N{MULTIPLICATION SIGN} 48 · h264 in mp4 · 10 fps · 6.4 s · 64 frames"
     )
     assert page.locator(".timing-list dt").all_text_contents() == ["upload", "decode", "queue", "infer", "total"]
-    expect(page.locator("#provenance")).to_contain_text("colours version 1, 4 views, request ")
+    expect(page.locator("#provenance")).to_contain_text("colours version 1, ort float32, 4 views, request ")
 
 
 _BEFORE_THE_ANSWER = """() => document.querySelector("#stage").textContent.includes(" of 10") && {

@@ -58,6 +58,18 @@ def test_the_chart_is_drawn_in_light_colours_as_svg_and_png(opened: Any, video: 
     assert ((red - blue) > 120).sum() > 500
 
 
+def test_a_drawing_of_two_label_sets_names_each_model_before_its_labels(
+    opened: Any, video: Path, classify: Classify
+) -> None:
+    page = opened("?model=kinetics&compare=colours&top_k=2", file=video)
+    root = ElementTree.fromstring(download(page, "SVG")[1])
+    words = [text.text for text in root.iter("{http://www.w3.org/2000/svg}text")]
+    expected = ["three colours"]
+    for name in ("kinetics", "colours"):
+        expected += [name, *(item["label"] for item in classify(video, model=name, top_k=2)["predictions"])]
+    assert words[: len(expected)] == expected
+
+
 def test_a_name_that_no_xml_may_hold_is_drawn_without_what_is_wrong_in_it(opened: Any, video: Path) -> None:
     page = opened("?views=1x1")
     name = "a\x01\x1b<\ufffeb\N{GRINNING FACE}&.mp4"

@@ -5,14 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
 from playwright.sync_api import Page
 
 from support.browser import Axes, wait_until
 
 
-def test_a_phone_shows_everything_without_scrolling_sideways(opened: Any, video: Path) -> None:
+@pytest.mark.parametrize(
+    "query",
+    ["?compare=paler", "?model=kinetics&compare=colours&top_k=10", "?model=kinetics&segments=2s&top_k=10"],
+    ids=["two models", "long labels beside others", "long labels in segments"],
+)
+def test_a_phone_shows_everything_without_scrolling_sideways(opened: Any, video: Path, query: str) -> None:
     width = 320
-    page = opened("?compare=paler", file=video, viewport={"width": width, "height": 800}, has_touch=True)
+    page = opened(query, file=video, viewport={"width": width, "height": 800}, has_touch=True)
     assert page.evaluate("document.documentElement.scrollWidth") == width
     wide = page.evaluate(
         """(width) => [...document.querySelectorAll('main *')]

@@ -17,24 +17,41 @@ def wait_for_time(page: Page, time: float) -> None:
 
 
 @pytest.mark.parametrize(
-    ("model", "kind", "rows"), [("colours", "frame", 16), ("steps", "step", 8), ("whole", "clip", 6)]
+    ("model", "views", "kind", "rows"),
+    [
+        ("colours", "4x1", "frame", 16),
+        ("steps", "4x1", "step", 8),
+        ("whole", "6x1", "clip", 6),
+        ("whole", "1x1", "clip", 1),
+    ],
 )
 def test_each_curve_goes_through_the_scores_of_the_answer(
-    opened: Any, video: Path, classify: Classify, model: str, kind: str, rows: int
+    opened: Any, video: Path, classify: Classify, model: str, views: str, kind: str, rows: int
 ) -> None:
-    page = opened(f"?model={model}", file=video)
-    frames = classify(video, model=model)["frames"]
+    """It begins where the first row begins and ends where the last one ends; a single row is a level line."""
+    page = opened(f"?model={model}&views={views}", file=video)
+    frames = classify(video, model=model, views=views)["frames"]
     axes = Axes.of(page.locator("#chart svg"))
     assert (frames["kind"], len(frames["time_s"])) == (kind, rows)
     for column, label in enumerate(frames["labels"]):
         expected = [
             (axes.x(time), axes.y(row[column])) for time, row in zip(frames["time_s"], frames["scores"], strict=True)
         ]
+        middles = expected
+        if kind != "frame":
+            expected = [
+                (axes.x(frames["from_s"][0]), expected[0][1]),
+                *expected,
+                (axes.x(frames["to_s"][-1]), expected[-1][1]),
+            ]
+            assert expected[0][0] < middles[0][0]
+            assert middles[-1][0] < expected[-1][0]
         drawn = curve(page, label)
         assert flat(drawn) == pytest.approx(flat(expected), abs=0.05)
         dots = page.locator(f'#chart .series[data-label="{label}"] .dot').all()
         centres = [float(dot.get_attribute(name) or "") for dot in dots for name in ("cx", "cy")]
-        assert centres == pytest.approx(flat(drawn), abs=0.011)
+        assert centres == pytest.approx(flat(drawn if kind == "frame" else drawn[1:-1]), abs=0.011)
+        assert len(dots) == rows
     assert page.locator("#chart .series").count() == len(frames["labels"])
 
 
@@ -112,6 +129,49 @@ def test_a_switch_of_the_legend_takes_a_curve_away(opened: Any, video: Path) -> 
     expect(page.locator('#chart .series[data-label="red"]')).to_have_count(1)
     switch.click()
     expect(page.locator('#chart .series[data-label="green"]')).to_have_count(1)
+
+
+@pytest.mark.parametrize(
+    ("query", "head", "first", "title", "note"),
+    [
+        ("?model=colours", "time", "0.0 s", "Frame at 0.0 s: red, ", "One score for each sampled frame."),
+        ("?model=steps", "step", "0.0 s to 0.2 s", "Step 0.0 s to 0.2 s: red, ", "One score for each step of a few "),
+        ("?model=whole", "clip", "0.0 s to 0.7 s", "Clip 0.0 s to 0.7 s: red, ", "One score for each clip, drawn "),
+        ("?segments=2s", "segment", "0.0 s to 2.0 s", "0.0 s to 2.0 s: red, ", "One score for each segment."),
+    ],
+    ids=["frame", "step", "clip", "segment"],
+)
+def test_rows_are_named_after_what_they_are(
+    opened: Any, video: Path, query: str, head: str, first: str, title: str, note: str
+) -> None:
+    page = opened(query, file=video)
+    expect(page.locator("#curve-note")).to_contain_text(note)
+    assert (page.locator("#chart title").first.text_content() or "").startswith(title)
+    page.get_by_text("Scores as a table").click()
+    assert page.locator("#score-table thead th").first.text_content() == head
+    assert page.locator("#score-table tbody th").first.text_content() == first
+
+
+def test_many_sampled_frames_are_thinned_out(opened: Any, video: Path, classify: Classify) -> None:
+    """So that the filmstrip of a model that looks at every frame is no wall of the same picture."""
+    page = opened("?views=30x1", file=video)
+    times = classify(video, views="30x1")["frames"]["time_s"]
+    assert len(times) > 48
+    frames = page.locator(".filmstrip .frame")
+    assert frames.all_text_contents() == [f"{time:.1f} s" for time in times[::2]]
+    page.evaluate("document.querySelector('#screen video').currentTime = 4.0")
+    page.locator("#filmstrip").scroll_into_view_if_needed()
+    current = page.locator(".filmstrip .frame[aria-current]")
+    expect(current).to_have_attribute("aria-label", re.compile(r"Frame at (3\.9|4\.0|4\.1) s"))
+    expect(current).to_be_in_viewport(ratio=0.9)
+
+
+def test_an_axis_has_a_mark_at_its_end_however_narrow(opened: Any) -> None:
+    """A video is seldom a whole number of seconds long."""
+    ticks = opened().evaluate(
+        "async () => (await import(new URL('web/js/scale.js', location.href).href)).timeTicks(4.004, 2).ticks"
+    )
+    assert ticks == [0, 2, 4]
 
 
 def test_the_table_holds_the_same_numbers(opened: Any, video: Path, classify: Classify) -> None:

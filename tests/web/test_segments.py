@@ -70,13 +70,14 @@ def test_a_long_timeline_is_not_drawn_anew_for_each_segment(opened: Any, video: 
 
 def _an_hour(count: int) -> str:
     """The events of a video in so many segments of 2 s."""
-    model = {"name": "colours", "version": 1}
+    model = {"name": "colours", "version": 1, "engine": "ort", "precision": "float32"}
     grid = {"temporal": 1, "spatial": 1}
     views = grid | {"used": 1, "sampling": "laps_uniform"}
     shape = {"container": "mp4", "codec": "h264", "width": 64, "height": 48, "rotation": 0, "sample_aspect_ratio": None}
     facts = shape | {"stream_index": 0, "fps": 10, "duration_s": 2.0 * count, "frame_count": 20 * count}
     ranking = [{"label": label, "index": index, "score": 1 / len(LABELS)} for index, label in enumerate(LABELS)]
-    common = {"predictions": ranking, "frames": None, "views": views, "thumbnails": None, "warnings": []}
+    certainty = {"agreement": 1.0, "margin": 0.0}
+    common = certainty | {"predictions": ranking, "frames": None, "views": views, "thumbnails": None, "warnings": []}
     segments = [{"index": i, "start_s": 2.0 * i, "end_s": 2.0 * i + 2, **common} for i in range(count)]
     timeline = {
         "labels": list(LABELS),

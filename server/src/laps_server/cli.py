@@ -1,4 +1,4 @@
-"""``laps-server serve | classify | models | views``: parse, build settings, run.
+"""``laps-server serve | classify | models | tune | views``: parse, build settings, run.
 
 Standard output carries results alone; progress, logs and errors go to standard error. Exit status: 0 success,
 1 the server or a file failed, 2 the command or the repository is wrong, 130 interrupted.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import typer
 from pydantic import ValidationError
@@ -17,7 +17,8 @@ from rich.console import Console
 
 from laps_server import __version__
 from laps_server.classify_options import ClassifyOptions
-from laps_server.cli_output import Output, print_models, print_results, save_views
+from laps_server.cli_output import Output, print_models, print_results, print_tuning, save_views
+from laps_server.engines.choices import Precision
 from laps_server.engines.registry import ENGINES
 from laps_server.errors import LapsError
 from laps_server.logs import configure_logging
@@ -49,9 +50,20 @@ RepositoryOption = Annotated[
 ThreadsOption = Annotated[
     int | None, typer.Option("--threads", help="Threads of inference; all cores if not given.", show_default=False)
 ]
-EngineOption = Annotated[str | None, typer.Option("--engine", help=f"{' or '.join(ENGINES)}.", show_default=False)]
+EngineOption = Annotated[
+    str | None, typer.Option("--engine", help=f"auto, {' or '.join(ENGINES)}.", show_default=False)
+]
+PrecisionOption = Annotated[
+    str | None,
+    typer.Option("--precision", help=f"auto, {' or '.join(get_args(Precision))}.", show_default=False),
+]
 TritonUrlOption = Annotated[
-    str | None, typer.Option("--triton-url", help="As grpc://host:8001 or http://host:8000.", show_default=False)
+    str | None,
+    typer.Option(
+        "--triton-url",
+        help="As grpc://host:8001 or http://host:8000; with TLS grpcs:// or https://.",
+        show_default=False,
+    ),
 ]
 ModelOption = Annotated[str | None, typer.Option("--model", help="Model to use.", show_default=False)]
 
@@ -62,9 +74,10 @@ def serve(
     host: Annotated[str | None, typer.Option(help="Address to listen on.", show_default=False)] = None,
     port: Annotated[int | None, typer.Option(help="Port; 0 takes a free one.", show_default=False)] = None,
     model_repository: RepositoryOption = None,
-    device: Annotated[str | None, typer.Option(help="cpu or cuda.", show_default=False)] = None,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda or tensorrt.", show_default=False)] = None,
     threads: ThreadsOption = None,
     engine: EngineOption = None,
+    precision: PrecisionOption = None,
     triton_url: TritonUrlOption = None,
     default_model: Annotated[
         str | None,
@@ -82,6 +95,7 @@ def serve(
         device=device,
         threads=threads,
         engine=engine,
+        precision=precision,
         triton_url=triton_url,
         default_model=default_model,
         log_level=log_level,
@@ -116,6 +130,7 @@ def classify(
     model_repository: RepositoryOption = None,
     threads: ThreadsOption = None,
     engine: EngineOption = None,
+    precision: PrecisionOption = None,
     triton_url: TritonUrlOption = None,
 ) -> None:
     """Classify files without HTTP; a file that cannot be classified is reported and the others go on."""
@@ -125,7 +140,9 @@ def classify(
     if embedding and not (json or jsonl):
         raise typer.BadParameter("--embedding needs --json or --jsonl")
     output: Output = "json" if json else "jsonl" if jsonl else "table"
-    settings = _settings(model_repository=model_repository, threads=threads, engine=engine, triton_url=triton_url)
+    settings = _settings(
+        model_repository=model_repository, threads=threads, engine=engine, precision=precision, triton_url=triton_url
+    )
     configure_logging("error")
     for warning in settings.warnings:  # the log, which has them too, shows errors alone
         _errors.print(f"warning: {warning}", markup=False, soft_wrap=True)
@@ -156,6 +173,30 @@ def models(
 ) -> None:
     """List the models of a repository, without loading them."""
     print_models(_settings(model_repository=model_repository), as_json=json)
+
+
+@app.command()
+def tune(
+    *,
+    model: ModelOption = None,
+    json: Annotated[
+        Path | None, typer.Option("--json", help="File that gets the tables as JSON too.", show_default=False)
+    ] = None,
+    model_repository: RepositoryOption = None,
+    threads: ThreadsOption = None,
+    engine: EngineOption = None,
+    precision: PrecisionOption = None,
+) -> None:
+    """Try every engine and precision on real views, and keep what is found for the next start."""
+    settings = _settings(model_repository=model_repository, threads=threads, engine=engine, precision=precision)
+    configure_logging("warning")
+    try:
+        asyncio.run(print_tuning(settings, model=model, json_file=json))
+    except KeyboardInterrupt:
+        _errors.print("interrupted")
+        raise typer.Exit(EXIT_INTERRUPTED) from None
+    except OSError as exc:
+        raise typer.BadParameter(f"{json} cannot be written: {exc.strerror}") from exc
 
 
 @app.command()

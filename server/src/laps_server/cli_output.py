@@ -1,4 +1,4 @@
-"""What ``laps-server classify``, ``models`` and ``views`` print: tables, JSON, and the progress of files.
+"""What ``laps-server classify``, ``models``, ``tune`` and ``views`` print: tables, JSON, and the progress of files.
 
 Results go to standard output; the progress bar and warnings go to standard error.
 """
@@ -17,13 +17,14 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from laps_server.api.responses import classify_response
+from laps_server.api.responses import choice_body, classify_response
 from laps_server.classify_options import ClassifyOptions
 from laps_server.errors import LapsError, ModelNotFound, VersionNotFound
 from laps_server.models.repository import discover
 from laps_server.offline import FileResult, classify_files, find_videos
 from laps_server.sampled_views import sample_views, write_views
 from laps_server.settings import Settings
+from laps_server.tune import Tuned, tune
 from laps_server.video.limits import MediaLimits
 
 Output = Literal["table", "json", "jsonl"]
@@ -93,6 +94,58 @@ def print_models(settings: Settings, *, as_json: bool) -> None:
     for row in rows:
         table.add_row(*(str(value) for value in row.values()))
     _results_console().print(table)
+
+
+async def print_tuning(settings: Settings, *, model: str | None, json_file: Path | None) -> None:
+    """Try every engine and precision, and print a table for each model as soon as it is known.
+
+    Raises:
+        ModelError, BadRequest: the repository or the settings are wrong.
+        OSError: ``json_file`` cannot be written.
+    """
+    documents = []
+    async for tuned in tune(settings, model=model):
+        body = choice_body(tuned.choice).model_dump()
+        documents.append(
+            {
+                "model": {"name": tuned.files.name, "version": tuned.files.version},
+                "machine": {
+                    "processor": tuned.machine.processor,
+                    "device": tuned.machine.device,
+                    "threads": settings.threads,
+                    "instruction_sets": sorted(tuned.machine.instruction_sets),
+                },
+                **body,
+            }
+        )
+        _results_console().print(_tuning_table(tuned, body["candidates"]))
+    if json_file is not None:
+        json_file.write_text(json.dumps(documents, indent=2) + "\n", encoding="utf-8")
+
+
+def _tuning_table(tuned: Tuned, candidates: Sequence[dict[str, Any]]) -> Table:
+    table = Table(title=f"{tuned.files.name} {tuned.files.version}, {tuned.choice.views} views", title_justify="left")
+    for name in ("engine", "precision", "ms a view", "processor ms", "speed-up", "largest shift", "labels changed"):
+        table.add_column(name, justify="left" if name in ("engine", "precision") else "right")
+    table.add_column("verdict", overflow="fold")
+    slowest = max((row["view_processor_ms"] or 0 for row in candidates), default=0)
+    for row in candidates:
+        taken = row["view_processor_ms"]
+        table.add_row(
+            row["engine"],
+            row["precision"],
+            _number(row["view_ms"], ".1f"),
+            _number(taken, ".1f"),
+            _number(slowest / taken if taken else None, ".2f"),
+            _number(row["largest_shift"], ".4f"),
+            _number(row["labels_changed"], "d"),
+            escape(row["verdict"]),
+        )
+    return table
+
+
+def _number(value: float | None, form: str) -> str:
+    return "-" if value is None else format(value, form)
 
 
 def save_views(

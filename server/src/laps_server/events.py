@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from laps_server.arrays import Float32Array
+from laps_server.engines.choices import Precision
 from laps_server.observe import StageTimes
 from laps_server.sampled_frame import CropBox, SampledFrame
 from laps_server.scores import ScoredLabel
@@ -108,6 +109,8 @@ class Classification:
 
     model: str
     version: int
+    engine: str
+    precision: Precision
     predictions: tuple[ScoredLabel, ...]
     agreement: float
     margin: float

@@ -108,7 +108,7 @@ class Job:
             MediaError: the file is wrong.
             Unavailable: overload, shutdown, or a deadline that passed.
         """
-        accumulator = Accumulator(self.model.files, self.grid, self.options, sink=sink)
+        accumulator = Accumulator(self.model.files, self.grid, self.options, engine=self.model.engine_info, sink=sink)
         feeder = _Feeder(self, file, accumulator, early=partials and not self._by_segments)
         with self._end_reported():
             async with feeder.running():

@@ -21,6 +21,11 @@ def now() -> float:
     return time.monotonic()
 
 
+def processor_now() -> float:
+    """Seconds of processors that this process has taken so far, of all its threads together."""
+    return time.process_time()
+
+
 @dataclass(frozen=True, slots=True)
 class Received:
     """The whole upload is here; ``seconds`` since the request arrived."""

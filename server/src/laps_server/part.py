@@ -52,7 +52,7 @@ class Part:
     """Consecutive whole clips of one segment; immutable once it is handed over, and picklable.
 
     Each distinct frame is held once in a Part, resized; a view's clip is gathered and cropped when it is asked for, so
-    that the crops of one clip share its pixels. Of an elongated frame only the crops are held.
+    that the crops of one clip share its pixels. Where the crops alone are less, only they are held.
 
     Attributes:
         segment: the window of time that it belongs to.

@@ -19,6 +19,7 @@ import numpy as np
 
 from laps_server.arrays import Float32Array, Float64Array, IntArray
 from laps_server.classify_options import DEFAULT_TOP_K, ClassifyOptions
+from laps_server.engines.base import EngineInfo
 from laps_server.errors import BadParameter, InternalError, VideoCorrupt
 from laps_server.events import Classification, ReplayView, SegmentAnswer, Thumbnail, Timeline
 from laps_server.label_choice import chosen_labels
@@ -54,12 +55,19 @@ class Accumulator:
     """Adds up the views of one request, segment by segment."""
 
     def __init__(
-        self, model: ModelFiles, grid: ViewGrid, options: ClassifyOptions, *, sink: LogitsSink | None = None
+        self,
+        model: ModelFiles,
+        grid: ViewGrid,
+        options: ClassifyOptions,
+        *,
+        engine: EngineInfo,
+        sink: LogitsSink | None = None,
     ) -> None:
         manifest = model.manifest
         self._model = model
         self._grid = grid
         self._options = options
+        self._engine = engine
         self._sink = sink
         self._scoring = Scoring(manifest.activation, manifest.temperature, manifest.average)
         self._ranked = chosen_labels(options.labels, model.labels)  # places of labels, None for all
@@ -175,6 +183,8 @@ class Accumulator:
         return Classification(
             model=self._model.name,
             version=self._model.version,
+            engine=self._engine.name,
+            precision=self._engine.precision,
             predictions=predictions,
             agreement=float(self._votes[predictions[0].index] / self._views),
             margin=self._margin(mean),

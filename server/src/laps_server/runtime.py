@@ -8,8 +8,10 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 
+from laps_server.choosers import engine_for
 from laps_server.classify_options import ClassifyOptions
-from laps_server.engines.registry import ENGINES, RegisteredEngine, format_of
+from laps_server.engines.machine import this_machine
+from laps_server.engines.registry import RegisteredEngine, engine_rows, format_of
 from laps_server.errors import NoModels, ShuttingDown
 from laps_server.job import Job, check_options
 from laps_server.models.repository import ModelFiles, discover
@@ -125,9 +127,9 @@ def build_runtime(settings: Settings, *, observer: Observer | None = None) -> Ru
     for warning in settings.warnings:
         _LOG.warning("%s", warning)
     # What can be wrong is found first: the engine's packages, then the models' files.
-    engine = ENGINES[settings.engine]
-    engine.check_installed()
-    found = _runnable(discover(*settings.model_repository, versions=settings.versions), engine)
+    rows = engine_rows(settings)
+    found = runnable(discover(*settings.model_repository, versions=settings.versions), rows)
+    machine = this_machine(settings.device)
     # A scheduler and an engine for each model version; all engines in this process share one thread.
     with ExitStack() as unless_built:
         resources = unless_built.enter_context(ExitStack())
@@ -136,7 +138,7 @@ def build_runtime(settings: Settings, *, observer: Observer | None = None) -> Ru
             ServedModel(
                 files,
                 Scheduler(
-                    engine.build(files, settings, executor),
+                    engine_for(files, settings, machine, executor),
                     batch_sizes=_batch_sizes(settings.batch_sizes, files),
                     max_queued_views=settings.max_queued_views,
                     observer=observer,
@@ -178,12 +180,13 @@ def _batch_sizes(sizes: tuple[int, ...], files: ModelFiles) -> tuple[int, ...]:
     return sizes if most is None else tuple(size for size in sizes if size <= most)
 
 
-def _runnable(found: tuple[ModelFiles, ...], engine: RegisteredEngine) -> tuple[ModelFiles, ...]:
-    """Those that the engine runs: a TensorRT plan may lie beside the graph that it was built from."""
-    runnable = tuple(files for files in found if engine.can_run(files.manifest))
-    left = {files.name: format_of(files.manifest) for files in found if not engine.can_run(files.manifest)}
+def runnable(found: tuple[ModelFiles, ...], rows: tuple[RegisteredEngine, ...]) -> tuple[ModelFiles, ...]:
+    """Those that one of the engines runs: a TensorRT plan may lie beside the graph that it was built from."""
+    runnable = tuple(files for files in found if any(row.can_run(files.manifest) for row in rows))
+    left = {files.name: format_of(files.manifest) for files in found if files not in runnable}
+    names = " or ".join(row.name for row in rows)
     for name in sorted(left):
-        _LOG.info("%s is a %s, which engine %s does not run", name, left[name], engine.name)
+        _LOG.info("%s is a %s, which engine %s does not run", name, left[name], names)
     if not runnable:
         formats = " and ".join(sorted({f"{what}s" for what in left.values()}))
         raise NoModels(

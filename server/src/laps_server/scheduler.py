@@ -177,6 +177,9 @@ class Scheduler:
     async def start(self) -> None:
         """Start the engine, warm every batch size, then begin to take views."""
         await self._engine.start(self._batch_sizes)
+        most = self._engine.info.max_batch_views  # known only now where the engine was chosen at its start
+        if most is not None:
+            self._batch_sizes = tuple(size for size in self._batch_sizes if size <= most)
         self._task = asyncio.create_task(self._run(), name="scheduler")
 
     async def close(self) -> None:

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from laps_server.classify_options import ClassifyOptions
+from laps_server.engines.base import EngineInfo
 from laps_server.errors import (
     BackendUnavailable,
     BadParameter,
@@ -46,6 +47,11 @@ class ServedModel:
     def version(self) -> int:
         """Its version."""
         return self.files.version
+
+    @property
+    def engine_info(self) -> EngineInfo:
+        """What runs it; where that is chosen by measurement, what will, once the models are loaded."""
+        return self.scheduler.engine.info
 
 
 class ServedModels:

@@ -7,6 +7,7 @@ from them. A setting that gets another name goes into :data:`RENAMED`, and is re
 from __future__ import annotations
 
 import os
+import ssl
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -24,7 +25,14 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, EnvSettingsSource, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
-from laps_server.engines.choices import DEFAULT_BATCH_VIEWS, Device, EngineName, SharedMemoryMode
+from laps_server.engines.choices import (
+    DEFAULT_BATCH_VIEWS,
+    GPU_BATCH_VIEWS,
+    Device,
+    EngineOrAuto,
+    PrecisionOrAuto,
+    SharedMemoryMode,
+)
 from laps_server.models.repository import DEFAULT_ROOT, VersionChoice
 from laps_server.video.accepted_formats import CodecSet
 from laps_server.view_grid import MAX_VIEWS
@@ -32,6 +40,7 @@ from laps_server.view_grid import MAX_VIEWS
 # Old name -> name; of the release before.
 RENAMED: Mapping[str, str] = MappingProxyType({"triton_calls": "triton_concurrency"})
 _PREFIX = "LAPS_"
+_WITH_TLS = ("grpcs", "https")
 
 
 def variable(name: str) -> str:
@@ -44,18 +53,36 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
+def default_cache_dir() -> Path | None:
+    """A folder below the user's own for caches; None where there is no user with a home."""
+    own = os.environ.get("XDG_CACHE_HOME", "")
+    home = Path("~").expanduser() if own == "" else None
+    folder = Path(own) if home is None else home / ".cache"
+    return folder / "laps-server" if folder.is_absolute() else None
+
+
 def _check_triton_url(value: str) -> str:
     """A scheme, a host and a port and nothing else, so that no part of an address is silently ignored."""
     try:
         parts = urlsplit(value)
-        right = parts.scheme in {"grpc", "http"} and parts.hostname and parts.port
+        right = parts.scheme in {"grpc", "http", *_WITH_TLS} and parts.hostname and parts.port
     except ValueError:
         right = False
     if not right or value != f"{parts.scheme}://{parts.netloc}" or "@" in value:
-        raise ValueError("must be grpc://host:port or http://host:port")
+        raise ValueError("must be grpc://host:port or http://host:port, with TLS grpcs:// or https://")
     return value
 
 
+def _check_certificates(value: Path) -> Path:
+    """Read as OpenSSL will read it, so that a wrong file is told at start and by its name."""
+    try:
+        ssl.create_default_context(cafile=value)
+    except OSError as exc:  # what OpenSSL raises is one too
+        raise ValueError(f"{value} has no certificates that can be read (PEM): {exc.strerror or exc}") from exc
+    return value
+
+
+CaFile = Annotated[Path, AfterValidator(_check_certificates)]
 TritonUrl = Annotated[str, AfterValidator(_check_triton_url)]
 
 
@@ -114,12 +141,31 @@ class Settings(BaseSettings):
         "there; of several, with commas between them, the first that is there is taken.",
     )
 
-    engine: EngineName = Field(
-        "ort",
-        description="What runs the models: ort is ONNX Runtime in this process, triton a Triton server behind it.",
+    engine: EngineOrAuto = Field(
+        "auto",
+        description="What runs the models: openvino is OpenVINO and ort ONNX Runtime, in this process; triton is a "
+        "Triton server behind it. auto takes of those in this process the one that a trial at start finds fastest "
+        "(docs/engines.md).",
+    )
+    precision: PrecisionOrAuto = Field(
+        "auto",
+        description="What models are computed in: float32, bfloat16, float16 or int8. auto takes the fastest whose "
+        "answers hold beside those of float32.",
+    )
+    cache_dir: Path | None = Field(
+        default_factory=default_cache_dir,
+        description="Folder that keeps what trials of engines found and what TensorRT compiled; without one each start "
+        "tries and compiles again.",
     )
     triton_url: TritonUrl | None = Field(
-        None, description="Triton's address, as grpc://host:8001 or http://host:8000; needed if engine is triton."
+        None,
+        description="Triton's address, as grpc://host:8001 or http://host:8000, with TLS grpcs:// or https://; needed "
+        "if engine is triton.",
+    )
+    triton_ca_file: CaFile | None = Field(
+        None,
+        description="Certificates (PEM) of the authorities that may sign Triton's, with grpcs:// and https://; the "
+        "system's if not set.",
     )
     triton_shared_memory: SharedMemoryMode = Field(
         "auto",
@@ -138,7 +184,9 @@ class Settings(BaseSettings):
         300.0, gt=0, le=86_400, description="Seconds that a start waits for Triton and its models to be ready."
     )
     device: Device = Field(
-        "cpu", description="Where ort runs them: cpu, or cuda with the CUDA build of ONNX Runtime and a GPU."
+        "cpu",
+        description="Where models run in this process: cpu, or with an NVIDIA GPU and ONNX Runtime's build for it cuda "
+        "or tensorrt, which compiles each model at its first start.",
     )
     threads: int = Field(
         default_factory=available_cores,
@@ -151,7 +199,7 @@ class Settings(BaseSettings):
         ge=1,
         le=64,
         description="Most views in one batch, if not set "
-        f"{' and '.join(f'{most} for {name}' for name, most in DEFAULT_BATCH_VIEWS.items())}; "
+        f"{', '.join(f'{most} for {name}' for name, most in DEFAULT_BATCH_VIEWS.items())}, {GPU_BATCH_VIEWS} on a GPU; "
         "batch sizes are the powers of 2 up to it, and up to the `max_batch` of a model's manifest.",
     )
     max_queued_views: int = Field(
@@ -241,6 +289,12 @@ class Settings(BaseSettings):
             raise ValueError("engine triton needs triton_url, as grpc://host:8001")
         return self
 
+    @model_validator(mode="after")
+    def _triton_ca_file_is_used(self) -> Self:
+        if self.triton_ca_file and self.triton_url and not self.triton_url.startswith(_WITH_TLS):
+            raise ValueError(f"triton_ca_file is for grpcs:// and https://, and triton_url is {self.triton_url}")
+        return self
+
     @property
     def warnings(self) -> tuple[str, ...]:
         """What the operator should change before the next release."""
@@ -252,5 +306,7 @@ class Settings(BaseSettings):
     @property
     def batch_sizes(self) -> tuple[int, ...]:
         """Powers of two up to ``max_batch_views``: few shapes, so that memory and warm-up stay bounded."""
-        most = self.max_batch_views or DEFAULT_BATCH_VIEWS[self.engine]
+        # Of what a trial may choose the largest; the engine that it chooses takes of them what pays for it.
+        default = DEFAULT_BATCH_VIEWS["ort" if self.engine == "auto" else self.engine]
+        most = self.max_batch_views or (default if self.device == "cpu" else GPU_BATCH_VIEWS)
         return tuple(2**i for i in range(most.bit_length()))

@@ -3,8 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from laps_export.quantize.engine_parity import EngineParity, Scores, compare
+from laps_export.quantize.engine_parity import Scores, compare
 from laps_export.quantize.parity_limits import MIN_VIEWS, labels_needed
+from laps_export.repository.manifest import EngineParity
 
 CLASSES = 30
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from onnx import ModelProto
 
-from laps_export.quantize.engine_parity import EngineParity
 from laps_export.quantize.layer_choice import DAMAGE_VIEWS, LayerChoice, choose_layers, near_enough
 from laps_export.quantize.quantized_graph import layer_groups, quantize, read_graph
+from laps_export.repository.manifest import EngineParity
 from support.quantizable_models import colour_views, convolution_graph
 
 

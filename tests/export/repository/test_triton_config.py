@@ -71,11 +71,20 @@ def test_the_model_loads_wherever_triton_runs_and_batches_as_measured() -> None:
     assert (config.name, config.backend, config.default_model_filename) == ("laps-k400", "onnxruntime", GRAPH_NAME)
     assert config.max_batch_size == MAX_BATCH
     assert MAX_BATCH in FLOAT32_GATE.batch_sizes, "the parity gate tries the largest batch"
-    assert [group.kind for group in config.instance_group] == [model_config_pb2.ModelInstanceGroup.KIND_AUTO]
+    (group,) = config.instance_group
+    assert (group.kind, group.count) == (model_config_pb2.ModelInstanceGroup.KIND_AUTO, 1)
     assert config.version_policy.latest.num_versions == 1
     batching = config.dynamic_batching
     assert max(batching.preferred_batch_size) == MAX_BATCH
     assert 0 < batching.max_queue_delay_microseconds < 10_000
+
+
+def test_the_thread_count_is_there_to_be_uncommented() -> None:
+    text = render_config("small", CONTRACT)
+    assert not parsed().parameters
+    by_hand = text.replace("# parameters {", "parameters {")
+    config = text_format.Parse(by_hand, model_config_pb2.ModelConfig())
+    assert config.parameters["intra_op_thread_count"].string_value.isdecimal()
 
 
 def test_no_queue_timeout_since_it_stalls_tritons_batcher() -> None:

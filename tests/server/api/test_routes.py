@@ -17,7 +17,7 @@ from support.plain_videos import BLUE, GREEN, RED, write_colour_video
 
 def test_the_answer_has_every_documented_part(client: httpx.Client, video: Path) -> None:
     body = post(client, video, top_k=4)
-    assert body["model"] == {"name": "colours", "version": 1}
+    assert body["model"] == {"name": "colours", "version": 1, "engine": "ort", "precision": "float32"}
     assert [set(item) for item in body["predictions"]] == [{"label", "index", "score"}] * 4
     assert sum(item["score"] for item in body["predictions"]) == pytest.approx(1, abs=1e-6)
     frames = body["frames"]
@@ -163,10 +163,10 @@ def test_a_request_id_is_echoed_and_a_dangerous_one_replaced(client: httpx.Clien
         ({"deadline_ms": 10**9}, 422, "bad_parameter", "at most 1800000"),
         ({"deadline_ms": 10**400}, 422, "bad_parameter", "/docs"),
         ({"version": "9" * 300}, 422, "bad_parameter", "/docs"),
-        ({"labels": "red,gren"}, 400, "unknown_label", "did you mean green?"),
-        ({"labels": ["red", "gren"]}, 400, "unknown_label", "did you mean green?"),
+        ({"labels": "red,gren"}, 422, "unknown_label", "did you mean green?"),
+        ({"labels": ["red", "gren"]}, 422, "unknown_label", "did you mean green?"),
         ({"labels": ""}, 422, "bad_parameter", "labels=red,blue"),
-        ({"embedding": True}, 400, "no_embedding", "models that give one: steps"),
+        ({"embedding": True}, 422, "no_embedding", "models that give one: steps"),
     ],
 )
 def test_wrong_options_are_told_with_what_is_right(

@@ -153,7 +153,7 @@ def test_events_come_in_order_with_what_they_promise(server: ServerProcess, vide
     assert_as_described([accepted, decoded, *partials, result])
     assert accepted.data == {
         "request_id": accepted.data["request_id"],
-        "model": {"name": "colours", "version": 1},
+        "model": {"name": "colours", "version": 1, "engine": "ort", "precision": "float32"},
         "views": {"temporal": 2, "spatial": 3},
         "upload_bytes": video.stat().st_size,
         "segment_s": None,

@@ -57,9 +57,10 @@ def test_each_distinct_frame_is_held_once_and_in_order(clip: Path) -> None:
 
 
 def test_frames_are_resized_before_they_are_kept(clip: Path) -> None:
-    batch = extract(clip, side=32)
+    batch = extract(clip, views="2x3", side=32)
     assert {pixels.shape for pixels in batch.pixels} == {(32, 48, 3)}
     assert batch.pixels[0].dtype == np.uint8
+    assert {pixels.shape for pixels in extract(clip, views="2x1", side=24).pixels} == {(24, 36, 3)}
 
 
 @pytest.mark.parametrize("size", [(256, 32), (34, 230)], ids=["wide", "tall"])

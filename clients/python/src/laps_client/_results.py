@@ -31,10 +31,12 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class ModelRef:
-    """Which model answered."""
+    """Which model answered, by which engine and in which precision; older servers do not tell of those."""
 
     name: str
     version: int
+    engine: str | None = None
+    precision: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -314,7 +316,10 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class ModelSummary:
-    """One model of the list; the last of ``versions`` answers where none is named."""
+    """One model of the list; the last of ``versions`` answers where none is named.
+
+    ``engine`` is what runs it and ``precision`` what it is computed in, of servers that tell.
+    """
 
     name: str
     versions: tuple[int, ...]
@@ -325,6 +330,8 @@ class ModelSummary:
     label_count: int
     default_views: str
     untrained: bool
+    engine: str | None = field(default=None, kw_only=True)
+    precision: str | None = field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -365,12 +372,38 @@ class EmbeddingInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class EngineCandidate:
+    """One way to run a model, and what the server's trial found of it.
+
+    ``largest_shift`` is how far the score of a view's top label was from that in float32, at most, and
+    ``labels_changed`` counts the views with another top label; both are None where nobody looked.
+    """
+
+    engine: str
+    precision: str
+    view_ms: float | None
+    view_processor_ms: float | None
+    largest_shift: float | None
+    labels_changed: int | None
+    verdict: str
+
+
+@dataclass(frozen=True, slots=True)
+class EngineChoice:
+    """How a model's engine and precision were chosen, on ``views`` real views; the cheapest candidate first."""
+
+    views: int
+    candidates: tuple[EngineCandidate, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ModelInfo(ModelSummary, Result):
     """One version of a model in full; ``label_names`` are in index order.
 
     ``output`` is ``per_frame``, ``per_step`` (``steps`` has the first and the last frame of each) or ``per_clip``;
     ``average`` is what is averaged over views, ``logits`` or ``probabilities``. ``embedding`` is None where the model
-    gives none, ``max_batch`` where the server's own limit is the only one.
+    gives none, ``max_batch`` where the server's own limit is the only one, and ``choice`` where the server's settings
+    left none.
     """
 
     version: int
@@ -387,6 +420,7 @@ class ModelInfo(ModelSummary, Result):
     average: str | None = None
     embedding: EmbeddingInfo | None = None
     max_batch: int | None = None
+    choice: EngineChoice | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,11 +15,11 @@ from rich.table import Table
 
 from laps_export.cli.progress import progress_bar, reporter
 from laps_export.errors import ConfigError, ParityError
-from laps_export.quantize.engine_parity import EngineParity
 from laps_export.quantize.parity_limits import MAX_MEAN_SHIFT, MAX_P99_SHIFT, MIN_AGREEMENT
 from laps_export.quantize.view_file import DEFAULT_VIEWS, read_views, write_views
 from laps_export.quantize.write_int8 import TrainedVersion, measure_int8, read_trained, write_int8
 from laps_export.repository.entry import DEFAULT_REPOSITORY
+from laps_export.repository.manifest import EngineParity
 
 _PIPE_WIDTH = 120
 

@@ -5,9 +5,6 @@ Pure functions of scores; who runs the graphs is not known here.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,23 +15,9 @@ from laps_export.quantize.parity_limits import (
     MIN_VIEWS,
     labels_needed,
 )
+from laps_export.repository.manifest import EngineName, EngineParity
 
-EngineName = Literal["ort", "openvino"]
 Scores = NDArray[np.float64]
-
-
-@dataclass(frozen=True, kw_only=True)
-class EngineParity:
-    """One engine on one instruction set; docs/manifest.md has the meaning of each figure."""
-
-    engine: EngineName
-    instruction_set: str
-    views: int
-    labels: int
-    agreement: float
-    mean_shift: float
-    p99_shift: float
-    holds: bool
 
 
 def compare(reference: Scores, scores: Scores, *, engine: EngineName, instruction_set: str) -> EngineParity:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from laps_export.errors import GraphError
 from laps_export.graph.tensor_contract import INPUT_NAME, OUTPUT_NAME
-from laps_export.quantize.engine_parity import EngineName
+from laps_export.repository.manifest import EngineName
 
 Logits = NDArray[np.float32]
 GraphRunner = Callable[[NDArray[np.uint8]], Logits]

@@ -13,9 +13,9 @@ from dataclasses import dataclass, replace
 from onnx import ModelProto
 
 from laps_export.progress import OnProgress
-from laps_export.quantize.engine_parity import EngineParity
 from laps_export.quantize.parity_limits import MAX_MEAN_SHIFT, MAX_P99_SHIFT, MIN_AGREEMENT
 from laps_export.quantize.quantized_graph import LayerGroup, in_float_again
+from laps_export.repository.manifest import EngineParity
 
 GROUPS = 28
 MARGIN = 0.8

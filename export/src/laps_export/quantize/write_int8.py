@@ -21,7 +21,7 @@ from onnx import ModelProto
 from laps_export.errors import DataError, ParityError, RepositoryError
 from laps_export.graph.tensor_contract import TensorContract, check_onnx
 from laps_export.progress import OnProgress, ignore
-from laps_export.quantize.engine_parity import EngineName, EngineParity, Scores, compare
+from laps_export.quantize.engine_parity import Scores, compare
 from laps_export.quantize.graph_runners import GRAPH_RUNNERS, Logits, run_views
 from laps_export.quantize.instruction_set import int8_instruction_set
 from laps_export.quantize.layer_choice import GROUPS, LayerChoice, choose_layers, near_enough
@@ -30,7 +30,14 @@ from laps_export.quantize.quantized_graph import layer_groups, quantize, read_gr
 from laps_export.quantize.view_file import Views, ViewSets
 from laps_export.quantize.view_scores import ViewScoring
 from laps_export.repository.entry import GRAPH_NAME, MANIFEST_NAME, RepositoryEntry, check_name, sha256_of
-from laps_export.repository.manifest import AddedPrecision, read_contract, to_bytes, with_precision
+from laps_export.repository.manifest import (
+    AddedPrecision,
+    EngineName,
+    EngineParity,
+    read_contract,
+    to_bytes,
+    with_precision,
+)
 from laps_export.repository.publish import publish, staging
 
 INT8 = "int8"

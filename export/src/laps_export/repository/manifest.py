@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from laps_export import __version__
 from laps_export.families.family import MAX_BATCH, OutputKind, ResizeAndCrop, VideoModel
@@ -18,12 +18,30 @@ if TYPE_CHECKING:  # they know torch, which the entries of packaged models do wi
     from laps_export.checkpoint.checkpoint import Checkpoint
     from laps_export.graph.complexity import Complexity
     from laps_export.graph.parity import ParityReport
-    from laps_export.quantize.engine_parity import EngineParity
     from laps_export.repository.serving import Serving
 
 SCHEMA_VERSION = 2
 
 _TOOLS = ("torch", "onnx", "onnxruntime")
+
+EngineName = Literal["ort", "openvino"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineParity:
+    """What one engine answered with a quantised graph on one instruction set, beside float32.
+
+    docs/manifest.md has the meaning of each figure.
+    """
+
+    engine: EngineName
+    instruction_set: str
+    views: int
+    labels: int
+    agreement: float
+    mean_shift: float
+    p99_shift: float
+    holds: bool
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -57,8 +57,11 @@ default_model_filename: "{GRAPH_NAME}"
 max_batch_size: {max_batch}
 {_tensors(contract)}\
 {_dynamic_batching(_preferred(max_batch))}\
-# AUTO takes a GPU where there is one and the CPU where there is none; GPU would fail to load there.
-instance_group [ {{ kind: KIND_AUTO }} ]
+# AUTO takes a GPU where there is one and the CPU where there is none; GPU would fail to load there. The count is for
+# each GPU, or for the CPU: without it there are two there, each with threads for all cores and a copy of the model.
+instance_group [ {{ count: 1 kind: KIND_AUTO }} ]
+# Threads of that instance on a CPU; without this, one for each core.
+# parameters {{ key: "intra_op_thread_count" value: {{ string_value: "4" }} }}
 version_policy: {{ latest: {{ num_versions: 1 }} }}
 # The smallest and the largest batch run before the model is ready, so that no request pays for what first runs cost.
 {"".join(_warmup(size, contract) for size in sorted({1, max_batch}))}\
@@ -146,4 +149,7 @@ def _clip_dims(contract: TensorContract) -> str:
 def _accelerator_note(tensorrt: AcceleratorPrecision | None) -> str:
     if tensorrt:
         return "# TensorRT compiles the graph at the first start on a GPU, which takes minutes, and keeps the result.\n"
-    return "# TensorRT inside ONNX Runtime: remove the marks, or export with --tensorrt-accelerator fp16.\n"
+    return (
+        "# TensorRT inside ONNX Runtime, up to TensorRT 10 and on a GPU alone: remove the marks, or export with\n"
+        "# --tensorrt-accelerator fp16. docs/triton.md tells what TensorRT 11 wants.\n"
+    )

@@ -9,6 +9,7 @@ from typing import Any
 
 from laps_server.api import schemas
 from laps_server.arrays import Float32Array
+from laps_server.engines.trial import Choice
 from laps_server.events import (
     Classification,
     Decoded,
@@ -45,7 +46,9 @@ def classify_response(
     details = [_replay_view(view) for view in answer.view_details] or None
     return schemas.ClassifyResponse(
         request_id=request_id,
-        model=schemas.ModelRef(name=answer.model, version=answer.version),
+        model=schemas.ModelRef(
+            name=answer.model, version=answer.version, engine=answer.engine, precision=answer.precision
+        ),
         predictions=_predictions(answer.predictions),
         agreement=answer.agreement,
         margin=answer.margin,
@@ -74,9 +77,12 @@ def classify_response(
 def accepted_event(job: Job, *, upload_bytes: int) -> schemas.AcceptedEvent:
     """What is known of a request once its upload is complete."""
     length = job.options.segments
+    info = job.model.engine_info
     return schemas.AcceptedEvent(
         request_id=job.request_id,
-        model=schemas.ModelRef(name=job.model.name, version=job.model.version),
+        model=schemas.ModelRef(
+            name=job.model.name, version=job.model.version, engine=info.name, precision=info.precision
+        ),
         views=schemas.GridBody(temporal=job.grid.temporal, spatial=job.grid.spatial),
         upload_bytes=upload_bytes,
         segment_s=None if length is None else float(length.seconds),
@@ -120,6 +126,8 @@ def model_summary(served: ServedModels, model: ServedModel) -> schemas.ModelSumm
         label_count=manifest.labels.count,
         default_views=manifest.default_views,
         untrained=manifest.untrained,
+        engine=model.engine_info.name,
+        precision=model.engine_info.precision,
     )
 
 
@@ -166,9 +174,29 @@ def model_response(served: ServedModels, model: ServedModel, settings: Settings)
             }
             for name, entry in manifest.precisions.items()
         },
+        choice=None if model.engine_info.choice is None else choice_body(model.engine_info.choice),
         metrics=manifest.provenance.get("metrics") or {},
         provenance=manifest.provenance,
         limits=_limits(settings),
+    )
+
+
+def choice_body(choice: Choice) -> schemas.ChoiceBody:
+    """What a trial found, the cheapest candidate first."""
+    return schemas.ChoiceBody(
+        views=choice.views,
+        candidates=[
+            schemas.CandidateBody(
+                engine=item.candidate.engine,
+                precision=item.candidate.precision,
+                view_ms=None if item.timing is None else round(item.timing.ms, 2),
+                view_processor_ms=None if item.timing is None else round(item.timing.processor_ms, 2),
+                largest_shift=None if item.shift is None else round(item.shift.largest, 5),
+                labels_changed=None if item.shift is None else item.shift.labels_changed,
+                verdict=choice.verdict(item),
+            )
+            for item in choice.measured
+        ],
     )
 
 

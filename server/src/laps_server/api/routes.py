@@ -67,7 +67,7 @@ _CLASSIFY_BODY: dict[str, Any] = {
 _ERRORS: dict[int | str, dict[str, Any]] = {
     status: {"model": schemas.ErrorEnvelope, "description": text}
     for status, text in {
-        400: "The body cannot be parsed, the model has no such label, or it gives no embedding.",
+        400: "The body cannot be parsed.",
         404: "No such model or version.",
         408: "The upload stalled.",
         413: "The upload is too large.",

@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from laps_server.engines.choices import Precision
 from laps_server.preprocess_rules import CropOffset, CropOrder, LongSide
 from laps_server.scores import Average
 from laps_server.time_rows import RowKind
@@ -84,6 +85,8 @@ class ModelRef(BaseModel):
 
     name: str = Field(description="As in `GET /models`.")
     version: int = Field(description="The one that answered.")
+    engine: str = Field(description="What ran it: openvino, ort or triton.")
+    precision: Precision = Field(description="What it was computed in.")
 
 
 class PredictionBody(BaseModel):
@@ -311,6 +314,8 @@ class ModelSummary(BaseModel):
     label_count: int = Field(description="Number of its labels; the largest `top_k`.")
     default_views: str = Field(description="Clips along time x crops, as 5x3, where a request names none.")
     untrained: bool = Field(description="Whether its weights are random, so that its labels mean nothing.")
+    engine: str = Field(description="What runs it: openvino, ort or triton. It may change until the server is ready.")
+    precision: Precision = Field(description="What it is computed in. It may change until the server is ready.")
 
 
 class ModelsResponse(BaseModel):
@@ -341,6 +346,29 @@ class EmbeddingInfo(BaseModel):
     size: int = Field(description="Numbers of it.")
 
 
+class CandidateBody(BaseModel):
+    """One way to run a model, and what a trial found of it."""
+
+    engine: str = Field(description="openvino or ort.")
+    precision: Precision = Field(description="What it computes in.")
+    view_ms: float | None = Field(description="Milliseconds of one view, alone in its batch; null where it failed.")
+    view_processor_ms: float | None = Field(description="The same, of all processors together.")
+    largest_shift: float | None = Field(
+        description="How far the score of a view's top label was from that in float32, at most; null where unknown."
+    )
+    labels_changed: int | None = Field(
+        description="Views whose top label was another than in float32; null where nobody looked."
+    )
+    verdict: str = Field(description="Why it was taken, or was not.")
+
+
+class ChoiceBody(BaseModel):
+    """How engine and precision were chosen: by a trial on real views that ship with the server."""
+
+    views: int = Field(description="Views that answers were compared on.")
+    candidates: list[CandidateBody] = Field(description="The cheapest first.")
+
+
 class ModelResponse(ModelSummary):
     """The answer of ``GET /models/{name}``: one version in full."""
 
@@ -362,6 +390,10 @@ class ModelResponse(ModelSummary):
         description="The graph in each numeric precision, with `max_abs_diff`, how far its logits were from the "
         "trained model's when it was exported, `tolerance`, how far they might be (null where scores are held "
         "instead), and `engines`, how each engine's scores differed from float32's on real views."
+    )
+    choice: ChoiceBody | None = Field(
+        description="Why `engine` and `precision` are what they are; null where the settings left no choice, and until "
+        "the server is ready."
     )
     metrics: dict[str, Any] = Field(
         description="What was measured of the model, as its exporter wrote it down; empty where nothing was."

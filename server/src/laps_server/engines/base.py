@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from laps_server.arrays import Float32Array, UInt8Array
+from laps_server.engines.choices import Precision
+from laps_server.engines.trial import Choice
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,17 +21,22 @@ class EngineInfo:
 
     ``clip_shape`` is ``(T, H, W, 3)``; ``output_shape`` is ``(R, K)`` for logits of R frames or steps, ``(K,)`` for a
     clip's. ``embedding_size``: numbers of the second output's vector, None where the graph has none. ``concurrency``:
-    batches that it takes at the same time. ``cancellable``: a batch can be taken back.
+    batches that it takes at the same time. ``cancellable``: a batch can be taken back. ``precision``: what the graph is
+    computed in. ``max_batch_views``: most views of a batch that pay, None for as many as it is given.
+    ``choice``: why it runs the model, where a trial found that.
     """
 
     name: str
     device: str
+    precision: Precision
     threads: int
     clip_shape: tuple[int, int, int, int]
     output_shape: tuple[int, ...]
     embedding_size: int | None = None
     concurrency: int = 1
     cancellable: bool = False
+    max_batch_views: int | None = None
+    choice: Choice | None = None
 
 
 @dataclass(frozen=True, slots=True)

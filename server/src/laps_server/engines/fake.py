@@ -32,6 +32,7 @@ class FakeEngine:
         self._info = EngineInfo(
             name="fake",
             device="none",
+            precision="float32",
             threads=0,
             clip_shape=clip_shape,
             output_shape=(clip_shape[0], classes),

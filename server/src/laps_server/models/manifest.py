@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
+from laps_server.engines.choices import Precision as PrecisionName
 from laps_server.errors import LapsError, ManifestInvalid
 from laps_server.models import parity_limits
 from laps_server.preprocess_rules import CropOffset, CropOrder, Interpolation, LongSide
@@ -223,7 +224,7 @@ class Manifest(_Strict):
     temperature: float
     default_views: str
     labels: ManifestLabels
-    precisions: dict[str, Precision]
+    precisions: dict[PrecisionName, Precision]
     opset: int
     files: dict[str, str]
     untrained: bool
@@ -338,12 +339,19 @@ class Manifest(_Strict):
             raise ValueError(f"default_views: {exc.message}") from exc
 
     @property
+    def graph_precision(self) -> PrecisionName:
+        """What the graph is written in: float32, or what a plan was built in."""
+        return "float32" if self.plan is None else next(iter(self.precisions))
+
+    @property
     def graph_file(self) -> str:
         """Name of the float32 graph in the version's folder, or of the plan."""
-        if self.plan is not None:
-            (only,) = self.precisions.values()
-            return only.file
-        return self.precisions["float32"].file
+        return self.precisions[self.graph_precision].file
+
+    def file_of(self, precision: PrecisionName) -> str:
+        """Name of the file that an engine of that precision runs: its own, or the float32 graph, which it lowers."""
+        own = self.precisions.get(precision)
+        return self.graph_file if own is None else own.file
 
 
 _ADAPTER = TypeAdapter(Manifest)

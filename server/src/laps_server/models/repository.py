@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from laps_server.engines.choices import Precision
 from laps_server.errors import ManifestInvalid, ModelCorrupt, NoModels
 from laps_server.models.manifest import FILE_NAME, LABELS_FILE_NAME, Manifest, parse_manifest
 
@@ -47,7 +48,11 @@ class ModelFiles:
     @property
     def graph(self) -> Path:
         """Path of the float32 graph."""
-        return self.folder / self.manifest.graph_file
+        return self.graph_of("float32")
+
+    def graph_of(self, precision: Precision) -> Path:
+        """Path of the file that an engine of that precision runs; of a plan the plan."""
+        return self.folder / self.manifest.file_of(precision)
 
 
 def discover(*roots: Path, versions: VersionChoice) -> tuple[ModelFiles, ...]:

@@ -56,10 +56,23 @@ class FrameNumbering:
 
     def fits(self, timestamps: Iterable[int]) -> bool:
         """Whether every timestamp lies where a frame does."""
-        exact = (float((stamp - self.origin) * self.frames_per_tick) for stamp in timestamps)
-        return all(abs(value - round(value)) <= self.tolerance for value in exact)
+        return self._lie_at_frames(self._exact(timestamps))
 
     def is_regular(self, timestamps: Sequence[int]) -> bool:
         """Whether ``timestamps`` are those of frames with none missing and none doubled."""
-        numbers = [self.number(stamp) for stamp in timestamps]
-        return self.fits(timestamps) and all(b == a + 1 for a, b in pairwise(numbers))
+        exact = self._exact(timestamps)
+        # Where they fit, none is so near to a half that it matters which way that is rounded.
+        return self._lie_at_frames(exact) and all(round(b) == round(a) + 1 for a, b in pairwise(exact))
+
+    def _exact(self, timestamps: Iterable[int]) -> list[float]:
+        """Timestamps in frames.
+
+        In whole numbers: a product of fractions for each would cost more than reading its packet.
+        """
+        per_tick, origin = self.frames_per_tick, self.origin
+        up, down = per_tick.numerator, per_tick.denominator
+        return [(stamp - origin) * up / down for stamp in timestamps]
+
+    def _lie_at_frames(self, exact: Iterable[float]) -> bool:
+        tolerance = self.tolerance
+        return all(abs(value - round(value)) <= tolerance for value in exact)

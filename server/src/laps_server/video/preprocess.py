@@ -19,8 +19,9 @@ from laps_server.part import Part
 from laps_server.preprocess_rules import CropOffset, CropOrder, Interpolation, LongSide
 from laps_server.sampled_frame import CropBox
 
-# A frame is kept whole up to this many crops' worth of pixels: what three crops would take that do not overlap.
-WHOLE_CROPS = 3
+# A frame is kept whole up to as many crops' worth of pixels as there are crops. A single crop has to save a third:
+# cutting it out is a copy.
+WORTH_CUTTING_ONE = 1.5
 WHOLE_DIMENSIONS = 3  # [h, w, 3]; crops have one more
 # Where the first, second and third of three crops lie along the longer side: 0 the start, 1 the centre, 2 the end.
 PLACES: Mapping[CropOrder, tuple[int, int, int]] = {
@@ -116,9 +117,9 @@ def needed_pixels(
     order: CropOrder = "along",
     offset: CropOffset = "up",
 ) -> UInt8Array:
-    """What ``count`` crops need of a resized ``[h, w, 3]``: itself, or ``[count, H, W, 3]`` where it is elongated."""
+    """What ``count`` crops need of a resized ``[h, w, 3]``: itself, or ``[count, H, W, 3]`` where that is less."""
     height, width = frame.shape[:2]
-    if height * width <= WHOLE_CROPS * crop_height * crop_width:
+    if height * width <= max(count, WORTH_CUTTING_ONE) * crop_height * crop_width:
         return frame
     boxes = [
         crop_box(

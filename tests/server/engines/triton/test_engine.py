@@ -53,6 +53,7 @@ class FakeWire:
         self.open: set[str] = set()
         self.requests: list[tuple[InferRequest, Region | None]] = []
         self.in_use = 0
+        self.close_fails: LapsError | None = None
         self.regions_api: Exception | None = None
         self.ready = True
         self.renewed = 0
@@ -97,6 +98,8 @@ class FakeWire:
 
     async def close_region(self, name: str, *, timeout_s: float) -> None:
         self._check()
+        if self.close_fails is not None:
+            raise self.close_fails
         if self.in_use:
             self.in_use -= 1
             raise Refused("in use")
@@ -487,6 +490,46 @@ async def test_what_a_dead_gateway_left_is_freed_before_memory_is_asked_for(
     (own,) = folder.iterdir()
     assert own.name != dead.name
     assert wire.open == {own.name}
+    await engine.close()
+
+
+@pytest.mark.parametrize("trouble", ["in use", "out of reach"])
+async def test_what_triton_still_reads_when_a_gateway_starts_is_gone_later(
+    build: Callable[..., TritonEngine], wire: FakeWire, folder: Path, trouble: str
+) -> None:
+    dead = SharedBlock(64)
+    dead.close(keep_file=True)
+    wire.open = {dead.name}
+    if trouble == "in use":
+        wire.in_use = 10_000
+    else:
+        wire.close_fails = BackendUnavailable("a connection lost")
+    engine = build("on")
+    await engine.start((1,))
+    assert dead.name in wire.open
+    assert (folder / dead.name).exists(), "without it nobody would know what to close"
+    assert engine.unavailable_reason is None
+    wire.in_use, wire.close_fails = 0, None
+    async with asyncio.timeout(10):
+        while dead.name in wire.open or (folder / dead.name).exists():
+            await asyncio.sleep(0.01)
+    await engine.close()
+    assert (wire.open, list(folder.iterdir())) == (set(), [])
+
+
+async def test_what_a_gateway_leaves_that_dies_later_is_swept_by_those_that_live(
+    build: Callable[..., TritonEngine], wire: FakeWire, folder: Path
+) -> None:
+    engine = build("on")
+    await engine.start((1,))
+    other = SharedBlock(64)
+    wire.open.add(other.name)
+    await asyncio.sleep(0.2)
+    assert other.name in wire.open, "it lives"
+    other.close(keep_file=True)
+    async with asyncio.timeout(10):
+        while other.name in wire.open or (folder / other.name).exists():
+            await asyncio.sleep(0.01)
     await engine.close()
 
 

@@ -64,6 +64,7 @@ def _details(model: ModelInfo) -> list[tuple[str, ...]]:
         ("output", f"{model.output}, {model.activation}, temperature {model.temperature:g}"),
         *([("average", f"of {model.average} over views")] if model.average is not None else []),
         *([("embedding", f"{model.embedding.size} numbers")] if model.embedding is not None else []),
+        *([("engine", f"{model.engine}, {model.precision}")] if model.engine is not None else []),
         ("untrained", "yes" if model.untrained else "no"),
     ]
     return [*rows, *(("metrics", text) for text in flattened(model.metrics))]

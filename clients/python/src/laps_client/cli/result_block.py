@@ -14,9 +14,11 @@ from laps_client._outcome import FilePath, Outcome
 from laps_client._results import Classification, SegmentAnswer
 from laps_client.cli.terminal_text import bar, clock, printable, sparkline
 
-# From which on an answer is called doubtful.
-_FEW_AGREE = 2 / 3
-_SMALL_MARGIN = 0.1
+# The page's doubt.js has the same numbers and words.
+_MOST_AGREE = 2 / 3  # of the views; fewer make an answer doubtful
+_CLOSE = 0.1  # margins below it make one doubtful
+_FAR_AHEAD = 0.5  # from this margin on the first label has more than all others together
+_ROUNDING = 1e-6
 
 _BAR_WIDTH = 20
 _SPARK_WIDTH = 40
@@ -45,22 +47,22 @@ def facts(result: Classification) -> str:
 
 
 def doubt(result: Classification) -> str | None:
-    """How far to trust the first label, in words; None from servers that do not tell.
+    """How far to trust the first label, in words; None where there is nothing to say, or the server does not tell.
 
-    ``all 6 views agree, 0.97 ahead of the next label`` or ``in doubt: 3 of 6 views agree, …``
+    ``all 6 views agree; far ahead of the next label`` or ``in doubt: 3 of 6 views agree; the next label is close``
     """
     if result.agreement is None or result.margin is None:
         return None
     used = result.views.used
     agreeing = round(result.agreement * used)
-    if used == 1:
-        views = "1 view"
-    else:
-        views = f"all {used} views agree" if agreeing == used else f"{agreeing} of {used} views agree"
-    # Where one label was ranked, nothing is behind it.
-    ahead = "" if result.margin == result.top.score else f", {result.margin:.2f} ahead of the next label"
-    doubtful = result.agreement < _FEW_AGREE or result.margin < _SMALL_MARGIN
-    return f"{'in doubt: ' if doubtful else ''}{views}{ahead}"
+    few = agreeing < _MOST_AGREE * used
+    # With one label ranked nothing is behind it. Among several, all the score may be the first one's too.
+    alone = len(result.predictions) == 1 and result.margin == result.top.score
+    # Two labels that add up to more than 1 are no rivals: the model scores each label for itself.
+    rivals = 2 * result.top.score - result.margin <= 1 + _ROUNDING
+    close = not alone and result.margin < _CLOSE
+    parts = [*([] if used == 1 else [_agreement(agreeing, used)]), *([] if alone else [_lead(result.margin)])]
+    return f"{'in doubt: ' if few or (close and rivals) else ''}{'; '.join(parts)}" if parts else None
 
 
 def runs(segments: Sequence[SegmentAnswer]) -> list[tuple[float, float, str, float]]:
@@ -80,6 +82,20 @@ def runs(segments: Sequence[SegmentAnswer]) -> list[tuple[float, float, str, flo
         mean = sum(member.top.score for member in members) / len(members)
         found.append((members[0].start_s, members[-1].end_s, label, mean))
     return found
+
+
+def _agreement(agreeing: int, used: int) -> str:
+    if agreeing == used:
+        return f"all {used} views agree"
+    if agreeing < 2:
+        return f"{agreeing or 'none'} of {used} views agrees"
+    return f"{agreeing} of {used} views agree"
+
+
+def _lead(margin: float) -> str:
+    if margin < _CLOSE:
+        return "the next label is close"
+    return "far ahead of the next label" if margin >= _FAR_AHEAD else "ahead of the next label"
 
 
 def _title(path: str, result: Classification) -> Text:

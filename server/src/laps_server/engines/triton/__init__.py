@@ -7,6 +7,7 @@
       breaker.py       when to send nothing at all
       shared_clips.py  clips in shared memory: reserved, opened, lent batch by batch, given back
       wire.py          gRPC and HTTP behind one protocol; the only import of tritonclient
+        tls.py         whose certificates they accept
 
 A block of shared memory itself is :mod:`laps_server.shared_memory`, which knows nothing of Triton.
 """

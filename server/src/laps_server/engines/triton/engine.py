@@ -68,6 +68,7 @@ class TritonEngine:
         self._info = EngineInfo(
             name="triton",
             device=url,
+            precision=files.manifest.graph_precision,
             threads=0,
             clip_shape=files.manifest.clip_shape,
             output_shape=files.manifest.output_shape,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 
@@ -39,13 +40,13 @@ class SharedClips:
         self._places = places
         self._place_bytes = place_bytes
         self._block: SharedBlock | None = None
-        self._swept = False
         self._without = False
 
     async def settle(self, wire: Wire) -> None:
         """Have Triton let go of what dead gateways left, and open our block; nothing where that is done.
 
-        To be called again from time to time: a Triton that was restarted has opened nothing.
+        To be called again from time to time: a Triton that was restarted has opened nothing, one that read a dead
+        gateway's block when we came may be done with it, and another gateway may have died since.
 
         Raises:
             BackendMismatch: shared memory is required, and not to be had.
@@ -55,11 +56,11 @@ class SharedClips:
             return
         try:
             known = await wire.regions(timeout_s=_TIMEOUT_S)
-            if not self._swept:
-                await _sweep(wire, known)
-                self._swept = True
-            if self._block is None:  # only now: what was swept may be what it needs
+            if self._block is None:  # the sweep first, and with patience: what it frees may be what we need
+                await _sweep(wire, known, patience_s=_CLOSE_S)
                 self._block = SharedBlock(self._places * self._place_bytes)
+            else:
+                await _sweep(wire, known, patience_s=0)
             if self._block.name not in known:
                 await self._open(wire, self._block)
         except OSError as exc:
@@ -106,7 +107,9 @@ class SharedClips:
         if block is not None:
             let_go = False
             try:
-                let_go = await _close_region(wire, block.name)
+                let_go = await _close_region(wire, block.name, until=time.monotonic() + _CLOSE_S)
+            except BackendUnavailable:
+                let_go = True  # a Triton that is gone has closed it
             finally:
                 block.close(keep_file=not let_go)
 
@@ -132,28 +135,33 @@ class SharedClips:
             self._block = None
 
 
-async def _sweep(wire: Wire, known: set[str]) -> None:
-    """Remove the blocks of dead gateways, once Triton has closed those that it has open."""
-    for left in abandoned():
-        with left:
-            if left.name not in known or await _close_region(wire, left.name):
-                left.remove()
+async def _sweep(wire: Wire, known: set[str], *, patience_s: float) -> None:
+    """Remove the blocks of dead gateways, once Triton has closed those that it has open.
+
+    What it still reads when patience is over stays as it is: its file is what the next sweep knows it by.
+    """
+    until = time.monotonic() + patience_s
+    with contextlib.ExitStack() as stack:
+        for left in [stack.enter_context(left) for left in abandoned()]:
+            # Unlike in close: who just answered and cannot be reached now is not gone, and has it open still.
+            with contextlib.suppress(BackendUnavailable):
+                if left.name not in known or await _close_region(wire, left.name, until=until):
+                    left.remove()
 
 
-async def _close_region(wire: Wire, name: str) -> bool:
-    """Repeat until Triton has let go of it; whether it has. One that is gone has."""
-    with contextlib.suppress(BackendTimeout, TimeoutError):
-        async with asyncio.timeout(_CLOSE_S):
-            while True:
-                try:
-                    await wire.close_region(name, timeout_s=_TIMEOUT_S)
-                except BackendUnavailable:
-                    return True
-                except Refused:  # in use
-                    await asyncio.sleep(_CLOSE_PAUSE_S)
-                else:
-                    return True
-    return False
+async def _close_region(wire: Wire, name: str, *, until: float) -> bool:
+    """Have Triton let go of it, again and again if it is in use, at least once; whether it has."""
+    while True:
+        try:
+            await wire.close_region(name, timeout_s=_TIMEOUT_S)
+        except BackendTimeout:
+            return False
+        except Refused:  # in use
+            if time.monotonic() >= until:
+                return False
+            await asyncio.sleep(_CLOSE_PAUSE_S)
+        else:
+            return True
 
 
 async def _to_the_end(writing: Coroutine[None, None, None]) -> None:

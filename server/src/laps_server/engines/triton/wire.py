@@ -8,9 +8,12 @@ Triton's address, since clients are shown them.
 from __future__ import annotations
 
 import asyncio
+import re
+import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal, Protocol
 from urllib.parse import urlsplit
 
@@ -24,10 +27,13 @@ from tritonclient.utils import InferenceServerException
 from laps_server.arrays import Float32Array, UInt8Array
 from laps_server.engines.base import InferResult
 from laps_server.engines.triton.contract import ServedGraph
+from laps_server.engines.triton.tls import authorities, http_context
 from laps_server.errors import BackendTimeout, BackendUnavailable, LapsError
 
 _HINT = "send the request again later"
 _MICROSECONDS = 1_000_000
+# gRPC tells a certificate that it does not accept from a server that is away by its words alone.
+_UNTRUSTED = re.compile("CERTIFICATE_VERIFY_FAILED|Hostname Verification|peer certificate", re.IGNORECASE)
 _CHANNEL_OPTIONS = [
     ("grpc.max_send_message_length", -1),
     ("grpc.max_receive_message_length", -1),
@@ -116,18 +122,32 @@ class Wire(Protocol):
         ...
 
 
-def connect(url: str) -> Wire:
-    """The connection that a URL means; nothing is sent yet. Needs a running loop."""
+def connect(url: str, *, ca_file: Path | None = None) -> Wire:
+    """The connection that a URL means; nothing is sent yet. Needs a running loop.
+
+    Args:
+        url: as ``grpc://host:port``; ``http``, and with TLS ``grpcs`` and ``https``.
+        ca_file: with TLS, the authorities that are trusted in place of the system's.
+    """
     parts = urlsplit(url)
-    return GrpcWire(parts.netloc) if parts.scheme == "grpc" else HttpWire(parts.netloc)
+    match parts.scheme:
+        case "grpc":
+            return GrpcWire(parts.netloc)
+        case "grpcs":
+            return GrpcWire(parts.netloc, credentials=grpc.ssl_channel_credentials(authorities(ca_file)))
+        case "https":
+            return HttpWire(parts.netloc, tls=http_context(ca_file))
+        case _:
+            return HttpWire(parts.netloc)
 
 
 class GrpcWire:
     """Over gRPC: a cancelled request leaves Triton's queue."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, *, credentials: grpc.ChannelCredentials | None = None) -> None:
         self._address = address
-        self._channel = _Channel(address)
+        self._credentials = credentials
+        self._channel = _Channel(address, credentials)
 
     async def server_ready(self, *, timeout_s: float) -> bool:
         """See :class:`Wire`."""
@@ -179,7 +199,7 @@ class GrpcWire:
 
     async def renew(self) -> None:
         """See :class:`Wire`; keepalive pings were tried and do not replace this."""
-        old, self._channel = self._channel, _Channel(self._address)
+        old, self._channel = self._channel, _Channel(self._address, self._credentials)
         await old.retire()
 
     async def close(self) -> None:
@@ -190,8 +210,8 @@ class GrpcWire:
 class _Channel:
     """A client that is closed after its last use: closing it would cancel the requests in flight."""
 
-    def __init__(self, address: str) -> None:
-        self._client = grpc_client.InferenceServerClient(address, channel_args=_CHANNEL_OPTIONS)
+    def __init__(self, address: str, credentials: grpc.ChannelCredentials | None) -> None:
+        self._client = grpc_client.InferenceServerClient(address, creds=credentials, channel_args=_CHANNEL_OPTIONS)
         self._users = 0
         self._retired = False
 
@@ -214,9 +234,11 @@ class _Channel:
 class HttpWire:
     """Over HTTP, for networks that let nothing else through: Triton does not notice that a request was cancelled."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, *, tls: ssl.SSLContext | None = None) -> None:
         # The scheduler limits how many requests are in flight, and each has a timeout: the client must add no limit.
-        self._client = http_client.InferenceServerClient(address, conn_limit=0, conn_timeout=None)
+        self._client = http_client.InferenceServerClient(
+            address, conn_limit=0, conn_timeout=None, ssl=tls is not None, ssl_context=tls
+        )
 
     async def server_ready(self, *, timeout_s: float) -> bool:
         """See :class:`Wire`."""
@@ -304,6 +326,8 @@ async def _translated(timeout_s: float) -> AsyncIterator[None]:
         raise BackendTimeout(f"Triton did not answer within {timeout_s:.3g} s", hint=_HINT) from exc
     except InferenceServerException as exc:
         raise _from_triton(exc) from exc
+    except aiohttp.ClientConnectorCertificateError as exc:
+        raise _not_trusted() from exc
     except (aiohttp.ClientError, grpc.RpcError, OSError) as exc:
         raise BackendUnavailable("Triton cannot be reached", hint=_HINT) from exc
     except (ValueError, LookupError, TypeError, AttributeError) as exc:
@@ -321,6 +345,15 @@ def _from_triton(exc: InferenceServerException) -> LapsError | Refused:
         return Refused(said, why="full")
     if status == "DEADLINE_EXCEEDED":
         return BackendTimeout("Triton did not answer in time", hint=_HINT)
+    if _UNTRUSTED.search(said):
+        return _not_trusted()
     if status in {"UNAVAILABLE", "CANCELLED", "502", "503", "504"}:
         return BackendUnavailable("Triton cannot be reached", hint=_HINT)
     return Refused(said, why="unknown" if status in {"NOT_FOUND", "404"} else "failed")
+
+
+def _not_trusted() -> BackendUnavailable:
+    return BackendUnavailable(
+        "Triton's certificate is not trusted: it is of another authority or for another host",
+        hint="see LAPS_TRITON_CA_FILE",
+    )

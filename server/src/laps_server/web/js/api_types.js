@@ -129,6 +129,8 @@
  * @typedef {object} ModelRef
  * @property {string} name
  * @property {number} version
+ * @property {string} engine
+ * @property {'float32'|'bfloat16'|'float16'|'int8'} precision
  */
 
 /**
@@ -142,6 +144,8 @@
  * @property {number} label_count
  * @property {string} default_views
  * @property {boolean} untrained
+ * @property {string} engine
+ * @property {'float32'|'bfloat16'|'float16'|'int8'} precision
  */
 
 /**

@@ -3,7 +3,7 @@
 import { readOptions, writeOptions } from './address_options.js';
 import { showWarnings } from './answer_details.js';
 import { checkSize, fetchModels } from './api.js';
-import { rankLabels, toChartData, toPartialChartData } from './chart_data.js';
+import { toChartData, toPartialChartData } from './chart_data.js';
 import { requestsFor, runComparison } from './comparison.js';
 import { byId } from './dom.js';
 import { showErrorPanel } from './error_panel.js';
@@ -11,6 +11,7 @@ import { showChosen, showLimits, watchForFiles } from './file_picker.js';
 import { percent } from './format.js';
 import { OptionsForm } from './options_form.js';
 import { Progress } from './progress.js';
+import { rankLabels, shareLabels } from './ranked_labels.js';
 import { Recorder } from './recorder.js';
 import { RequestError, isCancellation } from './request_errors.js';
 import { Result } from './result.js';
@@ -131,6 +132,8 @@ class App {
    */
   _listener(requests, options, redraws) {
     const models = requests.map(({ model }) => model.name);
+    const shared = requests.every(({ model }) => shareLabels(requests[0].model, model));
+    const shownLabels = { topK: options.topK, shared };
     const prefix = (/** @type {number} */ i) => (requests.length > 1 ? `${models[i]}: ` : '');
     const show = (/** @type {number} */ i, /** @type {string} */ text, /** @type {number|null} */ share = null) =>
       this._progress.show(`${prefix(i)}${text}`, share);
@@ -159,8 +162,7 @@ class App {
       onPartial: (i, { predictions, views_done: done, views_total: total }) => {
         show(i, `Classifying, view ${done} of ${total}`, done / total);
         const lists = [...answers.map((answer) => answer.predictions), predictions];
-        const labels = lists[0].slice(0, options.topK).map((prediction) => prediction.label);
-        this._result.showPartialRanking(rankLabels(labels, lists), models.slice(0, lists.length));
+        this._result.showPartialRanking(rankLabels(lists, shownLabels), models.slice(0, lists.length));
       },
       onSegment: (i, segment) => {
         const { segments_done: done, segments_total: total } = segment;
@@ -168,12 +170,14 @@ class App {
         const facts = video;
         if (i > 0 || !facts) return;
         segments.push(segment);
-        redraws.run(() => this._result.showPartial(toPartialChartData(models[0], facts, segments, options.topK)));
+        redraws.run(() => {
+          this._result.showPartial(toPartialChartData(models[0], facts, segments, options.topK), segments);
+        });
       },
       onAnswer: (i, answer) => {
         answers.push(answer);
         redraws.cancel();
-        this._result.showAnswers(toChartData(answers, options.topK), answers);
+        this._result.showAnswers(toChartData(answers, shownLabels), answers);
         const [best] = answer.predictions;
         announce(i, `${best.label}, ${percent(best.score)}`);
       },

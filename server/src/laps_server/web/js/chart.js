@@ -2,17 +2,19 @@
 
 import { smoothPath, stepPaths } from './curve_paths.js';
 import { svg } from './dom.js';
-import { percent, tickPercent, tickTime, timestamp } from './format.js';
+import { percent, stretch, tickPercent, tickTime, timestamp } from './format.js';
+import { groupsOf } from './ranked_labels.js';
 import { linear, scoreTop, timeTicks } from './scale.js';
 
+/** @import {Point} from './curve_paths.js' */
 /** @import {Scale} from './scale.js' */
-/** @import {ChartData, Series} from './types.js' */
+/** @import {ChartData, RankedLabel, RowKind, Sample, Series} from './types.js' */
 
 /**
  * @typedef {object} ChartOptions
  * @property {number} width pixels
  * @property {number} height of the curves with their axes, pixels; title and legend add to it
- * @property {Set<string>} [hidden] labels without curves
+ * @property {Set<string>} [hidden] keys of the labels without curves
  * @property {string} [title] for a drawing outside the page: adds the title and a legend
  *
  * @typedef {object} Chart
@@ -42,7 +44,7 @@ export function drawChart(data, { width, height, hidden = new Set(), title }) {
     top: head.height + MARGIN.top + segmentRows * (SEGMENT_ROW + SEGMENT_ROW_GAP),
     bottom: head.height + height - MARGIN.bottom,
   };
-  const series = data.series.filter((each) => !hidden.has(each.label));
+  const series = data.series.filter((each) => !hidden.has(each.key));
   const x = linear([0, data.duration || 1], [area.left, area.right]);
   const highest = Math.max(0, ...data.series.flatMap((each) => [...each.samples, ...each.spans]).map(({ score }) => score));
   const top = scoreTop(highest);
@@ -74,18 +76,56 @@ export function colourClass(colour) {
  * @param {Scale} x
  * @param {Scale} y
  */
-function drawSeries({ label, colour, model, samples, spans }, x, y) {
+function drawSeries({ key, label, colour, model, kind, samples, spans }, x, y) {
   const points = samples.map(({ time, score }) => ({ x: x(time), y: y(score) }));
   const steps = stepPaths(spans.map(({ start, end, score }) => ({ x0: x(start), x1: x(end), y: y(score) })));
   const width = points.length > 1 ? points[points.length - 1].x - points[0].x : Infinity;
-  const dots = model === 0 && points.length / width <= MOST_DOTS_PER_PIXEL ? points : [];
+  const dotted = model === 0 && points.length / width <= MOST_DOTS_PER_PIXEL;
+  const dots = (dotted ? samples : []).map((sample, i) => {
+    return drawDot(points[i], `${nameOf(kind, sample)}: ${label}, ${percent(sample.score)}`);
+  });
   return svg(
     'g',
-    { class: `series ${colourClass(colour)} m${model}`, 'data-label': label, 'data-model': model },
+    { class: `series ${colourClass(colour)} m${model}`, 'data-key': key, 'data-label': label, 'data-model': model },
     steps.joins && svg('path', { class: 'join', d: steps.joins }),
-    svg('path', { class: 'curve', d: steps.levels || smoothPath(points) }),
-    ...dots.map((dot) => svg('circle', { class: 'dot', cx: dot.x.toFixed(2), cy: dot.y.toFixed(2), r: 2.25 })),
+    svg('path', { class: 'curve', d: steps.levels || smoothPath(withEdges(points, samples, x)) }),
+    ...dots,
   );
+}
+
+/**
+ * The points, and the first and last one's scores held to where their rows begin and end.
+ *
+ * @param {Point[]} points at the middles of the rows
+ * @param {Sample[]} samples the rows
+ * @param {Scale} x
+ */
+function withEdges(points, samples, x) {
+  if (!points.length) return points;
+  const first = { x: x(Math.min(...samples.map(({ from }) => from))), y: points[0].y };
+  const last = { x: x(Math.max(...samples.map(({ to }) => to))), y: points[points.length - 1].y };
+  return [
+    ...(first.x < points[0].x ? [first] : []),
+    ...points,
+    ...(last.x > points[points.length - 1].x ? [last] : []),
+  ];
+}
+
+/**
+ * @param {Point} point
+ * @param {string} title
+ */
+function drawDot({ x, y }, title) {
+  return svg('circle', { class: 'dot', cx: x.toFixed(2), cy: y.toFixed(2), r: 2.25 }, svg('title', {}, title));
+}
+
+/**
+ * @param {RowKind} kind
+ * @param {Sample} row
+ */
+function nameOf(kind, { time, from, to }) {
+  if (kind === 'frame') return `Frame at ${timestamp(time)}`;
+  return `${kind === 'step' ? 'Step' : 'Clip'} ${stretch(from, to)}`;
 }
 
 /**
@@ -142,7 +182,7 @@ function drawSegmentLabels(data, x, top) {
     const width = Math.max(1, x(end) - left - 1);
     const room = Math.floor((width - 10) / 6.4);
     const text = label.length <= room ? label : room > 4 ? `${label.slice(0, room - 1)}…` : '';
-    const title = `${timestamp(start)} to ${timestamp(end)}: ${label}, ${percent(score)}`;
+    const title = `${stretch(start, end)}: ${label}, ${percent(score)}`;
     return svg(
       'g',
       { class: `segment-label ${colourClass(colour)} m${model}`, 'data-label': label, 'data-start': start },
@@ -163,11 +203,15 @@ function drawSegmentLabels(data, x, top) {
  */
 function drawHead(data, title, width) {
   const head = svg('g', { class: 'head' }, svg('text', { class: 'title', x: MARGIN.left, y: 24 }, title));
-  const entries = data.ranking.map(({ label, colour }) => ({ text: label, style: `${colourClass(colour)} m0` }));
+  const groups = groupsOf(data.ranking);
   const models = data.models.map((model, i) => ({ text: model, style: `plain m${i}` }));
+  const own = groups.some(({ model }) => model !== null);
+  const entries = own
+    ? groups.flatMap(({ model, ranking }) => [models[model ?? 0], ...legendEntries(ranking)])
+    : [...models, ...legendEntries(data.ranking)];
   let x = MARGIN.left;
   let y = 48;
-  for (const { text, style } of [...models, ...entries]) {
+  for (const { text, style } of entries) {
     const room = 30 + text.length * 7 + 18;
     if (x + room > width - MARGIN.right && x > MARGIN.left) {
       x = MARGIN.left;
@@ -184,4 +228,9 @@ function drawHead(data, title, width) {
     x += room;
   }
   return { node: head, height: y + 4 };
+}
+
+/** @param {RankedLabel[]} ranking */
+function legendEntries(ranking) {
+  return ranking.map(({ label, colour, model }) => ({ text: label, style: `${colourClass(colour)} m${model ?? 0}` }));
 }

@@ -1,26 +1,28 @@
 /** From answers to what is drawn: labels, their curves, where arrow keys go. Pure functions. */
 
-/** @import {ClassifyResponse, PredictionBody, SegmentBody, ThumbnailBody, VideoBody} from './api_types.js' */
-/** @import {ChartData, RankedLabel, SampledFrame, SegmentLabel, Series, Span} from './types.js' */
+import { ofModel, rankLabels, scoresOf } from './ranked_labels.js';
+
+/** @import {ClassifyResponse, SegmentBody, ThumbnailBody, VideoBody} from './api_types.js' */
+/** @import {ChartData, RankedLabel, SampledFrame, SegmentLabel, Series} from './types.js' */
 
 const LAST_SPAN_SLACK_S = 0.5; // a player may stand a little after the last segment
 
 /**
  * What is drawn of one answer, or of two about the same video.
  *
- * @param {ClassifyResponse[]} answers the first is drawn solid and gives the labels
- * @param {number} topK how many labels
+ * @param {ClassifyResponse[]} answers the first is drawn solid
+ * @param {{topK: number, shared: boolean}} options how many labels; whether the models score the same ones
  * @returns {ChartData}
  */
-export function toChartData(answers, topK) {
+export function toChartData(answers, options) {
   const first = answers[0];
-  const labels = labelsOf(answers, topK);
+  const ranking = rankLabels(answers.map((answer) => answer.predictions), options);
   return {
     models: answers.map((answer) => answer.model.name),
-    duration: durationOf(first),
-    ranking: rankLabels(labels, answers.map((answer) => answer.predictions)),
-    series: answers.flatMap((answer, model) => seriesOf(answer, model, labels)),
-    segmentLabels: answers.flatMap((answer, model) => segmentLabelsOf(answer.segments ?? [], model, labels)),
+    duration: Math.max(...answers.map(durationOf)),
+    ranking,
+    series: answers.flatMap((answer, model) => seriesOf(answer, model, ranking)),
+    segmentLabels: answers.flatMap((answer, model) => segmentLabelsOf(answer.segments ?? [], model, ranking)),
     seekTimes: first.timeline ? first.timeline.start_s : (first.frames?.time_s ?? []),
     sampledFrames: first.segments ? sampledFramesOfAll(first.segments) : sampledFramesOf(first),
   };
@@ -36,49 +38,34 @@ export function toChartData(answers, topK) {
  * @returns {ChartData}
  */
 export function toPartialChartData(model, video, segments, topK) {
-  const labels = bestLabels(segments, topK);
-  const series = labels.map((label, colour) => {
+  const last = segments.at(-1);
+  const ranking = scoresOf(bestLabels(segments, topK), [last?.predictions ?? []]);
+  const series = ranking.map(({ key, label, colour }) => {
     const spans = segments.flatMap(({ start_s, end_s, predictions }) => {
       const found = predictions.find((prediction) => prediction.label === label);
       return found ? [{ start: start_s, end: end_s, score: found.score }] : [];
     });
-    return { label, colour, model: 0, samples: [], spans };
+    return { key, label, colour, model: 0, kind: /** @type {const} */ ('segment'), samples: [], spans };
   });
-  const last = segments.at(-1);
   return {
     models: [model],
     duration: Math.max(video.duration_s ?? 0, last?.end_s ?? 0),
-    ranking: rankLabels(labels, [last?.predictions ?? []]),
+    ranking,
     series,
-    segmentLabels: segmentLabelsOf(segments, 0, labels),
+    segmentLabels: segmentLabelsOf(segments, 0, ranking),
     seekTimes: segments.map((segment) => segment.start_s),
     sampledFrames: sampledFramesOfAll(segments),
   };
 }
 
 /**
- * Labels with their scores in each list.
- *
- * @param {string[]} labels
- * @param {PredictionBody[][]} lists one for each model
- * @returns {RankedLabel[]}
- */
-export function rankLabels(labels, lists) {
-  return labels.map((label, colour) => ({
-    label,
-    colour,
-    scores: lists.map((list) => list.find((prediction) => prediction.label === label)?.score ?? null),
-  }));
-}
-
-/**
- * The score at a time: that of the nearest sampled frame, or of the segment around it; null if there is none.
+ * The score at a time: that of the row whose middle is nearest, or of the segment around it; null if there is none.
  *
  * @param {Series} series
  * @param {number} time
  */
 export function scoreAt({ samples, spans }, time) {
-  const span = spans.find(({ start, end }) => time >= start && time < end) ?? lastIfJustOver(spans, time);
+  const span = spanAt(spans, time);
   if (span) return span.score;
   if (!samples.length) return null;
   return samples[nearest(samples.map((sample) => sample.time), time)].score;
@@ -99,27 +86,16 @@ export function nearest(times, time) {
 }
 
 /**
- * @param {Span[]} spans
+ * The span around a time, or the last one just after it.
+ *
+ * @template {{start: number, end: number}} S
+ * @param {S[]} spans
  * @param {number} time
  */
-function lastIfJustOver(spans, time) {
+export function spanAt(spans, time) {
+  const around = spans.find(({ start, end }) => time >= start && time < end);
   const last = spans.at(-1);
-  return last && time >= last.end && time - last.end < LAST_SPAN_SLACK_S ? last : undefined;
-}
-
-/**
- * The first model's best labels, and the second's best one if it is another.
- *
- * @param {ClassifyResponse[]} answers
- * @param {number} topK
- */
-function labelsOf(answers, topK) {
-  const labels = answers[0].predictions.slice(0, topK).map((prediction) => prediction.label);
-  for (const answer of answers.slice(1)) {
-    const best = answer.predictions[0]?.label;
-    if (best !== undefined && !labels.includes(best)) labels.push(best);
-  }
-  return labels;
+  return around ?? (last && time >= last.end && time - last.end < LAST_SPAN_SLACK_S ? last : undefined);
 }
 
 /**
@@ -140,35 +116,41 @@ function bestLabels(segments, topK) {
 /**
  * @param {ClassifyResponse} answer
  * @param {number} model
- * @param {string[]} labels
+ * @param {RankedLabel[]} ranking
  * @returns {Series[]}
  */
-function seriesOf(answer, model, labels) {
+function seriesOf(answer, model, ranking) {
   const { timeline, frames } = answer;
   const table = timeline ?? frames;
   if (!table) return [];
-  return labels.flatMap((label, colour) => {
+  return ofModel(ranking, model).flatMap(({ key, label, colour }) => {
     const column = table.labels.indexOf(label);
     if (column < 0) return [];
     const spans = timeline
       ? timeline.scores.map((row, i) => ({ start: timeline.start_s[i], end: timeline.end_s[i], score: row[column] }))
       : [];
     const samples =
-      frames && !timeline ? frames.scores.map((row, i) => ({ time: frames.time_s[i], score: row[column] })) : [];
-    return [{ label, colour, model, samples, spans }];
+      frames && !timeline
+        ? frames.scores.map((row, i) => {
+            return { time: frames.time_s[i], from: frames.from_s[i], to: frames.to_s[i], score: row[column] };
+          })
+        : [];
+    const kind = frames && !timeline ? frames.kind : 'segment';
+    return [{ key, label, colour, model, kind, samples, spans }];
   });
 }
 
 /**
  * @param {SegmentBody[]} segments
  * @param {number} model
- * @param {string[]} labels
+ * @param {RankedLabel[]} ranking
  * @returns {SegmentLabel[]}
  */
-function segmentLabelsOf(segments, model, labels) {
+function segmentLabelsOf(segments, model, ranking) {
+  const colours = new Map(ofModel(ranking, model).map((ranked) => [ranked.label, ranked.colour]));
   return segments.map(({ start_s: start, end_s: end, predictions: [{ label, score }] }) => ({
     label,
-    colour: labels.indexOf(label),
+    colour: colours.get(label) ?? -1,
     model,
     start,
     end,

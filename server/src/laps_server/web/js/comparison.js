@@ -4,13 +4,14 @@
  */
 
 import { classify } from './api.js';
+import { shareLabels } from './ranked_labels.js';
 
 /** @import {ClassifyListener} from './api.js' */
 /** @import {ClassifyQuery, ClassifyResponse, DecodedEvent, ModelSummary, PartialEvent} from './api_types.js' */
 /** @import {SegmentEvent} from './api_types.js' */
 /** @import {Options} from './types.js' */
 
-const MOST_LABELS = 1000; // of the second model; its labels are looked up by name
+const MOST_LABELS = 1000; // of a second model; its labels are looked up by name
 
 /**
  * What one model is asked.
@@ -44,8 +45,11 @@ export function requestsFor(options, models, thumbnails) {
   };
   const topK = Math.min(options.topK, first.label_count);
   const requests = [requestTo(first, { top_k: topK, ...common, ...(thumbnails && { thumbnails }) })];
-  // The second model's curves are those of the first one's labels, wherever they stand in its own ranking.
-  if (second) requests.push(requestTo(second, { top_k: Math.min(second.label_count, MOST_LABELS), ...common }));
+  if (second) {
+    // Shared labels are the first model's best, wherever they stand in the second one's ranking.
+    const most = shareLabels(first, second) ? MOST_LABELS : options.topK;
+    requests.push(requestTo(second, { top_k: Math.min(second.label_count, most), ...common }));
+  }
   return requests;
 }
 

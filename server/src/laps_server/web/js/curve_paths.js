@@ -10,6 +10,7 @@
  */
 export function smoothPath(points) {
   if (!points.length) return '';
+  if (points.length === 1) return `M${at(points[0])}H${round(points[0].x)}`; // the round cap of a line shows it
   const slopes = tangents(points);
   let path = `M${at(points[0])}`;
   for (let i = 1; i < points.length; i += 1) {

@@ -41,11 +41,11 @@ export function jsonFile(answers) {
  *
  * @param {ChartData} data
  * @param {string} title
- * @param {Set<string>} hidden
+ * @param {Set<string>} hidden keys of the labels without curves
  * @returns {{text: string, width: number, height: number}}
  */
 export function svgText(data, title, hidden) {
-  const shown = { ...data, ranking: data.ranking.filter((each) => !hidden.has(each.label)) };
+  const shown = { ...data, ranking: data.ranking.filter((each) => !hidden.has(each.key)) };
   const { root } = drawChart(shown, { width: WIDTH, height: HEIGHT, hidden, title });
   const holder = h('div', { class: 'offscreen', 'data-theme': 'light', 'aria-hidden': 'true' }, root);
   document.body.append(holder); // styles are computed only for what is in the document

@@ -1,4 +1,7 @@
-/** The sampled frames in a row: one Tab stop, arrow keys inside it, and the frame nearest to the time is marked. */
+/**
+ * The sampled frames in a row, thinned out if they are many: one Tab stop, arrow keys inside it, and the frame nearest
+ * to the time is marked.
+ */
 
 import { nearest } from './chart_data.js';
 import { h } from './dom.js';
@@ -6,6 +9,8 @@ import { timestamp } from './format.js';
 
 /** @import {Player} from './player.js' */
 /** @import {SampledFrame} from './types.js' */
+
+const MOST_FRAMES = 48; // a model that looks at 25 frames a second has many, and neighbours look alike
 
 export class Filmstrip {
   /**
@@ -26,13 +31,14 @@ export class Filmstrip {
 
   /** @param {SampledFrame[]} frames */
   show(frames) {
-    this._frames = frames;
+    const every = Math.ceil(frames.length / MOST_FRAMES);
+    this._frames = frames.filter((_, i) => i % every === 0);
     this._current = -1;
-    this._buttons = frames.map(({ time, source }) => {
+    this._buttons = this._frames.map(({ time, source }) => {
       const button = h(
         'button',
         { type: 'button', class: 'frame', 'aria-label': `Frame at ${timestamp(time)}`, tabindex: -1 },
-        h('img', { src: source, alt: '', loading: 'lazy', draggable: 'false' }),
+        h('img', { src: source, alt: '', draggable: 'false' }),
         h('span', {}, timestamp(time)),
       );
       button.addEventListener('click', () => this._player.seek(time));
@@ -40,6 +46,7 @@ export class Filmstrip {
     });
     const items = this._buttons.map((button) => h('li', {}, button));
     const list = h('ul', { class: 'filmstrip', 'aria-label': 'Sampled frames' }, ...items);
+    list.addEventListener('load', () => this._scrollToCurrent(), true); // only now an image is as wide as it will be
     this._root.replaceChildren(...(frames.length ? [list] : []));
     this._markCurrent();
   }
@@ -56,6 +63,12 @@ export class Filmstrip {
     const button = this._buttons[current];
     button.setAttribute('aria-current', 'true');
     button.tabIndex = 0;
+    this._scrollToCurrent();
+  }
+
+  _scrollToCurrent() {
+    const button = this._buttons[this._current];
+    if (!button) return;
     const list = button.closest('ul');
     const item = button.parentElement;
     // Not scrollIntoView: it would scroll the page too.

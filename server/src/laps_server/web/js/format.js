@@ -34,6 +34,16 @@ export function timestamp(seconds) {
 }
 
 /**
+ * From one time in the video to another: "8.4 s to 9.0 s".
+ *
+ * @param {number} from seconds
+ * @param {number} to seconds
+ */
+export function stretch(from, to) {
+  return `${timestamp(from)} to ${timestamp(to)}`;
+}
+
+/**
  * A time on an axis whose marks are `step` apart.
  *
  * @param {number} seconds

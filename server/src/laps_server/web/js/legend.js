@@ -1,12 +1,17 @@
-/** A switch for each label's curves, with the score at the player's time, and a sample of each model's line. */
+/**
+ * A switch for each label's curves, with the score at the player's time, and a sample of each model's line. Labels that
+ * are one model's own come behind its sample.
+ */
 
 import { colourClass } from './chart.js';
 import { scoreAt } from './chart_data.js';
-import { h, svg } from './dom.js';
+import { h } from './dom.js';
 import { percent } from './format.js';
+import { lineSample } from './line_sample.js';
+import { ofModel } from './ranked_labels.js';
 
 /** @import {Player} from './player.js' */
-/** @import {ChartData} from './types.js' */
+/** @import {ChartData, RankedLabel} from './types.js' */
 
 export class Legend extends EventTarget {
   /**
@@ -21,9 +26,9 @@ export class Legend extends EventTarget {
     this._player = player;
     /** @type {ChartData|null} */
     this._data = null;
-    /** @type {Set<string>} labels without curves */
+    /** @type {Set<string>} keys of the labels without curves */
     this.hidden = new Set();
-    /** @type {string|null} the label that is pointed at */
+    /** @type {string|null} the key of the label that is pointed at */
     this.highlighted = null;
     player.addEventListener('time', () => this._showScores());
   }
@@ -33,13 +38,18 @@ export class Legend extends EventTarget {
    */
   show(data) {
     this._data = data;
-    const focused = this._root.contains(document.activeElement) ? document.activeElement?.getAttribute('data-label') : null;
-    const switches = (data?.ranking ?? []).map(({ label, colour }) => this._switch(label, colour));
+    const within = this._root.contains(document.activeElement);
+    const focused = within ? document.activeElement?.getAttribute('data-key') : null;
+    const ranking = data?.ranking ?? [];
     const models = (data && data.models.length > 1 ? data.models : []).map((model, i) =>
-      h('span', { class: 'model' }, sample(`plain m${i}`), model),
+      h('span', { class: 'model' }, lineSample(`plain m${i}`), model),
     );
-    this._root.replaceChildren(...models, ...switches);
-    switches.find((each) => each.dataset.label === focused)?.focus();
+    const own = models.length > 0 && ranking.some(({ model }) => model !== null);
+    const parts = own
+      ? models.map((model, i) => h('div', { class: 'legend' }, model, ...this._switches(ofModel(ranking, i))))
+      : [...models, ...this._switches(ranking)];
+    this._root.replaceChildren(...parts);
+    for (const button of this._root.querySelectorAll('button')) if (button.dataset.key === focused) button.focus();
     this._showScores();
   }
 
@@ -48,31 +58,33 @@ export class Legend extends EventTarget {
     this.hidden = new Set();
   }
 
-  /**
-   * @param {string} label
-   * @param {number} colour
-   */
-  _switch(label, colour) {
+  /** @param {RankedLabel[]} ranking */
+  _switches(ranking) {
+    return ranking.map((ranked) => this._switch(ranked));
+  }
+
+  /** @param {RankedLabel} ranked */
+  _switch({ key, label, model, colour }) {
     const button = h(
       'button',
-      { type: 'button', class: `chip ${colourClass(colour)}`, 'aria-pressed': String(!this.hidden.has(label)) },
-      sample(`${colourClass(colour)} m0`),
+      { type: 'button', class: `chip ${colourClass(colour)}`, 'aria-pressed': String(!this.hidden.has(key)) },
+      lineSample(`${colourClass(colour)} m${model ?? 0}`),
       h('span', { class: 'chip-name' }, label),
       h('span', { class: 'chip-score' }),
     );
-    button.dataset.label = label;
+    button.dataset.key = key;
     button.addEventListener('click', () => {
-      if (!this.hidden.delete(label)) this.hidden.add(label);
-      button.setAttribute('aria-pressed', String(!this.hidden.has(label)));
+      if (!this.hidden.delete(key)) this.hidden.add(key);
+      button.setAttribute('aria-pressed', String(!this.hidden.has(key)));
       this.dispatchEvent(new Event('change'));
     });
     const highlight = (/** @type {string|null} */ to) => {
       this.highlighted = to;
       this.dispatchEvent(new Event('highlight'));
     };
-    button.addEventListener('pointerenter', () => highlight(label));
+    button.addEventListener('pointerenter', () => highlight(key));
     button.addEventListener('pointerleave', () => highlight(null));
-    button.addEventListener('focus', () => highlight(label));
+    button.addEventListener('focus', () => highlight(key));
     button.addEventListener('blur', () => highlight(null));
     return button;
   }
@@ -80,23 +92,10 @@ export class Legend extends EventTarget {
   _showScores() {
     if (!this._data) return;
     for (const button of this._root.querySelectorAll('button')) {
-      const series = this._data.series.filter((each) => each.label === button.dataset.label);
+      const series = this._data.series.filter((each) => each.key === button.dataset.key);
       const text = series.map((each) => percent(scoreAt(each, this._player.time))).join(' · ');
       const score = button.querySelector('.chip-score');
       if (score && score.textContent !== text) score.textContent = text;
     }
   }
-}
-
-/**
- * A piece of a curve.
- *
- * @param {string} style
- */
-function sample(style) {
-  return svg(
-    'svg',
-    { class: 'sample', width: 22, height: 10, viewBox: '0 0 22 10', 'aria-hidden': true },
-    svg('g', { class: `series ${style}` }, svg('path', { class: 'curve', d: 'M1,5h20' })),
-  );
 }

@@ -1,8 +1,10 @@
 /** The lower part of the page: everything that shows answers, and the files made of them. */
 
 import { showTimings, showWarnings, videoLine } from './answer_details.js';
+import { curveNote } from './curve_note.js';
 import { byId, h } from './dom.js';
 import { jsonFile, pngFile, save, svgText } from './download.js';
+import { DoubtLines } from './doubt_lines.js';
 import { Filmstrip } from './filmstrip.js';
 import { Legend } from './legend.js';
 import { Player } from './player.js';
@@ -10,7 +12,7 @@ import { showRanking } from './ranking.js';
 import { showScoreTable } from './score_table.js';
 import { SeekableChart } from './seekable_chart.js';
 
-/** @import {ClassifyResponse, VideoBody} from './api_types.js' */
+/** @import {ClassifyResponse, SegmentBody, VideoBody} from './api_types.js' */
 /** @import {ChartData, RankedLabel} from './types.js' */
 
 export class Result {
@@ -19,6 +21,7 @@ export class Result {
     this._chart = new SeekableChart(byId('chart'), this.player);
     this._legend = new Legend(byId('legend'), this.player);
     this._filmstrip = new Filmstrip(byId('filmstrip'), this.player);
+    this._doubt = new DoubtLines(byId('doubt'), this.player);
     this._name = '';
     /** @type {ChartData|null} */
     this._data = null;
@@ -55,6 +58,7 @@ export class Result {
     this._answers = [];
     this._show(null);
     byId('ranking').replaceChildren(h('p', { class: 'muted' }, 'The best labels appear here as views are classified.'));
+    this._doubt.show([]);
     showWarnings(byId('warnings'), []);
     showTimings(byId('timings'), []);
     byId('provenance').textContent = '';
@@ -85,9 +89,11 @@ export class Result {
    * Show the scores of the segments so far.
    *
    * @param {ChartData} data
+   * @param {SegmentBody[]} segments
    */
-  showPartial(data) {
+  showPartial(data, segments) {
     this.showPartialRanking(data.ranking, data.models);
+    this._doubt.show([{ model: data.models[0], answer: null, segments }]);
     this._show(data);
   }
 
@@ -101,6 +107,7 @@ export class Result {
     this._answers = answers;
     byId('ranking').classList.remove('is-partial');
     showRanking(byId('ranking'), data.ranking, data.models);
+    this._doubt.show(answers.map((answer) => ({ model: answer.model.name, answer, segments: answer.segments ?? [] })));
     this._show(data);
     this.showVideo(answers[0].video);
     showWarnings(byId('warnings'), answers.flatMap((answer) => answer.warnings));
@@ -113,6 +120,7 @@ export class Result {
     this._data = data;
     this._chart.show(data, this._legend.hidden);
     this._legend.show(data);
+    byId('curve-note').textContent = data ? curveNote(data) : '';
     this._filmstrip.show(data?.sampledFrames ?? []);
     this.player.setSampledFrames(data?.sampledFrames ?? []);
     showScoreTable(byId('score-table', HTMLDetailsElement), data);
@@ -142,5 +150,5 @@ export class Result {
 
 /** @param {ClassifyResponse} answer */
 function provenance({ model, views, request_id: id }) {
-  return `${model.name} version ${model.version}, ${views.used} ${views.used === 1 ? 'view' : 'views'}, request ${id}`;
+  return `${model.name} version ${model.version}, ${model.engine} ${model.precision}, ${views.used} ${views.used === 1 ? 'view' : 'views'}, request ${id}`;
 }

@@ -38,7 +38,8 @@ const STEPS = [0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800,
  * @returns {{step: number, ticks: number[]}}
  */
 export function timeTicks(duration, most) {
-  const step = STEPS.find((each) => duration / each <= most) ?? STEPS[STEPS.length - 1];
-  const count = Math.floor(duration / step + 1e-9);
+  const countOf = (/** @type {number} */ step) => Math.floor(duration / step + 1e-9);
+  const step = STEPS.find((each) => countOf(each) <= most) ?? STEPS[STEPS.length - 1];
+  const count = countOf(step);
   return { step, ticks: Array.from({ length: count + 1 }, (_, i) => i * step) };
 }

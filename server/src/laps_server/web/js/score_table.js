@@ -1,9 +1,9 @@
 /** The numbers behind the curves, for those who cannot see the curves or want exact values. */
 
 import { h } from './dom.js';
-import { percent, timestamp } from './format.js';
+import { percent, stretch, timestamp } from './format.js';
 
-/** @import {ChartData} from './types.js' */
+/** @import {ChartData, Series} from './types.js' */
 
 /**
  * @param {HTMLDetailsElement} root filled when it is opened
@@ -24,27 +24,38 @@ export function showScoreTable(root, data) {
 function makeTable(data) {
   const several = data.models.length > 1;
   const heads = data.series.map(({ label, model }) => (several ? `${label} (${data.models[model]})` : label));
-  /** @type {Map<number, string[]>} */
+  /** @type {Map<string, {from: number, to: number, name: string, cells: string[]}>} */
   const rows = new Map();
-  data.series.forEach(({ samples, spans }, column) => {
-    const scores = samples.length ? samples : spans.map(({ start, score }) => ({ time: start, score }));
-    for (const { time, score } of scores) {
-      const row = rows.get(time) ?? heads.map(() => '');
-      row[column] = percent(score);
-      rows.set(time, row);
+  data.series.forEach((series, column) => {
+    for (const { from, to, name, score } of rowsOf(series)) {
+      const row = rows.get(`${from} ${to}`) ?? { from, to, name, cells: heads.map(() => '') };
+      row.cells[column] = percent(score);
+      rows.set(`${from} ${to}`, row);
     }
   });
-  const sorted = [...rows].sort((a, b) => a[0] - b[0]);
+  const sorted = [...rows.values()].sort((a, b) => a.from - b.from || a.to - b.to);
+  const kinds = new Set(data.series.map(({ kind }) => (kind === 'frame' ? 'time' : kind)));
+  const rowHead = kinds.size === 1 ? [...kinds][0] : 'time';
   return h(
     'table',
     {},
-    h('thead', {}, h('tr', {}, ...['time', ...heads].map((head) => h('th', { scope: 'col' }, head)))),
+    h('thead', {}, h('tr', {}, ...[rowHead, ...heads].map((head) => h('th', { scope: 'col' }, head)))),
     h(
       'tbody',
       {},
-      ...sorted.map(([time, cells]) =>
-        h('tr', {}, h('th', { scope: 'row' }, timestamp(time)), ...cells.map((cell) => h('td', {}, cell))),
+      ...sorted.map(({ name, cells }) =>
+        h('tr', {}, h('th', { scope: 'row' }, name), ...cells.map((cell) => h('td', {}, cell))),
       ),
     ),
   );
+}
+
+/**
+ * A frame has its time, anything longer says from when to when it lasts.
+ *
+ * @param {Series} series
+ */
+function rowsOf({ kind, samples, spans }) {
+  const rows = [...samples, ...spans.map(({ start, end, score }) => ({ from: start, to: end, score }))];
+  return rows.map((row) => ({ ...row, name: kind === 'frame' ? timestamp(row.from) : stretch(row.from, row.to) }));
 }

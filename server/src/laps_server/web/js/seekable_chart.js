@@ -5,7 +5,7 @@
 
 import { drawChart } from './chart.js';
 import { scoreAt } from './chart_data.js';
-import { h, svg } from './dom.js';
+import { svg } from './dom.js';
 import { percent, timestamp } from './format.js';
 
 /** @import {Chart} from './chart.js' */
@@ -48,7 +48,7 @@ export class SeekableChart {
 
   /**
    * @param {ChartData|null} data null empties the chart
-   * @param {Set<string>} hidden labels without curves
+   * @param {Set<string>} hidden keys of the labels without curves
    */
   show(data, hidden = new Set()) {
     this._data = data;
@@ -59,11 +59,11 @@ export class SeekableChart {
   /**
    * Make one label stand out.
    *
-   * @param {string|null} label
+   * @param {string|null} key
    */
-  highlight(label) {
+  highlight(key) {
     for (const each of this._root.querySelectorAll('.series')) {
-      each.classList.toggle('faint', label !== null && each.getAttribute('data-label') !== label);
+      each.classList.toggle('faint', key !== null && each.getAttribute('data-key') !== key);
     }
   }
 
@@ -72,12 +72,6 @@ export class SeekableChart {
     this._root.hidden = false;
     if (!this._data || !width) {
       this._root.replaceChildren();
-      this._chart = null;
-      return;
-    }
-    if (!this._data.series.length && !this._data.segmentLabels.length) {
-      const text = 'This model gives one score per clip, so there are no curves.';
-      this._root.replaceChildren(h('p', { class: 'muted' }, text));
       this._chart = null;
       return;
     }
