@@ -191,7 +191,6 @@ class Attention(nn.Module):
         self.scale = self.head_dim**-0.25
         self.pairing = LeapPairing(frames, level) if spec.scope is Scope.PAIR else None
         self.qkv = nn.Conv2d(dim, 3 * dim, 1, bias=False)
-        self.separate: nn.ModuleList | None = None
         self.proj = nn.Conv2d(dim, dim, 1, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -199,7 +198,7 @@ class Attention(nn.Module):
         if self.pairing is not None:
             # Before qkv rather than after it: a third of the channels to move.
             x = self.pairing.pair(x)
-        x = self._attend(self.qkv(x)) if self.separate is None else self._mix(*(part(x) for part in self.separate))
+        x = self._attend(self.qkv(x))
         if self.pairing is not None:
             x = self.pairing.unpair(x)
         if self.shift_groups:
@@ -207,39 +206,20 @@ class Attention(nn.Module):
         projected: Tensor = self.proj(x)
         return projected
 
-    def separate_projections(self) -> None:
-        """Project to queries, keys and values one after the other from now on, for inference only.
-
-        The numbers stay the same. But engines keep the channels of a pixel together, so that a split of them copies
-        every pixel: OpenVINO took a twelfth of a view's time for it in bfloat16.
-        """
-        dim = self.qkv.out_channels // 3
-        self.separate = nn.ModuleList()
-        for start in range(0, 3 * dim, dim):
-            part = nn.Conv2d(self.qkv.in_channels, dim, 1, bias=self.qkv.bias is not None)
-            part.weight = nn.Parameter(self.qkv.weight[start : start + dim].detach())
-            if self.qkv.bias is not None:
-                part.bias = nn.Parameter(self.qkv.bias[start : start + dim].detach())
-            self.separate.append(part)
-
     def _attend(self, qkv: Tensor) -> Tensor:
-        """`[B*T, 3*C, H, W]`, the queries, keys and values in one, to `[B*T, C, H, W]`."""
-        return self._mix(*torch.split(qkv, qkv.shape[1] // 3, dim=1))
-
-    def _mix(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """Joint softmax over each group of adjacent frames: each `[B*T, C, H, W]`, as the result.
+        """Joint softmax over each group of adjacent frames: `[B*T, 3*C, H, W]` to `[B*T, C, H, W]`.
 
         Tokens stay the last axis all the way, as the convolutions leave them: with one frame a group
         nothing is copied, and with more the copies move whole rows.
         """
-        height, width = q.shape[2:]
+        height, width = qkv.shape[2:]
         heads, dim, group, tokens = self.heads, self.head_dim, self.group, height * width
 
         def rows(part: Tensor) -> Tensor:
             split = part.reshape(-1, group, heads, dim, tokens)  # [P, G, h, d, N]
             return split.permute(0, 2, 3, 1, 4).reshape(-1, heads, dim, group * tokens)  # [P, h, d, G*N]
 
-        q, k, v = rows(q), rows(k), rows(v)
+        q, k, v = (rows(part) for part in torch.split(qkv, [heads * dim] * 3, dim=1))
         scores = torch.matmul((q * self.scale).transpose(-2, -1), k * self.scale)  # [P, h, G*N, G*N]
         mixed = torch.matmul(v, scores.softmax(dim=-1).transpose(-2, -1))  # [P, h, d, G*N]
         mixed = mixed.reshape(-1, heads, dim, group, tokens).permute(0, 3, 1, 2, 4)  # [P, G, h, d, N]

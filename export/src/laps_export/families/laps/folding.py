@@ -17,7 +17,7 @@ from laps_export.families.laps.visformer import Laps
 
 
 def fold_batch_norm(model: Laps) -> Laps:
-    """A copy of `model` in evaluation mode that computes the same without any batch norm, as engines like it."""
+    """A copy of `model` in evaluation mode that computes the same without any batch norm."""
     folded = copy.deepcopy(model).eval()
     with torch.no_grad():
         _fold_behind(folded.stem, "0", "1")
@@ -26,7 +26,6 @@ def fold_batch_norm(model: Laps) -> Laps:
         for module in folded.modules():
             if isinstance(module, AttentionBlock):
                 _fold_ahead(module, "norm1", module.attn.qkv)
-                module.attn.separate_projections()
             if isinstance(module, (ConvBlock, AttentionBlock)):
                 _fold_ahead(module, "norm2", module.mlp.conv1)
         # The pool between norm and head averages pixels, and an affine map commutes with an average.
