@@ -106,7 +106,7 @@ docker:  ## Build the image laps-server:cpu, or with TARGET=gpu that for CUDA, a
 	  $(foreach name,PYTHON_IMAGE CUDA_IMAGE KINETICS PIP_INDEX_URL PIP_EXTRA_INDEX_URL PIP_TRUSTED_HOST,$(if $($(name)),--build-arg $(name))) .
 	@docker image inspect --format 'laps-server:$(TARGET): {{.Size}} bytes, base included' laps-server:$(TARGET)
 
-bench: $(DEV)/.installed $(BENCH_PEERS:%=$(PEERS)/%/.installed)  ## This server beside others, with table, JSON and plots (25 minutes); BENCH_FLAGS=--quick
+bench: $(DEV)/.installed $(BENCH_PEERS:%=$(PEERS)/%/.installed)  ## This server beside others, with table, JSON and plots (35 minutes); BENCH_FLAGS=--quick
 	$(DEV)/bin/python -m bench --peers $(BENCH_PEERS) $(BENCH_FLAGS)
 
 bench-overload: $(DEV)/.installed  ## What a server does with five times what it can answer, on one core (3 minutes)

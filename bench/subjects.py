@@ -26,6 +26,9 @@ FOLDER = ROOT / "build" / "bench"
 MODELS = FOLDER / "models"
 CLIP_S = 10
 UPLOADS_S = (CLIP_S, 60, 600, 7200)
+RANDOM_WEIGHTS = ("--random-weights", "--seed", "2")
+"""Of the first seeds, the first without near ties among the labels of the trial's views: with seed 0 two labels are
+closer than bfloat16 is to float32, so that the trial keeps float32. Trained weights tell labels apart by much more."""
 I3D, CAMERA_MOTION, LAPS = "i3d-kinetics400", "camera-motion", "laps"
 
 
@@ -60,7 +63,7 @@ def make_models() -> None:
             continue
         subject.repository.mkdir(parents=True, exist_ok=True)
         if subject.name == LAPS:
-            options = ("--name", LAPS, "--variant", "laps", "--labels", "kinetics400-laps", "--random-weights")
+            options = ("--name", LAPS, "--variant", "laps", "--labels", "kinetics400-laps", *RANDOM_WEIGHTS)
             _laps_export("onnx", *options, "--repository", str(subject.repository))
             _call_trained(own / "1" / "laps.json")
         elif made.exists():

@@ -21,6 +21,7 @@ from laps_export.families.laps.family import LAPS
 from laps_export.graph.complexity import Complexity
 from laps_export.graph.parity import ParityReport
 from laps_export.quantize import engine_parity, parity_limits
+from laps_export.quantize.instruction_set import INT8_INSTRUCTION_SETS
 from laps_export.repository import manifest as manifest_module
 from laps_export.repository import write_version as writing
 from laps_export.repository.entry import check_version
@@ -28,6 +29,7 @@ from laps_export.repository.label_set import LabelSet
 from laps_export.repository.manifest import AddedPrecision, WeightOrigin, read_contract, with_precision
 from laps_export.repository.serving import Serving
 from laps_export.repository.write_version import VersionRequest, write_version
+from laps_server.engines.machine import Machine
 from laps_server.errors import LapsError
 from laps_server.models import parity_limits as server_limits
 from laps_server.models.manifest import SCHEMA_VERSIONS, EngineParity, Manifest, ModelOutput, parse_manifest
@@ -173,6 +175,13 @@ def test_what_a_family_does_differently_is_read_as_it_is_written(
 def test_both_hold_a_precision_to_the_same_limits() -> None:
     names = ("MIN_VIEWS", "MIN_LABELS", "MIN_AGREEMENT", "MAX_MEAN_SHIFT", "MAX_P99_SHIFT")
     assert [getattr(parity_limits, name) for name in names] == [getattr(server_limits, name) for name in names]
+
+
+@pytest.mark.parametrize("place", range(len(INT8_INSTRUCTION_SETS)))
+def test_a_record_names_the_instruction_set_that_the_server_looks_for(place: int) -> None:
+    """The best that both know is there: the exporter measures on it, and the server asks for its record."""
+    machine = Machine("a processor", frozenset(INT8_INSTRUCTION_SETS[place:]))
+    assert machine.instruction_set("int8") == INT8_INSTRUCTION_SETS[place]
 
 
 @pytest.mark.parametrize("shift", [0.0, 0.02, 0.6])

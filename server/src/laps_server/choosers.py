@@ -74,6 +74,7 @@ def _key(files: ModelFiles, found: tuple[Candidate, ...], settings: Settings, ma
         "processor": machine.processor,
         "instruction_sets": hashlib.sha256(" ".join(sorted(machine.instruction_sets)).encode()).hexdigest(),
         "device": machine.device,
+        "gpus": ", ".join(machine.gpus),
         "threads": str(settings.threads),
         "candidates": ", ".join(f"{candidate.engine} {candidate.precision}" for candidate in found),
         "versions": "; ".join([f"laps-server {__version__}", *(ENGINES[name].versions for name in engines)]),

@@ -46,6 +46,12 @@ def test_leap_pairs_are_the_only_gathers(proto: onnx.ModelProto) -> None:
     assert len(gathers) == 2 * blocks
 
 
+def test_queries_keys_and_values_are_projected_apart(proto: onnx.ModelProto) -> None:
+    """A split of a convolution's channels copies every pixel on engines that keep channels together."""
+    made = {output: node.op_type for node in proto.graph.node for output in node.output}
+    assert not [node.name for node in proto.graph.node if node.op_type == "Split" and made[node.input[0]] == "Conv"]
+
+
 def test_one_file_and_nothing_about_the_machine_that_wrote_it(small_graph: Path) -> None:
     assert [path.name for path in small_graph.parent.iterdir()] == ["model.onnx"]
     assert b"/export/src" not in small_graph.read_bytes()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from onnx import ModelProto
 
-from laps_export.quantize.layer_choice import LayerChoice, choose_layers, excess, near_enough
+from laps_export.quantize.layer_choice import DAMAGE_VIEWS, LayerChoice, choose_layers, near_enough
 from laps_export.quantize.quantized_graph import layer_groups, quantize, read_graph
 from laps_export.repository.manifest import EngineParity
 from support.quantizable_models import colour_views, convolution_graph
@@ -38,21 +38,15 @@ def test_what_is_near_enough_has_a_margin(measured: EngineParity, near: bool) ->
     assert near_enough(measured) is near
 
 
-def test_the_excess_is_that_of_the_worst_figure() -> None:
-    assert excess(record(0.02)) == pytest.approx(2)
-    assert excess(record(0.02, p99=0.2)) == pytest.approx(4)
-    assert excess(record(0.0, agreement=0.97)) == pytest.approx(6)
-
-
 class Measured:
     """Damage of the groups that a graph still quantises, by how many readers of quantised activations they have."""
 
     def __init__(self, damage: list[float]) -> None:
         self.damage = damage
-        self.calls = 0
+        self.counts: list[int | None] = []
 
-    def __call__(self, proto: ModelProto) -> EngineParity:
-        self.calls += 1
+    def __call__(self, proto: ModelProto, count: int | None) -> EngineParity:
+        self.counts.append(count)
         made = {output: node.op_type for node in proto.graph.node for output in node.output}
         products = [node for node in proto.graph.node if node.op_type in {"Conv", "MatMul"}]
         reads = [any(made.get(name) == "DequantizeLinear" for name in _activations(node, proto)) for node in products]
@@ -92,9 +86,32 @@ def test_groups_are_left_out_by_their_damage(
     source, quantized = graphs
     groups = layer_groups(source, 14)
     assert len(groups) == 3
-    choice = choose_layers(quantized, groups, Measured(damage), on_progress=lambda *_: None)
+    measure = Measured(damage)
+    choice = choose_layers(quantized, source, groups, measure, on_progress=lambda *_: None)
     assert choice.left_out == left_out
+    assert measure.counts == ([None] if left_out == 0 else [None, *[DAMAGE_VIEWS] * len(groups)])
     assert any(name.startswith(first) for name in choice.order[0])
+
+
+@pytest.mark.parametrize("enough", [1, 2, 3, 5, 6])
+def test_no_more_is_left_out_than_is_needed(graphs: tuple[ModelProto, ModelProto], enough: int) -> None:
+    """Of a dozen groups: how many were left out is told by the measurement, which is asked few times."""
+    source, quantized = graphs
+    groups = [frozenset([f"group {number}"]) for number in range(12)]
+    asked: list[int] = []
+
+    def measure(_proto: ModelProto, count: int | None) -> EngineParity:
+        if count is not None or not asked:
+            asked.append(0)
+            return record(1.0)
+        return record(0.0 if told[-1] >= enough else 1.0)
+
+    told: list[int] = []
+    choice = choose_layers(
+        quantized, source, groups, measure, on_progress=lambda what, done, _: told.append(done if "out" in what else 0)
+    )
+    assert choice.left_out == enough
+    assert len([done for done in told if done]) <= 4
 
 
 def test_nodes_of_the_first_groups_stay_in_float32() -> None:

@@ -137,7 +137,7 @@ async def test_every_precision_that_the_engine_names_is_computed(name: EngineNam
             await engine.start((2,))
             logits = (await engine.infer(clips)).logits
             await engine.close()
-        assert engine.info.precision == precision
+        assert (engine.info.precision, engine.info.device) == (precision, "cpu")
         np.testing.assert_allclose(logits, expected(clips), atol=EXACT if precision == "float32" else 0.1)
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from laps_server.engines.choices import Precision
-from laps_server.engines.machine import Machine, parse_cpuinfo, this_machine
+from laps_server.engines.machine import Machine, gpu_names, parse_cpuinfo, this_machine
 
 TWO_CORES = """\
 processor	: 0
@@ -56,3 +58,11 @@ def test_this_machine_is_read_from_linux() -> None:
 )
 def test_the_best_instruction_set_of_a_precision(precision: Precision, known: set[str], best: str | None) -> None:
     assert Machine("", frozenset(known)).instruction_set(precision) == best
+
+
+def test_gpus_are_named_as_their_driver_names_them(tmp_path: Path) -> None:
+    for place, name in (("0000:41:00.0", "NVIDIA H200"), ("0000:01:00.0", "NVIDIA L4")):
+        (tmp_path / place).mkdir()
+        (tmp_path / place / "information").write_text(f"Model: \t\t {name}\nIRQ:   \t\t 120\n")
+    assert gpu_names(tmp_path) == ("NVIDIA L4", "NVIDIA H200")
+    assert gpu_names(tmp_path / "no driver") == ()

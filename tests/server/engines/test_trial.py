@@ -101,3 +101,9 @@ def test_a_shift_is_that_of_the_references_top_label_on_the_view_where_it_is_lar
 def test_processors_count_more_than_the_clock(timing: Timing, *, slower: bool) -> None:
     assert timing.is_clearly_slower_than(Timing(10, 10)) == slower
     assert not timing.is_clearly_slower_than(None)
+
+
+def test_of_a_gpus_work_only_the_clock_tells() -> None:
+    busy_waiting, asleep = Timing(10, 10, elsewhere=True), Timing(20, 1, elsewhere=True)
+    assert busy_waiting.cost < asleep.cost
+    assert Timing(10, 10).cost > Timing(20, 1).cost

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 import threading
 import time
 import weakref
@@ -99,6 +100,23 @@ async def test_the_event_loop_runs_while_a_video_is_decoded(
     assert not job.done()
     long_decode.release.set()
     assert (await job)[-1].video.codec == "mpeg4"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a thread has a priority of its own on Linux alone")
+async def test_decoders_leave_the_processor_to_the_engine(
+    monkeypatch: pytest.MonkeyPatch, pool: DecodePool, file: int
+) -> None:
+    priorities: list[int] = []
+
+    def note(*args: object, **options: object) -> Generator[Part, None, None]:
+        priorities.append(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
+        yield from ()
+
+    monkeypatch.setattr(decode_pool, "extract_parts", note)
+    before = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+    assert await parts_of(pool, file) == []
+    assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) == before
+    assert priorities[0] > before or before == 19  # 19 is the last there is
 
 
 async def test_a_cancelled_decode_is_told_to_stop(long_decode: LongDecode, pool: DecodePool, file: int) -> None:

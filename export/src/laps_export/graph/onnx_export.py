@@ -21,6 +21,7 @@ from laps_export.errors import GraphError
 from laps_export.families.family import Normalisation, VideoModel
 from laps_export.families.normalise import Normalise
 from laps_export.graph.lowering import EXPORTER_OPSET, lower
+from laps_export.graph.separate_convolutions import separate_convolutions
 from laps_export.graph.tensor_contract import INPUT_NAME, OUTPUT_NAME, TensorContract, check_onnx
 
 _TRACE_BATCH = 2  # a traced batch of 1 would be taken for a constant
@@ -54,6 +55,7 @@ def export_onnx(model: VideoModel, path: Path) -> None:
     module = ExportModule(model.family.for_inference(model.network), model.family.pixels)
     proto = _trace(module, contract)
     lower(proto)
+    separate_convolutions(proto)
     proto.producer_name = "laps-export"
     proto.graph.name = model.family.name
     onnx.save_model(proto, path)

@@ -14,14 +14,18 @@ from onnx import ModelProto
 
 from laps_export.progress import OnProgress
 from laps_export.quantize.parity_limits import MAX_MEAN_SHIFT, MAX_P99_SHIFT, MIN_AGREEMENT
-from laps_export.quantize.quantized_graph import LayerGroup, without_quantizers
+from laps_export.quantize.quantized_graph import LayerGroup, in_float_again
 from laps_export.repository.manifest import EngineParity
 
-GROUPS = 14
+GROUPS = 28
 MARGIN = 0.8
 """Share of the limits that is aimed at, since other views than these are gated."""
 
-Measure = Callable[[ModelProto], EngineParity]
+DAMAGE_VIEWS = 64
+"""Fewer do for the order of the groups, and there are many groups."""
+
+Measure = Callable[[ModelProto, int | None], EngineParity]
+"""What a graph's scores are like on so many of the views that are for this; on all of them for None."""
 
 
 @dataclass(frozen=True)
@@ -41,46 +45,49 @@ class LayerChoice:
         return frozenset().union(*self.order[:left_out])
 
 
-def excess(measured: EngineParity) -> float:
-    """How far from float32, as a share of what is allowed: at most 1 holds."""
-    changed = (1 - measured.agreement) / (1 - MIN_AGREEMENT)
-    return max(measured.mean_shift / MAX_MEAN_SHIFT, measured.p99_shift / MAX_P99_SHIFT, changed)
-
-
 def near_enough(measured: EngineParity) -> bool:
     """Whether a choice can be expected to hold on other views too.
 
-    A changed label counts for more among a few views than it may; so they may have the whole share that is allowed.
+    One changed label is much among a few views, so that share may be what is allowed.
     """
     shifts = max(measured.mean_shift / MAX_MEAN_SHIFT, measured.p99_shift / MAX_P99_SHIFT)
     return shifts <= MARGIN and measured.agreement >= MIN_AGREEMENT
 
 
 def choose_layers(
-    quantized: ModelProto, groups: Sequence[LayerGroup], measure: Measure, *, on_progress: OnProgress
+    quantized: ModelProto,
+    source: ModelProto,
+    groups: Sequence[LayerGroup],
+    measure: Measure,
+    *,
+    on_progress: OnProgress,
 ) -> LayerChoice:
     """Decide on a graph that is quantised throughout.
 
     Args:
         quantized: by `quantize`, with nothing left in float32.
+        source: what it was made of.
         groups: of its layers.
-        measure: what a graph's scores are like on the views that are for this.
+        measure: runs a graph.
         on_progress: called after every measurement.
     """
-    if near_enough(measure(quantized)):
+    if near_enough(measure(quantized, None)):
         return LayerChoice(tuple(groups), 0)
     everything = frozenset().union(*groups)
     damage: dict[LayerGroup, float] = {}
     for done, group in enumerate(groups):
         on_progress("measuring each group of layers", done, len(groups))
-        damage[group] = measure(without_quantizers(quantized, everything - group)).mean_shift
+        damage[group] = measure(in_float_again(quantized, source, everything - group), DAMAGE_VIEWS).mean_shift
     order = tuple(sorted(groups, key=lambda group: -damage[group]))
     choice = LayerChoice(order, 0)
-    tried: dict[int, float] = {}
-    for count in range(1, choice.most + 1):
-        on_progress("leaving out layers that hurt", count - 1, choice.most)
-        measured = measure(without_quantizers(quantized, choice.in_float(count)))
-        if near_enough(measured):
-            return replace(choice, left_out=count)
-        tried[count] = excess(measured)
-    return replace(choice, left_out=min(tried, key=lambda count: tried[count], default=0))
+
+    def holds(count: int) -> bool:
+        on_progress("leaving out layers that hurt", count, choice.most)
+        return near_enough(measure(in_float_again(quantized, source, choice.in_float(count)), None))
+
+    # The least of 1 to `most` that is near enough: the more is left out, the nearer it is. If none is, it is `most`.
+    too_few, enough = 0, choice.most
+    while enough - too_few > 1:
+        count = (too_few + enough) // 2
+        too_few, enough = (too_few, count) if holds(count) else (count, enough)
+    return replace(choice, left_out=enough)

@@ -8,20 +8,30 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
-from collections.abc import Iterable, Iterator, Sequence, Set
+from collections.abc import Iterator, Sequence, Set
 from pathlib import Path
+from typing import Any
 
 import nncf
 import numpy as np
 import onnx
+from nncf.quantization.advanced_parameters import AdvancedQuantizationParameters, AdvancedSmoothQuantParameters
+from nncf.quantization.range_estimator import RangeEstimatorParametersSet
 from numpy.typing import NDArray
-from onnx import ModelProto, NodeProto
+from onnx import ModelProto
 
 from laps_export.errors import GraphError
 from laps_export.graph.tensor_contract import INPUT_NAME
 
 PRODUCTS = frozenset({"Conv", "Gemm", "MatMul"})
 """What is worth int8: nearly all of a network's operations."""
+
+_AS_TRAINED = ".as_trained"
+
+_SMOOTH_CONVOLUTIONS = 0.5
+_SMOOTH_PRODUCTS = 0.95
+"""Of smooth quantisation: how much of the activations' range moves into the weights. NNCF has the second by default and
+leaves convolutions alone; but those of pointwise convolutions are where LAPS has its outliers."""
 
 LayerGroup = frozenset[str]
 """Names of nodes that are quantised together or not at all."""
@@ -41,8 +51,7 @@ def read_graph(path: Path) -> ModelProto:
 def layer_groups(proto: ModelProto, count: int) -> list[LayerGroup]:
     """Products that follow each other, in at most `count` groups of as many; last, all other nodes behind the first.
 
-    The others are a group of their own since they are sums above all: of a network with residuals, where every layer
-    adds to what is rounded to 256 steps again and again, they can hurt more than any product, and gain the least.
+    The others are a group of their own since they are sums above all, which gain the least in int8.
 
     Raises:
         GraphError: `cannot_quantize`, there is no product.
@@ -66,17 +75,15 @@ def quantize(proto: ModelProto, views: NDArray[np.uint8], *, in_float: Set[str] 
     kept = {node.name for node in proto.graph.node[:first]} | in_float
     copy = ModelProto()
     copy.CopyFrom(proto)
-    dataset = nncf.Dataset(_Samples(views))
     try:
         with _quiet():
             quantized: ModelProto = nncf.quantize(
                 copy,
-                dataset,
+                nncf.Dataset(_Samples(views)),
                 subset_size=len(views),
-                # Smooth quantisation, and attention's products as they bear it.
-                model_type=nncf.ModelType.TRANSFORMER if _is_transformer(proto) else None,
                 preset=nncf.QuantizationPreset.MIXED,
                 ignored_scope=nncf.IgnoredScope(names=sorted(kept), validate=False),
+                **(_for_transformers() if _is_transformer(proto) else {}),
             )
     except Exception as exc:  # NNCF raises RuntimeError, its own and ONNX Runtime's
         raise GraphError(f"NNCF cannot quantise the graph: {exc}", code="cannot_quantize") from exc
@@ -85,28 +92,43 @@ def quantize(proto: ModelProto, views: NDArray[np.uint8], *, in_float: Set[str] 
     return quantized
 
 
-def without_quantizers(quantized: ModelProto, names: Iterable[str]) -> ModelProto:
-    """The quantised graph with the activations that these nodes read as they were; a guess of what NNCF would make.
+def in_float_again(quantized: ModelProto, source: ModelProto, names: Set[str]) -> ModelProto:
+    """The quantised graph with these nodes as they were in `source`: a guess of what NNCF would make without them.
 
-    It costs nothing, where NNCF measures all activations again. Weights stay quantised, which harms far less.
+    It costs nothing, where NNCF measures all activations again. Each node reads what it read before, weights included:
+    NNCF leaves nodes and their outputs their names.
     """
     changed = ModelProto()
     changed.CopyFrom(quantized)
-    made = {output: node for node in changed.graph.node for output in node.output}
-    wanted = set(names)
+    before = {node.name: node for node in source.graph.node if node.name in names}
+    constants = {tensor.name: tensor for tensor in source.graph.initializer}
+    taken: set[str] = set()
     for node in changed.graph.node:
-        if node.name in wanted:
-            for place, name in enumerate(node.input):
-                node.input[place] = _before_quantizer(name, made)
+        if node.name not in before:
+            continue
+        inputs = list(before[node.name].input)
+        # Under names of their own, since biases that NNCF corrected have kept theirs.
+        taken.update(name for name in inputs if name in constants)
+        node.ClearField("input")
+        node.input.extend(f"{name}{_AS_TRAINED}" if name in constants else name for name in inputs)
+    for name in sorted(taken):
+        tensor = changed.graph.initializer.add()
+        tensor.CopyFrom(constants[name])
+        tensor.name = f"{name}{_AS_TRAINED}"
     return changed
 
 
-def _before_quantizer(name: str, made: dict[str, NodeProto]) -> str:
-    back = made.get(name)
-    if back is None or back.op_type != "DequantizeLinear":
-        return name
-    there = made.get(back.input[0])
-    return name if there is None or there.op_type != "QuantizeLinear" else there.input[0]
+def _for_transformers() -> dict[str, Any]:
+    """Smooth quantisation, attention's products as they bear it, and ranges that cut nothing off."""
+    return {
+        "model_type": nncf.ModelType.TRANSFORMER,
+        "advanced_parameters": AdvancedQuantizationParameters(
+            activations_range_estimator_params=RangeEstimatorParametersSet.MINMAX,
+            smooth_quant_alphas=AdvancedSmoothQuantParameters(
+                convolution=_SMOOTH_CONVOLUTIONS, matmul=_SMOOTH_PRODUCTS
+            ),
+        ),
+    }
 
 
 def _is_transformer(proto: ModelProto) -> bool:

@@ -250,18 +250,18 @@ def _quantized(
     scoring = ViewScoring.of(trained.manifest)
     trial = work / "trial.onnx"
 
-    def scores_of(graph: Path) -> Scores:
-        return scoring.scores(run_views(open_graph(graph), views.tuning, batch=trained.batch))
+    def scores_of(graph: Path, count: int | None) -> Scores:
+        return scoring.scores(run_views(open_graph(graph), views.tuning[:count], batch=trained.batch))
 
-    def measure(proto: ModelProto) -> EngineParity:
+    def measure(proto: ModelProto, count: int | None = None) -> EngineParity:
         onnx.save_model(proto, trial)
-        return compare(reference, scores_of(trial), engine=engine, instruction_set=INT8)
+        return compare(reference[:count], scores_of(trial, count), engine=engine, instruction_set=INT8)
 
-    reference = scores_of(trained.graph)
+    reference = scores_of(trained.graph, None)
     groups = layer_groups(source, GROUPS)
     report("quantising all layers", 0, 1)
     proto = quantize(source, views.calibration)
-    choice = choose_layers(proto, groups, measure, on_progress=report)
+    choice = choose_layers(proto, source, groups, measure, on_progress=report)
     left_out = choice.left_out
     for again in range(_ROUNDS if left_out else 0):
         report(f"quantising all but {left_out} of {len(groups)} groups", again, _ROUNDS)

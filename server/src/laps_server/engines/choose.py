@@ -158,7 +158,11 @@ class _Trial:
                 slow = not thorough and timing.less(_WARM_UP_MS).is_clearly_slower_than(best)
                 while not slow and len(rounds) < _ROUNDS and sum(item.ms for item in rounds) < _ENOUGH_MS:
                     rounds.append(await self._one_view(engine, len(rounds)))
-                    timing = Timing(min(item.ms for item in rounds), min(item.processor_ms for item in rounds))
+                    timing = replace(
+                        timing,
+                        ms=min(item.ms for item in rounds),
+                        processor_ms=min(item.processor_ms for item in rounds),
+                    )
                     slow = not thorough and timing.is_clearly_slower_than(best)
         except Exception as exc:  # one that cannot run is no candidate, whatever it raises
             return self._failed(candidate, exc)
@@ -167,7 +171,11 @@ class _Trial:
     async def _one_view(self, engine: Engine, number: int) -> Timing:
         began, processor_began = now(), processor_now()
         await engine.infer(self._views[number : number + 1])
-        return Timing((now() - began) * _MS, (processor_now() - processor_began) * _MS)
+        return Timing(
+            (now() - began) * _MS,
+            (processor_now() - processor_began) * _MS,
+            elsewhere=engine.info.device != "cpu",
+        )
 
     async def _compared(self, candidate: Candidate, reference: Float64Array) -> Measured:
         known = self._known[candidate]

@@ -15,6 +15,7 @@ from types import MappingProxyType
 from laps_server.engines.choices import Device, Precision
 
 _CPUINFO = Path("/proc/cpuinfo")
+_NVIDIA_GPUS = Path("/proc/driver/nvidia/gpus")  # a folder for each, whose file "information" has a line "Model:"
 # What multiplies matrices of a type, best first.
 _INSTRUCTION_SETS: Mapping[Precision, tuple[str, ...]] = MappingProxyType(
     {
@@ -27,11 +28,15 @@ _INSTRUCTION_SETS: Mapping[Precision, tuple[str, ...]] = MappingProxyType(
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """Where models run: the processor's name, what it knows, and the device that the operator chose."""
+    """Where models run: the processor's name, what it knows, the device that the operator chose, and the GPUs' names.
+
+    GPUs are looked for only where one was chosen.
+    """
 
     processor: str
     instruction_sets: frozenset[str]
     device: Device = "cpu"
+    gpus: tuple[str, ...] = ()
 
     def instruction_set(self, precision: Precision) -> str | None:
         """The best one for products of that type; None where there is none, and for float32, which every one has."""
@@ -45,10 +50,19 @@ def this_machine(device: Device) -> Machine:
         text = _CPUINFO.read_text(encoding="utf-8", errors="replace")
     except OSError:
         text = ""
-    return parse_cpuinfo(text, device=device)
+    return parse_cpuinfo(text, device=device, gpus=() if device == "cpu" else gpu_names(_NVIDIA_GPUS))
 
 
-def parse_cpuinfo(text: str, *, device: Device = "cpu") -> Machine:
+def gpu_names(folder: Path) -> tuple[str, ...]:
+    """Of the GPUs that NVIDIA's driver has in ``folder``, one word for each; none where there is no such driver."""
+    names = []
+    for path in sorted(folder.glob("*/information")):
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+        names += [line.partition(":")[2].strip() for line in lines if line.startswith("Model:")]
+    return tuple(names)
+
+
+def parse_cpuinfo(text: str, *, device: Device = "cpu", gpus: tuple[str, ...] = ()) -> Machine:
     """Read ``/proc/cpuinfo``: what every processor in it knows, and the name of the first.
 
     On ARM the keys are others (``Features``), and there may be no name.
@@ -61,4 +75,4 @@ def parse_cpuinfo(text: str, *, device: Device = "cpu") -> Machine:
             name = name or value.strip()
         elif key.strip() in {"flags", "Features"}:
             known.append(frozenset(value.split()))
-    return Machine(name or platform.machine(), frozenset.intersection(*known) if known else frozenset(), device)
+    return Machine(name or platform.machine(), frozenset.intersection(*known) if known else frozenset(), device, gpus)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from laps_server.arrays import Float64Array
 from laps_server.engines.choices import Candidate
@@ -20,23 +20,30 @@ _CLEARLY_SLOWER = 1.5
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """What one view takes, alone in its batch: milliseconds on the clock, and of all processors together."""
+    """What one view takes, alone in its batch: milliseconds on the clock, and of all processors together.
+
+    ``elsewhere``: a GPU does the work, and processors wait for it.
+    """
 
     ms: float
     processor_ms: float
+    elsewhere: bool = False
 
     @property
     def cost(self) -> float:
         """What candidates are ordered by: a geometric mean in which the processors' time counts three times.
 
         It is what a busy server's throughput follows from, and who else runs on the machine disturbs it least. But it
-        does not see threads that wait for each other, and the clock does.
+        does not see threads that wait for each other, and the clock does. Of work that is done elsewhere only the clock
+        tells.
         """
+        if self.elsewhere:
+            return self.ms
         return float(self.processor_ms**0.75 * self.ms**0.25)
 
     def less(self, ms: float) -> Timing:
         """What is left of both without so many milliseconds."""
-        return Timing(max(0.0, self.ms - ms), max(0.0, self.processor_ms - ms))
+        return replace(self, ms=max(0.0, self.ms - ms), processor_ms=max(0.0, self.processor_ms - ms))
 
     def is_clearly_slower_than(self, best: Timing | None) -> bool:
         """Whether more rounds could not make it the best."""
