@@ -14,19 +14,11 @@ import pytest
 
 from laps_server.api import unread_body
 from support.held_server import InProcess, in_process, until
-from support.model_repositories import write_model
 from support.plain_videos import BLUE, RED, write_colour_video
 from support.raw_requests import connected, read_all, request_bytes
 
 OVERLOADED = "overloaded"
 BIG = 8 * 2**20  # more than sockets buffer
-
-
-@pytest.fixture(scope="module")
-def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("models")
-    write_model(folder, "colours")
-    return folder
 
 
 @pytest.fixture(scope="module")
