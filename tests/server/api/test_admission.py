@@ -154,6 +154,29 @@ def test_a_client_that_sends_nothing_more_is_not_waited_for(repository: Path, mo
         until(lambda: _is_cut(connection))
 
 
+def test_pieces_of_what_was_refused_do_not_wake_the_server_one_by_one(
+    repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    woken: list[int] = []
+    received = unread_body.LingeringProtocol.data_received
+
+    def data_received(protocol: unread_body.LingeringProtocol, data: bytes) -> None:
+        woken.append(len(data))
+        received(protocol, data)
+
+    monkeypatch.setattr(unread_body.LingeringProtocol, "data_received", data_received)
+    with in_process(repository, max_upload_bytes=1000) as server, connected(server.url) as connection:
+        connection.sendall(request_bytes("", b"", length=2**40))
+        assert answer(read_all(connection))[0] == 413
+        woken.clear()
+        for _ in range(20):
+            connection.sendall(bytes(1000))
+            time.sleep(0.01)
+        assert len(woken) <= 1
+        connection.sendall(bytes(4 * unread_body.WAKE_BYTES))
+        until(lambda: sum(woken) >= unread_body.WAKE_BYTES)
+
+
 def _is_cut(connection: Any) -> bool:
     try:
         connection.send(b"x")
