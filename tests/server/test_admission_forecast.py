@@ -117,6 +117,7 @@ class Crowd:
             )
         except Overloaded as exc:
             return exc.retry_after_s
+        self.forecast.let_in(arrival)
         self.free_at = max(self.free_at, self.clock.now) + self.service_s
         self.answered += 1
         self.late += self.free_at - self.clock.now > self.DEADLINE_S
