@@ -11,9 +11,10 @@ import pytest
 import torch
 
 from laps_export.checkpoint.checkpoint import WeightFile
+from laps_export.checkpoint.loading import load_weights
 from laps_export.checkpoint.reading import read_checkpoint
 from laps_export.cli import app as cli
-from laps_export.errors import ConfigError
+from laps_export.errors import CheckpointError, ConfigError
 from laps_export.families import registry
 from laps_export.families.laps.family import LAPS
 from laps_export.repository.check_entry import check_entry
@@ -23,6 +24,8 @@ from laps_server.models.manifest import parse_manifest
 from support.golden_weights import write_golden_checkpoint
 from support.registered import register
 from support.toy_family import TOY
+
+_HALVES = {"upper": slice(3), "lower": slice(3, 5)}
 
 
 @pytest.fixture(autouse=True)
@@ -69,6 +72,7 @@ def test_its_checkpoint_becomes_an_entry_that_says_what_it_is(
     manifest = json.loads(text)
     assert (manifest["family"], manifest["variant"]) == ("toy", "toy_small")
     assert manifest["output"] == {"name": "frame_logits", "kind": "per_clip"}
+    assert manifest["embedding"] == {"name": "embedding", "size": 8}
     assert manifest["inputs"][0]["frames"] == 4
     assert (manifest["inputs"][0]["height"], manifest["preprocess"]["short_side"]) == (32, 36)
     assert manifest["preprocess"]["mean"] == [0.45, 0.45, 0.45]
@@ -77,9 +81,32 @@ def test_its_checkpoint_becomes_an_entry_that_says_what_it_is(
     assert manifest["max_batch"] == 4
     assert "max_batch_size: 4\n" in (repository / "toy-5" / "config.pbtxt").read_text()
     assert "dims: [ 5 ]" in (repository / "toy-5" / "config.pbtxt").read_text()
+    assert "dims: [ 8 ]" in (repository / "toy-5" / "config.pbtxt").read_text()
     (checked,) = check_entry(repository / "toy-5")
     assert (checked.variant, checked.untrained) == ("toy_small", False)
     assert parse_manifest(text, where="toy-5/1/laps.json").family == "toy"
+
+
+def test_a_variant_may_be_served_otherwise_than_its_family(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, labels: Path
+) -> None:
+    options = ["--labels", labels, "--name", "wide", "--repository", tmp_path, "--random-weights", "--stride", "5"]
+    assert _run(monkeypatch, "onnx", "--variant", "toy_wide", *options) == 0
+    manifest = json.loads((tmp_path / "wide" / "1" / "laps.json").read_text())
+    assert (manifest["default_views"], manifest["sampling"]) == ("1x3", "tokshift")
+    assert manifest["inputs"][0]["stride"] == 5, "what is asked for goes before both"
+
+
+def test_labels_may_be_left_out_where_the_authors_order_is_known(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    options = ["--name", "toy", "--repository", tmp_path, "--random-weights"]
+    assert _run(monkeypatch, "onnx", "--variant", "toy_small", *options) == 0
+    assert "labels: kinetics400-alphabetical, which is likely the authors' order" in capsys.readouterr().err
+    manifest = json.loads((tmp_path / "toy" / "1" / "laps.json").read_text())
+    assert manifest["labels"]["name"] == "kinetics400-alphabetical"
+    assert _run(monkeypatch, "onnx", "--variant", "laps_nano", *options) == 5
+    assert "no labels given, and family laps has no one order" in capsys.readouterr().err
 
 
 def test_its_variants_stand_in_the_table_with_a_column_of_their_own(
@@ -89,6 +116,8 @@ def test_its_variants_stand_in_the_table_with_a_column_of_their_own(
     header, toy, laps = (line.split("\t") for line in capsys.readouterr().out.splitlines())
     assert header[2:4] == ["levels stage2 / stage3", "width"]
     assert (toy[:4], toy[-1]) == (["toy_wide", "4 x 32", "-", "16"], "12.50")
+    assert header[4:8] == ["GMACs", "(poster)", "params (M)", "(poster)"]
+    assert (toy[5], toy[7], laps[5]) == ("0.5", "-", "-")
     assert laps[2:4] == ["-", "-"]
 
 
@@ -110,6 +139,34 @@ def test_files_are_told_apart_by_the_names_in_them(tmp_path: Path, checkpoint: P
     assert read_checkpoint(checkpoint).family is TOY
     assert read_checkpoint(golden).family is LAPS
     assert set(read_checkpoint(checkpoint).state) == {"conv.weight", "conv.bias", "fc.weight", "fc.bias"}
+
+
+def test_what_the_network_does_not_use_is_left_out_and_said(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, checkpoint: Path
+) -> None:
+    data = torch.load(checkpoint)
+    data["model_state"]["net.fc.counter"] = torch.zeros(1)
+    torch.save(data, checkpoint)
+    assert read_checkpoint(checkpoint).dropped == ("fc.counter",)
+    assert _run(monkeypatch, "convert", checkpoint, tmp_path / "x.safetensors", "--variant", "toy_small") == 0
+    assert "left out fc.counter, which the network does not use" in capsys.readouterr().err
+
+
+def test_another_librarys_names_become_the_networks_own(tmp_path: Path, checkpoint: Path) -> None:
+    own = dict(read_checkpoint(checkpoint).state)
+    halves = {
+        f"{half}.{part}": own[f"fc.{part}"][rows] for part in ("weight", "bias") for half, rows in _HALVES.items()
+    }
+    theirs = {**{name.replace("conv", "filters"): own[name] for name in own if "conv" in name}, **halves}
+    torch.save(theirs, tmp_path / "theirs.pth")
+    read = read_checkpoint(tmp_path / "theirs.pth")
+    assert read.family is TOY
+    assert read.state.keys() == own.keys()
+    assert all(torch.equal(read.state[name], own[name]) for name in own)
+    del theirs["lower.bias"]
+    torch.save(theirs, tmp_path / "half.pth")
+    with pytest.raises(CheckpointError, match=r"lacks fc\.bias"):
+        load_weights(registry.build("toy_small", classes=5), read_checkpoint(tmp_path / "half.pth"))
 
 
 def test_a_file_of_another_family_does_not_fit(

@@ -1,8 +1,8 @@
 """Names in a file to the model's own: training code wraps a model, and tools add to its state or leave out of it.
 
-What a wrapper puts before every name is taken off, and what thop's counting left behind is left out. One model in one
-wrapping is read, and what was done is reported. Two, or a name outside the wrapping, are not: which is meant is for
-the file's owner to say.
+What a wrapper puts before every name is taken off, and what thop's counting left behind is left out, as is what the
+network does not use. Names of another library are translated to the network's. One model in one wrapping is read, and
+what was done is reported. Two, or a name outside the wrapping, are not: which is meant is for the file's owner to say.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from laps_export.checkpoint.complaints import rest_of
 from laps_export.errors import CheckpointError
 from laps_export.families.family import CheckpointNames
 
@@ -67,12 +68,18 @@ def own_names(state: Mapping[str, Tensor], names: CheckpointNames, *, key: str, 
     if prefix not in ("", names.prefix):
         remarks.append(f"took the prefix {prefix!r} off its names")
     own = {name.removeprefix(prefix): value for name, value in kept.items()}
+    unused = tuple(name for name in own if names.unused is not None and names.unused.fullmatch(name))
+    if unused:
+        remarks.append(f"left out {unused[0]}{rest_of(unused)}, which the network does not use")
+    own = {name: value for name, value in own.items() if name not in set(unused)}
+    if names.translate is not None:
+        own = names.translate(own)
     # Answers never depend on them, nor does training here: batch norms keep a moving average of fixed weight.
     batches = [name.removesuffix(_MEAN) + _BATCHES for name in own if name.endswith(_MEAN)]
     if lacking := [name for name in batches if name not in own]:
         remarks.append(f"set {len(lacking)} missing num_batches_tracked to 0, which changes no answer")
     own.update((name, torch.zeros((), dtype=torch.int64)) for name in lacking)
-    return OwnNames(state=own, dropped=counted, remarks=tuple(remarks))
+    return OwnNames(state=own, dropped=(*counted, *unused), remarks=tuple(remarks))
 
 
 def count_own(state: Mapping[Any, object], names: CheckpointNames) -> int:

@@ -78,12 +78,11 @@ def _read_ours(path: Path, sha256: str) -> Checkpoint:
 
 def _read_torch(path: Path, sha256: str, families: Iterable[Family]) -> Checkpoint:
     data = unpickle(path)
-    saved, family, where = _find_weights(data, list(families), path.name)
-    names = family.names
-    own = own_names(_tensors(saved[where.key], path), names, key=where.key, file=path.name)
+    saved, family, names, where = _find_weights(data, list(families), path.name)
+    own = own_names(_tensors(_weights(saved, where), path), names, key=where.key, file=path.name)
     state, head = dict(own.state), {}
     if where.backbone:
-        head = {name: state.pop(name) for name in own.state if name.startswith(names.head_prefix)}
+        head = {name: state.pop(name) for name in own.state if name.startswith(family.names.head_prefix)}
     averaged = (f"read its {where.key}, the average of the weights",) if where.averaged else ()
     return Checkpoint(
         path=path,
@@ -100,27 +99,42 @@ def _read_torch(path: Path, sha256: str, families: Iterable[Family]) -> Checkpoi
     )
 
 
-def _find_weights(data: object, families: list[Family], file: str) -> tuple[Mapping[Any, Any], Family, WeightsKey]:
-    """The saved dict, and the family and the key that its weights are most likely under.
+def _find_weights(
+    data: object, families: list[Family], file: str
+) -> tuple[Mapping[Any, Any], Family, CheckpointNames, WeightsKey]:
+    """The saved dict; the family, its naming and the key that the weights are most likely of.
 
     Raises:
         CheckpointError: `not_a_checkpoint`.
     """
     saved = data if isinstance(data, Mapping) else {}
-    found = [(family, where) for family in families if (where := _first_key(saved, family.names)) is not None]
+    found = [
+        (family, names, where)
+        for family in families
+        for names in (family.names, *family.layouts)
+        if (where := _first_key(saved, names)) is not None
+    ]
     if not found:
         raise _no_weights(saved, families[0].names, file)
-    family, where = max(found, key=lambda candidate: _count_own(saved, *candidate))
-    return saved, family, where
+    family, names, where = max(found, key=lambda one: _count_own(_weights(saved, one[2]), one[1]))
+    return saved, family, names, where
 
 
 def _first_key(saved: Mapping[Any, Any], names: CheckpointNames) -> WeightsKey | None:
-    return next((where for where in names.keys if where.key in saved), None)
+    return next((where for where in names.keys if _holds(saved, names, where)), None)
 
 
-def _count_own(saved: Mapping[Any, Any], family: Family, where: WeightsKey) -> int:
-    state = saved[where.key]
-    return count_own(state, family.names) if isinstance(state, Mapping) else 0
+def _holds(saved: Mapping[Any, Any], names: CheckpointNames, where: WeightsKey) -> bool:
+    # A dict without a key is weights where most of it could be: other files are dicts too.
+    return where.key in saved if where.key else 2 * _count_own(saved, names) > len(saved)
+
+
+def _weights(saved: Mapping[Any, Any], where: WeightsKey) -> Any:
+    return saved[where.key] if where.key else saved
+
+
+def _count_own(state: object, names: CheckpointNames) -> int:
+    return count_own(state, names) if isinstance(state, Mapping) else 0
 
 
 def _no_weights(saved: Mapping[Any, Any], names: CheckpointNames, file: str) -> CheckpointError:
@@ -128,7 +142,7 @@ def _no_weights(saved: Mapping[Any, Any], names: CheckpointNames, file: str) -> 
     held = [key for key in saved if isinstance(key, str)]
     some = ", ".join(repr(key) for key in held[:_MAX_NAMED_KEYS])
     instead = f", but {some}{' and more' if len(held) > _MAX_NAMED_KEYS else ''}" if held else ""
-    keys = [where.key for where in names.keys if not where.averaged]
+    keys = [where.key for where in names.keys if where.key and not where.averaged]
     neither = " nor ".join(repr(key) for key in keys)
     return CheckpointError(
         f"{file} holds no weights: {'neither' if len(keys) > 1 else 'no'} {neither} is in it{instead}",

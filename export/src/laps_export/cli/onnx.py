@@ -10,7 +10,7 @@ import typer
 from laps_export.checkpoint.reading import read_checkpoint
 from laps_export.cli.progress import progress_bar, reporter
 from laps_export.cli.weights import fill, variant_of
-from laps_export.errors import CheckpointError
+from laps_export.errors import CheckpointError, LabelsError
 from laps_export.families import registry
 from laps_export.families.family import Family
 from laps_export.repository.entry import DEFAULT_REPOSITORY
@@ -37,10 +37,14 @@ _OWN = [family.serving for family in registry.FAMILIES.values()]
 
 def onnx(
     *,
-    labels: Annotated[
-        str, typer.Option(help=f"A shipped label set ({', '.join(shipped_label_sets())}) or a labels.txt.")
-    ],
     name: Annotated[str, typer.Option(help="The model's name in the repository.")],
+    labels: Annotated[
+        str | None,
+        typer.Option(
+            help=f"A shipped label set ({', '.join(shipped_label_sets())}) or a labels.txt; may be left out where the"
+            " order of the family's authors is known.",
+        ),
+    ] = None,
     checkpoint: Annotated[Path | None, typer.Option(help="Weights: the authors' file, or ours.")] = None,
     random_weights: Annotated[
         bool, typer.Option("--random-weights", help="Random weights instead; for benchmarks and tests.")
@@ -77,26 +81,33 @@ def onnx(
 ) -> None:
     """Write one version of a model_repository entry, after the parity gate."""
 
-    def serving_of(family: Family) -> Serving:
+    def serving_of(family: Family, variant: str | None) -> Serving:
         return Serving.of(
-            family, default_views=default_views, stride=stride, temperature=temperature, sampling=sampling
+            family,
+            variant=variant,
+            default_views=default_views,
+            stride=stride,
+            temperature=temperature,
+            sampling=sampling,
         )
 
     asked = registry.family_of(variant)
     # What no server could follow is refused before files are read; any family will do for that.
-    serving_of(asked or next(iter(registry.FAMILIES.values())))
-    label_set = load_labels(labels)
+    serving_of(asked or next(iter(registry.FAMILIES.values())), variant)
     if checkpoint is None and not random_weights:
         raise CheckpointError("no weights given", code="no_weights", hint="--checkpoint FILE, or --random-weights")
     read = None if checkpoint is None else read_checkpoint(checkpoint, family=asked)
-    model = registry.build(variant_of(variant, read), classes=len(label_set))
+    named = variant_of(variant, read)
+    family, _ = registry.find_variant(named)
+    label_set = load_labels(_labels_of(family) if labels is None else labels)
+    model = registry.build(named, classes=len(label_set))
     origin = fill(model, read, random_weights=random_weights, seed=seed)
     request = VersionRequest(
         model=model,
         labels=label_set,
         name=name,
         origin=origin,
-        serving=serving_of(model.family),
+        serving=serving_of(model.family, named),
         version=version,
         force=force,
         tensorrt=tensorrt_accelerator,
@@ -113,3 +124,24 @@ def onnx(
         typer.echo(f"{name}/config.pbtxt was there and stays as it is: turn TensorRT on in it by hand", err=True)
     if origin.untrained:
         typer.echo("untrained: random weights, the answers mean nothing", err=True)
+
+
+def _labels_of(family: Family) -> str:
+    """The label set in the order of the authors' outputs.
+
+    Raises:
+        LabelsError: `no_labels`.
+    """
+    if family.labels is None:
+        raise LabelsError(
+            f"no labels given, and family {family.name} has no one order of outputs",
+            code="no_labels",
+            hint="--labels, a shipped label set or a labels.txt in the order that the weights were trained with",
+        )
+    if not family.labels.proven:
+        typer.echo(
+            f"labels: {family.labels.name}, which is likely the authors' order, though no trained checkpoint's answers"
+            " have been seen in it; --labels says it otherwise",
+            err=True,
+        )
+    return family.labels.name

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
+import torch
 import typer
 from rich.console import Console
 from rich.table import Table
@@ -16,12 +17,12 @@ from laps_export.graph.complexity import measure
 def variants(
     names: Annotated[list[str] | None, typer.Argument(help="Only these; all where none is named.")] = None,
 ) -> None:
-    """Print every variant with its cost, counted by running it once."""
+    """Print every variant with its cost, counted in its graph, beside what the LAPS poster says of it."""
     own_columns = [header for family in registry.FAMILIES.values() for header, _ in family.columns]
     table = Table(title="Cost of one view with 400 classes")
     for column in ("variant", "frames x res", *own_columns):
         table.add_column(column, no_wrap=True)
-    for column in ("GMACs", "params (M)", "K400 top-1 (authors)"):
+    for column in ("GMACs", "(poster)", "params (M)", "(poster)", "K400 top-1 (authors)"):
         table.add_column(column, justify="right")
     rows: list[tuple[str, ...]] = []
     with progress_bar() as progress:
@@ -45,15 +46,22 @@ def variants(
 
 def _row(name: str, own_columns: list[str]) -> tuple[str, ...]:
     """The cells of one variant; a dash in the columns of other families."""
-    model = registry.build(name)
+    with torch.device("meta"):  # shapes are enough: the larger networks would take gigabytes
+        model = registry.build(name)
     config, cost = model.config, measure(model)
     own = {header: show(config) for header, show in model.family.columns}
-    top1 = model.family.variants[name].reported_top1
+    row = model.family.variants[name]
     return (
         name,
         f"{config.frames} x {config.resolution}",
         *(own.get(header, "-") for header in own_columns),
         f"{cost.gmacs:.3f}",
+        _figure(None if row.poster is None else row.poster.gmacs, "g"),
         f"{cost.parameters_m:.3f}",
-        "-" if top1 is None else f"{top1:.2f}",
+        _figure(None if row.poster is None else row.poster.parameters_m, "g"),
+        _figure(row.reported_top1, ".2f"),
     )
+
+
+def _figure(value: float | None, form: str) -> str:
+    return "-" if value is None else f"{value:{form}}"

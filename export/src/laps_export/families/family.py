@@ -15,7 +15,7 @@ from enum import StrEnum, auto
 from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar
 
 if TYPE_CHECKING:
-    from torch import nn  # what has no network in torch asks this module too
+    from torch import Tensor, nn  # what has no network in torch asks this module too
 
 MAX_BATCH = 16
 """Largest batch of views that a server puts together where a variant does not say otherwise."""
@@ -77,6 +77,34 @@ class ModelConfig(Protocol):
 Config = TypeVar("Config", bound=ModelConfig)
 
 
+@dataclass(frozen=True, kw_only=True)
+class ServingDefaults:
+    """How a family wants to be served where nobody says otherwise.
+
+    Attributes:
+        default_views: temporal x spatial views of a video.
+        stride: frames of the video from one sampled frame to the next.
+        sampling: names of the rules by which clips may be placed in a video's time, the authors' first.
+    """
+
+    default_views: str
+    stride: int
+    sampling: tuple[SamplingRule, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PosterFigures:
+    """What the table of the LAPS poster says of a system; docs/zoo.md has the reason for each difference from ours.
+
+    Attributes:
+        gmacs: 1e9 multiply-adds of one view.
+        parameters_m: 1e6 learned numbers, where it says how many.
+    """
+
+    gmacs: float
+    parameters_m: float | None = None
+
+
 @dataclass(frozen=True)
 class Variant(Generic[Config]):
     """One row of a family's table.
@@ -86,11 +114,15 @@ class Variant(Generic[Config]):
         reported_top1: Kinetics-400 top-1 in percent as the authors report it, where they do: the one column that
             cannot be computed here.
         max_batch: largest batch of views that its memory allows.
+        serving: how it is served by default, where that is not as the rest of its family.
+        poster: its row on the poster, where it has one of its own.
     """
 
     config: Config
     reported_top1: float | None = None
     max_batch: int = field(default=MAX_BATCH, kw_only=True)
+    serving: ServingDefaults | None = field(default=None, kw_only=True)
+    poster: PosterFigures | None = field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -123,7 +155,7 @@ class WeightsKey:
     """A key under which a torch file has weights.
 
     Attributes:
-        key: in the saved dict.
+        key: in the saved dict; empty where that dict is the weights, with nothing around them.
         backbone: the head there belongs to other classes, unless whoever asks says that it does not.
         averaged: the weights' moving average, which is read where nothing else is there.
     """
@@ -141,13 +173,18 @@ class CheckpointNames:
         own_part: finds where the network's own part of a name begins, behind what wrapped it.
         prefix: what the authors' training code has before every name; taken off without a remark.
         keys: under which weights are, the first that a file has.
-        head: the last layer's weight and bias, whose first axis is K.
+        head: the last layer's weight and bias under the network's own names; their first axis is K.
+        unused: names that such files have and the network does not use: left out, and said so.
+        translate: the file's own part of names, without what is unused, to the network's names; what it does not know
+            it leaves as it is, so that loading complains of it. None where the names are the network's.
     """
 
     own_part: re.Pattern[str]
     prefix: str
     keys: tuple[WeightsKey, ...]
     head: tuple[str, str] = ("head.weight", "head.bias")
+    unused: re.Pattern[str] | None = None
+    translate: Callable[[Mapping[str, Tensor]], dict[str, Tensor]] | None = None
 
     @property
     def head_prefix(self) -> str:
@@ -155,19 +192,17 @@ class CheckpointNames:
         return f"{self.head[0].rpartition('.')[0]}."
 
 
-@dataclass(frozen=True, kw_only=True)
-class ServingDefaults:
-    """How a family wants to be served where nobody says otherwise.
+@dataclass(frozen=True)
+class LabelOrder:
+    """The order of the outputs of its authors' checkpoints.
 
     Attributes:
-        default_views: temporal x spatial views of a video.
-        stride: frames of the video from one sampled frame to the next.
-        sampling: names of the rules by which clips may be placed in a video's time, the authors' first.
+        name: the shipped label set that has it.
+        proven: False where it is likely, and nobody has seen a trained checkpoint's answers in it.
     """
 
-    default_views: str
-    stride: int
-    sampling: tuple[SamplingRule, ...]
+    name: str
+    proven: bool = True
 
 
 @dataclass(frozen=True)
@@ -240,6 +275,9 @@ class Family:
         output: what the network returns.
         serving: how it is served by default.
         names: of its weights in others' files.
+        layouts: further ways in which others name its weights.
+        labels: order of the outputs of its authors' checkpoints; None where whoever exports one must say it.
+        embedding: D, where the network returns logits and an embedding of the clip `[B, D]`; None where logits alone.
         for_inference: an equal copy of a network, for export.
         steps: where the output is per step, the first and the last place of a clip that each of its rows speaks for.
         average: what the mean over views is taken of.
@@ -260,6 +298,9 @@ class Family:
     output: OutputKind
     serving: ServingDefaults
     names: CheckpointNames
+    layouts: tuple[CheckpointNames, ...] = ()
+    labels: LabelOrder | None = None
+    embedding: Callable[[Any], int] | None = None
     for_inference: Callable[[Any], nn.Module] = without_training_parts
     steps: Callable[[Any], tuple[tuple[int, int], ...]] | None = None
     average: Average = "logits"
@@ -276,6 +317,11 @@ class Family:
         if (self.steps is not None) != (self.output is OutputKind.PER_STEP):
             raise ValueError(f"{self.name}: output {self.output.value} and steps do not go together")
 
+    def serving_of(self, variant: str | None) -> ServingDefaults:
+        """How a variant is served by default; the family's own way for None, and for one that is not in its table."""
+        row = None if variant is None else self.variants.get(variant)
+        return self.serving if row is None or row.serving is None else row.serving
+
 
 @dataclass(frozen=True, kw_only=True)
 class VideoModel:
@@ -285,7 +331,8 @@ class VideoModel:
         family: its row of the table.
         variant: its name there.
         config: its numbers.
-        network: normalised clips `[B, T, 3, H, W]` to logits `[B, T, K]`, `[B, S, K]` or `[B, K]`.
+        network: normalised clips `[B, T, 3, H, W]` to logits `[B, T, K]`, `[B, S, K]` or `[B, K]`; to logits and an
+            embedding `[B, D]` where its family says D.
         max_batch: largest batch of views that its memory allows.
     """
 
@@ -294,6 +341,11 @@ class VideoModel:
     config: ModelConfig
     network: nn.Module
     max_batch: int = MAX_BATCH
+
+    @property
+    def embedding(self) -> int | None:
+        """D; None where the network returns logits alone."""
+        return None if self.family.embedding is None else self.family.embedding(self.config)
 
     @property
     def steps(self) -> int | None:

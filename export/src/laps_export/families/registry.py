@@ -36,7 +36,8 @@ def all_variants() -> dict[str, Variant[Any]]:
 
 def sampling_rules() -> tuple[str, ...]:
     """Every rule of sampling that some family is served with."""
-    return tuple(dict.fromkeys(rule for family in FAMILIES.values() for rule in family.serving.sampling))
+    ways = (family.serving_of(name) for family in FAMILIES.values() for name in (None, *family.variants))
+    return tuple(dict.fromkeys(rule for way in ways for rule in way.sampling))
 
 
 def training_variant() -> str:

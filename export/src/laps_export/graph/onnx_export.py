@@ -22,23 +22,23 @@ from laps_export.families.family import Normalisation, VideoModel
 from laps_export.families.normalise import Normalise
 from laps_export.graph.lowering import EXPORTER_OPSET, lower
 from laps_export.graph.separate_convolutions import separate_convolutions
-from laps_export.graph.tensor_contract import INPUT_NAME, OUTPUT_NAME, TensorContract, check_onnx
+from laps_export.graph.tensor_contract import INPUT_NAME, TensorContract, check_onnx
 
 _TRACE_BATCH = 2  # a traced batch of 1 would be taken for a constant
 
 
 class ExportModule(nn.Module):
-    """A network behind its tensor contract: pixels in, logits out."""
+    """A network behind its tensor contract: pixels in, logits out, and an embedding where it gives one."""
 
     def __init__(self, network: nn.Module, pixels: Normalisation) -> None:
         super().__init__()
         self.normalise = Normalise(pixels)
         self.network = network
 
-    def forward(self, clips: Tensor) -> Tensor:
-        """uint8 RGB `[B, T, H, W, 3]` to float32 `[B, S, K]` or `[B, K]`."""
-        logits: Tensor = self.network(self.normalise(clips))
-        return logits
+    def forward(self, clips: Tensor) -> tuple[Tensor, ...]:
+        """uint8 RGB `[B, T, H, W, 3]` to float32 `[B, S, K]` or `[B, K]`, and `[B, D]`."""
+        answer: Tensor | tuple[Tensor, ...] = self.network(self.normalise(clips))
+        return answer if isinstance(answer, tuple) else (answer,)
 
 
 def export_onnx(model: VideoModel, path: Path) -> None:
@@ -71,7 +71,7 @@ def _trace(module: ExportModule, contract: TensorContract) -> ModelProto:
             dynamo=True,
             dynamic_shapes={INPUT_NAME: {0: torch.export.Dim("B")}},
             input_names=[INPUT_NAME],
-            output_names=[OUTPUT_NAME],
+            output_names=list(contract.outputs),
             opset_version=EXPORTER_OPSET,
             external_data=False,
             custom_translation_table={torch.ops.aten.gelu.default: _gelu},

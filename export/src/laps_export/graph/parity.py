@@ -20,7 +20,7 @@ from laps_export.errors import GraphError, ParityError
 from laps_export.families.family import VideoModel
 from laps_export.graph.moving_clips import PHOTOGRAPHS, Frames, moving_clip
 from laps_export.graph.onnx_export import ExportModule
-from laps_export.graph.tensor_contract import INPUT_NAME, OUTPUT_NAME, TensorContract
+from laps_export.graph.tensor_contract import EMBEDDING_NAME, INPUT_NAME, OUTPUT_NAME, TensorContract
 from laps_export.progress import OnProgress, ignore
 
 Logits = NDArray[np.float32]
@@ -85,13 +85,16 @@ def check_parity(
         on_progress: called after every step.
 
     Raises:
-        ParityError: `parity_not_finite`, `parity_constant`, `parity_logits`, `parity_relative` or
-            `parity_order`, with the figures.
+        ParityError: `parity_not_finite`, `parity_constant`, `parity_logits`, `parity_relative`, `parity_order` or
+            `parity_embedding`, with the figures.
         GraphError: `graph_does_not_run`.
     """
-    reference = _Reference("torch", lambda clips: _torch_logits(model, clips))
-    within = gate.up_to(model.max_batch)
-    return _check(reference, path, contract=TensorContract.of(model), gate=within, on_progress=on_progress)
+    reference = _Reference("torch", lambda clips: _torch_answer(model, clips)[0])
+    within, contract = gate.up_to(model.max_batch), TensorContract.of(model)
+    report = _check(reference, path, contract=contract, gate=within, on_progress=on_progress)
+    if contract.embedding is not None:
+        _check_embedding(model, path, contract=contract, gate=within)
+    return report
 
 
 def check_twin(
@@ -153,6 +156,22 @@ def _check(
             worst = max(worst, compare(expected[:batch], computed, gate=gate, spread=spread, what=what))
             advance(f"ONNX Runtime, {kind}, batch {batch}", batch)
     return ParityReport(max_abs_diff=worst, tolerance=gate.tolerance, batch_sizes=gate.batch_sizes)
+
+
+def _check_embedding(model: VideoModel, path: Path, *, contract: TensorContract, gate: ParityGate) -> None:
+    """Noise and a photograph: their vectors must be torch's, within a share of what tells the two apart."""
+    session = open_session(path)
+    pair = [clips[:1] for clips in _inputs(contract, 1, gate.seed).values()]
+    expected = np.concatenate([_torch_answer(model, clips)[1] for clips in pair])  # [2, D]
+    computed = np.concatenate([_run(session, EMBEDDING_NAME, clips) for clips in pair])
+    spread = spread_of(expected)
+    worst = float(np.abs(expected - computed).max())
+    if not worst <= gate.relative * spread:
+        raise ParityError(
+            f"embeddings differ by {worst:.3g}, which is {worst / spread:.2g} of their spread {spread:.3g},"
+            f" allowed is {gate.relative:g}",
+            code="parity_embedding",
+        )
 
 
 def spread_of(reference: Logits) -> float:
@@ -248,19 +267,23 @@ def run_graph(session: onnxruntime.InferenceSession, clips: Frames) -> Logits:
     Raises:
         GraphError: `graph_does_not_run`.
     """
+    return _run(session, OUTPUT_NAME, clips)
+
+
+def _run(session: onnxruntime.InferenceSession, output: str, clips: Frames) -> Logits:
     try:
-        logits: Logits = session.run([OUTPUT_NAME], {INPUT_NAME: clips})[0]
-    except Exception as exc:  # as above
+        answer: Logits = session.run([output], {INPUT_NAME: clips})[0]
+    except Exception as exc:  # ONNX Runtime's exception types share no public base
         raise GraphError(f"the graph fails on {clips.shape}: {exc}", code="graph_does_not_run") from exc
-    return logits
+    return answer
 
 
-def _torch_logits(model: VideoModel, clips: Frames) -> Logits:
+def _torch_answer(model: VideoModel, clips: Frames) -> tuple[Logits, ...]:
     training = model.network.training
     with torch.inference_mode():
-        logits: Logits = ExportModule(model.network, model.family.pixels).eval()(torch.from_numpy(clips)).numpy()
+        answer = ExportModule(model.network, model.family.pixels).eval()(torch.from_numpy(clips))
     model.network.train(training)
-    return logits
+    return tuple(part.numpy() for part in answer)
 
 
 def _inputs(contract: TensorContract, count: int, seed: int) -> dict[str, Frames]:

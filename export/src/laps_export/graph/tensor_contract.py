@@ -48,8 +48,15 @@ class TensorContract:
     @classmethod
     def of(cls, model: VideoModel) -> TensorContract:
         """The contract of a model's graph."""
-        size = model.config.resolution
-        return cls(frames=model.config.frames, height=size, width=size, classes=model.config.classes, steps=model.steps)
+        config = model.config
+        return cls(
+            frames=config.frames,
+            height=config.resolution,
+            width=config.resolution,
+            classes=config.classes,
+            steps=model.steps,
+            embedding=model.embedding,
+        )
 
     @property
     def clip_shape(self) -> tuple[int, int, int, int]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from laps_export import __version__
 from laps_export.families.family import MAX_BATCH, OutputKind, ResizeAndCrop, VideoModel
-from laps_export.graph.tensor_contract import INPUT_NAME, OPSET, OUTPUT_NAME, TensorContract
+from laps_export.graph.tensor_contract import EMBEDDING_NAME, INPUT_NAME, OPSET, OUTPUT_NAME, TensorContract
 from laps_export.repository.entry import GRAPH_NAME
 from laps_export.repository.label_set import LabelSet
 
@@ -83,6 +83,7 @@ def build_manifest(
         "family": family.name,
         "variant": model.variant,
         "output": {"name": OUTPUT_NAME, "kind": family.output.value, **steps},
+        **({} if model.embedding is None else {"embedding": {"name": EMBEDDING_NAME, "size": model.embedding}}),
         "inputs": [
             {
                 "name": INPUT_NAME,

@@ -41,17 +41,18 @@ class Serving:
         cls,
         family: Family,
         *,
+        variant: str | None = None,
         default_views: str | None = None,
         stride: int | None = None,
         sampling: str | None = None,
         temperature: float | None = None,
     ) -> Serving:
-        """What is given, and the family's own where nothing is.
+        """What is given, and the variant's own, or its family's, where nothing is.
 
         Raises:
             ConfigError: as the constructor.
         """
-        own = family.serving
+        own = family.serving_of(variant)
         return cls(
             default_views=own.default_views if default_views is None else default_views,
             stride=own.stride if stride is None else stride,

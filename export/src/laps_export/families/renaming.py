@@ -1,0 +1,49 @@
+"""Names of another library to a network's own, by a table: what most of `CheckpointNames.translate` is made of."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+Renames = Sequence[tuple[str, str]]
+"""Regular expressions that match a whole name, and what it becomes, with `\\1` for its groups."""
+
+
+def renamed(state: Mapping[str, Tensor], table: Renames) -> dict[str, Tensor]:
+    """Each name by the first row that matches it, or as it is."""
+    rows = [(re.compile(pattern), new) for pattern, new in table]
+    return {_rename(name, rows): value for name, value in state.items()}
+
+
+def stacked(state: Mapping[str, Tensor], table: Sequence[tuple[tuple[str, ...], str]]) -> dict[str, Tensor]:
+    """Join parts of one weight along its first axis.
+
+    Args:
+        state: names to tensors.
+        table: what the parts' names have in the middle, in order, and what stands there in the whole's name. A group of
+            which the state lacks a part stays as it is.
+    """
+    result = dict(state)
+    for parts, whole in table:
+        for name in [name for name in result if parts[0] in name]:
+            names = [name.replace(parts[0], part) for part in parts]
+            if all(part in result for part in names):
+                result[name.replace(parts[0], whole)] = torch.cat([result.pop(part) for part in names])
+    return result
+
+
+def translation(
+    table: Renames, *, stack: Sequence[tuple[tuple[str, ...], str]] = ()
+) -> Callable[[Mapping[str, Tensor]], dict[str, Tensor]]:
+    """`renamed`, then `stacked`, as `CheckpointNames.translate` wants it."""
+    return lambda state: stacked(renamed(state, table), stack)
+
+
+def _rename(name: str, rows: Sequence[tuple[re.Pattern[str], str]]) -> str:
+    for pattern, new in rows:
+        if match := pattern.fullmatch(name):
+            return match.expand(new)
+    return name
