@@ -10,8 +10,9 @@ from laps_export.errors import ConfigError
 from laps_export.families.family import Family, Variant, VideoModel
 from laps_export.families.laps.family import LAPS
 from laps_export.families.vit.family import VIT
+from laps_export.families.vit_laps.family import VIT_LAPS
 
-FAMILIES: Mapping[str, Family] = {family.name: family for family in (LAPS, VIT)}
+FAMILIES: Mapping[str, Family] = {family.name: family for family in (LAPS, VIT, VIT_LAPS)}
 
 
 def find_family(name: str) -> Family:
