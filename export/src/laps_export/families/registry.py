@@ -11,8 +11,9 @@ from laps_export.families.family import Family, Variant, VideoModel
 from laps_export.families.laps.family import LAPS
 from laps_export.families.vit.family import VIT
 from laps_export.families.vit_laps.family import VIT_LAPS
+from laps_export.families.vtn.family import VTN
 
-FAMILIES: Mapping[str, Family] = {family.name: family for family in (LAPS, VIT, VIT_LAPS)}
+FAMILIES: Mapping[str, Family] = {family.name: family for family in (LAPS, VIT, VIT_LAPS, VTN)}
 
 
 def find_family(name: str) -> Family:

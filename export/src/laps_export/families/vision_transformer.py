@@ -63,7 +63,7 @@ class Mlp(nn.Module):
         return narrowed
 
 
-def attend(q: Tensor, k: Tensor, v: Tensor, *, heads: int) -> Tensor:
+def attend(q: Tensor, k: Tensor, v: Tensor, *, heads: int, bias: Tensor | None = None) -> Tensor:
     """Multi-head attention.
 
     Args:
@@ -71,6 +71,7 @@ def attend(q: Tensor, k: Tensor, v: Tensor, *, heads: int) -> Tensor:
         k: `[N, M, C]`.
         v: `[N, M, C]`.
         heads: h, of C / h channels each.
+        bias: `[L, M]`, added before the softmax.
 
     Returns:
         `[N, L, C]`.
@@ -82,6 +83,8 @@ def attend(q: Tensor, k: Tensor, v: Tensor, *, heads: int) -> Tensor:
         return part.reshape(-1, part.shape[1], heads, width // heads).transpose(1, 2)  # [N, h, L, d]
 
     scores = torch.matmul(split(q) * scale, split(k).transpose(-2, -1))  # [N, h, L, M]
+    if bias is not None:
+        scores = scores + bias
     mixed = torch.matmul(scores.softmax(dim=-1), split(v))  # [N, h, L, d]
     return mixed.transpose(1, 2).flatten(2)
 
