@@ -130,7 +130,9 @@ def written(tree: ast.AST, *, texts_alone: bool) -> Iterator[str]:
 def facts_of(family: Family) -> set[str]:
     """Words that only this family's folder may write."""
     classes = {f"{family.name.title().replace('_', '')}{kind}" for kind in ("", "Config")}
-    return {family.name, family.names.prefix, *family.variants, *classes} - {""}
+    # A prefix of one word is what a sentence may end with: "model."
+    prefix = family.names.prefix if family.names.prefix.count(".") > 1 else ""
+    return {family.name, prefix, *family.variants, *classes} - {""}
 
 
 def served_as(family: Family) -> set[str]:

@@ -9,8 +9,9 @@ from typing import Any
 from laps_export.errors import ConfigError
 from laps_export.families.family import Family, Variant, VideoModel
 from laps_export.families.laps.family import LAPS
+from laps_export.families.timesformer.family import TIMESFORMER
 
-FAMILIES: Mapping[str, Family] = {family.name: family for family in (LAPS,)}
+FAMILIES: Mapping[str, Family] = {family.name: family for family in (LAPS, TIMESFORMER)}
 
 
 def find_family(name: str) -> Family:
