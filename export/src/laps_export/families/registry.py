@@ -10,8 +10,9 @@ from laps_export.errors import ConfigError
 from laps_export.families.family import Family, Variant, VideoModel
 from laps_export.families.laps.family import LAPS
 from laps_export.families.timesformer.family import TIMESFORMER
+from laps_export.families.video_swin.family import VIDEO_SWIN
 
-FAMILIES: Mapping[str, Family] = {family.name: family for family in (LAPS, TIMESFORMER)}
+FAMILIES: Mapping[str, Family] = {family.name: family for family in (LAPS, TIMESFORMER, VIDEO_SWIN)}
 
 
 def find_family(name: str) -> Family:
