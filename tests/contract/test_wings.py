@@ -139,7 +139,9 @@ def served_as(family: Family) -> set[str]:
 
     Only they may write them, and what trains a model of its own.
     """
-    return {family.serving.sampling[0], family.output.value, family.names.prefix} - {""}
+    # A prefix of one word is what a sentence may end with: "model."
+    prefix = family.names.prefix if family.names.prefix.count(".") > 1 else ""
+    return {family.serving.sampling[0], family.output.value, prefix} - {""}
 
 
 def writers(words: set[str], *, but: Sequence[Path], texts_alone: bool = False) -> set[str]:

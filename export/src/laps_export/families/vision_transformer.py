@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from laps_export.families.token_layers import Mlp, SelfAttention
+
 MLP_RATIO = 4
 EPS = 1e-6
 """Of every layer norm in here; torch's own default is ten times that."""
@@ -48,74 +50,13 @@ class PatchEmbed(nn.Module):
         return tokens
 
 
-class Mlp(nn.Module):
-    """Widen, GELU, narrow again."""
-
-    def __init__(self, width: int, hidden: int) -> None:
-        super().__init__()
-        self.fc1 = nn.Linear(width, hidden)
-        self.act = nn.GELU()
-        self.fc2 = nn.Linear(hidden, width)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """`[..., C]` to the same shape."""
-        narrowed: Tensor = self.fc2(self.act(self.fc1(x)))
-        return narrowed
-
-
-def attend(q: Tensor, k: Tensor, v: Tensor, *, heads: int, bias: Tensor | None = None) -> Tensor:
-    """Multi-head attention.
-
-    Args:
-        q: `[N, L, C]`.
-        k: `[N, M, C]`.
-        v: `[N, M, C]`.
-        heads: h, of C / h channels each.
-        bias: `[L, M]`, added before the softmax.
-
-    Returns:
-        `[N, L, C]`.
-    """
-    width = q.shape[-1]
-    scale = (width // heads) ** -0.5
-
-    def split(part: Tensor) -> Tensor:
-        return part.reshape(-1, part.shape[1], heads, width // heads).transpose(1, 2)  # [N, h, L, d]
-
-    scores = torch.matmul(split(q) * scale, split(k).transpose(-2, -1))  # [N, h, L, M]
-    if bias is not None:
-        scores = scores + bias
-    mixed = torch.matmul(scores.softmax(dim=-1), split(v))  # [N, h, L, d]
-    return mixed.transpose(1, 2).flatten(2)
-
-
-class SelfAttention(nn.Module):
-    """Attention among the tokens of one picture."""
-
-    def __init__(self, width: int, heads: int) -> None:
-        super().__init__()
-        self.heads = heads
-        self.qkv = nn.Linear(width, 3 * width)
-        self.proj = nn.Linear(width, width)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """`[N, L, C]` to the same shape."""
-        projected: Tensor = self.proj(self.mix(x))
-        return projected
-
-    def mix(self, x: Tensor) -> Tensor:
-        """The heads' results side by side, before the projection: `[N, L, C]` to the same shape."""
-        q, k, v = torch.split(self.qkv(x), [x.shape[-1]] * 3, dim=-1)
-        return attend(q, k, v, heads=self.heads)
-
-
 class Block(nn.Module):
     """Residual attention, then a residual MLP, each behind a norm."""
 
     def __init__(self, size: VisionTransformerSize, *, attention: nn.Module | None = None) -> None:
         super().__init__()
         self.norm1 = nn.LayerNorm(size.width, eps=EPS)
-        self.attn = SelfAttention(size.width, size.heads) if attention is None else attention
+        self.attn = SelfAttention(size.width, heads=size.heads) if attention is None else attention
         self.norm2 = nn.LayerNorm(size.width, eps=EPS)
         self.mlp = Mlp(size.width, MLP_RATIO * size.width)
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from laps_export.families import registry, vision_transformer
+from laps_export.families import registry, token_layers, vision_transformer
 from laps_export.families.channel_shift import shift_tokens
 from laps_export.families.vit import network
 from laps_export.families.vit.family import VARIANTS
@@ -148,22 +148,22 @@ def test_each_part_of_the_shift_shows(networks: dict[str, Vit], monkeypatch: pyt
 
 
 def _scaled_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
-    attend = vision_transformer.attend
-    monkeypatch.setattr(vision_transformer, "attend", lambda q, k, v, heads: attend(q * 8, k, v, heads=heads))
+    attend = token_layers.attend
+    monkeypatch.setattr(token_layers, "attend", lambda q, k, v, heads: attend(q * 8, k, v, heads=heads))
 
 
 def _keys_for_queries(monkeypatch: pytest.MonkeyPatch) -> None:
-    attend = vision_transformer.attend
-    monkeypatch.setattr(vision_transformer, "attend", lambda q, k, v, heads: attend(k, q, v, heads=heads))
+    attend = token_layers.attend
+    monkeypatch.setattr(token_layers, "attend", lambda q, k, v, heads: attend(k, q, v, heads=heads))
 
 
 def _halved_heads(monkeypatch: pytest.MonkeyPatch) -> None:
-    attend = vision_transformer.attend
-    monkeypatch.setattr(vision_transformer, "attend", lambda q, k, v, heads: attend(q, k, v, heads=heads // 2))
+    attend = token_layers.attend
+    monkeypatch.setattr(token_layers, "attend", lambda q, k, v, heads: attend(q, k, v, heads=heads // 2))
 
 
 def _relu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(nn.GELU, "forward", lambda _, x: nn.functional.relu(x))
+    monkeypatch.setattr(nn.functional, "gelu", nn.functional.relu)
 
 
 def _column_by_column(monkeypatch: pytest.MonkeyPatch) -> None:

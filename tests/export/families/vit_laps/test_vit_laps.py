@@ -125,7 +125,7 @@ def test_a_configuration_is_read_back_as_it_was() -> None:
     ("change", "code"),
     [
         ({"levels": (4,)}, "invalid_level"),
-        ({"levels": ()}, "invalid_level"),
+        ({"levels": ()}, "invalid_levels"),
         ({"frames": 6}, "invalid_level"),
         ({"width": 12}, "invalid_width"),
         ({"resolution": 8}, "invalid_resolution"),

@@ -7,10 +7,10 @@ from typing import Any
 
 from laps_export.errors import ConfigError
 from laps_export.families.channel_shift import SHIFT_FOLDS
-from laps_export.families.config_checks import check_positive
 from laps_export.families.laps.attention import ATTENTION_SPECS, AttentionKind, Scope
 from laps_export.families.laps.layers import MLP_GROUPS
 from laps_export.families.leap_pairing import leap_pairs
+from laps_export.families.whole_numbers import check_clips
 
 STRIDES = (2, 4, 2, 2)
 """How the stem and the three patch embeddings shrink a frame; sizes floor at each."""
@@ -92,17 +92,19 @@ class LapsConfig:
             raise ConfigError(f"configuration cannot be read: {exc}", code="invalid_config") from exc
 
     def _check_positive(self) -> None:
-        check_positive(
-            {
-                "frames": self.frames,
-                "resolution": self.resolution,
-                "embed_dim": self.embed_dim,
-                "stem_channels": self.stem_channels,
-                "heads": self.heads,
-                "classes": self.classes,
-                "depth": min(self.depths),
-            }
-        )
+        numbers = {
+            "frames": self.frames,
+            "resolution": self.resolution,
+            "embed_dim": self.embed_dim,
+            "stem_channels": self.stem_channels,
+            "heads": self.heads,
+            "classes": self.classes,
+            "depth": min(self.depths),
+        }
+        for name, value in numbers.items():
+            if value < 1:
+                raise ConfigError(f"{name} is {value}", code=f"invalid_{name}", hint="it must be at least 1")
+        check_clips(self)
 
     def _check_widths(self) -> None:
         # Head width E / heads must split into the shift's quarters; stage 1's MLP is E wide, in groups.

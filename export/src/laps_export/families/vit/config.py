@@ -7,8 +7,8 @@ from typing import Any
 
 from laps_export.errors import ConfigError
 from laps_export.families.channel_shift import SHIFT_FOLDS
-from laps_export.families.config_checks import check_positive, read_numbers
 from laps_export.families.vision_transformer import VisionTransformerSize
+from laps_export.families.whole_numbers import check_clips, check_positive, read_whole_numbers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +29,8 @@ class VitConfig(VisionTransformerSize):
 
     def __post_init__(self) -> None:
         """Raise `ConfigError` for numbers that no network can have."""
-        check_positive({name: value for name, value in asdict(self).items() if name != "shift"})
+        check_positive(self)
+        check_clips(self)
         if self.width % self.heads or self.width % SHIFT_FOLDS:
             raise ConfigError(
                 f"width {self.width} does not fit {self.heads} heads",
@@ -50,4 +51,4 @@ class VitConfig(VisionTransformerSize):
         Raises:
             ConfigError: a field is missing, unknown or of the wrong kind.
         """
-        return read_numbers(cls, data)
+        return read_whole_numbers(cls, data)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from laps_export.families.channel_shift import shift_tokens
-from laps_export.families.config_checks import check_clips
+from laps_export.families.clip_shape import check_clip_shape
 from laps_export.families.vision_transformer import Block, VisionTransformer
 from laps_export.families.vit.config import VitConfig
 
@@ -51,6 +51,6 @@ class Vit(VisionTransformer):
             ConfigError: `invalid_input`, the clips are not of the model's shape.
         """
         config = self.config
-        check_clips(tuple(clips.shape), frames=config.frames, resolution=config.resolution)
+        check_clip_shape(clips, config)
         features = self.class_tokens(clips.flatten(0, 1)).reshape(-1, config.frames, config.width)  # [B, T, C]
         return self.head(features), features.mean(1)

@@ -7,9 +7,9 @@ from typing import Any
 
 from laps_export.errors import ConfigError
 from laps_export.families.channel_shift import SHIFT_FOLDS
-from laps_export.families.config_checks import check_positive, read_numbers
 from laps_export.families.leap_pairing import leap_pairs
 from laps_export.families.vision_transformer import VisionTransformerSize
+from laps_export.families.whole_numbers import check_clips, check_positive, read_whole_numbers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +30,8 @@ class VitLapsConfig(VisionTransformerSize):
 
     def __post_init__(self) -> None:
         """Raise `ConfigError` for numbers that no network can have."""
-        check_positive({name: value for name, value in asdict(self).items() if name != "levels"})
+        check_positive(self)
+        check_clips(self)
         if self.width % (SHIFT_FOLDS * self.heads):
             raise ConfigError(
                 f"width {self.width} does not fit {self.heads} heads",
@@ -39,8 +40,6 @@ class VitLapsConfig(VisionTransformerSize):
             )
         if self.resolution < self.patch:
             raise ConfigError(f"resolution {self.resolution} holds no patch", code="invalid_resolution")
-        if not self.levels:
-            raise ConfigError("no leap levels", code="invalid_level", hint="at least one")
         for level in self.levels:
             leap_pairs(self.frames, level)
 
@@ -55,7 +54,4 @@ class VitLapsConfig(VisionTransformerSize):
         Raises:
             ConfigError: a field is missing, unknown or of the wrong kind.
         """
-        levels = data.get("levels")
-        if not isinstance(levels, list | tuple) or not all(type(level) is int for level in levels):
-            raise ConfigError(f"configuration cannot be read: levels is {levels!r}", code="invalid_config")
-        return read_numbers(cls, {**data, "levels": tuple(levels)})
+        return read_whole_numbers(cls, data)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from laps_export.families.channel_shift import shift_tokens
-from laps_export.families.config_checks import check_clips
+from laps_export.families.clip_shape import check_clip_shape
 from laps_export.families.leap_pairing import LeapPairing
-from laps_export.families.vision_transformer import Block, SelfAttention, VisionTransformer
+from laps_export.families.token_layers import SelfAttention
+from laps_export.families.vision_transformer import Block, VisionTransformer
 from laps_export.families.vit_laps.config import VitLapsConfig
 
 
@@ -15,7 +16,7 @@ class LeapAttention(SelfAttention):
     """One softmax over all tokens of a leap pair, class tokens included; then a periodic shift, before `proj`."""
 
     def __init__(self, config: VitLapsConfig, level: int) -> None:
-        super().__init__(config.width, config.heads)
+        super().__init__(config.width, heads=config.heads)
         self.frames = config.frames
         self.pairing = LeapPairing(config.frames, level)
 
@@ -47,6 +48,6 @@ class VitLaps(VisionTransformer):
             ConfigError: `invalid_input`, the clips are not of the model's shape.
         """
         config = self.config
-        check_clips(tuple(clips.shape), frames=config.frames, resolution=config.resolution)
+        check_clip_shape(clips, config)
         features = self.class_tokens(clips.flatten(0, 1)).reshape(-1, config.frames, config.width)  # [B, T, C]
         return self.head(features), features.mean(1)

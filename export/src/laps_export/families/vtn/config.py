@@ -6,8 +6,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from laps_export.errors import ConfigError
-from laps_export.families.config_checks import check_positive, read_numbers
 from laps_export.families.vision_transformer import VisionTransformerSize
+from laps_export.families.whole_numbers import check_clips, check_positive, read_whole_numbers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +32,8 @@ class VtnConfig(VisionTransformerSize):
 
     def __post_init__(self) -> None:
         """Raise `ConfigError` for numbers that no network can have."""
-        check_positive(asdict(self))
+        check_positive(self)
+        check_clips(self)
         if self.width % self.heads:
             raise ConfigError(
                 f"width {self.width} does not fit {self.heads} heads",
@@ -60,4 +61,4 @@ class VtnConfig(VisionTransformerSize):
         Raises:
             ConfigError: a field is missing, unknown or of the wrong kind.
         """
-        return read_numbers(cls, data)
+        return read_whole_numbers(cls, data)

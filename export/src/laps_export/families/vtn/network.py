@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from laps_export.families.config_checks import check_clips
+from laps_export.families.clip_shape import check_clip_shape
 from laps_export.families.vision_transformer import VisionTransformer
 from laps_export.families.vtn.config import VtnConfig
 from laps_export.families.vtn.temporal_encoder import TemporalEncoder
@@ -47,7 +47,7 @@ class Vtn(nn.Module):
             ConfigError: `invalid_input`, the clips are not of the model's shape.
         """
         config = self.config
-        check_clips(tuple(clips.shape), frames=config.frames, resolution=config.resolution)
+        check_clip_shape(clips, config)
         parts = [clips[:, start : start + FRAMES_AT_ONCE] for start in range(0, config.frames, FRAMES_AT_ONCE)]
         features = [self.backbone(part.flatten(0, 1)).reshape(-1, part.shape[1], config.width) for part in parts]
         encoded = self.temporal_encoder(torch.cat(features, dim=1), self.cls_token)  # [B, 1 + T, C]

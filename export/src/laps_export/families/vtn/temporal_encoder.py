@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from laps_export.families.vision_transformer import MLP_RATIO, attend
+from laps_export.families.token_layers import attend
+from laps_export.families.vision_transformer import MLP_RATIO
 from laps_export.families.vtn.config import VtnConfig
 
 EPS = 1e-12

@@ -1,0 +1,63 @@
+"""A family's small network all the way: weights in a file as others write it, and the entry that the exporter makes."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from laps_export.checkpoint.checkpoint import Checkpoint
+from laps_export.checkpoint.loading import load_weights
+from laps_export.checkpoint.reading import read_checkpoint
+from laps_export.cli import app as cli
+from laps_export.families.family import Family, ModelConfig, Variant, VideoModel
+from support.registered import register
+from support.zoo_goldens import fill
+
+
+def recipe_model(family: Family, config: ModelConfig, *, max_batch: int = 2) -> VideoModel:
+    """A network with recipe weights, in evaluation mode."""
+    network = family.build(config).eval()
+    fill(network, [(end, 0.5) for end in family.residual_ends])
+    return VideoModel(family=family, variant="small", config=config, network=network, max_batch=max_batch)
+
+
+def saved(path: Path, content: object) -> Path:
+    """As `torch.save` writes it."""
+    torch.save(content, path)
+    return path
+
+
+def loaded_equals(path: Path, model: VideoModel) -> Checkpoint:
+    """Read a file into a fresh network of the same numbers; fails where a weight differs."""
+    read = read_checkpoint(path, family=model.family)
+    fresh = replace(model, network=model.family.build(model.config))
+    load_weights(fresh, read)
+    wanted: dict[str, Tensor] = model.network.state_dict()
+    got: dict[str, Tensor] = fresh.network.state_dict()
+    assert all(torch.equal(got[name], wanted[name]) for name in wanted)
+    return read
+
+
+def exported(
+    monkeypatch: pytest.MonkeyPatch, model: VideoModel, checkpoint: Path, repository: Path, *options: str
+) -> dict[str, Any]:
+    """The manifest of the entry that `laps-export onnx` makes of a file, which must have passed the parity gate."""
+    family = model.family
+    variants = {**family.variants, "small": Variant(model.config, max_batch=model.max_batch)}
+    register(monkeypatch, replace(family, variants=variants))
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    arguments = ["--checkpoint", checkpoint, "--variant", "small", "--name", "small", "--repository", repository]
+    monkeypatch.setattr(sys, "argv", ["laps-export", "onnx", *map(str, arguments), *options])
+    with pytest.raises(SystemExit) as caught:
+        cli.main()
+    assert not caught.value.code
+    manifest: dict[str, Any] = json.loads((repository / "small" / "1" / "laps.json").read_text())
+    return manifest
