@@ -67,6 +67,5 @@ def test_a_full_size_one_is_exported_and_answers(variant: str, tmp_path: Path) -
     assert any("random" in warning or "untrained" in warning for warning in body["warnings"]), body["warnings"]
     assert (body["frames"] is None) == (family.output is OutputKind.PER_CLIP)
     assert (embedding is None) == (family.embedding is None)
-    sys.stdout.write(
-        f"| {variant} | {export_s:.0f} s, {export_gib:.1f} GiB | {classify_s:.1f} s | {memory_gib:.1f} GiB |"
-    )
+    figures = f"{export_s:.0f} s, {export_gib:.1f} GiB | {classify_s:.1f} s | {memory_gib:.1f} GiB"
+    sys.stdout.write(f"| {variant} | {figures} |\n")
