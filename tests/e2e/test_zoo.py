@@ -34,7 +34,8 @@ def _exported(variant: str, repository: Path) -> tuple[float, float]:
     began = time.monotonic()
     process = subprocess.Popen([str(part) for part in command], stderr=subprocess.PIPE)
     assert process.stderr is not None
-    said = process.stderr.read().decode()
+    with process.stderr:
+        said = process.stderr.read().decode()
     _, status, used = os.wait4(process.pid, 0)  # its own highest memory, which subprocess does not tell
     process.returncode = os.waitstatus_to_exitcode(status)
     assert process.returncode == 0, said
