@@ -53,7 +53,8 @@ def test_a_small_one_passes_the_gate_and_says_how_it_is_served(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at_once: int
 ) -> None:
     monkeypatch.setattr(network_module, "FRAMES_AT_ONCE", at_once)
-    manifest = export_small(VTN, SMALL, tmp_path, max_batch=3)
+    # Tables large enough that torch's exporter leaves them to the graph, as it does with those of full size.
+    manifest = export_small(VTN, replace(SMALL, places=2000), tmp_path, max_batch=3)
     assert (manifest["family"], manifest["output"]["kind"]) == ("vtn", "per_clip")
     assert (manifest["sampling"], manifest["inputs"][0]["stride"], manifest["default_views"]) == (
         "whole_clip",

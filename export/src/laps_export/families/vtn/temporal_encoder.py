@@ -38,7 +38,9 @@ class Embeddings(nn.Module):
 
     def forward(self, frames: Tensor, class_token: Tensor) -> Tensor:
         """`[B, T, C]` and `[1, 1, C]` to `[B, 1 + T, C]`."""
-        added = self.position_embeddings(self.places) + self.token_type_embeddings(self.kinds)  # [1 + T, C]
+        # Rows of the weights: torch would name a look-up `embedding`, which is what a graph's output is called.
+        where = self.position_embeddings.weight.index_select(0, self.places)  # [1 + T, C]
+        added = where + self.token_type_embeddings.weight.index_select(0, self.kinds)
         # An empty place in front, then one sum: a graph need not ask for the batch's size.
         first = functional.pad(class_token, [0, 0, 0, frames.shape[1]])  # [1, 1 + T, C]
         embedded: Tensor = self.LayerNorm(functional.pad(frames, [0, 0, 1, 0]) + first + added)
