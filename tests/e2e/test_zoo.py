@@ -50,6 +50,7 @@ def _highest_memory(pid: int) -> float:
 
 
 @pytest.mark.long
+@pytest.mark.timeout(2 * _WAIT_S)
 @pytest.mark.parametrize("variant", _VARIANTS)
 def test_a_full_size_one_is_exported_and_answers(variant: str, tmp_path: Path) -> None:
     family, _ = registry.find_variant(variant)
