@@ -9,10 +9,11 @@ from typing import Any
 from laps_export.errors import ConfigError
 from laps_export.families.family import Family, Variant, VideoModel
 from laps_export.families.laps.family import LAPS
+from laps_export.families.mvit.family import MVIT
 from laps_export.families.timesformer.family import TIMESFORMER
 from laps_export.families.video_swin.family import VIDEO_SWIN
 
-FAMILIES: Mapping[str, Family] = {family.name: family for family in (LAPS, TIMESFORMER, VIDEO_SWIN)}
+FAMILIES: Mapping[str, Family] = {family.name: family for family in (LAPS, TIMESFORMER, VIDEO_SWIN, MVIT)}
 
 
 def find_family(name: str) -> Family:
