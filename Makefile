@@ -44,7 +44,7 @@ TARGET ?= cpu
 DIST ?= dist
 
 .DEFAULT_GOAL := help
-.PHONY: help serve kinetics dev docs screenshots check test lint types pure pytest test-goldens test-swap test-docker docker dist bench bench-overload bench-seek triton-env prometheus format clean
+.PHONY: help serve kinetics dev docs screenshots check test lint types pure pytest test-goldens zoo test-swap test-docker docker dist bench bench-overload bench-seek triton-env prometheus format clean
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -93,6 +93,9 @@ pytest: $(DEV)/.installed $(SERVE)/.installed
 
 test-goldens: $(DEV)/.installed  ## Every golden video and grid through a real server process (long)
 	$(DEV)/bin/pytest tests/e2e --run-long
+
+zoo: $(DEV)/.installed  ## Every other system of the poster at full size, exported, served and asked once (an hour)
+	$(DEV)/bin/pytest tests/e2e/test_zoo.py tests/export/families --run-long -rP
 
 test-swap: $(DEV)/.installed  ## A version of a model swapped every two seconds under load, for a minute, with figures
 	$(DEV)/bin/pytest tests/server/test_repository_watch.py --run-long -k every_two_seconds

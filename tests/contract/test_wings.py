@@ -7,11 +7,12 @@ import re
 from collections.abc import Iterator, Sequence
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from laps_export.families import registry
-from laps_export.families.family import Family
+from laps_export.families.family import Family, SamplingRule
 from support.toy_family import TOY
 
 PACKAGE = "laps_export"
@@ -128,16 +129,19 @@ def written(tree: ast.AST, *, texts_alone: bool) -> Iterator[str]:
 
 
 def facts_of(family: Family) -> set[str]:
-    """Words that only this family's folder may write."""
+    """Words that only this family's folder may write; a rule of sampling may be named after a network."""
     classes = {f"{family.name.title().replace('_', '')}{kind}" for kind in ("", "Config")}
-    # A prefix of one word is what a sentence may end with: "model."
-    prefix = family.names.prefix if family.names.prefix.count(".") > 1 else ""
-    return {family.name, prefix, *family.variants, *classes} - {""}
+    return {family.name, *family.variants, *classes} - {*get_args(SamplingRule)}
 
 
 def served_as(family: Family) -> set[str]:
-    """Words that families share, as rules of sampling: only they may write them, and what trains a model of its own."""
-    return {family.serving.sampling[0], family.output.value}
+    """Words that families share, as rules of sampling and what the same authors put before names.
+
+    Only they may write them, and what trains a model of its own.
+    """
+    # A prefix of one word is what a sentence may end with: "model."
+    prefix = family.names.prefix if family.names.prefix.count(".") > 1 else ""
+    return {family.serving.sampling[0], family.output.value, prefix} - {""}
 
 
 def writers(words: set[str], *, but: Sequence[Path], texts_alone: bool = False) -> set[str]:

@@ -14,16 +14,18 @@ from laps_export.checkpoint.checkpoint import WeightFile
 from laps_export.checkpoint.loading import load_weights
 from laps_export.checkpoint.reading import read_checkpoint
 from laps_export.cli import app as cli
-from laps_export.errors import CheckpointError, ConfigError
+from laps_export.errors import CheckpointError, ConfigError, ParityError
 from laps_export.families import registry
 from laps_export.families.laps.family import LAPS
+from laps_export.graph.onnx_export import export_onnx
+from laps_export.graph.parity import check_parity
 from laps_export.repository.check_entry import check_entry
 from laps_export.train.train_model import train_model
 from laps_export.train.training_settings import LoopSettings, TrainingRecipe
 from laps_server.models.manifest import parse_manifest
 from support.golden_weights import write_golden_checkpoint
 from support.registered import register
-from support.toy_family import TOY
+from support.toy_family import TOY, Toy
 
 _HALVES = {"upper": slice(3), "lower": slice(3, 5)}
 
@@ -107,6 +109,17 @@ def test_labels_may_be_left_out_where_the_authors_order_is_known(
     assert manifest["labels"]["name"] == "kinetics400-alphabetical"
     assert _run(monkeypatch, "onnx", "--variant", "laps_nano", *options) == 5
     assert "no labels given, and family laps has no one order" in capsys.readouterr().err
+
+
+def test_an_embedding_that_is_not_torchs_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    model = registry.build("toy_small", classes=5)
+    export_onnx(model, tmp_path / "toy.onnx")
+    check_parity(model, tmp_path / "toy.onnx")
+    forward = Toy.forward
+    monkeypatch.setattr(Toy, "forward", lambda toy, clips: (forward(toy, clips)[0], forward(toy, clips)[1] * 1.1))
+    with pytest.raises(ParityError) as caught:
+        check_parity(model, tmp_path / "toy.onnx")
+    assert caught.value.code == "parity_embedding"
 
 
 def test_its_variants_stand_in_the_table_with_a_column_of_their_own(

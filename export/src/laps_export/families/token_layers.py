@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -20,22 +21,46 @@ class Mlp(nn.Module):
         return narrowed
 
 
+def attend(q: Tensor, k: Tensor, v: Tensor, *, heads: int, bias: Tensor | None = None) -> Tensor:
+    """Multi-head attention.
+
+    Args:
+        q: `[R, N, C]`.
+        k: `[R, M, C]`.
+        v: `[R, M, C]`.
+        heads: h, of d = C / h channels each.
+        bias: `[N, M]`, added before the softmax.
+
+    Returns:
+        `[R, N, C]`, the heads side by side.
+    """
+    dim = q.shape[-1]
+
+    def split(part: Tensor) -> Tensor:
+        return part.reshape(-1, part.shape[1], heads, dim // heads).transpose(1, 2)  # [R, h, N, d]
+
+    scores = (split(q) * (dim // heads) ** -0.5) @ split(k).transpose(-2, -1)  # [R, h, N, M]
+    if bias is not None:
+        scores = scores + bias
+    mixed: Tensor = scores.softmax(-1) @ split(v)  # [R, h, N, d]
+    return mixed.transpose(1, 2).reshape(-1, q.shape[1], dim)
+
+
 class SelfAttention(nn.Module):
     """Multi-head attention of every row of tokens to itself."""
 
     def __init__(self, dim: int, *, heads: int) -> None:
         super().__init__()
         self.heads = heads
-        self.scale = (dim // heads) ** -0.5
         self.qkv = nn.Linear(dim, 3 * dim)
         self.proj = nn.Linear(dim, dim)
 
     def forward(self, x: Tensor) -> Tensor:
         """`[R, N, C]` to the same shape."""
-        tokens, dim = x.shape[1:]
-        qkv = self.qkv(x).reshape(-1, tokens, 3, self.heads, dim // self.heads)  # [R, N, 3, h, d]
-        q, k, v = (qkv[:, :, part].transpose(1, 2) for part in range(3))  # each [R, h, N, d]
-        scores = (q * self.scale) @ k.transpose(-2, -1)  # [R, h, N, N]
-        mixed = scores.softmax(-1) @ v  # [R, h, N, d]
-        projected: Tensor = self.proj(mixed.transpose(1, 2).reshape(-1, tokens, dim))
+        projected: Tensor = self.proj(self.mix(x))
         return projected
+
+    def mix(self, x: Tensor) -> Tensor:
+        """What the heads found, before the projection: `[R, N, C]` to the same shape."""
+        q, k, v = torch.split(self.qkv(x), [x.shape[-1]] * 3, dim=-1)
+        return attend(q, k, v, heads=self.heads)

@@ -1,4 +1,4 @@
-"""Configurations of whole numbers, and tuples of them: read and checked the same way in every family that has one."""
+"""Configurations of whole numbers, tuples of them, and yes or no: read and checked alike in every family."""
 
 from __future__ import annotations
 
@@ -31,8 +31,9 @@ def read_whole_numbers(kind: type[Config], data: Mapping[str, Any]) -> Config:
     numbers: dict[str, Any] = {}
     for name, value in data.items():
         many = isinstance(known[name].default, tuple)
+        wanted = bool if isinstance(known[name].default, bool) else int
         if many != isinstance(value, list | tuple) or any(
-            type(item) is not int for item in (value if many else [value])
+            type(item) is not wanted for item in (value if many else [value])
         ):
             raise ConfigError(f"configuration cannot be read: {name} is {value!r}", code="invalid_config")
         numbers[name] = tuple(value) if many else value
@@ -41,7 +42,8 @@ def read_whole_numbers(kind: type[Config], data: Mapping[str, Any]) -> Config:
 
 def check_positive(config: DataclassInstance) -> None:
     """Raise `ConfigError` where a number is smaller than 1."""
-    for name, value in asdict(config).items():
+    numbers = {name: value for name, value in asdict(config).items() if not isinstance(value, bool)}
+    for name, value in numbers.items():
         smallest = min(value, default=0) if isinstance(value, tuple) else value
         if smallest < 1:
             raise ConfigError(f"{name} is {value}", code=f"invalid_{name}", hint="it must be at least 1")

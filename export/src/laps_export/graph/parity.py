@@ -7,7 +7,7 @@ graph must rank them the same way.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from laps_export.errors import GraphError, ParityError
 from laps_export.families.family import VideoModel
 from laps_export.graph.moving_clips import PHOTOGRAPHS, Frames, moving_clip
 from laps_export.graph.onnx_export import ExportModule
-from laps_export.graph.tensor_contract import EMBEDDING_NAME, INPUT_NAME, OUTPUT_NAME, TensorContract
+from laps_export.graph.tensor_contract import INPUT_NAME, OUTPUT_NAME, TensorContract
 from laps_export.progress import OnProgress, ignore
 
 Logits = NDArray[np.float32]
@@ -89,12 +89,9 @@ def check_parity(
             `parity_embedding`, with the figures.
         GraphError: `graph_does_not_run`.
     """
-    reference = _Reference("torch", lambda clips: _torch_answer(model, clips)[0])
-    within, contract = gate.up_to(model.max_batch), TensorContract.of(model)
-    report = _check(reference, path, contract=contract, gate=within, on_progress=on_progress)
-    if contract.embedding is not None:
-        _check_embedding(model, path, contract=contract, gate=within)
-    return report
+    reference = _Reference("torch", lambda clips: _torch_answer(model, clips))
+    within = gate.up_to(model.max_batch)
+    return _check(reference, path, contract=TensorContract.of(model), gate=within, on_progress=on_progress)
 
 
 def check_twin(
@@ -113,16 +110,16 @@ def check_twin(
         ParityError, GraphError: as `check_parity`.
     """
     session = open_session(source)
-    reference = _Reference(source.name, lambda clips: run_graph(session, clips))
+    reference = _Reference(source.name, lambda clips: run_outputs(session, clips, contract.outputs))
     return _check(reference, path, contract=contract, gate=gate, on_progress=on_progress)
 
 
 @dataclass(frozen=True)
 class _Reference:
-    """What is right: a name for progress, and clips `[1, T, H, W, 3]` to logits `[1, S, K]` or `[1, K]`."""
+    """What is right: a name for progress, and clips `[1, T, H, W, 3]` to logits and what else the graph gives."""
 
     name: str
-    run: Callable[[Frames], Logits]
+    run: Callable[[Frames], tuple[Logits, ...]]
 
 
 def _check(
@@ -140,38 +137,27 @@ def _check(
 
     session = open_session(path)
     inputs = _inputs(contract, count, gate.seed)
-    references: dict[str, Logits] = {}
+    references: dict[str, tuple[Logits, ...]] = {}
     for kind, clips in inputs.items():
         answers = []
         for clip in clips:
             answers.append(reference.run(clip[None]))
             advance(f"{reference.name}, {kind}", 1)
-        references[kind] = np.concatenate(answers)
-    spread = spread_of(np.concatenate([*references.values()]))
+        references[kind] = tuple(np.concatenate(parts) for parts in zip(*answers, strict=True))
+    spreads = [spread_of(np.concatenate(parts)) for parts in zip(*references.values(), strict=True)]
     worst = 0.0
     for kind, expected in references.items():
         for batch in gate.batch_sizes:
-            computed = run_graph(session, inputs[kind][:batch])
+            computed = run_outputs(session, inputs[kind][:batch], contract.outputs)
             what = f"{kind}, batch {batch}"
-            worst = max(worst, compare(expected[:batch], computed, gate=gate, spread=spread, what=what))
+            logits, *vectors = (
+                (want[:batch], have, spread) for want, have, spread in zip(expected, computed, spreads, strict=True)
+            )
+            worst = max(worst, compare(*logits[:2], gate=gate, spread=logits[2], what=what))
+            for vector in vectors:
+                _compare_vectors(*vector, gate=gate, what=what)
             advance(f"ONNX Runtime, {kind}, batch {batch}", batch)
     return ParityReport(max_abs_diff=worst, tolerance=gate.tolerance, batch_sizes=gate.batch_sizes)
-
-
-def _check_embedding(model: VideoModel, path: Path, *, contract: TensorContract, gate: ParityGate) -> None:
-    """Noise and a photograph: their vectors must be torch's, within a share of what tells the two apart."""
-    session = open_session(path)
-    pair = [clips[:1] for clips in _inputs(contract, 1, gate.seed).values()]
-    expected = np.concatenate([_torch_answer(model, clips)[1] for clips in pair])  # [2, D]
-    computed = np.concatenate([_run(session, EMBEDDING_NAME, clips) for clips in pair])
-    spread = spread_of(expected)
-    worst = float(np.abs(expected - computed).max())
-    if not worst <= gate.relative * spread:
-        raise ParityError(
-            f"embeddings differ by {worst:.3g}, which is {worst / spread:.2g} of their spread {spread:.3g},"
-            f" allowed is {gate.relative:g}",
-            code="parity_embedding",
-        )
 
 
 def spread_of(reference: Logits) -> float:
@@ -235,6 +221,17 @@ def compare(expected: Logits, computed: Logits, *, gate: ParityGate, spread: flo
     return worst
 
 
+def _compare_vectors(expected: Logits, computed: Logits, spread: float, *, gate: ParityGate, what: str) -> None:
+    """Embeddings have no order to keep: they must differ by little beside what tells one clip's from another's."""
+    worst = float(np.abs(expected - computed).max())
+    if not worst <= gate.relative * spread:
+        raise ParityError(
+            f"{what}: embeddings differ by {worst:.3g}, which is {worst / spread:.2g} of their spread {spread:.3g},"
+            f" allowed is {gate.relative:g}",
+            code="parity_embedding",
+        )
+
+
 def count_swaps(expected: Logits, computed: Logits, *, gap: float) -> int:
     """Pairs of classes ranked otherwise, among those that the reference's top classes lead by a gap.
 
@@ -267,15 +264,21 @@ def run_graph(session: onnxruntime.InferenceSession, clips: Frames) -> Logits:
     Raises:
         GraphError: `graph_does_not_run`.
     """
-    return _run(session, OUTPUT_NAME, clips)
+    return run_outputs(session, clips, (OUTPUT_NAME,))[0]
 
 
-def _run(session: onnxruntime.InferenceSession, output: str, clips: Frames) -> Logits:
+def run_outputs(
+    session: onnxruntime.InferenceSession, clips: Frames, outputs: Iterable[str]
+) -> tuple[NDArray[np.float32], ...]:
+    """Outputs by name, each with the batch in front.
+
+    Raises:
+        GraphError: `graph_does_not_run`.
+    """
     try:
-        answer: Logits = session.run([output], {INPUT_NAME: clips})[0]
+        return tuple(session.run(list(outputs), {INPUT_NAME: clips}))
     except Exception as exc:  # ONNX Runtime's exception types share no public base
         raise GraphError(f"the graph fails on {clips.shape}: {exc}", code="graph_does_not_run") from exc
-    return answer
 
 
 def _torch_answer(model: VideoModel, clips: Frames) -> tuple[Logits, ...]:

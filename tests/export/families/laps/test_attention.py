@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from laps_export.errors import ConfigError
-from laps_export.families.laps.attention import Attention, AttentionKind, LeapPairing, leap_pairs, temporal_shift
+from laps_export.families.laps.attention import Attention, AttentionKind, temporal_shift
+from laps_export.families.leap_pairing import LeapPairing, leap_pairs
 
 FRAMES = 8
 HEADS = 2

@@ -6,15 +6,14 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from laps_export.errors import ConfigError
-from laps_export.families.laps.attention import ATTENTION_SPECS, SHIFT_FOLDS, AttentionKind, Scope, leap_pairs
+from laps_export.families.channel_shift import SHIFT_FOLDS
+from laps_export.families.laps.attention import ATTENTION_SPECS, AttentionKind, Scope
 from laps_export.families.laps.layers import MLP_GROUPS
+from laps_export.families.leap_pairing import leap_pairs
+from laps_export.families.whole_numbers import check_clips
 
 STRIDES = (2, 4, 2, 2)
 """How the stem and the three patch embeddings shrink a frame; sizes floor at each."""
-
-MAX_FRAMES = 1024
-MAX_RESOLUTION = 4096
-"""What the server accepts; tests/contract/test_manifest.py compares."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,11 +104,7 @@ class LapsConfig:
         for name, value in numbers.items():
             if value < 1:
                 raise ConfigError(f"{name} is {value}", code=f"invalid_{name}", hint="it must be at least 1")
-        for name, largest in {"frames": MAX_FRAMES, "resolution": MAX_RESOLUTION}.items():
-            if numbers[name] > largest:
-                raise ConfigError(
-                    f"{name} is {numbers[name]}", code=f"invalid_{name}", hint=f"no server takes more than {largest}"
-                )
+        check_clips(self)
 
     def _check_widths(self) -> None:
         # Head width E / heads must split into the shift's quarters; stage 1's MLP is E wide, in groups.

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from laps_export.errors import ConfigError
+from laps_export.families.clip_shape import check_clip_shape
 from laps_export.families.laps.attention import Attention
 from laps_export.families.laps.config import STRIDES, LapsConfig
 from laps_export.families.laps.layers import AttentionBlock, BatchNorm, ConvBlock, PatchEmbed
@@ -57,14 +57,8 @@ class Laps(nn.Module):
             ConfigError: `invalid_input`, the clips are not of the model's shape.
         """
         config = self.config
-        wanted = (config.frames, 3, config.resolution, config.resolution)
-        if clips.dim() != 5 or tuple(clips.shape[1:]) != wanted:
-            raise ConfigError(
-                f"clips have shape {list(clips.shape)}",
-                code="invalid_input",
-                hint=f"this model takes [B, {', '.join(map(str, wanted))}]",
-            )
-        x = clips.reshape(-1, *wanted[1:])  # [B*T, 3, H, W]
+        check_clip_shape(clips, config)
+        x = clips.flatten(0, 1)  # [B*T, 3, H, W]
         x = self.stage1(self.patch_embed1(self.stem(x)) + self.pos_embed1)
         x = self.stage2(self.patch_embed2(x) + self.pos_embed2)
         x = self.stage3(self.patch_embed3(x) + self.pos_embed3)

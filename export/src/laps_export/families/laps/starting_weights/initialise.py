@@ -16,8 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from laps_export.errors import ConfigError
+from laps_export.families.channel_shift import SHIFT_FOLDS
 from laps_export.families.family import MotionOutputs
-from laps_export.families.laps.attention import SHIFT_FOLDS, Attention
+from laps_export.families.laps.attention import Attention
 from laps_export.families.laps.starting_weights.products import initialise_products, initialise_readout
 from laps_export.families.laps.starting_weights.tokens import initialise_tokens
 from laps_export.families.laps.visformer import Laps

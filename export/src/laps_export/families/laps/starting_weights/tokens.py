@@ -22,7 +22,8 @@ import torch
 from torch import Tensor, nn
 
 from laps_export.errors import ConfigError
-from laps_export.families.laps.attention import SHIFT_FOLDS, Attention
+from laps_export.families.channel_shift import SHIFT_FOLDS
+from laps_export.families.laps.attention import Attention
 from laps_export.families.laps.visformer import Laps
 
 Wave = tuple[int, int]

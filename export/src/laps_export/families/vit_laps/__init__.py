@@ -1,0 +1,1 @@
+"""Leap attention and periodic shift on a vision transformer: the LAPS authors' second backbone."""

@@ -1,0 +1,72 @@
+"""Every variant of every family but the first, at full size with random weights: exported, served, asked over HTTP.
+
+`make zoo` runs it and prints a line a variant, as docs/zoo.md has them. It takes minutes a variant.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+
+from laps_export.families import registry
+from laps_export.families.family import OutputKind
+from support.golden_videos import golden_video
+from support.live_servers import running_server
+
+_OTHERS = list(registry.FAMILIES.values())[1:]
+_VARIANTS = [name for family in _OTHERS for name in family.variants]
+_WAIT_S = 1800
+
+
+def _exported(variant: str, repository: Path) -> tuple[float, float]:
+    """Seconds and GiB of memory that the export took."""
+    family, _ = registry.find_variant(variant)
+    labels = [] if family.labels is not None else ["--labels", "kinetics400-alphabetical"]
+    options = ["--random-weights", "--variant", variant, *labels, "--name", "trial", "--repository", repository]
+    command = [Path(sys.executable).with_name("laps-export"), "onnx", *options]
+    began = time.monotonic()
+    process = subprocess.Popen([str(part) for part in command], stderr=subprocess.PIPE)
+    assert process.stderr is not None
+    with process.stderr:
+        said = process.stderr.read().decode()
+    _, status, used = os.wait4(process.pid, 0)  # its own highest memory, which subprocess does not tell
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0, said
+    return time.monotonic() - began, used.ru_maxrss / 2**20
+
+
+def _highest_memory(pid: int) -> float:
+    """In GiB."""
+    found = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
+    assert found is not None
+    return int(found[1]) / 2**20
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("variant", _VARIANTS)
+def test_a_full_size_one_is_exported_and_answers(variant: str, tmp_path: Path) -> None:
+    family, _ = registry.find_variant(variant)
+    video = golden_video("arm_wrestling")
+    export_s, export_gib = _exported(variant, tmp_path)
+    with running_server(tmp_path, env={"LAPS_DEFAULT_DEADLINE_S": str(_WAIT_S)}) as server:
+        began = time.monotonic()
+        with video.open("rb") as file:
+            answer = httpx.post(f"{server.url}/classify?views=1x1", files={"file": file}, timeout=_WAIT_S)
+        classify_s = time.monotonic() - began
+        memory_gib = _highest_memory(server.process.pid)
+        embedding = httpx.get(f"{server.url}/models/trial").json()["embedding"]
+    assert answer.status_code == 200, answer.text
+    body = answer.json()
+    assert len(body["predictions"]) == 5
+    assert any("random" in warning or "untrained" in warning for warning in body["warnings"]), body["warnings"]
+    assert (body["frames"] is None) == (family.output is OutputKind.PER_CLIP)
+    assert (embedding is None) == (family.embedding is None)
+    figures = f"{export_s:.0f} s, {export_gib:.1f} GiB | {classify_s:.1f} s | {memory_gib:.1f} GiB"
+    sys.stdout.write(f"| {variant} | {figures} |\n")
