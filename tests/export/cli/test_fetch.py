@@ -17,7 +17,7 @@ from support.i3d_archive import i3d_archive
 from support.package_index import PackageIndex, package_index
 
 # Of the extras `torch` and `train`.
-_EXTRAS = ("torch", "onnxscript", "safetensors", "skimage", "fvcore", "cv2", "av", "sklearn")
+_EXTRAS = ("torch", "onnxscript", "safetensors", "skimage", "cv2", "av", "sklearn")
 _WITHOUT = f"""
 import sys
 
