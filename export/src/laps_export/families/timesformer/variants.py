@@ -9,6 +9,8 @@ from laps_export.families.timesformer.config import TimesformerConfig
 
 VARIANTS: MappingProxyType[str, Variant[TimesformerConfig]] = MappingProxyType(
     {
-        "timesformer": Variant(TimesformerConfig(), max_batch=8, poster=PosterFigures(gmacs=590.0, parameters_m=121.4)),
+        "timesformer": Variant(
+            TimesformerConfig(), 78.00, max_batch=8, poster=PosterFigures(gmacs=590.0, parameters_m=121.4)
+        ),
     }
 )

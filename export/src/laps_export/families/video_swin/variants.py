@@ -9,6 +9,8 @@ from laps_export.families.video_swin.config import VideoSwinConfig
 
 VARIANTS: MappingProxyType[str, Variant[VideoSwinConfig]] = MappingProxyType(
     {
-        "video_swin_b": Variant(VideoSwinConfig(), max_batch=2, poster=PosterFigures(gmacs=281.6, parameters_m=88.0)),
+        "video_swin_b": Variant(
+            VideoSwinConfig(), 80.60, max_batch=2, poster=PosterFigures(gmacs=281.6, parameters_m=88.0)
+        ),
     }
 )

@@ -1,0 +1,1 @@
+"""MViT, first version: tokens become fewer and wider along the network, and keys and values are pooled."""
