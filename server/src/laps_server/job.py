@@ -37,6 +37,7 @@ from laps_server.video.decode_pool import DecodePool
 from laps_server.video.extract_options import WHOLE_VIDEO_S, ExtractOptions, Thumbnails
 from laps_server.video.limits import MEMORY_SHARES
 from laps_server.video.preprocess import assemble_clip
+from laps_server.video.sandbox.pool import SandboxPool
 from laps_server.view_grid import ViewGrid
 from laps_server.view_options import view_options
 
@@ -65,7 +66,7 @@ class Job:
     grid: ViewGrid
     options: ClassifyOptions
     clock: RequestClock
-    decode_pool: DecodePool
+    decode_pool: DecodePool | SandboxPool
     observer: Observer
 
     @property

@@ -18,9 +18,11 @@ from laps_server.models.repository import ModelFiles, discover
 from laps_server.observe import NoObserver, Observer, RequestClock
 from laps_server.scheduler import Scheduler
 from laps_server.served_models import ServedModel, ServedModels
-from laps_server.settings import Settings
+from laps_server.settings import Settings, decoder_environment
 from laps_server.video.decode_pool import DecodePool
 from laps_server.video.limits import MediaLimits
+from laps_server.video.sandbox.options import IS_AVAILABLE, SandboxOptions
+from laps_server.video.sandbox.pool import SandboxPool
 
 _LOG = logging.getLogger(__name__)
 
@@ -31,7 +33,7 @@ class Runtime:
     def __init__(
         self,
         served: ServedModels,
-        decode_pool: DecodePool,
+        decode_pool: DecodePool | SandboxPool,
         *,
         observer: Observer | None = None,
         resources: ExitStack | None = None,
@@ -61,7 +63,7 @@ class Runtime:
         Raises:
             ModelError: a model cannot be served; nothing is half served.
         """
-        self.decode_pool.start()
+        await self.decode_pool.start()
         await self.served.start()
 
     def drain(self) -> None:
@@ -149,18 +151,28 @@ def build_runtime(settings: Settings, *, observer: Observer | None = None) -> Ru
         # Decoders, and all of it together.
         runtime = Runtime(
             ServedModels(models, default_model=_default_model(settings.default_model, found)),
-            DecodePool(
-                settings.decode_workers,
-                threads=settings.decode_threads,
-                limits=MediaLimits(
-                    max_pixels=settings.max_pixels, max_segments=settings.max_segments, codecs=settings.codecs
-                ),
-            ),
+            _decoders(settings),
             observer=observer,
             resources=resources,
         )
         unless_built.pop_all()
         return runtime
+
+
+def _decoders(settings: Settings) -> DecodePool | SandboxPool:
+    """What decodes, as the operator chose; not yet started."""
+    limits = MediaLimits(max_pixels=settings.max_pixels, max_segments=settings.max_segments, codecs=settings.codecs)
+    if settings.decode == "thread" or not IS_AVAILABLE:
+        if settings.decode == "sandbox":
+            _LOG.warning("only Linux has a sandbox for decoders: videos are decoded in this process")
+        return DecodePool(settings.decode_workers, threads=settings.decode_threads, limits=limits)
+    options = SandboxOptions(
+        filter=settings.decode_filter,
+        memory_mib=settings.decode_memory_mib,
+        stall_s=settings.decode_stall_s,
+        environment=decoder_environment(),
+    )
+    return SandboxPool(settings.decode_workers, threads=settings.decode_threads, limits=limits, options=options)
 
 
 def _default_model(names: tuple[str, ...], found: tuple[ModelFiles, ...]) -> str | None:

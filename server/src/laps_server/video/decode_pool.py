@@ -1,4 +1,4 @@
-"""Where decoding runs: off the event loop, a bounded number of videos at a time, and stoppable.
+"""Where decoding runs in this process: off the event loop, a bounded number of videos at a time, and stoppable.
 
 Each video owns a duplicate of the upload's descriptor, so the request may go away, and close its own, while a decoder
 is still inside a packet. A video waits for a thread before each of its Parts, so that a long video does not hold up a
@@ -67,7 +67,7 @@ class DecodePool:
         """What one video may cost."""
         return self._limits
 
-    def start(self) -> None:
+    async def start(self) -> None:
         """Make the threads."""
         self._executor = ThreadPoolExecutor(self._workers, thread_name_prefix="decode", initializer=_step_back)
 

@@ -1,0 +1,212 @@
+"""Where decoding runs by default: in confined processes, one video in each at a time.
+
+As many videos are decoded at once as there are cores to spare for it; each waits for its turn before each of its Parts,
+as in :mod:`laps_server.video.decode_pool`. But a video keeps its worker until its end, so that no two share a process:
+there are as many workers as open videos, and as many idle ones are kept as are decoded at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
+
+from laps_server.errors import BadParameter, DecoderCrashed, InternalError, ShuttingDown
+from laps_server.part import Part
+from laps_server.video.extract_options import ExtractOptions
+from laps_server.video.limits import MediaLimits
+from laps_server.video.sandbox.options import SandboxOptions
+from laps_server.video.sandbox.processes import Worker, WorkerLost, Zygote
+from laps_server.video.sandbox.wire import DecodeJob
+
+_LOG = logging.getLogger(__name__)
+_ATTEMPTS = 2
+_STOP_S = 0.2  # for a worker to notice that nobody wants its video any more
+_THUMBNAIL_BYTES = 64 * 1024 * 1024  # of one Part
+
+
+class SandboxPool:
+    """Runs :func:`laps_server.video.extract.extract_parts` in workers; used as a
+    :class:`laps_server.video.decode_pool.DecodePool`.
+    """
+
+    def __init__(
+        self,
+        workers: int,
+        *,
+        threads: int = 1,
+        limits: MediaLimits | None = None,
+        options: SandboxOptions | None = None,
+    ) -> None:
+        """Nothing runs before :meth:`start`.
+
+        Args:
+            workers: videos decoded at the same time.
+            threads: threads of each decoder.
+            limits: what one video may cost.
+            options: how workers are confined.
+        """
+        self._workers = workers
+        self._threads = threads
+        self._limits = limits or MediaLimits()
+        self._options = options or SandboxOptions()
+        self._turns = asyncio.Semaphore(workers)
+        self._zygote: Zygote | None = None
+        self._renewing = asyncio.Lock()
+        self._idle: list[Worker] = []
+        self._busy: set[Worker] = set()
+        self._stopping: set[asyncio.Task[None]] = set()
+        self._closed = False
+
+    @property
+    def limits(self) -> MediaLimits:
+        """What one video may cost."""
+        return self._limits
+
+    async def start(self) -> None:
+        """Start the process that workers are forked from, and the first workers; say how they are confined.
+
+        Raises:
+            BadParameter: a filter of system calls is required, and the kernel has none.
+            InternalError: they do not start.
+        """
+        zygote = self._zygote = await asyncio.to_thread(Zygote, self._options)
+        try:
+            self._say(await asyncio.to_thread(zygote.wait_until_ready))
+            for _ in range(self._workers):
+                self._idle.append(await asyncio.to_thread(zygote.fork))
+        except BaseException as exc:
+            await asyncio.to_thread(self.close)
+            if isinstance(exc, WorkerLost):
+                raise InternalError(f"decoders cannot be started: {exc}") from exc
+            raise
+
+    def _say(self, why_no_filter: str) -> None:
+        if not why_no_filter:
+            _LOG.info("videos are decoded in processes of their own whose system calls are filtered")
+        elif self._options.filter == "required":
+            raise BadParameter(
+                f"decoders' system calls cannot be filtered here: {why_no_filter}",
+                hint="LAPS_DECODE_FILTER=auto does without where there is no way",
+            )
+        elif self._options.filter == "auto":
+            _LOG.warning(
+                "videos are decoded in processes of their own, but their system calls are not filtered: %s. A file "
+                "that takes over a decoder could open files and connections. LAPS_DECODE_FILTER=off says that this is "
+                "known",
+                why_no_filter,
+            )
+        else:
+            _LOG.info("videos are decoded in processes of their own, whose system calls are not filtered, as was asked")
+
+    async def parts(self, file: int, options: ExtractOptions) -> AsyncGenerator[Part, None]:
+        """Decode in a worker, each Part when it is asked for.
+
+        If the worker is lost, another one begins again, once, and what was handed over already is left out. Closing
+        this early, or cancelling whoever waits for a Part, stops the worker; its end is not waited for.
+
+        Raises:
+            MediaError, BadParameter: what :func:`~laps_server.video.extract.extract_parts` raises.
+            DecoderCrashed: the video took two workers down, or got no further.
+            ShuttingDown: the pool was closed first.
+        """
+        job = DecodeJob(options, self._limits, self._threads)
+        # With a position of its own, and only to read: a worker shall not write what others read.
+        upload = os.open(f"/proc/self/fd/{file}", os.O_RDONLY | os.O_CLOEXEC)
+        given = 0
+        try:
+            for attempt in range(1, _ATTEMPTS + 1):
+                try:
+                    async with self._worker() as worker:
+                        worker.begin(job, upload)
+                        left_out = given
+                        while True:
+                            # In a list and not under a name, so that the caller can drop it while the next is decoded.
+                            found = [await self._next(worker)]
+                            if found[0] is None:
+                                return
+                            if left_out:
+                                left_out -= 1
+                                continue
+                            given += 1
+                            yield found.pop()  # type: ignore[misc]  # not None
+                except WorkerLost as exc:
+                    if self._closed:
+                        raise ShuttingDown() from exc
+                    _LOG.warning("a decoder was lost at attempt %d of %d: %s", attempt, _ATTEMPTS, exc)
+            raise DecoderCrashed(
+                "decoding the video crashed the decoder, twice", hint="convert it, with ffmpeg for instance"
+            )
+        finally:
+            os.close(upload)
+
+    async def _next(self, worker: Worker) -> Part | None:
+        async with self._turns:
+            return await worker.next_part(max_bytes=self._limits.max_kept_bytes + _THUMBNAIL_BYTES)
+
+    @asynccontextmanager
+    async def _worker(self) -> AsyncIterator[Worker]:
+        if self._closed or self._zygote is None:
+            raise ShuttingDown()
+        worker = self._idle.pop() if self._idle else await self._fork(self._zygote)
+        self._busy.add(worker)
+        try:
+            yield worker
+        finally:
+            self._part_with(worker)
+
+    def _part_with(self, worker: Worker) -> None:
+        """Keep it for another video, now or as soon as it has stopped; or end it."""
+        if worker.is_free:
+            self._put_back(worker, usable=True)
+            return
+        task = asyncio.create_task(self._stop(worker), name="stop decoder")
+        self._stopping.add(task)
+        task.add_done_callback(self._stopping.discard)
+
+    async def _stop(self, worker: Worker) -> None:
+        usable = False
+        try:
+            usable = await worker.stop(within_s=_STOP_S)
+        finally:
+            self._put_back(worker, usable=usable)
+
+    def _put_back(self, worker: Worker, *, usable: bool) -> None:
+        self._busy.discard(worker)
+        if usable and not self._closed and worker.jobs < self._options.jobs and len(self._idle) < self._workers:
+            self._idle.append(worker)
+            return
+        if not usable:
+            worker.kill()
+        worker.close()
+
+    async def _fork(self, zygote: Zygote) -> Worker:
+        """A new worker; of another zygote, if that one has gone."""
+        try:
+            return await asyncio.to_thread(zygote.fork)
+        except WorkerLost as exc:
+            if self._closed:
+                raise ShuttingDown() from exc
+        async with self._renewing:
+            current = self._zygote
+            if current is None or current is zygote:
+                _LOG.warning("the process that decoders are forked from is gone; another one is started")
+                current = self._zygote = await asyncio.to_thread(Zygote, self._options)
+                await asyncio.to_thread(zygote.close)
+        try:
+            return await asyncio.to_thread(current.fork)
+        except WorkerLost as exc:
+            raise InternalError("no decoder could be started") from exc
+
+    def close(self) -> None:
+        """Kill the workers, whatever they do, and end the zygote."""
+        self._closed = True
+        for worker in (*self._busy, *self._idle):
+            worker.kill()
+        for worker in self._idle:
+            worker.close()
+        self._idle.clear()
+        if self._zygote is not None:
+            self._zygote.close()

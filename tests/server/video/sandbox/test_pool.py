@@ -1,0 +1,303 @@
+"""Decoding in processes: the same Parts as in threads, and whatever a worker does, the next video is decoded."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from laps_server.errors import (
+    BadParameter,
+    DecoderCrashed,
+    InternalError,
+    ShuttingDown,
+    UnsupportedContainer,
+    VideoCorrupt,
+)
+from laps_server.part import Part
+from laps_server.settings import decoder_environment
+from laps_server.video.extract import extract_parts
+from laps_server.video.extract_options import ExtractOptions
+from laps_server.video.limits import MediaLimits
+from laps_server.video.sandbox.options import SandboxOptions
+from laps_server.video.sandbox.pool import SandboxPool
+from laps_server.video.sandbox.processes import Zygote
+from laps_server.view_grid import ViewGrid
+from support import planted_bugs
+from support.plain_videos import RED, write_colour_video
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has the sandbox")
+
+OPTIONS = ExtractOptions(ViewGrid(1, 1), frames=4, stride=2, short_side=32, crop_height=32, crop_width=32)
+TWO_PARTS = replace(OPTIONS, grid=ViewGrid(3, 1), frames=1)
+
+
+@asynccontextmanager
+async def started(bug: str | None = None, *, workers: int = 1, **options: object) -> AsyncGenerator[SandboxPool, None]:
+    tests = str(Path(planted_bugs.__file__).parents[1])
+    path = os.pathsep.join([tests, *filter(None, sys.path)])
+    environment = decoder_environment() | {"PYTHONPATH": path}
+    environment |= {planted_bugs.FLAG: str(options.pop("flag"))} if "flag" in options else {}
+    if bug is not None:
+        options["extract"] = f"support.planted_bugs:{bug}"
+    pool = SandboxPool(workers, options=SandboxOptions(environment=environment, **options))  # type: ignore[arg-type]
+    await pool.start()
+    try:
+        yield pool
+    finally:
+        await asyncio.to_thread(pool.close)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Iterator[int]:
+    descriptor = os.open(write_colour_video(tmp_path / "clip.mp4", [RED] * 8), os.O_RDWR)
+    yield descriptor
+    os.close(descriptor)
+
+
+@pytest.fixture
+def nothing_is_left() -> Iterator[None]:
+    before = open_descriptors(), children()
+    yield
+    assert (open_descriptors(), children()) == before
+
+
+async def parts_of(pool: SandboxPool, file: int, options: ExtractOptions = OPTIONS) -> list[Part]:
+    return [part async for part in pool.parts(file, options)]
+
+
+def open_descriptors() -> int:
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+
+def children(process: int | str = "self") -> list[int]:
+    return [
+        int(word)
+        for task in Path(f"/proc/{process}/task").iterdir()
+        for word in (task / "children").read_text().split()
+    ]
+
+
+def workers() -> list[int]:
+    """Of the one zygote."""
+    return [worker for zygote in children() for worker in children(zygote)]
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+def facts(part: Part) -> list[object]:
+    """All that a Part is, arrays as lists."""
+    values = part.__reduce__()[1]
+    return [value.tolist() if hasattr(value, "tolist") else value for value in values]
+
+
+@pytest.mark.usefixtures("nothing_is_left")
+@pytest.mark.parametrize("options", [OPTIONS, TWO_PARTS, replace(OPTIONS, grid=ViewGrid(5, 3), thumbnails="all")])
+async def test_parts_are_those_of_the_decoder_itself(file: int, options: ExtractOptions) -> None:
+    expected = list(extract_parts(file, options, limits=MediaLimits()))
+    async with started() as pool:
+        for _ in range(2):  # by a worker that has decoded before, too
+            assert [facts(part) for part in await parts_of(pool, file, options)] == [facts(part) for part in expected]
+
+
+@pytest.mark.usefixtures("nothing_is_left")
+async def test_pixels_cannot_be_changed_by_whoever_gets_them(file: int) -> None:
+    async with started() as pool:
+        (part,) = await parts_of(pool, file)
+        with pytest.raises(ValueError, match="read-only"):
+            part.pixels[0] = 1
+
+
+@pytest.mark.usefixtures("nothing_is_left")
+async def test_what_is_wrong_with_a_file_is_told_as_ever(tmp_path: Path) -> None:
+    path = tmp_path / "words.mp4"
+    path.write_text("no video at all " * 100)
+    async with started() as pool:
+        with path.open("rb") as text, pytest.raises(UnsupportedContainer) as caught:
+            await parts_of(pool, text.fileno())
+    with path.open("rb") as text, pytest.raises(UnsupportedContainer) as expected:
+        list(extract_parts(text.fileno(), OPTIONS, limits=MediaLimits()))
+    assert caught.value == expected.value
+
+
+@pytest.mark.usefixtures("nothing_is_left")
+async def test_a_video_that_crashes_two_workers_is_refused_and_its_neighbours_are_not(
+    file: int, tmp_path: Path
+) -> None:
+    short = tmp_path / "short.mp4"
+    short.write_bytes(b"short")
+    async with started("segfault_if_short", workers=2) as pool:
+        with short.open("rb") as bad:
+            answers = await asyncio.gather(
+                *(parts_of(pool, descriptor) for descriptor in (file, bad.fileno(), file, bad.fileno(), file)),
+                return_exceptions=True,
+            )
+        assert [type(answer) for answer in answers] == [list, DecoderCrashed, list, DecoderCrashed, list]
+        assert len(await parts_of(pool, file)) == 1
+
+
+@pytest.mark.usefixtures("nothing_is_left")
+async def test_a_crash_in_the_middle_is_tried_again_and_nothing_comes_twice(file: int, tmp_path: Path) -> None:
+    expected = list(extract_parts(file, TWO_PARTS, limits=MediaLimits()))
+    flag = tmp_path / "crashed"
+    async with started("segfault_once", filter="off", flag=flag) as pool:
+        parts = await parts_of(pool, file, TWO_PARTS)
+    assert flag.exists()
+    assert [facts(part) for part in parts] == [facts(part) for part in expected]
+
+
+@pytest.mark.usefixtures("nothing_is_left")
+@pytest.mark.parametrize("bug", ["segfault", "end_quietly", "talk_nonsense"])
+async def test_a_worker_that_is_lost_twice_is_the_files_fault(file: int, bug: str) -> None:
+    async with started(bug) as pool:
+        for _ in range(2):
+            with pytest.raises(DecoderCrashed, match="twice"):
+                await parts_of(pool, file)
+
+
+@pytest.mark.usefixtures("nothing_is_left")
+async def test_a_decoder_that_gets_no_further_is_killed(file: int) -> None:
+    async with started("stuck", stall_s=0.3) as pool:
+        with pytest.raises(DecoderCrashed, match=r"no further for 0\.3 s"):
+            await parts_of(pool, file)
+        await until(lambda: not workers())
+
+
+@pytest.mark.usefixtures("nothing_is_left")
+async def test_a_long_decode_that_gets_on_is_not_killed(file: int) -> None:
+    async with started("deaf", stall_s=0.2) as pool:
+        job = asyncio.create_task(parts_of(pool, file))
+        await asyncio.sleep(1)
+        assert not job.done()
+        job.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await job
+
+
+@pytest.mark.usefixtures("nothing_is_left")
+@pytest.mark.parametrize("bug", ["deaf", "stuck"])
+async def test_a_worker_that_does_not_hear_is_killed_when_nobody_waits(file: int, bug: str) -> None:
+    async with started(bug) as pool:
+        (worker,) = workers()
+        job = asyncio.create_task(parts_of(pool, file))
+        await asyncio.sleep(0.2)
+        job.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await job
+        await until(lambda: worker not in workers())
+
+
+@pytest.mark.usefixtures("nothing_is_left")
+async def test_a_worker_that_hears_is_used_again(file: int) -> None:
+    async with started() as pool:
+        before = workers()
+        steps = pool.parts(file, TWO_PARTS)
+        await anext(steps)
+        await steps.aclose()
+        await asyncio.sleep(0.1)
+        assert len(await parts_of(pool, file)) == 1
+        assert workers() == before
+
+
+@pytest.mark.usefixtures("nothing_is_left")
+async def test_memory_beyond_the_limit_is_refused(file: int) -> None:
+    async with started("eat_memory", memory_mib=256) as pool:
+        with pytest.raises(DecoderCrashed, match="more memory"):
+            await parts_of(pool, file)
+
+
+@pytest.mark.usefixtures("nothing_is_left")
+async def test_a_worker_can_do_nothing_but_compute(file: int) -> None:
+    async with started("try_what_is_forbidden", filter="required") as pool:
+        with pytest.raises(VideoCorrupt, match=r"let through: nothing$"):
+            await parts_of(pool, file)
+
+
+@pytest.mark.usefixtures("nothing_is_left")
+async def test_without_a_filter_it_could(file: int) -> None:
+    async with started("try_what_is_forbidden", filter="off") as pool:
+        with pytest.raises((VideoCorrupt, DecoderCrashed)) as caught:
+            await parts_of(pool, file)
+    assert "let through: nothing" not in caught.value.message
+
+
+@pytest.mark.usefixtures("nothing_is_left")
+async def test_a_worker_cannot_write_the_upload(tmp_path: Path) -> None:
+    path = write_colour_video(tmp_path / "clip.mp4", [RED] * 8)
+    content = path.read_bytes()
+    with path.open("r+b") as upload:
+        async with started("talk_nonsense") as pool:  # writes to every descriptor that it has
+            with pytest.raises(DecoderCrashed):
+                await parts_of(pool, upload.fileno())
+    assert path.read_bytes() == content
+
+
+@pytest.mark.usefixtures("nothing_is_left")
+async def test_workers_are_replaced_after_so_many_videos(file: int) -> None:
+    async with started(jobs=2) as pool:
+        (first,) = workers()
+        await parts_of(pool, file)
+        assert workers() == [first]
+        await parts_of(pool, file)
+        await parts_of(pool, file)
+        await until(lambda: first not in workers())
+
+
+@pytest.mark.usefixtures("nothing_is_left")
+async def test_the_process_that_forks_is_replaced_too(file: int) -> None:
+    async with started() as pool:
+        (zygote,), (worker,) = children(), workers()
+        os.kill(zygote, signal.SIGKILL)
+        await until(lambda: not Path(f"/proc/{worker}").exists())  # the system ends it too
+        assert len(await parts_of(pool, file)) == 1
+        assert zygote not in children()
+
+
+@pytest.mark.usefixtures("nothing_is_left")
+async def test_open_videos_do_not_hold_up_others(file: int) -> None:
+    async with started(workers=1) as pool:
+        waiting = [pool.parts(file, TWO_PARTS) for _ in range(3)]
+        for steps in waiting:
+            await anext(steps)
+        assert len(await parts_of(pool, file)) == 1
+        for steps in waiting:
+            assert (await anext(steps)).ends_video
+            await steps.aclose()
+        await until(lambda: len(workers()) == 1)
+
+
+@pytest.mark.usefixtures("nothing_is_left")
+async def test_closing_stops_what_runs_and_tells_what_waits(file: int) -> None:
+    async with started("deaf") as pool:
+        jobs = [asyncio.create_task(parts_of(pool, file)) for _ in range(3)]
+        await asyncio.sleep(0.3)
+        await asyncio.wait_for(asyncio.to_thread(pool.close), 5)
+        for job in jobs:
+            with pytest.raises(ShuttingDown):
+                await job
+        with pytest.raises(ShuttingDown):
+            await parts_of(pool, file)
+
+
+async def test_a_required_filter_that_is_not_there_is_no_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Zygote, "wait_until_ready", lambda _: "the kernel refuses a filter: no")
+    with pytest.raises(BadParameter, match="the kernel refuses a filter"):
+        async with started(filter="required"):
+            pass
+
+
+async def test_a_decoder_that_cannot_be_imported_is_no_start() -> None:
+    with pytest.raises(InternalError, match="cannot be started"):
+        async with started("no_such_bug"):
+            pass
