@@ -49,9 +49,10 @@ def main(arguments: list[str]) -> None:
     found: Extract = getattr(importlib.import_module(module), function)
     command = _Command(int(channel), int(memory_mib), filtered == "filtered", found)
     rehearse()
+    why_no_filter = _why_no_filter() if command.filtered else "not wanted"
     signal.signal(signal.SIGCHLD, _reap)
     with socket.socket(fileno=command.channel) as gateway:
-        wire.send(gateway, (_why_no_filter() if command.filtered else "not wanted").encode() or b"filtered")
+        wire.send(gateway, why_no_filter.encode() or b"filtered")
         while True:
             message, descriptors = wire.receive(gateway)
             if not message:
@@ -98,7 +99,8 @@ def _become_worker(command: _Command, channel: int, page: int) -> None:
 def _why_no_filter() -> str:
     """Empty where the kernel filters system calls; tried in a process that ends at once."""
     reading, writing = os.pipe()
-    if os.fork() == 0:
+    process = os.fork()
+    if process == 0:
         try:
             install_filter()
         except FilterMissing as exc:
@@ -107,7 +109,9 @@ def _why_no_filter() -> str:
             os._exit(0)
     os.close(writing)
     with os.fdopen(reading, "rb") as answer:
-        return answer.read().decode()
+        why = answer.read().decode()
+    os.waitpid(process, 0)
+    return why
 
 
 def _reap(_: int, __: FrameType | None) -> None:
