@@ -1,6 +1,8 @@
 # The gateway:
 #   docker build --target cpu .     ONNX Runtime on the CPU, or Triton elsewhere; also without a target
 #   docker build --target gpu .     the same with ONNX Runtime's CUDA build
+# Both listen on all addresses of the container, so they start only with LAPS_KEYS_FILE, or with LAPS_ALLOW_ANONYMOUS=true
+# where the port is published to no other machine.
 #
 # Builders without BuildKit go through every stage up to the target, so those of the GPU come after those of the CPU;
 # there, name the target, as docker-compose.yml and `make docker` do. Nothing here needs BuildKit.
@@ -46,6 +48,8 @@ LABEL org.opencontainers.image.title="laps-server" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.licenses="Apache-2.0"
 COPY --from=build /opt/laps /opt/laps
+# A volume that docker/keys.yml puts here is made with this owner.
+RUN install --directory --owner 10001 --group 10001 /keys
 # HOME is what libraries write to where they must: the only writable place of a read-only container.
 ENV PATH=/opt/laps/bin:$PATH HOME=/tmp PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 \
     LAPS_HOST=0.0.0.0 LAPS_PORT=8000 LAPS_MODEL_REPOSITORY=/models:/opt/laps/models
@@ -77,6 +81,7 @@ LABEL org.opencontainers.image.title="laps-server" \
       org.opencontainers.image.licenses="Apache-2.0"
 COPY --from=build-gpu /interpreter/ /usr/local/
 COPY --from=build-gpu /opt/laps /opt/laps
+RUN install --directory --owner 10001 --group 10001 /keys
 ENV PATH=/opt/laps/bin:$PATH HOME=/tmp PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 \
     LAPS_HOST=0.0.0.0 LAPS_PORT=8000 LAPS_MODEL_REPOSITORY=/models:/opt/laps/models LAPS_DEVICE=cuda
 # A CUDA image that lacks a library of the interpreter's, or whose glibc is older, is found here and not in service.

@@ -178,7 +178,7 @@ def test_the_gpu_image_has_the_cuda_build_alone(gpu_image: str) -> None:
 
 
 def test_the_gpu_image_refuses_to_run_on_a_cpu_unasked(gpu_image: str) -> None:
-    done = in_container(gpu_image, "serve")
+    done = in_container(gpu_image, "serve", LAPS_ALLOW_ANONYMOUS="true")
     assert done.returncode == 1
     assert re.search(r"device cuda: ONNX Runtime found no GPU", done.stderr), done.stderr
 
@@ -189,6 +189,30 @@ def test_the_gpu_image_runs_on_a_cpu_if_told_to(gpu_image: str, video: Path) -> 
     done = run("docker", "run", *options, gpu_image, "classify", "--json", "/video.mp4")
     (answer,) = json.loads(done.stdout)
     assert answer["model"]["name"] == "camera-motion"
+
+
+def test_an_image_alone_answers_nobody_unasked(project: Up) -> None:  # noqa: ARG001 - which builds it
+    done = in_container("laps-server:cpu-test", "serve")
+    assert done.returncode == 2
+    assert "--allow-anonymous" in done.stderr
+
+
+def test_with_the_file_of_keys_nobody_is_answered_without_one(project: Up) -> None:
+    env = {**project.env, "COMPOSE_PROJECT_NAME": f"{project.env['COMPOSE_PROJECT_NAME']}-keys"}
+    env["PUBLISH_PORT"] = str(free_port())
+    url = f"http://127.0.0.1:{env['PUBLISH_PORT']}"
+    command = [*project.compose, "--file", "docker-compose.yml", "--file", "docker/keys.yml"]
+    try:
+        key = run(*command, "run", "--rm", "keys", "add", "lab", env=env).stdout.strip()
+        run(*command, "up", "--detach", env=env)
+        wait_until_ready(url)
+        assert httpx.get(f"{url}/models").status_code == 401
+        assert httpx.get(f"{url}/models", headers={"X-API-Key": key}).status_code == 200
+        run(*command, "run", "--rm", "keys", "revoke", "lab", env=env)
+        time.sleep(1)
+        assert httpx.get(f"{url}/models", headers={"X-API-Key": key}).status_code == 401
+    finally:
+        run(*command, "down", "--volumes", "--timeout", "5", check=False, env=env)
 
 
 def test_down_leaves_nothing(project: Up) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 from laps_server import errors
 from laps_server.api.app import create_app
 from laps_server.api.errors import RETRY_AFTER_S, STATUS
+from laps_server.api.malformed import HEAD_TIMEOUT_S
 from laps_server.runtime import Runtime
 from laps_server.served_models import ServedModels
 from laps_server.settings import RENAMED, Settings, variable
@@ -76,6 +77,14 @@ def errors_page() -> str:
         "`code` is stable. A `Retry-After` header comes where waiting helps. `request_id` is the `X-Request-ID` of the",
         "request, if that is 1 to 128 letters, digits or any of `. _ : -`, and a new one otherwise; every answer has",
         "it as a header too.",
+        "",
+        "Bytes that are no HTTP get the envelope too (400), and so do headers that take longer than "
+        f"{HEAD_TIMEOUT_S:g} seconds (408). No",
+        "envelope comes, and the connection is closed:",
+        "",
+        "- where an answer has begun already: a stream of events then ends without `result` or `error`;",
+        "- where nothing was sent on it: for so long at its beginning, and for 5 seconds between two requests;",
+        "- where a stop was told a second time, or took longer than `LAPS_DRAIN_TIMEOUT_S`.",
         "",
         "| code | status | Retry-After | meaning |",
         "| --- | --- | --- | --- |",

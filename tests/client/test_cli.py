@@ -280,6 +280,19 @@ def test_headers_are_sent_with_every_request(laps: LapsCommand, flaky: Flaky, cl
     assert [exchange.headers["authorization"] for exchange in server.exchanges] == ["Bearer a:b"] * 2
 
 
+@pytest.mark.parametrize(("status", "code"), [(401, "unauthorized"), (403, "forbidden")])
+def test_a_run_ends_at_the_first_refusal_of_its_key(
+    laps: LapsCommand, flaky: Flaky, clips: Path, status: int, code: str
+) -> None:
+    """Here of one that is revoked after the first file: neither the others nor a health check follow."""
+    server = flaky(answering(200, ANYTHING), answering(200, ANYTHING), failing(status, code))
+    for number in range(5):
+        (clips / f"{number}.mp4").write_bytes(b"video")
+    done = laps("classify", clips, "--concurrency", 1, "--api-key", "k", url=server.url)
+    assert (done.status, len(server.exchanges)) == (2, 3)
+    assert [exchange.headers["authorization"] for exchange in server.exchanges] == ["Bearer k"] * 3
+
+
 def test_options_of_the_command_line_reach_the_server(laps: LapsCommand, flaky: Flaky, clips: Path) -> None:
     server = flaky(answering(200, BODY))
     model = ("--model", "m", "--version", 2, "--views", "1x1", "--top-k", 3)

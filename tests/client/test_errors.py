@@ -18,10 +18,13 @@ from laps_client.errors import (
     BadRequest,
     BadVideo,
     DeadlineExceeded,
+    Forbidden,
     LapsError,
     NotFound,
+    QuotaExceeded,
     ServerError,
     TooLarge,
+    Unauthorized,
     Unavailable,
 )
 from laps_server.api.errors import STATUS
@@ -110,11 +113,14 @@ MEDIA_ERRORS: list[type[MediaError]] = [MediaError, *MediaError.__subclasses__()
 MEDIA_CODES = {kind.code for kind in MEDIA_ERRORS}
 BY_STATUS: dict[int, type[LapsError]] = {
     400: BadRequest,
+    401: Unauthorized,
+    403: Forbidden,
     404: NotFound,
     405: BadRequest,
     408: Unavailable,
     413: TooLarge,
     422: BadRequest,
+    429: QuotaExceeded,
     499: BadRequest,
     500: ServerError,
     503: Unavailable,

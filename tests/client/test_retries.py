@@ -25,12 +25,14 @@ from laps_client import (
     BadRequest,
     ConnectionFailed,
     DeadlineExceeded,
+    Forbidden,
     LapsError,
     NotFound,
     RetryPolicy,
     ServerError,
     TimedOut,
     Timeouts,
+    Unauthorized,
     Unavailable,
 )
 from support.flaky_server import (
@@ -103,11 +105,16 @@ def test_a_file_is_rewound_to_where_it_stood(connect: Connect, flaky: Flaky, for
 
 
 def test_what_would_only_fail_again_is_not_tried_again(connect: Connect, flaky: Flaky) -> None:
-    flaky_server = flaky(failing(500, "internal"))
-    with pytest.raises(ServerError) as caught:
-        connect(flaky_server.url, retries=QUICK).classify(b"video")
-    assert (caught.value.code, caught.value.request_id) == ("internal", "from-server")
-    assert len(flaky_server.exchanges) == 1
+    for status, code, kind in [
+        (500, "internal", ServerError),
+        (401, "unauthorized", Unauthorized),
+        (403, "forbidden", Forbidden),
+    ]:
+        flaky_server = flaky(failing(status, code))
+        with pytest.raises(kind) as caught:
+            connect(flaky_server.url, retries=QUICK).classify(b"video")
+        assert (caught.value.code, caught.value.request_id) == (code, "from-server")
+        assert len(flaky_server.exchanges) == 1
 
 
 @pytest.mark.parametrize(
@@ -140,8 +147,11 @@ def test_reads_of_the_api_are_tried_again_too(connect: Connect, flaky: Flaky, fo
     assert client.model("colours").name == "colours"
 
 
-def test_retry_after_is_waited_for(connect: Connect, flaky: Flaky, forward: Step, clip: Path) -> None:
-    flaky_server = flaky(failing(503, "overloaded", {"Retry-After": "0.5"}), forward)
+@pytest.mark.parametrize(("status", "code"), [(503, "overloaded"), (429, "quota_exceeded")])
+def test_retry_after_is_waited_for(
+    connect: Connect, flaky: Flaky, forward: Step, clip: Path, status: int, code: str
+) -> None:
+    flaky_server = flaky(failing(status, code, {"Retry-After": "0.5"}), forward)
     assert connect(flaky_server.url, retries=QUICK).classify(clip).top.label == "red"
     assert flaky_server.waits_s[0] >= 0.5
 

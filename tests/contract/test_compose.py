@@ -60,6 +60,40 @@ def test_a_cpu_alone_is_served_with_nothing_else_needed() -> None:
     assert "depends_on" not in server
 
 
+def keys_file() -> dict[str, Any]:
+    """What is added to the compose file where keys are needed."""
+    text = _VARIABLE.sub(lambda match: match[2] or "", (ROOT / "docker" / "keys.yml").read_text())
+    loaded: dict[str, Any] = yaml.safe_load(text)
+    return loaded
+
+
+@pytest.mark.parametrize("variables", [{}, gpu_env()], ids=["cpu", "gpu"])
+def test_whoever_needs_no_key_has_to_be_on_this_machine(variables: dict[str, str]) -> None:
+    server = compose(**variables)["services"]["server"]
+    assert server["environment"]["LAPS_ALLOW_ANONYMOUS"] == "true"
+    assert server["ports"] == ["127.0.0.1:8000:8000"]
+    # An image alone, published anywhere, answers nobody unasked.
+    assert not [line for line in instructions() if "LAPS_ALLOW_ANONYMOUS" in line]
+    runs = re.findall(r"docker run (?:\\\n|[^\n])*", deploy_page())
+    assert runs
+    assert all("LAPS_ALLOW_ANONYMOUS=true" in run and "--publish 127.0.0.1:" in run for run in runs)
+
+
+def test_with_the_file_of_keys_nobody_is_answered_without_one() -> None:
+    added = keys_file()
+    server, keys = added["services"]["server"], added["services"]["keys"]
+    assert server["environment"] == {"LAPS_KEYS_FILE": "/keys/keys.json", "LAPS_ALLOW_ANONYMOUS": "false"}
+    assert keys["environment"]["LAPS_KEYS_FILE"] == server["environment"]["LAPS_KEYS_FILE"]
+    assert (server["volumes"], keys["volumes"]) == (["keys:/keys:ro"], ["keys:/keys"])
+    assert keys["profiles"], "it runs when it is asked for"
+    base = compose()["services"]["server"]
+    for name in ("user", "image", "read_only", "cap_drop", "security_opt"):
+        assert keys[name] == base[name], name
+    # Where the volume lies belongs to that user, in both images.
+    made = "RUN install --directory --owner 10001 --group 10001 /keys"
+    assert [line for line in instructions() if line.startswith(("RUN install", "FROM", "USER"))].count(made) == 2
+
+
 def test_the_trained_network_is_made_in_the_build_and_served_first() -> None:
     server = compose()["services"]["server"]
     assert server["build"]["args"]["KINETICS"] in (1, "1")
@@ -141,7 +175,8 @@ def test_shared_memory_is_sized_by_the_views_of_the_largest_model() -> None:
 def test_environment_names_are_settings() -> None:
     known = {f"LAPS_{name.upper()}" for name in Settings.model_fields}
     dockerfile = "\n".join(instructions())
-    used = set(compose()["services"]["server"]["environment"]) | set(re.findall(r"LAPS_[A-Z_]+(?==)", dockerfile))
+    used = {name for file in (compose(), keys_file()) for name in file["services"]["server"]["environment"]}
+    used |= set(re.findall(r"LAPS_[A-Z_]+(?==)", dockerfile))
     assert used <= known
 
 

@@ -60,6 +60,7 @@ class Behaviour:
         multipart: whether the file is a field of a form.
         declared_bytes: what the client says of the body's size, where that is not its size.
         does: where the client misbehaves: it stalls or leaves in the middle of its upload, or leaves later.
+        hurries: whether its deadline is so near that it may be refused for what waits, before its body is read.
     """
 
     query: str = "views=2x3"
@@ -70,6 +71,7 @@ class Behaviour:
     multipart: bool = False
     declared_bytes: int | None = None
     does: str = ""
+    hurries: bool = False
 
 
 GOOD = {
@@ -85,7 +87,7 @@ BAD = {
     "half a video": Behaviour(body="half.mp4", expected=(422, "no_video_stream"), logged=422),
     "wrong option": Behaviour("views=0x0", expected=(422, "bad_parameter"), logged=422),
     "too large": Behaviour(declared_bytes=10**9, expected=(413, "too_large"), logged=413),
-    "late": Behaviour(f"{_SLOW}&deadline_ms=600", expected=(504, "deadline_exceeded"), logged=504),
+    "late": Behaviour(f"{_SLOW}&deadline_ms=600", expected=(504, "deadline_exceeded"), logged=504, hurries=True),
     "stalled upload": Behaviour(does="stalls", expected=(408, "slow_upload"), logged=408),
     "left upload": Behaviour(does="leaves upload", logged=499),
     "left wait": Behaviour(_SLOW, does="leaves wait", logged=499),
@@ -93,6 +95,7 @@ BAD = {
 }
 BEHAVIOURS = GOOD | BAD
 REFUSED_UNREAD = {"wrong option", "too large"}
+OVERLOADED = (503, "overloaded")
 
 
 class Client:
@@ -110,7 +113,11 @@ class Client:
             head, body = self._request(behaviour, request_id)
             connection.sendall(head)
             if name not in REFUSED_UNREAD:
-                assert connection.recv(len(_CONTINUE), socket.MSG_WAITALL) == _CONTINUE
+                told = connection.recv(len(_CONTINUE), socket.MSG_WAITALL | socket.MSG_PEEK)
+                if behaviour.hurries and told != _CONTINUE:
+                    self._pause()
+                    return self._answer(behaviour, connection)
+                assert connection.recv(len(_CONTINUE)) == told == _CONTINUE
             half = len(body) // 2
             with suppress(ConnectionError):  # a server that has refused it reads no further
                 connection.sendall(body[:half])
@@ -156,6 +163,11 @@ class Client:
                 return [(event.name, lasting(event.data)) for event in events if event.name != HEARTBEAT]
             body = json.loads(response.read())
             return response.status, body["error"]["code"] if "error" in body else lasting(body)
+
+
+def possible(name: str, expected: Seen) -> list[Seen]:
+    """What a client may see."""
+    return [expected, OVERLOADED] if BEHAVIOURS[name].hurries else [expected]
 
 
 def lasting(data: dict[str, Any]) -> dict[str, Any]:
@@ -238,7 +250,7 @@ def test_every_request_of_a_storm_and_of_a_stop_in_it_is_accounted_for(
             for pause, (request_id, name) in zip(pauses, storm.items(), strict=True)
         ]
         for name, future in zip(storm.values(), sent, strict=True):
-            assert future.result(60) == expected[name], name
+            assert future.result(60) in possible(name, expected[name]), name
         wait_for_resources(server, {**held, "thread": held["thread"] + POOLED_THREADS})
 
         # The stop, while one client of each kind has sent half of its video, or waits for its answer.
@@ -259,7 +271,7 @@ def test_every_request_of_a_storm_and_of_a_stop_in_it_is_accounted_for(
         assert (refused.status_code, refused.json()["error"]["code"]) == (503, "shutting_down")
         stopping.set()
         for name, future in zip(caught.values(), sent, strict=True):
-            assert future.result(60) == expected[name], name
+            assert future.result(60) in possible(name, expected[name]), name
         assert server.process.wait(30) == 0
 
     # What the server itself says: one line for each request, with the status that it should have.
@@ -267,5 +279,7 @@ def test_every_request_of_a_storm_and_of_a_stop_in_it_is_accounted_for(
     log = "".join(server.log)
     assert "Traceback" not in log
     lines = re.findall(r"\[((?:storm|caught)-[^\]]*)\] laps_server\.api\.middleware: POST /classify (\d+)", log)
-    answered = {request_id: str(BEHAVIOURS[name].logged) for request_id, name in (storm | caught).items()}
-    assert sorted(lines) == sorted(answered.items())
+    assert sorted(request_id for request_id, _ in lines) == sorted(storm | caught)
+    for request_id, status in lines:
+        behaviour = BEHAVIOURS[(storm | caught)[request_id]]
+        assert int(status) == behaviour.logged or (behaviour.hurries and int(status) == OVERLOADED[0]), request_id

@@ -191,3 +191,17 @@ def test_default_models_have_commas_between_them(
 ) -> None:
     monkeypatch.setenv("LAPS_DEFAULT_MODEL", given)
     assert Settings().default_model == names
+
+
+@pytest.mark.parametrize("origin", ["https://app.example/", "app.example", "*", "https://", "https://a b", "null"])
+def test_an_origin_that_no_browser_sends_is_refused(monkeypatch: pytest.MonkeyPatch, origin: str) -> None:
+    monkeypatch.setenv("LAPS_CORS_ORIGINS", f"https://app.example, http://localhost:3000,{origin}")
+    with pytest.raises(ValidationError, match="is no origin"):
+        Settings()
+    monkeypatch.setenv("LAPS_CORS_ORIGINS", "https://app.example, http://localhost:3000,http://[::1]:8080")
+    assert Settings().cors_origins == ("https://app.example", "http://localhost:3000", "http://[::1]:8080")
+
+
+def test_two_ports_are_not_one() -> None:
+    with pytest.raises(ValidationError, match="internal_port is 9000"):
+        Settings(port=9000, internal_port=9000)

@@ -16,7 +16,8 @@ class ClassifyOptions:
 
     ``top_k`` of None is :data:`DEFAULT_TOP_K`, or all labels where there are fewer. ``deadline`` is a point of
     ``laps_server.observe.now()``, counted from before the upload. With ``segments`` the video is classified window by
-    window. ``labels`` are ranked alone, all where none is named.
+    window. ``deadline_named`` says that the client chose the deadline, which puts it before those who
+    have time. ``labels`` are ranked alone, all where none is named.
     """
 
     model: str | None = None
@@ -27,6 +28,7 @@ class ClassifyOptions:
     thumbnails: bool = False
     view_details: bool = False
     deadline: float | None = None
+    deadline_named: bool = False
     segments: SegmentLength | None = None
     labels: tuple[str, ...] = ()
     embedding: bool = False

@@ -1,4 +1,4 @@
-"""``laps-server serve | classify | models | tune | views``: parse, build settings, run.
+"""``laps-server serve | classify | models | tune | views | keys``: parse, build settings, run.
 
 Standard output carries results alone; progress, logs and errors go to standard error. Exit status: 0 success,
 1 the server or a file failed, 2 the command or the repository is wrong, 130 interrupted.
@@ -15,7 +15,7 @@ import typer
 from pydantic import ValidationError
 from rich.console import Console
 
-from laps_server import __version__
+from laps_server import __version__, cli_keys
 from laps_server.classify_options import ClassifyOptions
 from laps_server.cli_output import Output, print_models, print_results, print_tuning, save_views
 from laps_server.engines.choices import Precision
@@ -37,6 +37,7 @@ app = typer.Typer(
     add_completion=True,
     pretty_exceptions_enable=False,
 )
+app.add_typer(cli_keys.app)
 _errors = Console(stderr=True, highlight=False)
 
 RepositoryOption = Annotated[
@@ -85,6 +86,11 @@ def serve(
             help="Model of a request that names none; of several, as a,b, the first that is served.", show_default=False
         ),
     ] = None,
+    keys_file: Annotated[Path | None, typer.Option(help="File of API keys; see keys add.", show_default=False)] = None,
+    allow_anonymous: Annotated[
+        bool | None,
+        typer.Option("--allow-anonymous", help="Answer everybody, also on an address that others may reach."),
+    ] = None,
     log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error.", show_default=False)] = None,
 ) -> None:
     """Answer POST /classify until stopped by a signal."""
@@ -98,6 +104,8 @@ def serve(
         precision=precision,
         triton_url=triton_url,
         default_model=default_model,
+        keys_file=keys_file,
+        allow_anonymous=allow_anonymous,
         log_level=log_level,
     )
     configure_logging(settings.log_level)

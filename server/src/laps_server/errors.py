@@ -14,6 +14,7 @@
     │   ├── NoEmbedding                  an embedding of a model that gives none
     │   ├── ModelNotFound / VersionNotFound
     │   ├── PathNotFound / MethodNotAllowed  no such route
+    │   ├── Unauthorized / Forbidden     no valid key, or one that may not do this
     │   └── ClientClosed                 the client went away; nobody reads this one
     ├── MediaError                       the file is the problem
     │   ├── UnsupportedContainer / UnsupportedCodec
@@ -24,6 +25,7 @@
     │   └── DecoderCrashed               the decoder's process did not survive it
     ├── Unavailable                      try again later
     │   ├── NotReady / ShuttingDown / Overloaded / StorageFull
+    │   ├── QuotaExceeded                a key has used what it may
     │   ├── DeadlineExceeded
     │   └── BackendUnavailable / BackendTimeout      the server behind this one is the problem
     ├── ModelError                       a model on disk cannot be served
@@ -45,15 +47,17 @@ from typing import Any
 class LapsError(Exception):
     """Base of the tree: ``code`` is stable, ``message`` is for people, ``hint`` says what would be right.
 
+    ``retry_after_s`` is when the same request may succeed, where this very error knows; else its code may say.
     Errors are equal where class, message and hint are, so that one that came from another process can be compared.
     """
 
     code = "internal"
 
-    def __init__(self, message: str, *, hint: str | None = None) -> None:
+    def __init__(self, message: str, *, hint: str | None = None, retry_after_s: float | None = None) -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint
+        self.retry_after_s = retry_after_s
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _unpickled, (type(self), self.args), vars(self)
@@ -145,6 +149,18 @@ class MethodNotAllowed(BadRequest):
     code = "method_not_allowed"
 
 
+class Unauthorized(BadRequest):
+    """No key was sent, or none that is valid."""
+
+    code = "unauthorized"
+
+
+class Forbidden(BadRequest):
+    """The key is valid and may not do this."""
+
+    code = "forbidden"
+
+
 class ClientClosed(BadRequest):
     """The client disconnected; its work is stopped and nobody reads the answer."""
 
@@ -224,6 +240,12 @@ class Overloaded(Unavailable):
     """The queue is full."""
 
     code = "overloaded"
+
+
+class QuotaExceeded(Unavailable):
+    """The key has used what it may; others are still served."""
+
+    code = "quota_exceeded"
 
 
 class StorageFull(Unavailable):

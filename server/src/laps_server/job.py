@@ -31,7 +31,7 @@ from laps_server.events import Classification, Decoded, Event, Partial, SegmentD
 from laps_server.observe import Answered, Failed, Observer, PartDecoded, Received, RequestClock, Stage, now
 from laps_server.part import MediaWarning, Part
 from laps_server.results import Accumulator, LogitsSink, model_warnings
-from laps_server.scheduler import Submission, View, ViewResult
+from laps_server.scheduler import Reservation, Submission, View, ViewResult
 from laps_server.served_models import ServedModel
 from laps_server.video.decode_pool import DecodePool
 from laps_server.video.extract_options import WHOLE_VIDEO_S, ExtractOptions, Thumbnails
@@ -68,6 +68,7 @@ class Job:
     clock: RequestClock
     decode_pool: DecodePool | SandboxPool
     observer: Observer
+    reservation: Reservation
 
     @property
     def request_id(self) -> str:
@@ -76,12 +77,12 @@ class Job:
 
     def received(self, size_bytes: int) -> None:
         """Report that the whole upload is here."""
-        self.observe(Received(self.request_id, self.clock.elapsed_s, size_bytes))
+        self.observe(Received(self.model.ref, self.request_id, self.clock.elapsed_s, size_bytes))
 
     def leave(self) -> None:
         """Report that the client left, unless an end was reported: an upload broke off, or a stream never began."""
         if not self.clock.ended:
-            self.observe(Failed(self.request_id, self.clock.elapsed_s, ClientClosed.code))
+            self.observe(Failed(self.model.ref, self.request_id, self.clock.elapsed_s, ClientClosed.code))
 
     async def classify(self, file: int, *, sink: LogitsSink | None = None) -> Classification:
         """Classify the video behind an open descriptor; see :meth:`events` for the arguments and what it raises."""
@@ -111,7 +112,7 @@ class Job:
         """
         accumulator = Accumulator(self.model.files, self.grid, self.options, engine=self.model.engine_info, sink=sink)
         feeder = _Feeder(self, file, accumulator, early=partials and not self._by_segments)
-        with self._end_reported():
+        with self._end_reported(accumulator):
             async with feeder.running():
                 while (item := await feeder.next()) is not None:
                     if isinstance(item, Decoded):
@@ -172,17 +173,16 @@ class Job:
         self.observer.observe(stage)
 
     @contextmanager
-    def _end_reported(self) -> Iterator[None]:
+    def _end_reported(self, accumulator: Accumulator) -> Iterator[None]:
         """Report how it ended."""
         try:
             yield
         except BaseException as exc:
             ended = InternalError.code if isinstance(exc, Exception) else ClientClosed.code
-            self.observe(
-                Failed(self.request_id, self.clock.elapsed_s, exc.code if isinstance(exc, LapsError) else ended)
-            )
+            code = exc.code if isinstance(exc, LapsError) else ended
+            self.observe(Failed(self.model.ref, self.request_id, self.clock.elapsed_s, code))
             raise
-        self.observe(Answered(self.request_id, self.clock.elapsed_s))
+        self.observe(Answered(self.model.ref, self.request_id, self.clock.elapsed_s, accumulator.video_s))
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,6 +260,7 @@ class _Feeder:
                         break
                     self._job.observe(
                         PartDecoded(
+                            model=self._job.model.ref,
                             request_id=self._job.request_id,
                             seconds=now() - began,
                             frames=len(part.frames),
@@ -298,10 +299,12 @@ class _Feeder:
         views = job.grid.total * part.segments_total
         warnings = job.warnings(part.warnings)
         self._inbox.put_nowait(Decoded(video=part.video, views_total=views, segments_total=total, warnings=warnings))
+        job.reservation.release()
         self._submission = job.model.scheduler.submit(
             self._inbox.put_nowait,
             announced=job.grid.total,
             deadline=job.options.deadline,
+            urgent=job.options.deadline_named,
             request_id=job.request_id,
             observer=job.clock,
         )

@@ -5,6 +5,8 @@
     received ─► decoded … ─► queued … ─► batched … ─► ran … ─► answered | failed
                 a Part       a view      a batch      a batch
 
+Each names its model, as ``name/version``.
+
 This is the only clock of stages. :class:`RequestClock` adds up a request's times for its answer; metrics, traces and
 logs are other observers.
 """
@@ -30,6 +32,7 @@ def processor_now() -> float:
 class Received:
     """The whole upload is here; ``seconds`` since the request arrived."""
 
+    model: str
     request_id: str
     seconds: float
     size_bytes: int
@@ -39,6 +42,7 @@ class Received:
 class PartDecoded:
     """One Part is decoded and sampled; ``seconds`` it took, waiting for a thread included."""
 
+    model: str
     request_id: str
     seconds: float
     frames: int
@@ -49,6 +53,7 @@ class PartDecoded:
 class Queued:
     """One view left the queue for a batch, ``seconds`` after it got there."""
 
+    model: str
     request_id: str
     seconds: float
 
@@ -57,6 +62,7 @@ class Queued:
 class Batched:
     """A batch was put together; one request id for each of its views. A request's own observer gets its share alone."""
 
+    model: str
     request_ids: tuple[str, ...]
     seconds: float
 
@@ -65,22 +71,26 @@ class Batched:
 class Ran:
     """An engine ran a batch; one request id for each of its views. A request's own observer gets its share alone."""
 
+    model: str
     request_ids: tuple[str, ...]
     seconds: float
 
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """The answer is complete, ``seconds`` after the request arrived."""
+    """The answer is complete, ``seconds`` after the request arrived; ``video_s`` is how long its video is, if known."""
 
+    model: str
     request_id: str
     seconds: float
+    video_s: float | None
 
 
 @dataclass(frozen=True, slots=True)
 class Failed:
     """There will be no answer; ``code`` of the error, ``seconds`` after the request arrived."""
 
+    model: str
     request_id: str
     seconds: float
     code: str

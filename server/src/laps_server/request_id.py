@@ -6,11 +6,26 @@ import logging
 import re
 import uuid
 from contextvars import ContextVar
+from dataclasses import dataclass
 
 HEADER = "x-request-id"
 
 _ALLOWED = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+
+
+@dataclass(slots=True)
+class RequestNotes:
+    """What layers of the app find out about a request and its log line and metrics tell.
+
+    ``key_id`` is of the key it came with; ``code`` is of the error that it was answered with.
+    """
+
+    key_id: str | None = None
+    code: str | None = None
+
+
 _current: ContextVar[str] = ContextVar("request_id", default="-")
+_notes: ContextVar[RequestNotes | None] = ContextVar("request_notes", default=None)
 
 
 def choose_request_id(sent: str | None) -> str:
@@ -21,6 +36,12 @@ def choose_request_id(sent: str | None) -> str:
 def set_request_id(value: str) -> None:
     """Make ``value`` the id of the running task and of all it starts."""
     _current.set(value)
+    _notes.set(RequestNotes())
+
+
+def request_notes() -> RequestNotes:
+    """The notes of the request that is being answered: one object, whose changes all of its tasks see."""
+    return _notes.get() or RequestNotes()
 
 
 def current_request_id() -> str:

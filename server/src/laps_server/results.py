@@ -116,6 +116,11 @@ class Accumulator:
         self._segment.add(view, logits, embedding)
 
     @property
+    def video_s(self) -> float | None:
+        """How long the video is, where that is known."""
+        return self._video.duration_s if self._video is not None else None
+
+    @property
     def views_done(self) -> int:
         """Views of the open segment whose logits are here."""
         return len(self._segment.rows)

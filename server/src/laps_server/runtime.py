@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 
+from laps_server.admission_forecast import AdmissionForecast
 from laps_server.choosers import engine_for
 from laps_server.classify_options import ClassifyOptions
 from laps_server.engines.machine import this_machine
@@ -51,6 +52,7 @@ class Runtime:
         self._observer = observer or NoObserver()
         self._resources = resources or ExitStack()
         self._draining = False
+        self._forecast = AdmissionForecast()
 
     @property
     def not_ready_reason(self) -> str | None:
@@ -80,31 +82,47 @@ class Runtime:
             raise ShuttingDown(hint="send the request to another instance")
 
     @contextmanager
-    def job(self, options: ClassifyOptions, clock: RequestClock | None = None) -> Iterator[Job]:
+    def job(
+        self, options: ClassifyOptions, clock: RequestClock | None = None, *, who: str | None = None
+    ) -> Iterator[Job]:
         """Resolve a request, once, and lease its model version to a job for as long as the context lasts.
 
         Args:
             options: what is asked for.
             clock: of the request, from its arrival on; one that starts now if not given.
+            who: whose it is, so that one that was refused is known when it comes back; nobody is refused for what
+                waits if not given.
 
         Raises:
+            Overloaded: it would be late.
             NotReady, BackendUnavailable: its model cannot run now.
             BadParameter, ModelNotFound, VersionNotFound: the options are wrong.
         """
+        clock = clock or RequestClock()
         with self.served.lease(options) as (model, grid):
             check_options(options)
-            job = Job(
-                model=model,
-                grid=grid,
-                options=options,
-                clock=clock or RequestClock(),
-                decode_pool=self.decode_pool,
-                observer=self._observer,
-            )
-            try:
-                yield job
-            finally:
-                job.leave()
+            scheduler = model.scheduler
+            if who is not None and options.deadline is not None:
+                self._forecast.check(
+                    who,
+                    busy_s=self.served.work_s(model),
+                    own_s=grid.total * scheduler.view_s,
+                    left_s=options.deadline - clock.arrived,
+                )
+            with scheduler.reserve(grid.total) as reservation:
+                job = Job(
+                    model=model,
+                    grid=grid,
+                    options=options,
+                    clock=clock,
+                    decode_pool=self.decode_pool,
+                    observer=self._observer,
+                    reservation=reservation,
+                )
+                try:
+                    yield job
+                finally:
+                    job.leave()
 
     async def close(self) -> None:
         """End everything; requests still in flight get ``ShuttingDown``."""
@@ -143,6 +161,7 @@ def build_runtime(settings: Settings, *, observer: Observer | None = None) -> Ru
                     engine_for(files, settings, machine, executor),
                     batch_sizes=_batch_sizes(settings.batch_sizes, files),
                     max_queued_views=settings.max_queued_views,
+                    model=f"{files.name}/{files.version}",
                     observer=observer,
                 ),
             )

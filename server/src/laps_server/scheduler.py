@@ -7,10 +7,10 @@
                                                       └─ batch 3: a4
 
 A batch never waits for more views to arrive. Views are taken in turn from all requests, so a request of one view is not
-stuck behind one of thirty. Batch sizes come from a small fixed set. While the engine runs, the next batch is put
-together if there are enough views for a full one: a smaller one could still grow. The scheduler knows an
-:class:`~laps_server.engines.base.Engine` and nothing else: what a view is, and the order of views, is the caller's
-concern.
+stuck behind one of thirty. A request whose client named a deadline goes before them while its deadline is the nearest.
+Batch sizes come from a small fixed set. While the engine runs, the next batch is put together if there are enough views
+for a full one: a smaller one could still grow. The scheduler knows an :class:`~laps_server.engines.base.Engine` and
+nothing else: what a view is, and the order of views, is the caller's concern.
 
 An engine may run several batches concurrently. If it can cancel a batch, one whose requests are all gone is cancelled.
 
@@ -22,8 +22,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -35,6 +37,7 @@ from laps_server.errors import InternalError, LapsError, Overloaded, ShuttingDow
 from laps_server.observe import Batched, NoObserver, Observer, Queued, Ran, now
 
 _LOG = logging.getLogger(__name__)
+_NEWEST = 0.2  # share of the newest batch in what a view is said to take
 
 Tag = TypeVar("Tag")
 
@@ -69,10 +72,12 @@ class Submission(Generic[Tag]):
         changed: asyncio.Event,
         *,
         deadline: float | None,
+        urgent: bool,
         request_id: str,
         observer: Observer,
     ) -> None:
         self.deadline = deadline
+        self.urgent = urgent and deadline is not None
         self.request_id = request_id
         self.observer = observer
         self.ended = False  # its results are no longer wanted
@@ -127,6 +132,19 @@ class _Taken:
 _Batch = list[_Taken]
 
 
+class Reservation:
+    """Views that a request will bring; made by :meth:`Scheduler.reserve`."""
+
+    def __init__(self, scheduler: Scheduler, views: int) -> None:
+        self._scheduler = scheduler
+        self._views = views
+
+    def release(self) -> None:
+        """They are here, or will not come."""
+        self._scheduler.release(self._views)
+        self._views = 0
+
+
 @dataclass(frozen=True, slots=True)
 class _NextBatch:
     """The batch that the engine gets next, and the task that puts its pixels together."""
@@ -149,16 +167,20 @@ class Scheduler:
         *,
         batch_sizes: tuple[int, ...],
         max_queued_views: int,
+        model: str = "",
         observer: Observer | None = None,
     ) -> None:
         self._engine = engine
         self._batch_sizes = tuple(sorted(batch_sizes))
         self._max_queued_views = max_queued_views
+        self._model = model
         self._observer = observer or NoObserver()
         self._queue: deque[Submission[Any]] = deque()
         self._changed = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._running: dict[asyncio.Task[None], _Batch] = {}
+        self._view_s = 0.0  # 0 until a batch has run
+        self._reserved = 0
         self._next: _NextBatch | None = None
         self._closed = False
 
@@ -173,6 +195,35 @@ class Scheduler:
         batch = self._next.batch if self._next else ()
         taken = sum(not item.submission.ended for item in batch)
         return taken + sum(len(submission.waiting) for submission in self._queue)
+
+    @property
+    def view_s(self) -> float:
+        """Seconds that a view takes of the engine's time, by the last batches; 0 where none has run."""
+        return self._view_s
+
+    @property
+    def work_s(self) -> float:
+        """Seconds until the engine is through with all views that it knows of, those to come included.
+
+        Of the batches that run, half is taken to be left.
+        """
+        running = sum(map(len, self._running.values())) / 2
+        announced = sum(submission.announced for submission in self._queue)
+        return (self.queued_views + announced + self._reserved + running) * self._view_s
+
+    @contextmanager
+    def reserve(self, views: int) -> Iterator[Reservation]:
+        """Count views of a request that is still on its way as work to come."""
+        reservation = Reservation(self, views)
+        self._reserved += views
+        try:
+            yield reservation
+        finally:
+            reservation.release()
+
+    def release(self, views: int) -> None:
+        """Views that were reserved are announced now, or will not come."""
+        self._reserved -= views
 
     async def start(self) -> None:
         """Start the engine, warm every batch size, then begin to take views."""
@@ -198,6 +249,7 @@ class Scheduler:
         *,
         announced: int,
         deadline: float | None = None,
+        urgent: bool = False,
         request_id: str = "",
         observer: Observer | None = None,
     ) -> Submission[Tag]:
@@ -206,7 +258,8 @@ class Scheduler:
         Args:
             deliver: called on the event loop with each view's result as it comes, or with the error that ends it.
             announced: views to come, for which the queue must have room.
-            deadline: a point of :func:`laps_server.observe.now`, for the engine alone: the caller enforces it.
+            deadline: a point of :func:`laps_server.observe.now`; the caller enforces it.
+            urgent: whether its deadline puts it before others.
             request_id: whose views they are.
             observer: gets the stages of this request, beside the scheduler's own.
 
@@ -224,7 +277,12 @@ class Scheduler:
                 hint="try again later, or ask for fewer views, as in views=1x1",
             )
         submission = Submission(
-            deliver, self._changed, deadline=deadline, request_id=request_id, observer=observer or NoObserver()
+            deliver,
+            self._changed,
+            deadline=deadline,
+            urgent=urgent,
+            request_id=request_id,
+            observer=observer or NoObserver(),
         )
         submission.announced = announced
         self._queue.append(submission)
@@ -277,18 +335,32 @@ class Scheduler:
         return True
 
     def _take_batch(self, *, only_full: bool) -> _Batch:
-        """The largest batch that there are views for, one view of each request in turn."""
+        """The largest batch that there are views for: of urgent requests first, then one of each request in turn."""
         self._queue = deque(submission for submission in self._queue if not submission.ended)
         available = sum(len(submission.waiting) for submission in self._queue)
         size = max((size for size in self._batch_sizes if size <= available), default=0)
         if only_full and size < self._batch_sizes[-1]:
             return []
-        batch: _Batch = []
+        batch = self._take_urgent(size)
         while len(batch) < size:
             submission = self._queue.popleft()
-            if submission.waiting:
+            if submission.waiting and not submission.urgent:
                 batch.append(_Taken(submission, *submission.waiting.popleft()))
             self._queue.append(submission)
+        return batch
+
+    def _take_urgent(self, size: int) -> _Batch:
+        """Views of urgent requests by their deadlines, as long as these come before everybody else's."""
+        waiting = [submission for submission in self._queue if submission.waiting]
+        others = [_deadline(submission) for submission in waiting if not submission.urgent]
+        nearest = min(others, default=math.inf)
+        free = sum(len(submission.waiting) for submission in waiting if not submission.urgent)
+        batch: _Batch = []
+        for submission in sorted((item for item in waiting if item.urgent), key=_deadline):
+            # What others cannot fill is taken too: a batch is as large as there are views.
+            most = size if _deadline(submission) <= nearest else size - free
+            while submission.waiting and len(batch) < most:
+                batch.append(_Taken(submission, *submission.waiting.popleft()))
         return batch
 
     def _put_back(self, batch: _Batch) -> None:
@@ -322,7 +394,7 @@ class Scheduler:
     async def _run_batch(self, batch: _Batch, clips: UInt8Array) -> None:
         began = now()
         for taken in batch:
-            queued = Queued(taken.submission.request_id, began - taken.since)
+            queued = Queued(self._model, taken.submission.request_id, began - taken.since)
             self._observer.observe(queued)
             taken.submission.observer.observe(queued)
         try:
@@ -334,7 +406,9 @@ class Scheduler:
             if not isinstance(exc, Exception):
                 raise
             return
-        self._report(batch, Ran, now() - began)
+        seconds = now() - began
+        self._learn(seconds / len(batch) / max(1, len(self._running)))
+        self._report(batch, Ran, seconds)
         for place, taken in enumerate(batch):
             logits = result.logits[place]
             embedding = None if result.embedding is None else result.embedding[place]
@@ -343,12 +417,19 @@ class Scheduler:
             else:
                 _fail([taken.submission], InternalError("the engine returned numbers that are not finite"))
 
+    def _learn(self, view_s: float) -> None:
+        self._view_s += (view_s - self._view_s) * (_NEWEST if self._view_s else 1)
+
     def _report(self, batch: _Batch, stage: type[Batched] | type[Ran], seconds: float) -> None:
         """Report a stage: the whole batch to the scheduler's observer, its own share to that of each request."""
-        self._observer.observe(stage(_request_ids(batch), seconds))
+        self._observer.observe(stage(self._model, _request_ids(batch), seconds))
         for submission in {id(taken.submission): taken.submission for taken in batch}.values():
             own = [taken for taken in batch if taken.submission is submission]
-            submission.observer.observe(stage(_request_ids(own), seconds * len(own) / len(batch)))
+            submission.observer.observe(stage(self._model, _request_ids(own), seconds * len(own) / len(batch)))
+
+
+def _deadline(submission: Submission[Any]) -> float:
+    return math.inf if submission.deadline is None else submission.deadline
 
 
 def _check_shapes(result: InferResult, info: EngineInfo, *, size: int) -> None:

@@ -7,26 +7,27 @@ the echo of the first, ends it without waiting.
 
 from __future__ import annotations
 
+import ipaddress
 import logging
 import signal
 import socket
 import time
+from contextlib import ExitStack
 from types import FrameType
-from typing import Literal
 
 import uvicorn
 
+from laps_server.access.key_file import KeyFile
 from laps_server.api.admission import Admission
 from laps_server.api.app import create_app
+from laps_server.api.malformed import EnvelopeProtocol
 from laps_server.errors import BadParameter
+from laps_server.metrics import Metrics
 from laps_server.runtime import Runtime, build_runtime
 from laps_server.settings import Settings
 
 _LOG = logging.getLogger(__name__)
 EXIT_MODEL_FAILED = 1
-# uvicorn's side of httptools sends chunks to HTTP/1.0 clients too, which do not know them; h11's ends by closing.
-HTTP: Literal["h11"] = "h11"
-
 _ECHO_S = 0.5  # make, shells and supervisors signal a whole group, so one stop can arrive twice
 _BACKLOG = 2048
 _CLOSE_TIMEOUT_S = 2  # for connections that are still open when the drain is over
@@ -75,36 +76,73 @@ def serve(settings: Settings) -> int:
 
     Raises:
         ModelError, ModelNotFound: the repository is wrong.
-        BadParameter: the address cannot be listened on; raised before a model is loaded.
+        BadParameter: the address cannot be listened on, or anybody could use it; raised before a model is loaded.
     """
-    runtime = build_runtime(settings)
-    listening = _listen(settings)
+    keys = _keys(settings)
+    metrics = Metrics()
+    runtime = build_runtime(settings, observer=metrics)
+    listening = [_listen(settings.host, settings.port)]
+    if settings.internal_port is not None:
+        listening.append(_listen(settings.internal_host, settings.internal_port))
     for model in runtime.served.versions:
         _LOG.info("serving %s version %d", model.name, model.version)
-    host, port = listening.getsockname()[:2]
-    _LOG.info("listening on http://%s:%d", f"[{host}]" if ":" in host else host, port)
-    app = create_app(runtime, settings)
+    for sock in listening:
+        host, port = sock.getsockname()[:2]
+        _LOG.info("listening on http://%s:%d", f"[{host}]" if ":" in host else host, port)
+    app = create_app(runtime, settings, keys=keys, metrics=metrics)
     config = uvicorn.Config(
         app,
-        http=HTTP,
+        http=EnvelopeProtocol,
         backlog=_BACKLOG,
         log_config=None,  # the command line has set logging up
         access_log=False,  # RequestMiddleware logs with the request id
+        server_header=False,
+        ws="none",  # who asks for a WebSocket gets HTTP's answer, whatever is installed beside
         timeout_graceful_shutdown=_CLOSE_TIMEOUT_S,
     )
     server = DrainingServer(config, runtime=runtime, admission=app.state.admission, settings=settings)
-    with listening as sock:
-        server.run(sockets=[sock])
+    with ExitStack() as stack:
+        server.run(sockets=[stack.enter_context(sock) for sock in listening])
     return server.exit_code
 
 
-def _listen(settings: Settings) -> socket.socket:
-    """Take the port before anything slow is done."""
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+def _keys(settings: Settings) -> KeyFile | None:
+    """Who may use the server.
+
+    Raises:
+        BadParameter: nobody was told to be let in, or everybody would be by oversight.
+    """
+    if settings.keys_file is not None:
+        keys = KeyFile(settings.keys_file)
+        if not len(keys.ring):
+            raise BadParameter(
+                f"{settings.keys_file} holds no key, so nobody could use the server",
+                hint=f"laps-server keys add NAME --file {settings.keys_file}",
+            )
+        return keys
+    if not settings.allow_anonymous and not _is_loopback(settings.host):
+        raise BadParameter(
+            f"{settings.host} can be reached from other machines, and nobody needs a key",
+            hint="name the file that laps-server keys add NAME makes with --keys-file (LAPS_KEYS_FILE), or say "
+            "--allow-anonymous (LAPS_ALLOW_ANONYMOUS=true) where something else decides who may reach it",
+        )
+    return None
+
+
+def _is_loopback(host: str) -> bool:
     try:
-        return socket.create_server((settings.host, settings.port), family=family, backlog=_BACKLOG)
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """Take the port before anything slow is done."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=_BACKLOG)
     except OSError as exc:
         raise BadParameter(
-            f"cannot listen on {settings.host}:{settings.port}: {exc.strerror}",
+            f"cannot listen on {host}:{port}: {exc.strerror}",
             hint="choose another with --port N, or make serve PORT=N",
         ) from exc

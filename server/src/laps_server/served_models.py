@@ -49,6 +49,11 @@ class ServedModel:
         return self.files.version
 
     @property
+    def ref(self) -> str:
+        """Both, as ``name/version``."""
+        return f"{self.name}/{self.version}"
+
+    @property
     def engine_info(self) -> EngineInfo:
         """What runs it; where that is chosen by measurement, what will, once the models are loaded."""
         return self.scheduler.engine.info
@@ -215,6 +220,16 @@ class ServedModels:
             if not self._leases[model]:
                 del self._leases[model]
                 self._returned.set()
+
+    def work_s(self, model: ServedModel) -> float:
+        """Seconds until ``model`` could begin with something new: of all models that share its thread."""
+        if not model.scheduler.engine.info.in_process:
+            return model.scheduler.work_s
+        return sum(
+            other.scheduler.work_s
+            for other in (*self._served, *self._retiring)
+            if other.scheduler.engine.info.in_process
+        )
 
     def _hint_embedding(self) -> str:
         names = sorted({other.name for other in self._served if other.files.manifest.embedding is not None})

@@ -7,6 +7,7 @@ from them. A setting that gets another name goes into :data:`RENAMED`, and is re
 from __future__ import annotations
 
 import os
+import re
 import ssl
 from collections.abc import Mapping
 from pathlib import Path
@@ -42,6 +43,7 @@ from laps_server.view_grid import MAX_VIEWS
 RENAMED: Mapping[str, str] = MappingProxyType({"triton_calls": "triton_concurrency"})
 _PREFIX = "LAPS_"
 _WITH_TLS = ("grpcs", "https")
+_ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:[0-9]+)?|https?://\[[0-9a-f:]+\](:[0-9]+)?")
 
 
 def variable(name: str) -> str:
@@ -89,6 +91,14 @@ def _check_certificates(value: Path) -> Path:
     return value
 
 
+def _check_origins(value: tuple[str, ...]) -> tuple[str, ...]:
+    """Origins as browsers send them: any other would never match, and nobody would be told."""
+    for origin in value:
+        if not _ORIGIN.fullmatch(origin):
+            raise ValueError(f"{origin!r} is no origin, as https://app.example or http://localhost:3000 is")
+    return value
+
+
 CaFile = Annotated[Path, AfterValidator(_check_certificates)]
 TritonUrl = Annotated[str, AfterValidator(_check_triton_url)]
 
@@ -109,6 +119,7 @@ Folders = Annotated[
     tuple[Path, ...], NoDecode, BeforeValidator(lambda value: _split(os.pathsep, value)), Field(min_length=1)
 ]
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(lambda value: _split(",", value))]
+Origins = Annotated[Names, AfterValidator(_check_origins)]
 
 
 class _Environment(EnvSettingsSource):
@@ -132,6 +143,30 @@ class Settings(BaseSettings):
 
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8000, ge=0, le=65535, description="TCP port to listen on; 0 takes a free one.")
+    internal_port: int | None = Field(
+        None,
+        ge=1,
+        le=65535,
+        description="Second TCP port, for /metrics, /docs and /admin; the first one does not answer them then. There "
+        "/admin alone asks for a key.",
+    )
+    internal_host: str = Field(
+        "127.0.0.1", description="Address of the second port; whoever reaches it may read the metrics."
+    )
+    keys_file: Path | None = Field(
+        None,
+        description="File of API keys, as laps-server keys writes it; nobody without one of them is answered. Changes "
+        "are seen within a second.",
+    )
+    allow_anonymous: bool = Field(
+        False,
+        description="Answer everybody, without keys, on an address that other machines may reach.",
+    )
+    cors_origins: Origins = Field(
+        (),
+        description="Sites whose pages may call this server from a browser, as https://app.example, with commas "
+        "between them; none if not set.",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level logged.")
 
     model_repository: Folders = Field(
@@ -297,6 +332,12 @@ class Settings(BaseSettings):
         if value is not None and not value.is_dir():
             raise ValueError(f"{value} is not a folder")
         return value
+
+    @model_validator(mode="after")
+    def _ports_differ(self) -> Self:
+        if self.internal_port == self.port:
+            raise ValueError(f"internal_port is {self.port}, which is port already")
+        return self
 
     @model_validator(mode="after")
     def _deadlines_fit(self) -> Self:

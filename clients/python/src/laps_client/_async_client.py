@@ -43,9 +43,10 @@ class AsyncLapsClient:
         timeouts: Timeouts = TIMEOUTS,
         retries: RetryPolicy = RETRIES,
         headers: Mapping[str, str] | None = None,
+        api_key: str | None = None,
         http: httpx.AsyncClient | None = None,
     ) -> None:
-        self._endpoints = Endpoints(base_url, timeouts=timeouts, retries=retries, headers=headers)
+        self._endpoints = Endpoints(base_url, timeouts=timeouts, retries=retries, headers=headers, api_key=api_key)
         self._http = http or httpx.AsyncClient(headers=user_agent())
         self._owns_http = http is None
 

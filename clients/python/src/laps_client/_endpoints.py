@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 import httpx
 
+from laps_client._api_keys import headers_with_key
 from laps_client._attempts import Attempts, Request
 from laps_client._httpx_errors import HTTPX_ERRORS, translated
 from laps_client._options import ClassifyOptions, Query
@@ -28,7 +29,12 @@ _ONCE = RetryPolicy(attempts=1)
 _READY_S = 10.0  # a health check wants its answer now; a server that is silent for so long is not ready
 
 
-def _checked_url(base_url: str) -> httpx.URL:
+def checked_url(base_url: str) -> httpx.URL:
+    """The address of a server.
+
+    Raises:
+        BadRequest: it is none.
+    """
     try:
         url = httpx.URL(base_url.rstrip("/"))
         if url.scheme not in ("http", "https") or not url.host:
@@ -42,12 +48,18 @@ class Endpoints:
     """A server's address, and how patiently to ask it."""
 
     def __init__(
-        self, base_url: str, *, timeouts: Timeouts, retries: RetryPolicy, headers: Mapping[str, str] | None
+        self,
+        base_url: str,
+        *,
+        timeouts: Timeouts,
+        retries: RetryPolicy,
+        headers: Mapping[str, str] | None,
+        api_key: str | None = None,
     ) -> None:
-        self._base_url = _checked_url(base_url)
+        self._base_url = checked_url(base_url)
         self._timeouts = timeouts
         self._retries = retries
-        self._headers = dict(headers or {})
+        self._headers = headers_with_key(self._base_url, api_key, headers or {})
 
     def classify(
         self,

@@ -16,10 +16,13 @@ from laps_client.errors import (
     BadRequest,
     BadVideo,
     DeadlineExceeded,
+    Forbidden,
     LapsError,
     NotFound,
+    QuotaExceeded,
     ServerError,
     TooLarge,
+    Unauthorized,
     Unavailable,
 )
 
@@ -40,11 +43,13 @@ _CLASS_OF_CODE: dict[str, type[LapsError]] = {
     "decoder_crashed": BadVideo,
 }
 _CLASS_OF_STATUS: dict[int, type[LapsError]] = {
+    401: Unauthorized,
+    403: Forbidden,
     404: NotFound,
     408: Unavailable,
     413: TooLarge,
     415: BadVideo,
-    429: Unavailable,
+    429: QuotaExceeded,
     502: Unavailable,
     503: Unavailable,
     504: DeadlineExceeded,

@@ -61,6 +61,7 @@ class LapsClient:
         timeouts: of each wait and of a whole request.
         retries: how often and after how long a request is tried again.
         headers: sent with every request, for example a token for a proxy.
+        api_key: that the server asks for; else ``LAPS_API_KEY``, else what ``laps login`` keeps for this server.
         http: an httpx client to use, for a proxy or certificates of your own. Its timeouts are not used, and you
             close it.
     """
@@ -72,9 +73,10 @@ class LapsClient:
         timeouts: Timeouts = TIMEOUTS,
         retries: RetryPolicy = RETRIES,
         headers: Mapping[str, str] | None = None,
+        api_key: str | None = None,
         http: httpx.Client | None = None,
     ) -> None:
-        self._endpoints = Endpoints(base_url, timeouts=timeouts, retries=retries, headers=headers)
+        self._endpoints = Endpoints(base_url, timeouts=timeouts, retries=retries, headers=headers, api_key=api_key)
         self._http = http or httpx.Client(headers=user_agent())
         self._owns_http = http is None
         self._channel = _Connections(self._http)

@@ -4,10 +4,13 @@
 
     LapsError
     ├── BadRequest                the request must change: most of 4xx, or it could not be sent at all
+    │   ├── Unauthorized          401: the server asks for a key, and was sent none that is valid
+    │   ├── Forbidden             403: the key is valid and may not do this
     │   ├── NotFound              404: no such model, version or path
     │   ├── TooLarge              413: more bytes than the server takes
     │   └── BadVideo              415, 422: the file is not a video that can be decoded
-    ├── Unavailable               408, 429, 502, 503: the same request may succeed later
+    ├── Unavailable               408, 502, 503: the same request may succeed later
+    │   ├── QuotaExceeded         429: the key has used what it may for now
     │   ├── ConnectionFailed      no answer: refused, dropped or cut short
     │   ├── TimedOut              no answer: a connect, write or read timeout passed
     │   └── DeadlineExceeded      504, or the request's own time was up
@@ -64,6 +67,14 @@ class BadRequest(LapsError):
     """The request must change before it can succeed."""
 
 
+class Unauthorized(BadRequest):
+    """The server asks for a key, and was sent none that is valid."""
+
+
+class Forbidden(BadRequest):
+    """The key is valid and may not do this."""
+
+
 class NotFound(BadRequest):
     """No such model, version or path."""
 
@@ -78,6 +89,10 @@ class BadVideo(BadRequest):
 
 class Unavailable(LapsError):
     """The same request may succeed later."""
+
+
+class QuotaExceeded(Unavailable):
+    """The key has used what it may; ``retry_after_s`` says when there is something left again."""
 
 
 class ConnectionFailed(Unavailable):

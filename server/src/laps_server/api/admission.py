@@ -18,6 +18,12 @@ from laps_server.runtime import Runtime
 CLASSIFY_PATH = "/classify"
 
 
+def is_classify(scope: Scope) -> bool:
+    """Whether this is a request that decodes and runs a model."""
+    found: tuple[str, str, str] = (scope["type"], scope.get("method", ""), scope.get("path", ""))
+    return found == ("http", "POST", CLASSIFY_PATH)
+
+
 class Admission:
     """Counts the requests in flight."""
 
@@ -60,7 +66,7 @@ class AdmissionMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, or refuse it before anything of it is read."""
         with ExitStack() as place:
-            if scope["type"] == "http" and scope["path"] == CLASSIFY_PATH and scope["method"] == "POST":
+            if is_classify(scope):
                 try:
                     place.enter_context(self._admission.enter())
                 except LapsError as exc:

@@ -8,10 +8,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
+from fastapi.middleware.cors import CORSMiddleware
 
 from laps_server import __version__
+from laps_server.access.key_file import KeyFile
 from laps_server.api import errors
+from laps_server.api.access import AccessMiddleware
 from laps_server.api.admission import Admission, AdmissionMiddleware
+from laps_server.api.metrics import metrics_router
 from laps_server.api.middleware import RequestMiddleware
 from laps_server.api.openapi import DocumentedApp
 from laps_server.api.page import page_router
@@ -19,13 +23,16 @@ from laps_server.api.reference import reference_router
 from laps_server.api.routes import Services, router
 from laps_server.api.uploads import UploadLimits
 from laps_server.errors import LapsError
+from laps_server.metrics import Metrics
 from laps_server.runtime import Runtime
 from laps_server.settings import Settings
 
 _LOG = logging.getLogger(__name__)
 
 
-def create_app(runtime: Runtime, settings: Settings) -> FastAPI:
+def create_app(
+    runtime: Runtime, settings: Settings, *, keys: KeyFile | None = None, metrics: Metrics | None = None
+) -> FastAPI:
     """Put the HTTP front before a runtime.
 
     Models load while the port already answers, so ``/livez`` tells a slow start from a dead process. If
@@ -34,6 +41,8 @@ def create_app(runtime: Runtime, settings: Settings) -> FastAPI:
     Args:
         runtime: from :func:`laps_server.runtime.build_runtime`; started and closed with the app.
         settings: limits and defaults of requests.
+        keys: who may use it; everybody if None.
+        metrics: what ``/metrics`` tells; it is the runtime's observer too. Without it there is no such path.
     """
 
     # Start and stop, with the server.
@@ -80,7 +89,20 @@ def create_app(runtime: Runtime, settings: Settings) -> FastAPI:
     app.include_router(router)
     app.include_router(page_router())
     app.include_router(reference_router(app.title))
+    if metrics is not None:
+        metrics.watch(runtime)
+        app.include_router(metrics_router(metrics))
     errors.install(app)
     app.add_middleware(AdmissionMiddleware, admission=admission)
-    app.add_middleware(RequestMiddleware)  # added last, so outermost
+    app.add_middleware(AccessMiddleware, keys=keys, internal_port=settings.internal_port)
+    if settings.cors_origins:
+        # Outside the door: a browser asks without a key whether it may send one.
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_methods=["GET", "POST"],
+            allow_headers=["Authorization", "Content-Type", "X-API-Key", "X-Request-ID"],
+            expose_headers=["Retry-After", "X-Request-ID"],
+        )
+    app.add_middleware(RequestMiddleware, metrics=metrics)  # added last, so outermost
     return app

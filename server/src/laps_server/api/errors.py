@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from math import ceil
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -17,8 +18,9 @@ from laps_server.errors import (
     LapsError,
     MethodNotAllowed,
     PathNotFound,
+    Unauthorized,
 )
-from laps_server.request_id import current_request_id
+from laps_server.request_id import current_request_id, request_notes
 
 _LOG = logging.getLogger(__name__)
 
@@ -36,6 +38,8 @@ STATUS = {
     "version_not_found": 404,
     "not_found": 404,
     "method_not_allowed": 405,
+    "unauthorized": 401,
+    "forbidden": 403,
     "client_closed": 499,  # nginx's word for a client that went away; it never reaches one
     "media_error": 422,
     "unsupported_container": 415,
@@ -48,6 +52,7 @@ STATUS = {
     "unavailable": 503,
     "not_ready": 503,
     "shutting_down": 503,
+    "quota_exceeded": 429,
     "overloaded": 503,
     "storage_full": 503,
     "deadline_exceeded": 504,
@@ -69,8 +74,25 @@ _MAX_ECHO = 60
 
 def respond(error: LapsError) -> JSONResponse:
     """An error of the tree as the envelope, with its status and, where waiting helps, ``Retry-After``."""
-    headers = {"Retry-After": str(RETRY_AFTER_S[error.code])} if error.code in RETRY_AFTER_S else {}
+    request_notes().code = error.code
+    headers = {}
+    if (seconds := retry_after_s(error)) is not None:
+        headers["Retry-After"] = str(seconds)
+    if isinstance(error, Unauthorized):
+        headers["WWW-Authenticate"] = "Bearer"
     return _envelope(error, status=STATUS[error.code], headers=headers)
+
+
+def retry_after_s(error: LapsError) -> int | None:
+    """Whole seconds after which the same request may succeed, None where waiting does not help."""
+    if error.retry_after_s is not None:
+        return max(1, ceil(error.retry_after_s))
+    return RETRY_AFTER_S.get(error.code)
+
+
+def envelope_bytes(error: LapsError) -> bytes:
+    """The envelope alone, for answers that do not pass through the app."""
+    return ErrorEnvelope(error=_body(error)).model_dump_json().encode()
 
 
 def error_event(failure: Exception) -> ErrorEvent:
@@ -78,7 +100,7 @@ def error_event(failure: Exception) -> ErrorEvent:
     error = failure if isinstance(failure, LapsError) else _defect()
     if STATUS[error.code] == 500:
         _LOG.error("request failed", exc_info=failure)
-    return ErrorEvent(error=_body(error), status=STATUS[error.code], retry_after_s=RETRY_AFTER_S.get(error.code))
+    return ErrorEvent(error=_body(error), status=STATUS[error.code], retry_after_s=retry_after_s(error))
 
 
 def install(app: FastAPI) -> None:

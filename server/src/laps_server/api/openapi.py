@@ -50,6 +50,8 @@ class DocumentedApp(FastAPI):
             _, events = models_json_schema(
                 [(body, "serialization") for body, _ in EVENTS.values()], ref_template=_SCHEMA
             )
+            document["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
+            document["security"] = [{"key": []}, {}]  # a server may ask for a key, or not
             of_routes = document["components"]["schemas"]
             document["components"]["schemas"] = dict(sorted((events["$defs"] | of_routes).items()))
             self.openapi_schema = document

@@ -26,7 +26,7 @@ from laps_server.deadline import HINT_UPLOAD, within
 from laps_server.errors import BadParameter
 from laps_server.events import Classification
 from laps_server.observe import RequestClock
-from laps_server.request_id import current_request_id
+from laps_server.request_id import HEADER, current_request_id, request_notes
 from laps_server.runtime import Runtime
 from laps_server.segment_length import SegmentLength
 from laps_server.settings import Settings
@@ -68,11 +68,13 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
     status: {"model": schemas.ErrorEnvelope, "description": text}
     for status, text in {
         400: "The body cannot be parsed.",
+        401: "The server asks for a key, and got none that is valid.",
         404: "No such model or version.",
         408: "The upload stalled.",
         413: "The upload is too large.",
         415: "Not a video container or codec that is served.",
         422: "A parameter is out of range, no file was sent, or the video cannot be decoded.",
+        429: "The key has used what it may; see Retry-After.",
         503: "Not ready, overloaded, shutting down or without its backend; see Retry-After.",
         504: "The deadline passed, or the backend did not answer in time.",
     }.items()
@@ -95,7 +97,7 @@ async def classify(
     options = _options(query, services.settings, clock.arrived)
     async with AsyncExitStack() as stack:
         # A wrong option is refused before the upload is read.
-        job = stack.enter_context(services.runtime.job(options, clock))
+        job = stack.enter_context(services.runtime.job(options, clock, who=_who(request)))
         async with within(options.deadline, hint=HINT_UPLOAD):
             file = await stack.enter_async_context(received_upload(request, services.uploads))
         upload_bytes = os.fstat(file.fileno()).st_size
@@ -116,7 +118,7 @@ def _serialised(answer: Classification, detail_fields: Set[str], clock: RequestC
     return Response(body.model_dump_json(), media_type="application/json")
 
 
-@router.get("/models", tags=["models"])
+@router.get("/models", responses={401: _ERRORS[401]}, tags=["models"])
 async def list_models(services: ServicesDep) -> schemas.ModelsResponse:
     """The served models and the server's limits."""
     return models_response(services.runtime.served, services.settings)
@@ -124,7 +126,11 @@ async def list_models(services: ServicesDep) -> schemas.ModelsResponse:
 
 @router.get(
     "/models/{name}",
-    responses={404: _ERRORS[404], 422: {"model": schemas.ErrorEnvelope, "description": "A parameter is wrong."}},
+    responses={
+        401: _ERRORS[401],
+        404: _ERRORS[404],
+        422: {"model": schemas.ErrorEnvelope, "description": "A parameter is wrong."},
+    },
     tags=["models"],
 )
 async def get_model(
@@ -159,6 +165,16 @@ async def readyz(services: ServicesDep) -> JSONResponse:
     return JSONResponse(health.model_dump(), status_code=503, headers={"Retry-After": str(RETRY_AFTER_S["not_ready"])})
 
 
+def _who(request: Request) -> str:
+    """Whom a refusal tells to come back: by the id that the client sends, else by its key, else by its address."""
+    sent = request.headers.get(HEADER)
+    if sent is not None and sent == current_request_id():
+        return f"request {sent}"
+    if (key_id := request_notes().key_id) is not None:
+        return f"key {key_id}"
+    return f"address {request.client.host if request.client else ''}"
+
+
 def _check_given_once(request: Request) -> None:
     names = [name for name, _ in request.query_params.multi_items() if name not in _REPEATABLE]
     for name in names:
@@ -184,6 +200,7 @@ def _options(query: schemas.ClassifyQuery, settings: Settings, arrived: float) -
         thumbnails=query.thumbnails,
         view_details=bool(query.detail_fields),
         deadline=arrived + deadline_s,
+        deadline_named=query.deadline_ms is not None,
         segments=None if query.segments is None else SegmentLength.parse(query.segments),
         labels=tuple(query.labels or ()),
         embedding=query.embedding,

@@ -47,7 +47,7 @@ HEARTBEAT = b": heartbeat\n\n"
 STALLED_READER_S = 60.0  # a client that reads nothing for so long must not hold a place
 PIECE_BYTES = 64 * 1024
 
-_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}  # the second tells nginx not to hold events back
+_HEADERS = {"X-Accel-Buffering": "no"}  # tells nginx not to hold events back
 
 
 async def classification_stream(

@@ -21,9 +21,10 @@ class EngineInfo:
 
     ``clip_shape`` is ``(T, H, W, 3)``; ``output_shape`` is ``(R, K)`` for logits of R frames or steps, ``(K,)`` for a
     clip's. ``embedding_size``: numbers of the second output's vector, None where the graph has none. ``concurrency``:
-    batches that it takes at the same time. ``cancellable``: a batch can be taken back. ``precision``: what the graph is
-    computed in. ``max_batch_views``: most views of a batch that pay, None for as many as it is given.
-    ``choice``: why it runs the model, where a trial found that.
+    batches that it takes at the same time. ``cancellable``: a batch can be taken back. ``in_process``: it takes turns
+    with the other models' in the one thread of inference. ``precision``: what the graph is computed in.
+    ``max_batch_views``: most views of a batch that pay, None for as many as it is given. ``choice``: why it runs the
+    model, where a trial found that.
     """
 
     name: str
@@ -35,6 +36,7 @@ class EngineInfo:
     embedding_size: int | None = None
     concurrency: int = 1
     cancellable: bool = False
+    in_process: bool = True
     max_batch_views: int | None = None
     choice: Choice | None = None
 

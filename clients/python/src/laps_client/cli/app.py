@@ -19,6 +19,8 @@ from laps_client.cli.display import Display
 from laps_client.cli.evaluate import EvaluateRequest
 from laps_client.cli.evaluate import evaluate as run_evaluate
 from laps_client.cli.exit_status import NOT_WRITTEN, CommandFailed, not_written
+from laps_client.cli.login import login as run_login
+from laps_client.cli.login import logout as run_logout
 from laps_client.cli.models import list_models, show_model
 from laps_client.cli.results_writer import Format, is_terminal
 from laps_client.cli.run_to_exit import run_to_exit
@@ -39,6 +41,14 @@ app = typer.Typer(
 Url = Annotated[str, typer.Option("--url", envvar="LAPS_URL", help="Address of the server.")]
 Header = Annotated[
     list[str] | None, typer.Option("--header", help="'Name: value' to send with every request.", show_default=False)
+]
+ApiKey = Annotated[
+    str | None,
+    typer.Option(
+        "--api-key",
+        help="Key that the server asks for; else LAPS_API_KEY, else what laps login keeps.",
+        show_default=False,
+    ),
 ]
 Model = Annotated[str | None, typer.Option(help="Model to use; the server's default if not given.", show_default=False)]
 Version = Annotated[int | None, typer.Option(help="Its version; the highest if not given.", show_default=False)]
@@ -95,6 +105,7 @@ def classify(
     quiet: Quiet = False,
     url: Url = BASE_URL,
     header: Header = None,
+    api_key: ApiKey = None,
 ) -> None:
     """Classify video files and folders of them."""
     chosen = _format(json=json, jsonl=jsonl, csv=csv)
@@ -116,7 +127,13 @@ def classify(
     request = ClassifyRequest(
         paths=paths, options=options, format=chosen, concurrency=concurrency, skip_done=skip_done, plot=plot
     )
-    _run(lambda connection, display: run_classify(connection, request, display), url=url, header=header, quiet=quiet)
+    _run(
+        lambda connection, display: run_classify(connection, request, display),
+        url=url,
+        header=header,
+        api_key=api_key,
+        quiet=quiet,
+    )
 
 
 @app.command()
@@ -130,6 +147,7 @@ def models(
     ] = False,
     url: Url = BASE_URL,
     header: Header = None,
+    api_key: ApiKey = None,
 ) -> None:
     """List the served models, or show one in full."""
     terminal = is_terminal(sys.stdout.fileno())
@@ -141,7 +159,7 @@ def models(
 
     if name is None and (labels or version is not None):
         raise typer.BadParameter("--labels and --version need the name of a model")
-    _run(work, url=url, header=header, quiet=True)
+    _run(work, url=url, header=header, api_key=api_key, quiet=True)
 
 
 @app.command()
@@ -168,6 +186,7 @@ def watch(
     quiet: Quiet = False,
     url: Url = BASE_URL,
     header: Header = None,
+    api_key: ApiKey = None,
 ) -> None:
     """Classify what arrives in a folder, until interrupted."""
     chosen = _format(jsonl=jsonl, csv=csv)
@@ -193,7 +212,13 @@ def watch(
         interval_s=interval,
         settle_s=settle,
     )
-    _run(lambda connection, display: run_watch(connection, request, display), url=url, header=header, quiet=quiet)
+    _run(
+        lambda connection, display: run_watch(connection, request, display),
+        url=url,
+        header=header,
+        api_key=api_key,
+        quiet=quiet,
+    )
 
 
 @app.command()
@@ -225,6 +250,7 @@ def evaluate(
     quiet: Quiet = False,
     url: Url = BASE_URL,
     header: Header = None,
+    api_key: ApiKey = None,
 ) -> None:
     """Measure a model on labelled videos: top-1, top-5 and intervals beside its manifest; classes, confusions."""
     options = _options(model=model, version=version, views=views, deadline_s=deadline)
@@ -239,7 +265,26 @@ def evaluate(
         classes=classes,
         confusion=confusion,
     )
-    _run(lambda connection, display: run_evaluate(connection, request, display), url=url, header=header, quiet=quiet)
+    _run(
+        lambda connection, display: run_evaluate(connection, request, display),
+        url=url,
+        header=header,
+        api_key=api_key,
+        quiet=quiet,
+    )
+
+
+@app.command()
+def login(*, url: Url = BASE_URL) -> None:
+    """Keep a server's key for later commands; asks for it, or reads it from standard input."""
+    key = typer.prompt("Key", hide_input=True, err=True) if sys.stdin.isatty() else sys.stdin.readline()
+    _run(run_login, url=url, api_key=key.strip(), quiet=False)
+
+
+@app.command()
+def logout(*, url: Url = BASE_URL) -> None:
+    """Forget the key that is kept for a server."""
+    _run(run_logout, url=url, quiet=False)
 
 
 @app.callback(invoke_without_command=True)
@@ -310,12 +355,13 @@ def _run(
     work: Callable[[Connection, Display], Coroutine[Any, Any, int]],
     *,
     url: str,
-    header: list[str] | None,
     quiet: bool,
+    header: list[str] | None = None,
+    api_key: str | None = None,
 ) -> None:
     display = Display(quiet=quiet)
     try:
-        connection = Connection(url, headers_of(header or ()))
+        connection = Connection(url, headers_of(header or ()), api_key)
     except CommandFailed as failure:
         display.command_failed(failure)
         raise typer.Exit(failure.status) from failure

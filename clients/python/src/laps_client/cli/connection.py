@@ -15,6 +15,7 @@ from laps_client.cli.display import Display
 from laps_client.cli.exit_status import (
     START_HINT,
     failure_for,
+    is_locked_out,
     is_wrong_use,
     may_be_no_server,
     no_server,
@@ -28,19 +29,22 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """Where the server is, and what is sent with every request."""
+    """Where the server is, and what is sent with every request: ``api_key`` where it is not one that is kept."""
 
     url: str
     headers: dict[str, str]
+    api_key: str | None = None
 
     def client(self) -> AsyncLapsClient:
         """A client of it.
 
         Raises:
-            CommandFailed: it is not an address.
+            CommandFailed: it is not an address, or its key or the file of keys is wrong.
         """
         try:
-            return AsyncLapsClient(self.url, headers=self.headers)
+            return AsyncLapsClient(self.url, headers=self.headers, api_key=self.api_key)
+        except ValueError as exc:
+            raise wrong_use(str(exc)) from exc
         except LapsError as exc:  # its message names base_url, which the command line does not have
             raise wrong_use(
                 f"--url, or LAPS_URL, is {self.url!r}, which is no address", _address_like(self.url)
@@ -104,7 +108,7 @@ async def outcomes_of(
     """``classify_many`` with progress on a display. It ends as soon as all other files would fail too.
 
     Raises:
-        CommandFailed: the options are wrong, or the server is gone. If ``patient``, a server may come back.
+        CommandFailed: the options or the key are wrong, or the server is gone. If ``patient``, a server may come back.
     """
     answered = False
     # A stream has heartbeats, without which a proxy may drop the connection of a long video.
@@ -115,6 +119,8 @@ async def outcomes_of(
         async for outcome in outcomes:
             error = outcome.error
             answered = answered or error is None
+            if error is not None and is_locked_out(error):
+                raise failure_for(error)
             if error is not None and is_wrong_use(error) and not answered and not _is_of_the_file(error, options):
                 raise failure_for(error)
             if error is not None and may_be_no_server(error) and not patient:

@@ -6,9 +6,11 @@ from laps_client.errors import (
     BadRequest,
     ConnectionFailed,
     DeadlineExceeded,
+    Forbidden,
     LapsError,
     NotFound,
     TimedOut,
+    Unauthorized,
     Unavailable,
 )
 
@@ -21,6 +23,7 @@ INTERRUPTED = 130  # 128 and the signal's number, as shells say it
 TERMINATED = 143
 PIPE_CLOSED = 141
 
+KEY_HINT = "laps login keeps a key for a server; --api-key and LAPS_API_KEY give one"
 START_HINT = "start it, with make serve or laps-server serve, or name another with --url"
 
 
@@ -58,6 +61,11 @@ def is_wrong_use(error: LapsError) -> bool:
     return isinstance(error, BadRequest) and error.code in _OPTION_CODES | _HERE_CODES
 
 
+def is_locked_out(error: LapsError) -> bool:
+    """Whether the server refuses the key, or the lack of one: it will refuse every other file too."""
+    return isinstance(error, Unauthorized | Forbidden)
+
+
 def may_be_no_server(error: LapsError) -> bool:
     """Whether the server may be gone; a health check then decides."""
     return isinstance(error, ConnectionFailed) or (isinstance(error, Unavailable) and error.status in (None, 502, 503))
@@ -72,6 +80,8 @@ def failure_for(error: LapsError) -> CommandFailed:
     """How to end where a request failed without which the command cannot go on."""
     if error.code == "connect_failed":
         return CommandFailed(NO_SERVER, error.message, START_HINT)
+    if is_locked_out(error):
+        return CommandFailed(USAGE, error.message, KEY_HINT if isinstance(error, Unauthorized) else error.hint)
     if is_wrong_use(error):
         return CommandFailed(USAGE, error.message, error.hint)
     if isinstance(error, NotFound):

@@ -75,6 +75,7 @@ class TritonEngine:
             embedding_size=files.manifest.embedding_size,
             concurrency=concurrency,
             cancellable=True,
+            in_process=False,
         )
         self._breaker = Breaker(failures=_FAILURES_TO_OPEN, pause_s=_PROBE_EVERY_S, clock=time.monotonic)
         self._reason: str | None = None

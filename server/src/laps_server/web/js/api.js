@@ -5,6 +5,7 @@
  * HTTP/1.1). It also shows the answer's events as they arrive.
  */
 
+import { keyHeaders } from './api_key.js';
 import { bytes } from './format.js';
 import { RequestError } from './request_errors.js';
 import { eventReader } from './sse.js';
@@ -28,7 +29,7 @@ import { eventReader } from './sse.js';
 export async function fetchModels() {
   let response;
   try {
-    response = await fetch('models');
+    response = await fetch('models', { headers: keyHeaders() });
   } catch {
     throw RequestError.unreachable();
   }
@@ -93,6 +94,7 @@ export function classify(file, query, listener, signal) {
     const cancel = () => reject(new DOMException('cancelled', 'AbortError'));
 
     request.open('POST', `classify?${query}`);
+    for (const [name, value] of Object.entries(keyHeaders())) request.setRequestHeader(name, value);
     request.setRequestHeader('Accept', 'text/event-stream');
     request.setRequestHeader('Content-Type', 'application/octet-stream');
     request.upload.onprogress = (event) => listener.onUpload(event.total ? event.loaded / event.total : 0);

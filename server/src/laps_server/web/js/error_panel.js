@@ -1,5 +1,6 @@
 /** Says what went wrong, what to do about it, and the code and request that somebody who helps will ask for. */
 
+import { keepKey } from './api_key.js';
 import { h } from './dom.js';
 import { sentence } from './format.js';
 
@@ -31,7 +32,26 @@ export function showErrorPanel(root, error, retry) {
           error.requestId && h('code', {}, error.requestId),
         ),
       ),
-      button,
+      error.code === 'unauthorized' ? keyForm(retry) : button,
     ),
   );
+}
+
+/** @param {() => void} retry */
+function keyForm(retry) {
+  const input = h('input', { type: 'password', id: 'api-key', autocomplete: 'off', spellcheck: 'false', required: true });
+  const form = h(
+    'form',
+    { class: 'key-form' },
+    h('label', { for: 'api-key' }, 'Key'),
+    input,
+    h('button', { type: 'submit', class: 'button primary' }, 'Use it'),
+    h('p', { class: 'muted small' }, 'It is kept until this tab is closed.'),
+  );
+  form.addEventListener('submit', (event) => {
+    event.preventDefault();
+    keepKey(input.value);
+    retry();
+  });
+  return form;
 }

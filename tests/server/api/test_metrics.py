@@ -1,0 +1,99 @@
+"""``/metrics`` of a real server, read as Prometheus reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from support.live_servers import ServerProcess, running_server
+from support.model_repositories import write_model
+from support.plain_videos import RED, write_colour_video
+
+Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("metrics")
+    write_model(folder / "models", "colours")
+    write_model(folder / "models", "other")
+    write_colour_video(folder / "clip.mp4", [RED] * 20)
+    return folder
+
+
+@pytest.fixture
+def server(folder: Path) -> Iterator[ServerProcess]:
+    with running_server(folder / "models", env={"LAPS_MAX_UPLOAD_BYTES": "200000"}) as server:
+        yield server
+
+
+def scraped(server: ServerProcess) -> Samples:
+    answer = httpx.get(f"{server.url}/metrics")
+    assert answer.headers["content-type"].startswith("text/plain; version=")
+    families = text_string_to_metric_families(answer.text)
+    return {
+        (sample.name, frozenset(sample.labels.items())): sample.value
+        for family in families
+        for sample in family.samples
+    }
+
+
+def value(samples: Samples, name: str, **labels: str) -> float:
+    """The sum over all labels that are not named."""
+    wanted = set(labels.items())
+    return sum(number for (found, has), number in samples.items() if found == name and wanted <= has)
+
+
+def test_requests_stages_and_batches_are_counted(server: ServerProcess, folder: Path) -> None:
+    before = scraped(server)
+    assert value(before, "laps_requests_total", model="colours", version="1", outcome="ok") == 0
+    assert ("laps_requests_total", frozenset({("model", "other"), ("version", "1"), ("outcome", "ok")})) in before
+    video = (folder / "clip.mp4").read_bytes()
+    for _ in range(3):
+        body = httpx.post(f"{server.url}/classify?model=colours", content=video).json()
+    views = body["views"]["used"]
+    assert httpx.post(f"{server.url}/classify?model=colours", content=b"no video").status_code == 415
+    assert httpx.post(f"{server.url}/classify?model=colours", content=b"x" * 300_000).status_code == 413
+    after = scraped(server)
+    of_model = {"model": "colours", "version": "1"}
+    assert value(after, "laps_requests_total", **of_model, outcome="ok") == 3
+    assert value(after, "laps_requests_total", **of_model, outcome="unsupported_container") == 1
+    assert value(after, "laps_stage_seconds_count", **of_model, stage="queue") == 3 * views
+    assert value(after, "laps_stage_seconds_count", **of_model, stage="total") == 5
+    batches = value(after, "laps_batch_views_count", **of_model)
+    assert value(after, "laps_batch_views_sum", **of_model) == 3 * views
+    assert value(after, "laps_stage_seconds_count", **of_model, stage="infer") == batches > 0
+    assert value(after, "laps_video_seconds_total", **of_model) == pytest.approx(3 * body["video"]["duration_s"])
+    assert value(after, "laps_upload_bytes_total", **of_model) == 3 * len(video) + len(b"no video")
+    assert value(after, "laps_requests_total", model="other") == 0
+    classify = {"route": "/classify", "method": "POST"}
+    assert value(after, "laps_http_request_seconds_count", **classify, status="200", code="ok") == 3
+    assert value(after, "laps_http_request_seconds_count", **classify, status="413", code="too_large") == 1
+
+
+def test_what_is_true_now(server: ServerProcess) -> None:
+    samples = scraped(server)
+    assert value(samples, "laps_ready") == 1
+    assert value(samples, "laps_engine_up", model="colours", version="1") == 1
+    assert value(samples, "laps_queue_views") == 0
+    assert value(samples, "laps_model_info", model="colours", version="1", engine="ort") == 1
+    assert value(samples, "process_resident_memory_bytes") > 1e7
+
+
+def test_what_clients_send_is_never_a_label(server: ServerProcess) -> None:
+    for number in range(20):
+        httpx.get(f"{server.url}/nothing/{number}")
+        httpx.get(f"{server.url}/models/none{number}")
+        httpx.request(f"METHOD{number}", f"{server.url}/classify")
+        httpx.post(f"{server.url}/classify?model=none{number}", content=b"x")
+    samples = scraped(server)
+    names = {name for name, _ in samples}
+    assert "laps_http_request_seconds_count" in names
+    sets = [dict(labels) for name, labels in samples if name == "laps_http_request_seconds_count"]
+    assert {entry["route"] for entry in sets} <= {"/classify", "/models/{name}", "/readyz", "/metrics", "other"}
+    assert {entry["method"] for entry in sets} <= {"GET", "POST", "other"}
+    assert not any("none" in text for _, labels in samples for _, text in labels)
