@@ -25,7 +25,7 @@ RUN python -m venv --without-pip /opt/laps
 COPY VERSION constraints.txt ./
 COPY server/pyproject.toml server/README.md server/
 RUN mkdir -p server/src/laps_server && touch server/src/laps_server/__init__.py \
- && pip --python /opt/laps/bin/python install './server[triton]'
+ && pip --python /opt/laps/bin/python install './server[triton,otel]'
 # A trained Kinetics-400 network, with --build-arg KINETICS=0 left out. What makes it stays behind in this stage. Where the
 # package cannot be had, one line says so.
 ARG KINETICS=1

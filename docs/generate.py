@@ -25,7 +25,11 @@ Node = dict[str, Any]  # a part of the OpenAPI document
 ROOT = Path(__file__).parents[1]
 NOTE = "<!-- Written by `make docs`; edit the code it is derived from. -->"
 # What defaults are that depend on the machine and its user.
-COMPUTED = {"threads": "the cores it may use", "cache_dir": "`~/.cache/laps-server`, or below `XDG_CACHE_HOME`"}
+COMPUTED = {
+    "threads": "the cores it may use",
+    "cache_dir": "`~/.cache/laps-server`, or below `XDG_CACHE_HOME`",
+    "traces": "where `OTEL_EXPORTER_OTLP_ENDPOINT`, or that of traces, is set",
+}
 
 
 def settings_page() -> str:
@@ -121,6 +125,7 @@ BESIDES = [
     ["`GET /`", "The page: choose a video and see its scores along it."],
     ["`GET /docs`", "This reference, to try it on."],
     ["`GET /openapi.json`", "The document that it is made of."],
+    ["`POST /admin/reload`", "Look at the model repository now, with a key for it ([life cycle](lifecycle.md))."],
 ]
 
 

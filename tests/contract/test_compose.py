@@ -16,7 +16,7 @@ from laps_server.settings import Settings
 ROOT = Path(__file__).parents[2]
 _VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
 _UNITS = {"m": 2**20, "mb": 2**20, "g": 2**30, "gb": 2**30}
-_SECURED = ["server", "triton"]
+_SECURED = ["server", "triton", "prometheus", "grafana"]
 
 
 def compose(**variables: str) -> dict[str, Any]:

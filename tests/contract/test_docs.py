@@ -17,7 +17,19 @@ from support.model_repositories import write_model
 
 ROOT = Path(__file__).parents[2]
 DECISIONS = sorted((ROOT / "docs" / "decisions").glob("*.md"))
-FOLDERS = ("server", "export", "clients", "tests", "docs", "bench", "docker", "examples", "model_repository", ".ci")
+FOLDERS = (
+    "server",
+    "export",
+    "clients",
+    "tests",
+    "deploy",
+    "docs",
+    "bench",
+    "docker",
+    "examples",
+    "model_repository",
+    ".ci",
+)
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md")), *DECISIONS]
 PAGES += [ROOT / folder / "README.md" for folder in ("server", "export", "clients/python", "model_repository")]
 # Files that a page tells its reader to write, or that a command writes.

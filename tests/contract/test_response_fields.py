@@ -26,7 +26,7 @@ Node = dict[str, Any]
 # Never null from this server; missing, and so None, from an older one.
 ADDED_LATER = {
     *("VideoBody.stream_index", "ViewsBody.sampling", "LimitsBody.max_segments", "ModelResponse.average"),
-    *("FramesBody.from_s", "FramesBody.to_s"),
+    *("FramesBody.from_s", "FramesBody.to_s", "ModelsResponse.failed"),
     *(f"{name}.{key}" for name in ("ModelRef", "ModelSummary", "ModelResponse") for key in ("engine", "precision")),
     *("InputBody.long_side", "InputBody.crop_order", "InputBody.crop_offset"),
     *(

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import random
-from heapq import heappop, heappush
-from itertools import count
-
 import pytest
 
-from laps_server.callbacks import GRACE_S, Callbacks
+from laps_server.callbacks import FEWEST_BACK, GRACE_S, SHARE, Callbacks
 
 
 class Clock:
@@ -20,67 +16,73 @@ class Clock:
 
 
 def test_each_gets_a_moment_of_its_own_behind_the_others() -> None:
+    callbacks = Callbacks(Clock())
+    apart_s = 4.0
+    waits = [
+        callbacks.refuse(f"client {number}", busy_s=3.2, service_s=apart_s * SHARE, at_once=1) for number in range(4)
+    ]
+    assert waits == [4, 8, 12, 16]
+    assert callbacks.expected == 4
+
+
+def test_what_was_told_long_ago_does_not_make_others_wait() -> None:
     clock = Clock()
     callbacks = Callbacks(clock)
-    waits = [callbacks.refuse(f"client {number}", busy_s=3.2, service_s=2.0) for number in range(4)]
-    assert waits == [4, 6, 8, 10]
-    assert callbacks.promised_s == pytest.approx(8.0)
+    for number in range(4):
+        callbacks.refuse(f"client {number}", busy_s=3.0, service_s=2.0, at_once=1)
     clock.now += 100
-    assert callbacks.refuse("late", busy_s=0.1, service_s=2.0) == 1, "what was promised long ago is no load"
+    assert callbacks.refuse("late", busy_s=0.1, service_s=2.0, at_once=1) == 1
+    assert callbacks.expected == 1
 
 
-def test_only_who_was_told_gets_in_and_only_once_and_not_early() -> None:
+def test_only_who_was_told_comes_as_told_and_only_once_and_not_early() -> None:
     clock = Clock()
     callbacks = Callbacks(clock)
-    wait_s = callbacks.refuse("one", busy_s=2.5, service_s=0.5)
+    wait_s = callbacks.refuse("one", busy_s=2.5, service_s=0.5, at_once=1)
     assert not callbacks.keep("one")
     clock.now += wait_s
     assert not callbacks.keep("other")
     assert callbacks.keep("one")
     assert not callbacks.keep("one")
-    assert callbacks.promised_s == 0
+    assert callbacks.expected == 0
 
 
-def test_who_does_not_come_is_waited_for_no_longer() -> None:
+def test_several_requests_of_one_address_may_each_come_once() -> None:
     clock = Clock()
     callbacks = Callbacks(clock)
-    wait_s = callbacks.refuse("one", busy_s=0.0, service_s=5.0)
+    for _ in range(3):
+        callbacks.refuse("address", busy_s=0.5, service_s=0.001, at_once=1000)
+    clock.now += 2
+    assert [callbacks.keep("address") for _ in range(4)] == [True, True, True, False]
+
+
+def test_who_comes_long_after_is_a_newcomer() -> None:
+    clock = Clock()
+    callbacks = Callbacks(clock)
+    wait_s = callbacks.refuse("one", busy_s=0.0, service_s=5.0, at_once=1)
     clock.now += wait_s + GRACE_S
-    assert callbacks.promised_s == 5.0
+    assert callbacks.expected == 1
     clock.now += 0.01
-    assert callbacks.promised_s == 0
+    assert callbacks.expected == 0
     assert not callbacks.keep("one")
 
 
-def test_nine_of_ten_who_wait_once_get_in() -> None:
-    """200 clients who send one request after another to a server that works on 10 a second, one at a time."""
-    clock, draw, number = Clock(), random.Random(3), count()
+def test_moments_lie_closer_where_few_come_back() -> None:
+    clock = Clock()
     callbacks = Callbacks(clock)
-    service_s, limit_s = 0.1, 1.0
-    free_at = clock.now
-    events = [(clock.now + draw.random(), next(number), client, False) for client in range(200)]
-    events.sort()
-    waited = came_in = 0
-    ends = clock.now + 300
-    while events:
-        clock.now, _, client, has_waited = heappop(events)
-        if clock.now > ends:
-            break
-        who = str(client)
-        busy_s = max(0.0, free_at - clock.now)
-        kept = callbacks.keep(who)
-        admitted = kept or busy_s + callbacks.promised_s + service_s <= limit_s
-        waited += has_waited
-        came_in += has_waited and admitted
-        if admitted:
-            free_at = max(free_at, clock.now) + service_s
-            again = free_at + draw.uniform(0, 0.01)
-        else:
-            again = clock.now + callbacks.refuse(
-                who, busy_s=max(0.0, busy_s + service_s - limit_s), service_s=service_s
-            )
-            again += draw.uniform(0.001, 0.02)
-        heappush(events, (again, next(number), client, not admitted))
-        assert free_at - clock.now < 3 * limit_s, "the queue does not grow"
-    assert waited > 2000
-    assert came_in / waited >= 0.9
+
+    def apart() -> float:
+        first = callbacks.refuse("a", busy_s=0.0, service_s=70.0, at_once=1)
+        return callbacks.refuse("b", busy_s=0.0, service_s=70.0, at_once=1) - first
+
+    assert apart() == pytest.approx(70 / SHARE, abs=1)
+    for number in range(300):
+        callbacks.refuse(f"gone {number}", busy_s=0.0, service_s=0.001, at_once=1000)
+    clock.now += 1000
+    assert apart() <= 70 / SHARE * FEWEST_BACK * 1.2 + 1
+
+
+def test_of_those_who_are_refused_at_the_same_moment_only_so_many_come_back_at_once() -> None:
+    callbacks = Callbacks(Clock())
+    waits = [callbacks.refuse(str(number), busy_s=0.5, service_s=0.07, at_once=3) for number in range(9)]
+    assert waits == [1, 1, 1, 2, 2, 2, 3, 3, 3]

@@ -29,7 +29,7 @@ from laps_server.errors import (
     VersionNotFound,
 )
 from laps_server.events import Classification, Decoded, Partial
-from laps_server.observe import Batched, Failed, PartDecoded, Queued, Ran, Received, RequestClock, Stage
+from laps_server.observe import Batched, Failed, PartDecoded, Queued, Ran, Received, RequestClock, Stage, Waited
 from laps_server.part import Part
 from laps_server.runtime import Runtime, build_runtime
 from laps_server.scores import probabilities
@@ -371,12 +371,12 @@ async def test_stages_are_told_with_their_times_and_the_answer_has_them(reposito
             job.received(123)
             answer = await job.classify(file)
         names = [type(stage).__name__ for stage in reported]
-        assert names[:2] == ["Received", "PartDecoded"]
+        assert names[:3] == ["Received", "Waited", "PartDecoded"]
         assert names[-1] == "Answered"
-        assert set(names) == {"Received", "PartDecoded", "Batched", "Queued", "Ran", "Answered"}
+        assert set(names) == {"Received", "Waited", "PartDecoded", "Batched", "Queued", "Ran", "Answered"}
         assert {stage.request_id for stage in reported if isinstance(stage, Received | PartDecoded | Queued)} == {"one"}
         assert {rid for stage in reported if isinstance(stage, Batched | Ran) for rid in stage.request_ids} == {"one"}
-        decoded_s = sum(stage.seconds for stage in reported if isinstance(stage, PartDecoded))
+        decoded_s = sum(stage.seconds for stage in reported if isinstance(stage, Waited | PartDecoded))
         assert answer.times.decode_s == pytest.approx(decoded_s)
         ran_s = sum(stage.seconds for stage in reported if isinstance(stage, Batched | Ran))
         assert answer.times.infer_s == pytest.approx(ran_s)

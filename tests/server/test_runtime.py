@@ -49,6 +49,7 @@ async def test_no_thread_outlives_the_runtime_that_it_was_made_for(tmp_path: Pat
 
 
 async def test_no_thread_outlives_a_start_that_failed(tmp_path: Path) -> None:
+    write_model(tmp_path, "even")  # is warmed before the other fails
     write_model(tmp_path, "odd", graph=colour_graph(frames=8, size=32, classes=4))
     before = set(threading.enumerate())
     runtime = build_runtime(Settings(model_repository=tmp_path, threads=1))

@@ -14,6 +14,7 @@ from laps_server.engines.fake import FakeEngine
 from laps_server.errors import InternalError, LapsError, Overloaded, ShuttingDown
 from laps_server.observe import Batched, Queued, Ran, Stage
 from laps_server.scheduler import Scheduler, Submission, View, ViewResult
+from laps_server.trace_context import carry_trace, trace_headers
 
 CLIP = (2, 4, 4, 3)
 
@@ -47,10 +48,12 @@ async def scheduler(engine: FakeEngine) -> AsyncGenerator[Scheduler, None]:
 class FakeJob:
     """What a job is to a scheduler: puts views in the queue and reads what comes of them."""
 
-    def __init__(self, scheduler: Scheduler, *, announced: int, deadline: float | None = None) -> None:
+    def __init__(
+        self, scheduler: Scheduler, *, announced: int, deadline: float | None = None, urgent: bool = False
+    ) -> None:
         self.inbox: asyncio.Queue[ViewResult[int] | LapsError] = asyncio.Queue()
         self.submission: Submission[int] = scheduler.submit(
-            self.inbox.put_nowait, announced=announced, deadline=deadline
+            self.inbox.put_nowait, announced=announced, deadline=deadline, urgent=urgent
         )
 
     def add(self, views: PlainViews) -> None:
@@ -66,8 +69,10 @@ class FakeJob:
         return results
 
 
-async def collect(scheduler: Scheduler, views: PlainViews, deadline: float | None = None) -> dict[int, Float32Array]:
-    request = FakeJob(scheduler, announced=len(views), deadline=deadline)
+async def collect(
+    scheduler: Scheduler, views: PlainViews, deadline: float | None = None, *, urgent: bool = False
+) -> dict[int, Float32Array]:
+    request = FakeJob(scheduler, announced=len(views), deadline=deadline, urgent=urgent)
     try:
         request.add(views)
         return await request.results(len(views))
@@ -514,6 +519,33 @@ async def test_observers_get_stages_of_queue_and_batches(engine: FakeEngine) -> 
     assert sum(isinstance(stage, Ran) for stage in everything.stages) == 2
 
 
+async def test_a_batch_runs_in_the_name_of_its_first_request_that_is_traced() -> None:
+    seen: list[dict[str, str]] = []
+
+    class Asking(FakeEngine):
+        async def infer(self, clips: UInt8Array, *, deadline: float | None = None) -> InferResult:
+            seen.append(dict(trace_headers()))
+            return await super().infer(clips, deadline=deadline)
+
+    engine = Asking(clip_shape=CLIP, classes=3)
+    scheduler = Scheduler(engine, batch_sizes=(1, 2, 4), max_queued_views=32)
+    await scheduler.start()
+
+    async def traced(number: int, headers: dict[str, str]) -> None:
+        carry_trace(headers)
+        await collect(scheduler, PlainViews(number))
+
+    first = await held(engine, scheduler)
+    of_requests: tuple[dict[str, str], ...] = ({}, {"traceparent": "b"}, {"traceparent": "c"}, {})
+    together = [asyncio.create_task(traced(*each)) for each in enumerate(of_requests, 1)]
+    await asyncio.sleep(0)
+    engine.gate.set()
+    await asyncio.gather(first, *together)
+    await scheduler.close()
+    assert [values(batch) for batch in engine.batches] == [[0], [1, 2, 3, 4]]
+    assert seen == [{}, {"traceparent": "b"}]
+
+
 async def test_a_batch_that_cannot_be_put_together_fails_alone(
     engine: FakeEngine, scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -525,3 +557,58 @@ async def test_a_batch_that_cannot_be_put_together_fails_alone(
         with pytest.raises(InternalError):
             await asyncio.wait_for(collect(scheduler, PlainViews(1, 2)), 5)
     assert sorted(await collect(scheduler, PlainViews(3, 4))) == [0, 1]
+
+
+async def test_named_deadlines_order_the_queue_and_the_rest_take_turns(
+    engine: FakeEngine, scheduler: Scheduler
+) -> None:
+    first = await held(engine, scheduler)
+    waiting = [
+        asyncio.create_task(collect(scheduler, PlainViews(*values), deadline, urgent=urgent))
+        for values, deadline, urgent in (
+            ((10, 11), 300.0, False),
+            ((20, 21), 300.0, False),
+            ((30, 31), 90.0, True),
+            ((40, 41), 50.0, True),
+        )
+    ]
+    await asyncio.sleep(0)
+    engine.gate.set()
+    await asyncio.gather(first, *waiting)
+    assert [values(batch) for batch in engine.batches] == [[0], [40, 41, 30, 31], [10, 20, 11, 21]]
+
+
+async def test_an_urgent_request_does_not_go_before_one_that_must_be_ready_earlier(
+    engine: FakeEngine, scheduler: Scheduler
+) -> None:
+    first = await held(engine, scheduler)
+    has_waited = asyncio.create_task(collect(scheduler, PlainViews(10, 11, 12, 13), 40.0))
+    urgent = asyncio.create_task(collect(scheduler, PlainViews(20, 21, 22, 23), 50.0, urgent=True))
+    await asyncio.sleep(0)
+    engine.gate.set()
+    await asyncio.gather(first, has_waited, urgent)
+    assert [values(batch) for batch in engine.batches] == [[0], [10, 11, 12, 13], [20, 21, 22, 23]]
+
+
+async def test_what_goes_before_a_newcomer_is_known_by_the_order_of_the_queue(
+    engine: FakeEngine, scheduler: Scheduler
+) -> None:
+    first = await held(engine, scheduler)  # one view runs: half of it is left
+    assert scheduler.ahead(8).all == 0.5
+    plain = FakeJob(scheduler, announced=10)
+    plain.add(PlainViews(*range(4)))
+    await asyncio.sleep(0)
+    taken = 0.5 + 4  # the next batch is put together
+    with scheduler.reserve(20, 50.0) as reservation:
+        assert scheduler.ahead(3).all == taken + 3 + 20, "it takes turns with the one, and the other is urgent"
+        assert scheduler.ahead(30).undecoded == 6 + 20
+        assert scheduler.ahead(30, 40.0).all == taken, "it is more urgent than all that wait"
+        assert scheduler.ahead(30, 60.0).undecoded == 20
+        reservation.release()
+        assert scheduler.ahead(30).undecoded == 6
+    plain.submission.stop()
+    engine.gate.set()
+    await first
+    assert scheduler.ahead(30).all == 0
+    assert scheduler.work_s == 0
+    assert scheduler.view_s > 0

@@ -125,6 +125,26 @@ def test_a_stop_while_models_load_does_not_wait_for_them(tmp_path: Path) -> None
         assert server.stop(timeout_s=15) == 0
 
 
+def test_a_stop_while_a_version_is_added_finishes_what_is_in_flight(
+    repository: Path, video: Path, tmp_path: Path
+) -> None:
+    with running_server(repository, env={"LAPS_MAX_BATCH_VIEWS": "1", "LAPS_RELOAD_INTERVAL_S": "0.1"}) as server:
+        connection, rest = half_sent_request(server, video)
+        write_model(tmp_path / "made", "slow", graph=slow_graph(frames=4, size=32, classes=4, rounds=6))
+        (tmp_path / "made" / "slow").rename(repository / "slow")
+        server.wait_for(re.compile("loading slow/1"))
+        server.process.send_signal(signal.SIGTERM)
+        wait_until_it_drains(server)
+        connection.sendall(rest)
+        answer = b""
+        while chunk := connection.recv(65536):
+            answer += chunk
+        connection.close()
+        assert answer.startswith(b"HTTP/1.1 200")
+        assert server.process.wait(60) == 0
+        assert not any("Traceback" in line for line in server.log)
+
+
 def test_a_second_signal_does_not_wait(repository: Path, video: Path) -> None:
     with running_server(repository) as server:
         connection, _ = half_sent_request(server, video)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from laps_server.answer_memory import AnswerMemory
 from laps_server.arrays import Float32Array, Float64Array
 from laps_server.classify_options import ClassifyOptions
 from laps_server.engines.base import Engine
@@ -77,11 +78,23 @@ async def started(runtime: Runtime) -> AsyncGenerator[Runtime, None]:
         await runtime.close()
 
 
-def fake_runtime(repository: Path, engine: Engine, *, max_queued_views: int = 64, decode_workers: int = 2) -> Runtime:
+def fake_runtime(
+    repository: Path,
+    engine: Engine,
+    *,
+    max_queued_views: int = 64,
+    decode_workers: int = 2,
+    max_answers_bytes: int | None = None,
+) -> Runtime:
     """A runtime of that model alone."""
     return Runtime(
-        ServedModels([fake_model(repository, engine, max_queued_views=max_queued_views)], default_model=None),
+        ServedModels(
+            [fake_model(repository, engine, max_queued_views=max_queued_views)],
+            default_model=None,
+            decoders=decode_workers,
+        ),
         DecodePool(decode_workers),
+        answers=AnswerMemory() if max_answers_bytes is None else AnswerMemory(max_answers_bytes),
     )
 
 

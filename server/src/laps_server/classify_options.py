@@ -32,3 +32,8 @@ class ClassifyOptions:
     segments: SegmentLength | None = None
     labels: tuple[str, ...] = ()
     embedding: bool = False
+
+    @property
+    def urgent_deadline(self) -> float | None:
+        """The deadline, where the client named it."""
+        return self.deadline if self.deadline_named else None

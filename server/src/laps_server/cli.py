@@ -108,7 +108,7 @@ def serve(
         allow_anonymous=allow_anonymous,
         log_level=log_level,
     )
-    configure_logging(settings.log_level)
+    configure_logging(settings.log_level, settings.log_format)
     raise typer.Exit(run_server(settings))
 
 

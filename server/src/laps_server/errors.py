@@ -32,6 +32,8 @@
     │   ├── ManifestInvalid / ModelCorrupt
     │   ├── BackendMismatch              the server behind this one has another model than the manifest's
     │   ├── DeviceMissing
+    │   ├── VersionChanged               other files under a number that is served
+    │   ├── NotEnoughMemory              no room beside what is served
     │   └── NoModels
     └── InternalError                    a defect of ours
 
@@ -300,6 +302,18 @@ class DeviceMissing(ModelError):
     """The device that models are to run on is not there, or cannot be used."""
 
     code = "device_missing"
+
+
+class VersionChanged(ModelError):
+    """A version's files are others than those that were loaded under its number."""
+
+    code = "version_changed"
+
+
+class NotEnoughMemory(ModelError):
+    """A version has no room beside those that are served."""
+
+    code = "not_enough_memory"
 
 
 class NoModels(ModelError):

@@ -19,25 +19,25 @@ No web import: the HTTP front, the command line and tests all stand on this.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Hashable, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Hashable, Iterable, Iterator, Sequence
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import partial
 
+from laps_server.answer_memory import AnswerShare
 from laps_server.classify_options import ClassifyOptions
 from laps_server.deadline import HINT_SEGMENTS, HINT_WORK, within
 from laps_server.errors import BadParameter, ClientClosed, InternalError, LapsError
 from laps_server.events import Classification, Decoded, Event, Partial, SegmentDone
-from laps_server.observe import Answered, Failed, Observer, PartDecoded, Received, RequestClock, Stage, now
+from laps_server.observe import Answered, Failed, Observer, PartDecoded, Received, RequestClock, Stage, Waited, now
 from laps_server.part import MediaWarning, Part
 from laps_server.results import Accumulator, LogitsSink, model_warnings
 from laps_server.scheduler import Reservation, Submission, View, ViewResult
 from laps_server.served_models import ServedModel
-from laps_server.video.decode_pool import DecodePool
+from laps_server.video.decoders import Decoders
 from laps_server.video.extract_options import WHOLE_VIDEO_S, ExtractOptions, Thumbnails
 from laps_server.video.limits import MEMORY_SHARES
 from laps_server.video.preprocess import assemble_clip
-from laps_server.video.sandbox.pool import SandboxPool
 from laps_server.view_grid import ViewGrid
 from laps_server.view_options import view_options
 
@@ -59,16 +59,21 @@ def check_options(options: ClassifyOptions) -> None:
 class Job:
     """A request that was resolved: its model version is leased, its options are checked, its clock runs.
 
-    Made by :meth:`laps_server.runtime.Runtime.job`, and good for one video while that context lasts.
+    Made by :meth:`laps_server.runtime.Runtime.job`, and good for one video while that context lasts. In the
+    ``background`` nobody waits for its answer. ``on_answer`` is called with the video and its answer, which is complete
+    then; it must not raise.
     """
 
     model: ServedModel
     grid: ViewGrid
     options: ClassifyOptions
     clock: RequestClock
-    decode_pool: DecodePool | SandboxPool
+    decode_pool: Decoders
     observer: Observer
     reservation: Reservation
+    answer: AnswerShare
+    background: bool = False
+    on_answer: Callable[[int, Classification], None] | None = None
 
     @property
     def request_id(self) -> str:
@@ -124,6 +129,8 @@ class Job:
                     # Only now: the next segment waits until this one's answer has been read.
                     feeder.backlog.remove(item.tag)
             answer = await asyncio.to_thread(accumulator.answer, self.clock.times, feeder.warnings)
+        if self.on_answer is not None:
+            self.on_answer(file, answer)
         yield answer if self._by_segments else answer.as_one()
 
     async def _added(self, accumulator: Accumulator, result: ViewResult[_Tag], *, partials: bool) -> Event | None:
@@ -182,7 +189,15 @@ class Job:
             code = exc.code if isinstance(exc, LapsError) else ended
             self.observe(Failed(self.model.ref, self.request_id, self.clock.elapsed_s, code))
             raise
-        self.observe(Answered(self.model.ref, self.request_id, self.clock.elapsed_s, accumulator.video_s))
+        self.observe(
+            Answered(
+                model=self.model.ref,
+                request_id=self.request_id,
+                seconds=self.clock.elapsed_s,
+                video_s=accumulator.video_s,
+                decode_s=self.clock.decode_s,
+            )
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +221,7 @@ class _Feeder:
         self._inbox: asyncio.Queue[Decoded | ViewResult[_Tag] | Exception | None] = asyncio.Queue()
         self._submission: Submission[_Tag] | None = None
         self._attempt = 0
+        self._wait_s = 0.0  # of the newest Part, for a thread
         self._last: tuple[int, bool] = (-1, False)  # the last Part's segment, and whether it ended the video
         self._ended = False
         self._found: tuple[MediaWarning, ...] = ()
@@ -250,9 +266,21 @@ class _Feeder:
             found.append(MediaWarning("video", "the rest of the video could not be decoded"))
         return self._job.warnings(found)
 
+    def _waited(self, seconds: float) -> None:
+        self._wait_s = seconds
+        self._job.observe(Waited(self._job.model.ref, self._job.request_id, seconds))
+
     async def _run(self) -> None:
         try:
-            async with aclosing(self._job.decode_pool.parts(self._file, self._options)) as parts:
+            decoding = self._job.decode_pool.parts(
+                self._file,
+                self._options,
+                deadline=self._job.options.deadline,
+                urgent=self._job.options.deadline_named,
+                view_cost=self._job.model.decode_view,
+                waited=self._waited,
+            )
+            async with aclosing(decoding) as parts:
                 while True:
                     began = now()
                     part = await anext(parts, None)
@@ -262,7 +290,7 @@ class _Feeder:
                         PartDecoded(
                             model=self._job.model.ref,
                             request_id=self._job.request_id,
-                            seconds=now() - began,
+                            seconds=now() - began - self._wait_s,
                             frames=len(part.frames),
                             views=len(part.views),
                         )
@@ -281,7 +309,7 @@ class _Feeder:
                 self._withdraw()
         await self.backlog.wait_for_room(part)
         if part.begins_segment:
-            self._accumulator.check_size(part.segments_total)
+            self._job.answer.need(self._accumulator.check_size(part.segments_total))
         submission = self._submission or self._begin(part)
         self._accumulator.expect(part)
         self._found = part.warnings
@@ -307,6 +335,7 @@ class _Feeder:
             urgent=job.options.deadline_named,
             request_id=job.request_id,
             observer=job.clock,
+            background=job.background,
         )
         return self._submission
 

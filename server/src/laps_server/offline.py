@@ -88,7 +88,7 @@ async def classify_files(
     # Room for all files in flight: none is refused because the others' views fill the queue.
     queued_views = concurrency * MAX_VIEWS
     runtime = build_runtime(
-        settings.model_copy(update={"max_queued_views": max(settings.max_queued_views, queued_views)})
+        settings.model_copy(update={"max_queued_views": max(settings.max_queued_views, queued_views), "shadow": ()})
     )
     try:
         runtime.served.resolve(options)

@@ -8,6 +8,8 @@ import uuid
 from contextvars import ContextVar
 from dataclasses import dataclass
 
+from laps_server.observe import Observer
+
 HEADER = "x-request-id"
 
 _ALLOWED = re.compile(r"[A-Za-z0-9._:-]{1,128}")
@@ -15,13 +17,17 @@ _ALLOWED = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
 @dataclass(slots=True)
 class RequestNotes:
-    """What layers of the app find out about a request and its log line and metrics tell.
+    """What layers of the app find out about a request and its log line, metrics and trace tell.
 
-    ``key_id`` is of the key it came with; ``code`` is of the error that it was answered with.
+    ``key_id`` and ``key_name`` are of the key it came with; ``code`` is of the error that it was answered with;
+    ``model`` is the version that it was resolved to, as ``name/version``; ``observer`` gets the stages of its job.
     """
 
     key_id: str | None = None
+    key_name: str | None = None
     code: str | None = None
+    model: str | None = None
+    observer: Observer | None = None
 
 
 _current: ContextVar[str] = ContextVar("request_id", default="-")

@@ -39,6 +39,7 @@ SCORE_BYTES = 22
 ROW_NUMBERS = 4  # beside its scores: its index, and where it begins, lies and ends
 PREDICTION_BYTES = 64
 THUMBNAIL_BYTES = 6 * 2**10
+DETAIL_BYTES = 128  # of a view's frame: which it is, and its crop
 
 # Gets the logits [V, R, K] or [V, K] of a segment's views once all are there: for tests and for debugging.
 LogitsSink = Callable[[Segment, Float32Array], None]
@@ -83,8 +84,8 @@ class Accumulator:
         self._views = 0
         self._video: VideoInfo | None = None
 
-    def check_size(self, segments: int) -> None:
-        """Refuse what would make a giant answer, before any work is done.
+    def check_size(self, segments: int) -> int:
+        """About how many bytes the answer takes as JSON; refuses a giant one, before any work is done.
 
         Raises:
             BadParameter: with ways to a smaller one.
@@ -96,12 +97,16 @@ class Accumulator:
         segment_bytes = labels * PREDICTION_BYTES
         segment_bytes += rows * (labels + ROW_NUMBERS) * SCORE_BYTES if options.frames else 0
         segment_bytes += self._embedding_size * SCORE_BYTES
-        segment_bytes += THUMBNAIL_BYTES if options.thumbnails else 0
+        # Of a segment one thumbnail is sent, of a whole video that of every frame.
+        frames = self._grid.temporal * self._model.manifest.clip.frames
+        segment_bytes += THUMBNAIL_BYTES * (frames if segments == 1 else 1) if options.thumbnails else 0
+        segment_bytes += DETAIL_BYTES * frames * self._grid.spatial if options.view_details else 0
         if segments > 1 and segments * segment_bytes > MAX_ANSWER_BYTES:
             raise BadParameter(
                 f"the answer for {segments} segments would be too large",
                 hint="ask for longer segments, a smaller top_k, fewer views, no frames, thumbnails or embedding",
             )
+        return segments * segment_bytes
 
     def expect(self, part: Part) -> None:
         """The views of ``part`` are on their way. One that begins its segment makes earlier results of it void."""

@@ -34,10 +34,11 @@ import numpy as np
 from laps_server.arrays import Float32Array, UInt8Array
 from laps_server.engines.base import Engine, EngineInfo, InferResult
 from laps_server.errors import InternalError, LapsError, Overloaded, ShuttingDown, Unavailable
+from laps_server.moving_average import MovingAverage
 from laps_server.observe import Batched, NoObserver, Observer, Queued, Ran, now
+from laps_server.trace_context import carry_trace, trace_headers
 
 _LOG = logging.getLogger(__name__)
-_NEWEST = 0.2  # share of the newest batch in what a view is said to take
 
 Tag = TypeVar("Tag")
 
@@ -75,11 +76,14 @@ class Submission(Generic[Tag]):
         urgent: bool,
         request_id: str,
         observer: Observer,
+        background: bool,
     ) -> None:
+        self.background = background
         self.deadline = deadline
         self.urgent = urgent and deadline is not None
         self.request_id = request_id
         self.observer = observer
+        self.trace_headers = trace_headers()
         self.ended = False  # its results are no longer wanted
         self.announced = 0  # views that are still to be added
         self.waiting: deque[tuple[View[Tag], float]] = deque()  # with the moment at which they came
@@ -132,17 +136,24 @@ class _Taken:
 _Batch = list[_Taken]
 
 
+@dataclass(eq=False, slots=True)
 class Reservation:
     """Views that a request will bring; made by :meth:`Scheduler.reserve`."""
 
-    def __init__(self, scheduler: Scheduler, views: int) -> None:
-        self._scheduler = scheduler
-        self._views = views
+    views: int
+    urgent_deadline: float | None
 
     def release(self) -> None:
         """They are here, or will not come."""
-        self._scheduler.release(self._views)
-        self._views = 0
+        self.views = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ViewsAhead:
+    """Views that run before a newcomer's: of all of them, how many are still to be decoded."""
+
+    all: float
+    undecoded: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,8 +190,8 @@ class Scheduler:
         self._changed = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._running: dict[asyncio.Task[None], _Batch] = {}
-        self._view_s = 0.0  # 0 until a batch has run
-        self._reserved = 0
+        self._view = MovingAverage()
+        self._reservations: set[Reservation] = set()
         self._next: _NextBatch | None = None
         self._closed = False
 
@@ -199,31 +210,53 @@ class Scheduler:
     @property
     def view_s(self) -> float:
         """Seconds that a view takes of the engine's time, by the last batches; 0 where none has run."""
-        return self._view_s
+        return self._view.seconds
 
     @property
     def work_s(self) -> float:
-        """Seconds until the engine is through with all views that it knows of, those to come included.
+        """Seconds until the engine is through with all views that it knows of, those to come included."""
+        return self.ahead(math.inf).all * self.view_s
 
-        Of the batches that run, half is taken to be left.
+    def ahead(self, views: float, urgent_deadline: float | None = None) -> ViewsAhead:
+        """Views that are done before the last one of a newcomer's, by the rules of this queue.
+
+        Those of more urgent requests are, and all that run, of which half is taken to be left. Of others as many as it
+        has itself are, since they take turns, or none where it is urgent.
+
+        Args:
+            views: that it has.
+            urgent_deadline: where its client named one.
         """
         running = sum(map(len, self._running.values())) / 2
-        announced = sum(submission.announced for submission in self._queue)
-        return (self.queued_views + announced + self._reserved + running) * self._view_s
+        next_batch = self._next.batch if self._next else ()
+        everything = running + sum(not taken.submission.ended for taken in next_batch)
+        undecoded = 0.0
+        own = math.inf if urgent_deadline is None else urgent_deadline
+        for waiting, to_come, deadline in self._known():
+            most = views if urgent_deadline is None else 0
+            counted = min(waiting + to_come, math.inf if deadline is not None and deadline <= own else most)
+            everything += counted
+            undecoded += min(to_come, counted)
+        return ViewsAhead(everything, undecoded)
+
+    def _known(self) -> Iterator[tuple[int, int, float | None]]:
+        """Of each request the views that wait, those that are still to be decoded, and the deadline if it is urgent."""
+        for reservation in self._reservations:
+            yield 0, reservation.views, reservation.urgent_deadline
+        for submission in self._queue:
+            if not submission.ended and not submission.background:  # what is in the background makes way
+                urgent = submission.deadline if submission.urgent else None
+                yield len(submission.waiting), submission.announced, urgent
 
     @contextmanager
-    def reserve(self, views: int) -> Iterator[Reservation]:
+    def reserve(self, views: int, urgent_deadline: float | None = None) -> Iterator[Reservation]:
         """Count views of a request that is still on its way as work to come."""
-        reservation = Reservation(self, views)
-        self._reserved += views
+        reservation = Reservation(views, urgent_deadline)
+        self._reservations.add(reservation)
         try:
             yield reservation
         finally:
-            reservation.release()
-
-    def release(self, views: int) -> None:
-        """Views that were reserved are announced now, or will not come."""
-        self._reserved -= views
+            self._reservations.discard(reservation)
 
     async def start(self) -> None:
         """Start the engine, warm every batch size, then begin to take views."""
@@ -252,6 +285,7 @@ class Scheduler:
         urgent: bool = False,
         request_id: str = "",
         observer: Observer | None = None,
+        background: bool = False,
     ) -> Submission[Tag]:
         """Begin a request; :meth:`Submission.add` puts its views in the queue.
 
@@ -262,6 +296,7 @@ class Scheduler:
             urgent: whether its deadline puts it before others.
             request_id: whose views they are.
             observer: gets the stages of this request, beside the scheduler's own.
+            background: whether nobody waits for it, and it will be stopped where somebody does.
 
         Raises:
             Overloaded: the queue would grow past its limit.
@@ -283,6 +318,7 @@ class Scheduler:
             urgent=urgent,
             request_id=request_id,
             observer=observer or NoObserver(),
+            background=background,
         )
         submission.announced = announced
         self._queue.append(submission)
@@ -392,6 +428,8 @@ class Scheduler:
         return clips
 
     async def _run_batch(self, batch: _Batch, clips: UInt8Array) -> None:
+        # Of all requests in it one can be told as the cause: the first that is traced.
+        carry_trace(next((found for taken in batch if (found := taken.submission.trace_headers)), {}))
         began = now()
         for taken in batch:
             queued = Queued(self._model, taken.submission.request_id, began - taken.since)
@@ -407,7 +445,7 @@ class Scheduler:
                 raise
             return
         seconds = now() - began
-        self._learn(seconds / len(batch) / max(1, len(self._running)))
+        self._view.learn(seconds / len(batch) / max(1, len(self._running)))
         self._report(batch, Ran, seconds)
         for place, taken in enumerate(batch):
             logits = result.logits[place]
@@ -417,15 +455,13 @@ class Scheduler:
             else:
                 _fail([taken.submission], InternalError("the engine returned numbers that are not finite"))
 
-    def _learn(self, view_s: float) -> None:
-        self._view_s += (view_s - self._view_s) * (_NEWEST if self._view_s else 1)
-
     def _report(self, batch: _Batch, stage: type[Batched] | type[Ran], seconds: float) -> None:
         """Report a stage: the whole batch to the scheduler's observer, its own share to that of each request."""
-        self._observer.observe(stage(self._model, _request_ids(batch), seconds))
+        self._observer.observe(stage(self._model, _request_ids(batch), seconds, seconds))
         for submission in {id(taken.submission): taken.submission for taken in batch}.values():
             own = [taken for taken in batch if taken.submission is submission]
-            submission.observer.observe(stage(self._model, _request_ids(own), seconds * len(own) / len(batch)))
+            share_s = seconds * len(own) / len(batch)
+            submission.observer.observe(stage(self._model, _request_ids(own), share_s, seconds))
 
 
 def _deadline(submission: Submission[Any]) -> float:

@@ -14,6 +14,7 @@ import socket
 import time
 from contextlib import ExitStack
 from types import FrameType
+from typing import TYPE_CHECKING
 
 import uvicorn
 
@@ -25,6 +26,9 @@ from laps_server.errors import BadParameter
 from laps_server.metrics import Metrics
 from laps_server.runtime import Runtime, build_runtime
 from laps_server.settings import Settings
+
+if TYPE_CHECKING:  # it is an extra
+    from laps_server.tracing import Traces
 
 _LOG = logging.getLogger(__name__)
 EXIT_MODEL_FAILED = 1
@@ -80,6 +84,7 @@ def serve(settings: Settings) -> int:
     """
     keys = _keys(settings)
     metrics = Metrics()
+    traces = _traces(settings)
     runtime = build_runtime(settings, observer=metrics)
     listening = [_listen(settings.host, settings.port)]
     if settings.internal_port is not None:
@@ -89,7 +94,7 @@ def serve(settings: Settings) -> int:
     for sock in listening:
         host, port = sock.getsockname()[:2]
         _LOG.info("listening on http://%s:%d", f"[{host}]" if ":" in host else host, port)
-    app = create_app(runtime, settings, keys=keys, metrics=metrics)
+    app = create_app(runtime, settings, keys=keys, metrics=metrics, traces=traces)
     config = uvicorn.Config(
         app,
         http=EnvelopeProtocol,
@@ -102,6 +107,8 @@ def serve(settings: Settings) -> int:
     )
     server = DrainingServer(config, runtime=runtime, admission=app.state.admission, settings=settings)
     with ExitStack() as stack:
+        if traces is not None:
+            stack.callback(traces.close)
         server.run(sockets=[stack.enter_context(sock) for sock in listening])
     return server.exit_code
 
@@ -127,6 +134,24 @@ def _keys(settings: Settings) -> KeyFile | None:
             "--allow-anonymous (LAPS_ALLOW_ANONYMOUS=true) where something else decides who may reach it",
         )
     return None
+
+
+def _traces(settings: Settings) -> Traces | None:
+    """Where spans go, if anywhere.
+
+    Raises:
+        BadParameter: OpenTelemetry is not installed.
+    """
+    if not settings.traces:
+        return None
+    try:
+        from laps_server.tracing import Traces  # noqa: PLC0415 - an extra, and no cost where it is not wanted
+    except ImportError as exc:
+        raise BadParameter(
+            f"traces are wanted, and OpenTelemetry is not installed ({exc})",
+            hint="install laps-server[otel], or set LAPS_TRACES=false",
+        ) from exc
+    return Traces()
 
 
 def _is_loopback(host: str) -> bool:

@@ -9,13 +9,14 @@ gets::
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from laps_server.classify_options import ClassifyOptions
-from laps_server.engines.base import EngineInfo
+from laps_server.engines.base import Engine, EngineInfo
 from laps_server.errors import (
     BackendUnavailable,
     BadParameter,
@@ -26,7 +27,9 @@ from laps_server.errors import (
     VersionNotFound,
 )
 from laps_server.label_choice import chosen_labels
-from laps_server.models.repository import ModelFiles
+from laps_server.memory import used_bytes
+from laps_server.models.repository import ModelFiles, Ref
+from laps_server.moving_average import MovingAverage
 from laps_server.scheduler import Scheduler
 from laps_server.view_grid import ViewGrid
 
@@ -37,6 +40,7 @@ class ServedModel:
 
     files: ModelFiles
     scheduler: Scheduler
+    decode_view: MovingAverage = field(default_factory=MovingAverage)  # of a decoder's time, by view
 
     @property
     def name(self) -> str:
@@ -49,6 +53,11 @@ class ServedModel:
         return self.files.version
 
     @property
+    def key(self) -> Ref:
+        """Both."""
+        return self.name, self.version
+
+    @property
     def ref(self) -> str:
         """Both, as ``name/version``."""
         return f"{self.name}/{self.version}"
@@ -59,18 +68,47 @@ class ServedModel:
         return self.scheduler.engine.info
 
 
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """Seconds, by the last measurements.
+
+    ``busy_s`` until what goes before a newcomer is done, ``view_s`` that a view takes from decoder to logits, and
+    ``view_apart_s`` between two views that a busy server is through with.
+    """
+
+    busy_s: float
+    view_s: float
+    view_apart_s: float
+
+
 class ServedModels:
     """Every served version of every model."""
 
-    def __init__(self, models: Iterable[ServedModel], *, default_model: str | None) -> None:
+    def __init__(
+        self,
+        models: Iterable[ServedModel],
+        *,
+        default_model: str | None,
+        by_number_alone: frozenset[Ref] = frozenset(),
+        decoders: int = 1,
+    ) -> None:
         """Nothing is loaded before :meth:`start`.
+
+        Args:
+            models: the versions to begin with.
+            default_model: of a request that names none; the first in order if None.
+            by_number_alone: versions that do not answer where a request names none, if there are others.
+            decoders: videos that are decoded at the same time.
 
         Raises:
             ModelNotFound: ``default_model`` is not among ``models``.
         """
         self._served = _in_order(models)
         self._default_model = default_model
+        self._by_number_alone = by_number_alone
+        self._decoders = decoders
         self._leases: Counter[ServedModel] = Counter()
+        self._took_bytes: dict[ServedModel, int] = {}
         self._returned = asyncio.Event()
         self._retiring: set[ServedModel] = set()
         self._ready = False
@@ -87,6 +125,11 @@ class ServedModels:
     def default_model(self) -> str:
         """The model of a request that names none."""
         return self._default_model or self._served[0].name
+
+    @property
+    def is_started(self) -> bool:
+        """Whether every version that was there at the start is loaded."""
+        return self._ready
 
     @property
     def failure(self) -> Exception | None:
@@ -113,7 +156,7 @@ class ServedModels:
         """
         try:
             for model in self._served:
-                await model.scheduler.start()
+                await self._load(model)
         except Exception as exc:
             self._failure = exc
             raise
@@ -126,8 +169,12 @@ class ServedModels:
             if isinstance(failure, BaseException):
                 raise failure
 
-    async def add(self, model: ServedModel) -> None:
+    async def add(self, model: ServedModel, *, check: Callable[[Engine], Awaitable[None]] | None = None) -> None:
         """Load and warm one more version, then serve it; the highest answers where a request names none.
+
+        Args:
+            model: the version.
+            check: awaited with its engine before it is served.
 
         Raises:
             ModelError: it cannot be served, and what was served before still is.
@@ -135,9 +182,12 @@ class ServedModels:
         """
         self._check_new(model)
         try:
-            await model.scheduler.start()
+            await self._load(model)
+            if check is not None:
+                await check(model.scheduler.engine)
             self._check_new(model)  # once more: another may have come meanwhile
         except BaseException:
+            self._took_bytes.pop(model, None)
             await model.scheduler.close()
             raise
         self._served = _in_order((*self._served, model))
@@ -150,15 +200,41 @@ class ServedModels:
             InternalError: nothing else would answer a request that names no model.
         """
         model = self.find(name, version)
-        if len(self._served) == 1 or (name == self._default_model and len(self._versions_of(name)) == 1):
+        self.withdraw(model)
+        await self.close_drained(model)
+
+    def withdraw(self, model: ServedModel) -> None:
+        """Lease a version no more.
+
+        Raises:
+            InternalError: nothing else would answer a request that names no model.
+        """
+        if self.is_needed(model):
             raise InternalError("the last version that answers where no model is named cannot be retired")
         self._served = tuple(other for other in self._served if other is not model)
         self._retiring.add(model)
+
+    async def close_drained(self, model: ServedModel) -> None:
+        """Close a version that was withdrawn, once no job needs it."""
         while self._leases[model]:
             self._returned.clear()
             await self._returned.wait()
-        self._retiring.discard(model)
         await model.scheduler.close()
+        self._retiring.discard(model)
+        self._took_bytes.pop(model, None)
+
+    def is_needed(self, model: ServedModel) -> bool:
+        """Whether nothing else would answer a request that names no model."""
+        return len(self._served) == 1 or (model.name == self._default_model and len(self._versions_of(model.name)) == 1)
+
+    def took_bytes(self, name: str) -> int:
+        """What the versions of a model took of memory when they were loaded, at most; 0 where none is loaded."""
+        return max((took for model, took in self._took_bytes.items() if model.name == name), default=0)
+
+    async def _load(self, model: ServedModel) -> None:
+        before = used_bytes()
+        await model.scheduler.start()
+        self._took_bytes[model] = max(0, used_bytes() - before)
 
     # Finding and leasing -----------------------------------------------------------------------------
 
@@ -170,7 +246,8 @@ class ServedModels:
         """
         candidates = self._versions_of(name or self.default_model)
         if version is None:
-            return candidates[-1]
+            others = [model for model in candidates if model.key not in self._by_number_alone]
+            return (others or candidates)[-1]
         for model in candidates:
             if model.version == version:
                 return model
@@ -221,14 +298,30 @@ class ServedModels:
                 del self._leases[model]
                 self._returned.set()
 
-    def work_s(self, model: ServedModel) -> float:
-        """Seconds until ``model`` could begin with something new: of all models that share its thread."""
-        if not model.scheduler.engine.info.in_process:
-            return model.scheduler.work_s
-        return sum(
-            other.scheduler.work_s
-            for other in (*self._served, *self._retiring)
-            if other.scheduler.engine.info.in_process
+    @property
+    def busy_s(self) -> float:
+        """Seconds until the server is through with everything that it has taken."""
+        models = (*self._served, *self._retiring)
+        return max((self.forecast(model, views=math.inf).busy_s for model in models), default=0.0)
+
+    def forecast(self, model: ServedModel, *, views: float, urgent_deadline: float | None = None) -> Forecast:
+        """When a newcomer's views would be done.
+
+        A view is decoded, then run: the slower of the two decides how long the queue takes. Decoders are shared by all
+        models, and the thread of inference by all engines in this process.
+        """
+        decode_s = run_s = 0.0
+        in_process = model.scheduler.engine.info.in_process
+        for other in (*self._served, *self._retiring):
+            ahead = other.scheduler.ahead(views, urgent_deadline)
+            decode_s += ahead.undecoded * other.decode_view.seconds
+            if other is model or (in_process and other.scheduler.engine.info.in_process):
+                run_s += ahead.all * other.scheduler.view_s
+        own_decode_s, own_run_s = model.decode_view.seconds, model.scheduler.view_s
+        return Forecast(
+            busy_s=max(decode_s / self._decoders, run_s),
+            view_s=own_decode_s + own_run_s,
+            view_apart_s=max(own_decode_s / self._decoders, own_run_s),
         )
 
     def _hint_embedding(self) -> str:

@@ -26,6 +26,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, EnvSettingsSource, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
+from laps_server.answer_memory import DEFAULT_BYTES as DEFAULT_ANSWER_BYTES
 from laps_server.engines.choices import (
     DEFAULT_BATCH_VIEWS,
     GPU_BATCH_VIEWS,
@@ -34,7 +35,9 @@ from laps_server.engines.choices import (
     PrecisionOrAuto,
     SharedMemoryMode,
 )
+from laps_server.logs import LogFormat
 from laps_server.models.repository import DEFAULT_ROOT, VersionChoice
+from laps_server.shadow_rule import ShadowRule
 from laps_server.video.accepted_formats import CodecSet
 from laps_server.video.sandbox.options import DecodeMode, FilterMode
 from laps_server.view_grid import MAX_VIEWS
@@ -68,6 +71,12 @@ def default_cache_dir() -> Path | None:
     home = Path("~").expanduser() if own == "" else None
     folder = Path(own) if home is None else home / ".cache"
     return folder / "laps-server" if folder.is_absolute() else None
+
+
+def has_trace_collector() -> bool:
+    """Whether OpenTelemetry's own variables name one; all others of them its SDK reads by itself."""
+    named = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
+    return os.environ.get("OTEL_TRACES_EXPORTER") != "none" and any(os.environ.get(name) for name in named)
 
 
 def _check_triton_url(value: str) -> str:
@@ -122,6 +131,15 @@ Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(lambda value: _spli
 Origins = Annotated[Names, AfterValidator(_check_origins)]
 
 
+def _check_shadow(values: tuple[str, ...]) -> tuple[str, ...]:
+    for value in values:
+        ShadowRule.parse(value)
+    return values
+
+
+Shadow = Annotated[Names, AfterValidator(_check_shadow)]
+
+
 class _Environment(EnvSettingsSource):
     """The environment, with what it has under old names."""
 
@@ -168,6 +186,12 @@ class Settings(BaseSettings):
         "between them; none if not set.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level logged.")
+    log_format: LogFormat = Field("text", description="Lines of the log: text for people, or JSON, one object a line.")
+    traces: bool = Field(
+        default_factory=has_trace_collector,
+        description="Send traces of classify requests by OpenTelemetry, which the extra `otel` brings; its own "
+        "variables say where to and how many (docs/operations.md).",
+    )
 
     model_repository: Folders = Field(
         (DEFAULT_ROOT,),
@@ -176,6 +200,26 @@ class Settings(BaseSettings):
     )
     versions: VersionChoice = Field(
         "latest", description="Serve each model's highest version, or every version there is."
+    )
+    reload_interval_s: float = Field(
+        10.0,
+        ge=0,
+        le=86_400,
+        description="Seconds between two looks at the model repository, for versions that came or went; 0 for none "
+        "but those that `POST /admin/reload` asks for (docs/lifecycle.md).",
+    )
+    shadow: Shadow = Field(
+        (),
+        description="Second models that a share of the requests runs through too, in the background, for metrics "
+        "alone: NAME:SHARE for the default model's requests, NAME/VERSION:SHARE for those of the same model, "
+        "MODEL=NAME:SHARE for those of another; several with commas between them (docs/lifecycle.md).",
+    )
+    max_memory_mib: int | None = Field(
+        None,
+        ge=1,
+        description="Most memory that the process may take when a version is loaded beside those that are served, in "
+        "MiB; nine tenths of the machine's or its control group's if not set. A version that would need more is "
+        "refused.",
     )
     default_model: Names = Field(
         (),
@@ -287,6 +331,12 @@ class Settings(BaseSettings):
         16 * 2**10, ge=0, description="Average rate below which an upload is 408 slow_upload, after the idle timeout."
     )
     max_requests: int = Field(64, ge=1, description="Classify requests at once; one more gets 503 overloaded.")
+    max_answers_bytes: int = Field(
+        DEFAULT_ANSWER_BYTES,
+        ge=1,
+        description="Bytes of all answers that are collected or not yet read; a request whose answer would not fit "
+        "beside the others gets 503 overloaded.",
+    )
     default_deadline_s: float = Field(
         300.0, gt=0, le=86_400, description="Deadline of a request that names none, in seconds from its arrival."
     )

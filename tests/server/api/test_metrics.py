@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +11,14 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from laps_server.engines.fake import FakeEngine
+from laps_server.metrics import Metrics
+from laps_server.models.repository import discover
+from laps_server.runtime import Runtime
+from laps_server.scheduler import Scheduler
+from laps_server.served_models import ServedModel, ServedModels
+from laps_server.video.decode_pool import DecodePool
+from support.error_tree import TREE
 from support.live_servers import ServerProcess, running_server
 from support.model_repositories import write_model
 from support.plain_videos import RED, write_colour_video
@@ -34,10 +44,13 @@ def server(folder: Path) -> Iterator[ServerProcess]:
 def scraped(server: ServerProcess) -> Samples:
     answer = httpx.get(f"{server.url}/metrics")
     assert answer.headers["content-type"].startswith("text/plain; version=")
-    families = text_string_to_metric_families(answer.text)
+    return parsed(answer.text)
+
+
+def parsed(text: str) -> Samples:
     return {
         (sample.name, frozenset(sample.labels.items())): sample.value
-        for family in families
+        for family in text_string_to_metric_families(text)
         for sample in family.samples
     }
 
@@ -58,20 +71,33 @@ def test_requests_stages_and_batches_are_counted(server: ServerProcess, folder: 
     views = body["views"]["used"]
     assert httpx.post(f"{server.url}/classify?model=colours", content=b"no video").status_code == 415
     assert httpx.post(f"{server.url}/classify?model=colours", content=b"x" * 300_000).status_code == 413
+    events = {"accept": "text/event-stream"}
+    httpx.post(f"{server.url}/classify?model=colours", content=b"no video", headers=events)
     after = scraped(server)
     of_model = {"model": "colours", "version": "1"}
     assert value(after, "laps_requests_total", **of_model, outcome="ok") == 3
-    assert value(after, "laps_requests_total", **of_model, outcome="unsupported_container") == 1
+    assert value(after, "laps_requests_total", **of_model, outcome="unsupported_container") == 2
     assert value(after, "laps_stage_seconds_count", **of_model, stage="queue") == 3 * views
-    assert value(after, "laps_stage_seconds_count", **of_model, stage="total") == 5
+    assert value(after, "laps_stage_seconds_count", **of_model, stage="total") == 6
+    parts = value(after, "laps_stage_seconds_count", **of_model, stage="decode")
+    assert value(after, "laps_stage_seconds_count", **of_model, stage="wait") == parts >= 3
+    assert value(after, "laps_stage_seconds_sum", **of_model, stage="decode") > 0
+    assert value(after, "laps_stage_seconds_sum", **of_model, stage="infer") > 0
+    decoded_s = value(after, "laps_stage_seconds_sum", **of_model, stage="decode")
+    ratios = value(after, "laps_decode_seconds_per_video_second_sum", **of_model)
+    assert value(after, "laps_decode_seconds_per_video_second_count", **of_model) == 3
+    assert ratios == pytest.approx(decoded_s / body["video"]["duration_s"])
     batches = value(after, "laps_batch_views_count", **of_model)
     assert value(after, "laps_batch_views_sum", **of_model) == 3 * views
     assert value(after, "laps_stage_seconds_count", **of_model, stage="infer") == batches > 0
     assert value(after, "laps_video_seconds_total", **of_model) == pytest.approx(3 * body["video"]["duration_s"])
-    assert value(after, "laps_upload_bytes_total", **of_model) == 3 * len(video) + len(b"no video")
+    assert value(after, "laps_upload_bytes_total", **of_model) == 3 * len(video) + 2 * len(b"no video")
     assert value(after, "laps_requests_total", model="other") == 0
     classify = {"route": "/classify", "method": "POST"}
     assert value(after, "laps_http_request_seconds_count", **classify, status="200", code="ok") == 3
+    for status in ("415", "200"):  # of a stream the status was sent long before
+        failed = {"status": status, "code": "unsupported_container"}
+        assert value(after, "laps_http_request_seconds_count", **classify, **failed) == 1
     assert value(after, "laps_http_request_seconds_count", **classify, status="413", code="too_large") == 1
 
 
@@ -80,8 +106,45 @@ def test_what_is_true_now(server: ServerProcess) -> None:
     assert value(samples, "laps_ready") == 1
     assert value(samples, "laps_engine_up", model="colours", version="1") == 1
     assert value(samples, "laps_queue_views") == 0
-    assert value(samples, "laps_model_info", model="colours", version="1", engine="ort") == 1
+    assert value(samples, "laps_model_info", model="colours", version="1", engine="ort", precision="float32") == 1
+    assert value(samples, "laps_requests_in_flight_max") == 64
     assert value(samples, "process_resident_memory_bytes") > 1e7
+    assert 0 < value(samples, "process_open_fds") < value(samples, "process_max_fds")
+    assert value(samples, "process_cpu_seconds_total") > 0
+
+
+def test_slots_and_who_got_none(folder: Path) -> None:
+    with running_server(folder / "models", env={"LAPS_MAX_REQUESTS": "1"}) as server:
+        address = httpx.URL(server.url)
+        with socket.create_connection((address.host, address.port or 0)) as slow:
+            slow.sendall(b"POST /classify HTTP/1.1\r\nHost: here\r\nContent-Length: 9\r\n\r\n")
+            while not value(scraped(server), "laps_requests_in_flight"):
+                time.sleep(0.01)
+            assert httpx.post(f"{server.url}/classify", content=b"x").status_code == 503
+        while value(samples := scraped(server), "laps_requests_in_flight"):
+            time.sleep(0.01)
+    refused = {"route": "/classify", "method": "POST", "status": "503", "code": "overloaded"}
+    assert value(samples, "laps_http_request_seconds_count", **refused) == 1
+    assert value(samples, "laps_requests_total", outcome="client_closed") == 1
+
+
+async def test_a_backend_that_is_away_is_seen_for_its_model_alone(folder: Path) -> None:
+    up, away = (FakeEngine(clip_shape=(4, 32, 32, 3), classes=4) for _ in range(2))
+    away.unavailable_reason = "Triton is not available"
+    models = [
+        ServedModel(files, Scheduler(engine, batch_sizes=(1,), max_queued_views=8))
+        for files, engine in zip(discover(folder / "models", versions="latest"), (up, away), strict=True)
+    ]
+    metrics = Metrics()
+    metrics.watch(Runtime(ServedModels(models, default_model=None), DecodePool(1)), NoSlots())
+    samples = parsed(metrics.exposition().decode())
+    assert value(samples, "laps_engine_up", model="colours", version="1") == 1
+    assert value(samples, "laps_engine_up", model="other", version="1") == 0
+
+
+class NoSlots:
+    active = 0
+    max_requests = 0
 
 
 def test_what_clients_send_is_never_a_label(server: ServerProcess) -> None:
@@ -90,10 +153,14 @@ def test_what_clients_send_is_never_a_label(server: ServerProcess) -> None:
         httpx.get(f"{server.url}/models/none{number}")
         httpx.request(f"METHOD{number}", f"{server.url}/classify")
         httpx.post(f"{server.url}/classify?model=none{number}", content=b"x")
+        httpx.post(f"{server.url}/classify?labels=none{number}", content=b"x")
+        own = {"x-request-id": f"none{number}", "x-api-key": f"none{number}"}
+        httpx.post(f"{server.url}/classify?version={number + 2}", content=b"x", headers=own)
     samples = scraped(server)
     names = {name for name, _ in samples}
     assert "laps_http_request_seconds_count" in names
     sets = [dict(labels) for name, labels in samples if name == "laps_http_request_seconds_count"]
     assert {entry["route"] for entry in sets} <= {"/classify", "/models/{name}", "/readyz", "/metrics", "other"}
     assert {entry["method"] for entry in sets} <= {"GET", "POST", "other"}
+    assert {entry["code"] for entry in sets} <= {error.code for error in TREE} | {"ok"}
     assert not any("none" in text for _, labels in samples for _, text in labels)

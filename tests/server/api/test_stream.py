@@ -6,28 +6,17 @@ import asyncio
 import re
 import signal
 import socket
-import threading
-import time
-from collections.abc import AsyncGenerator, Callable, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from fastapi import FastAPI
 
-from laps_server.api import stream
-from laps_server.api.app import create_app
+from laps_server.api import sending, stream
 from laps_server.api.stream import EVENTS, HEARTBEAT, with_heartbeats
-from laps_server.arrays import UInt8Array
-from laps_server.engines.base import InferResult
-from laps_server.engines.fake import FakeEngine
-from laps_server.scheduler import Scheduler
-from laps_server.settings import Settings
-from support.bare_runtime import fake_runtime
-from support.live_servers import ServerProcess, running_server, served
+from support.held_server import in_process, open_uploads, until
+from support.live_servers import ServerProcess, running_server
 from support.model_repositories import slow_graph, write_model
 from support.plain_videos import BLUE, GREEN, RED, write_colour_video
 from support.sse_reader import ACCEPT, Sent, events_of, parse, streamed
@@ -60,59 +49,6 @@ def video(folder: Path) -> Path:
     return write_colour_video(folder / "clip.mp4", [RED] * 10 + [GREEN] * 10 + [BLUE] * 5)
 
 
-class HeldEngine(FakeEngine):
-    """A fake engine that a test holds from another thread."""
-
-    def __init__(self) -> None:
-        super().__init__(clip_shape=(4, 32, 32, 3), classes=4)
-        self.go_on = threading.Event()
-        self.go_on.set()
-
-    async def infer(self, clips: UInt8Array, *, deadline: float | None = None) -> InferResult:
-        await asyncio.to_thread(self.go_on.wait)
-        return await super().infer(clips, deadline=deadline)
-
-    async def close(self) -> None:
-        self.go_on.set()
-        await super().close()
-
-
-@dataclass
-class InProcess:
-    """A served app whose inside a test can see."""
-
-    url: str
-    app: FastAPI
-    engine: HeldEngine
-    scheduler: Scheduler
-
-    @property
-    def requests(self) -> int:
-        active: int = self.app.state.admission.active
-        return active
-
-
-@contextmanager
-def in_process(
-    repository: Path, *, max_queued_views: int = 1024, send_buffer: int | None = None, **settings: Any
-) -> Iterator[InProcess]:
-    engine = HeldEngine()
-    runtime = fake_runtime(repository, engine, max_queued_views=max_queued_views)
-    app = create_app(runtime, Settings(model_repository=repository, **settings))
-    with served(app, send_buffer=send_buffer) as url:
-        try:
-            yield InProcess(url, app, engine, runtime.served.versions[0].scheduler)
-        finally:
-            engine.go_on.set()
-
-
-def until(condition: Callable[[], bool], *, timeout_s: float = 10) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.01)
-
-
 def names(events: list[Sent]) -> list[str]:
     return [event.name for event in events]
 
@@ -121,15 +57,6 @@ def assert_as_described(events: list[Sent]) -> None:
     """Each event holds the fields that its schema has, all of them and no others."""
     for event in events:
         assert event.data.keys() == EVENTS[event.name][0].model_fields.keys(), event.name
-
-
-def open_uploads(folder: Path) -> int:
-    """Descriptors of this process that lead to files in ``folder``, deleted ones too."""
-    found = 0
-    for link in Path("/proc/self/fd").iterdir():
-        with suppress(FileNotFoundError):
-            found += str(link.readlink()).startswith(str(folder))
-    return found
 
 
 def comparable(answer: dict[str, Any]) -> dict[str, Any]:
@@ -546,7 +473,7 @@ def test_a_client_that_leaves_takes_its_views_along_and_frees_its_place(
 def test_a_client_that_reads_nothing_loses_its_place(
     repository: Path, video: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(stream, "STALLED_READER_S", 0.5)
+    monkeypatch.setattr(sending, "STALLED_READER_S", 0.5)
     with in_process(repository, send_buffer=4096) as server, socket.socket() as connection:
         host, port = server.url.removeprefix("http://").split(":")
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -557,7 +484,7 @@ def test_a_client_that_reads_nothing_loses_its_place(
         connection.sendall(f"POST {target} HTTP/1.1\r\n{head}".encode() + content)
         until(lambda: server.requests == 1)
         until(lambda: server.requests == 0, timeout_s=30)
-        assert "its stream was cut" in caplog.text
+        assert "its answer was cut" in caplog.text
         assert server.scheduler.queued_views == 0
 
 

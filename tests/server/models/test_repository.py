@@ -1,15 +1,19 @@
 from __future__ import annotations
 
+import hashlib
 import logging
+import os
 import shlex
+from collections.abc import Callable
 from pathlib import Path
 
+import onnx
 import pytest
 
 from laps_server.errors import ManifestInvalid, ModelCorrupt, NoModels
 from laps_server.models.repository import discover
 from laps_server.settings import Settings
-from support.model_repositories import LABELS, write_model
+from support.model_repositories import LABELS, colour_graph, write_model
 
 
 def test_models_and_versions_are_found_in_order(tmp_path: Path) -> None:
@@ -138,3 +142,85 @@ def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
     graph.symlink_to(graph)
     with pytest.raises(ModelCorrupt, match=r"b/1/model\.onnx cannot be read"):
         discover(tmp_path / "b", versions="latest")
+
+
+def link_the_model(root: Path, elsewhere: Path) -> None:
+    (root / "a").rename(elsewhere / "a")
+    (root / "a").symlink_to(elsewhere / "a")
+
+
+def link_the_version(root: Path, elsewhere: Path) -> None:
+    (root / "a" / "1").rename(elsewhere / "1")
+    (root / "a" / "1").symlink_to(elsewhere / "1")
+
+
+def link_the_graph(root: Path, elsewhere: Path) -> None:
+    graph = root / "a" / "1" / "model.onnx"
+    graph.rename(elsewhere / "model.onnx")
+    graph.symlink_to("../../../elsewhere/model.onnx")
+
+
+def link_the_labels(root: Path, elsewhere: Path) -> None:
+    (root / "a" / "labels.txt").rename(elsewhere / "labels.txt")
+    (root / "a" / "labels.txt").symlink_to(elsewhere / "labels.txt")
+
+
+@pytest.mark.parametrize(
+    "link", [link_the_model, link_the_version, link_the_graph, link_the_labels], ids=lambda link: link.__name__
+)
+def test_links_out_of_the_repository_are_refused(tmp_path: Path, link: Callable[[Path, Path], None]) -> None:
+    root, elsewhere = tmp_path / "models", tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    write_model(root, "a")
+    link(root, elsewhere)
+    with pytest.raises(ModelCorrupt, match="is a link that leaves the model repository"):
+        discover(root, versions="latest")
+
+
+def test_links_inside_the_repository_are_followed_and_so_is_one_to_it(tmp_path: Path) -> None:
+    graph = write_model(tmp_path / "models", "a") / "1" / "model.onnx"
+    graph.rename(tmp_path / "models" / "shared.onnx")
+    graph.symlink_to("../../shared.onnx")
+    (tmp_path / "linked").symlink_to(tmp_path / "models")
+    assert [files.name for files in discover(tmp_path / "linked", versions="latest")] == ["a"]
+
+
+@pytest.mark.parametrize("name", ["../model.onnx", "/etc/hostname", "..", "a/b.onnx", "a\\b.onnx", ".hidden", ""])
+def test_files_outside_of_the_versions_folder_cannot_be_named(tmp_path: Path, name: str) -> None:
+    write_model(tmp_path, "a", files={"model.onnx": "0" * 64, name: "0" * 64})
+    with pytest.raises(ManifestInvalid, match="must lie in the version's own folder"):
+        discover(tmp_path, versions="latest")
+
+
+@pytest.mark.parametrize("name", ["../a", "a/../a", "/a"])
+def test_a_name_that_is_a_path_is_refused(tmp_path: Path, name: str) -> None:
+    folder = write_model(tmp_path, "a") / "1"
+    document = (folder / "laps.json").read_text()
+    (folder / "laps.json").write_text(document.replace('"name": "a"', f'"name": "{name}"'))
+    with pytest.raises(ManifestInvalid, match="but the folder is 'a'"):
+        discover(tmp_path, versions="latest")
+
+
+def test_a_pipe_in_the_place_of_a_file_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    graph = write_model(tmp_path, "a") / "1" / "model.onnx"
+    graph.unlink()
+    os.mkfifo(graph)
+    with pytest.raises(ModelCorrupt, match=r"a/1/model\.onnx is not a file"):
+        discover(tmp_path, versions="latest")
+
+
+def test_weights_in_another_file_are_refused_even_with_a_hash(tmp_path: Path) -> None:
+    graph = colour_graph(frames=4, size=32, classes=4)
+    tensor = graph.graph.initializer[0]
+    content = tensor.raw_data
+    tensor.ClearField("raw_data")
+    tensor.data_location = onnx.TensorProto.EXTERNAL
+    entry = tensor.external_data.add()
+    entry.key, entry.value = "location", "weights.bin"
+    files = {"model.onnx": graph.SerializeToString(), "weights.bin": content}
+    folder = write_model(
+        tmp_path, "a", graph=graph, files={name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
+    )
+    (folder / "1" / "weights.bin").write_bytes(content)
+    with pytest.raises(ModelCorrupt, match=r"a/1/model\.onnx draws weights from other files"):
+        discover(tmp_path, versions="latest")

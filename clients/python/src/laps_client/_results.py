@@ -335,11 +335,25 @@ class ModelSummary:
 
 
 @dataclass(frozen=True, slots=True)
+class FailedVersion:
+    """A version in the server's model repository that it could not serve, and why."""
+
+    name: str
+    version: int
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class Models(Result):
-    """The served models, over which it iterates, and the server's limits."""
+    """The served models, over which it iterates, and the server's limits.
+
+    ``failed`` holds what the server could not take from its model repository; None from servers that do not tell.
+    """
 
     models: tuple[ModelSummary, ...]
     limits: Limits
+    failed: tuple[FailedVersion, ...] | None = None
 
     def __iter__(self) -> Iterator[ModelSummary]:
         return iter(self.models)

@@ -75,7 +75,7 @@ class AccessMiddleware:
         key = self._keys.ring.find(_sent(Headers(scope=scope)))
         if key is None:
             raise Unauthorized("no valid key was sent", hint=_HINT)
-        request_notes().key_id = key.id
+        request_notes().key_id, request_notes().key_name = key.id, key.name
         _check_admin(key, need)
         if is_classify(scope):
             share.enter_context(self._quotas.use(key))

@@ -9,11 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from laps_server.api.asked import asked
 from laps_server.api.errors import respond
-from laps_server.errors import LapsError, Overloaded
+from laps_server.errors import LapsError
+from laps_server.observe import now
+from laps_server.request_id import HEADER, current_request_id, request_notes
 from laps_server.runtime import Runtime
+from laps_server.settings import Settings
 
 CLASSIFY_PATH = "/classify"
 
@@ -27,9 +32,10 @@ def is_classify(scope: Scope) -> bool:
 class Admission:
     """Counts the requests in flight."""
 
-    def __init__(self, runtime: Runtime, *, max_requests: int) -> None:
+    def __init__(self, runtime: Runtime, settings: Settings) -> None:
         self._runtime = runtime
-        self._max_requests = max_requests
+        self._settings = settings
+        self._max_requests = settings.max_requests
         self._active = 0
 
     @property
@@ -37,23 +43,33 @@ class Admission:
         """Requests in flight."""
         return self._active
 
+    @property
+    def max_requests(self) -> int:
+        """Most requests in flight."""
+        return self._max_requests
+
     @contextmanager
-    def enter(self) -> Iterator[None]:
+    def enter(self, scope: Scope) -> Iterator[None]:
         """Hold one place.
 
         Raises:
-            Overloaded, ShuttingDown: there is none now.
+            Overloaded: there is none now, or the request would be late.
+            ShuttingDown: there will be none.
         """
         self._runtime.admit()
-        if self._active >= self._max_requests:
-            raise Overloaded(
-                f"{self._active} requests are in flight, which is the limit", hint="send the request again later"
-            )
+        forecast = self._runtime.forecast
+        arrival = forecast.arrive(_who(scope))
+        forecast.check_places(
+            arrival, active=self._active, places=self._max_requests, busy_s=self._runtime.served.busy_s
+        )
+        if (options := asked(scope, self._settings, arrived=now())) is not None:
+            self._runtime.check_in_time(arrival, options)
         self._active += 1
         try:
             yield
         finally:
             self._active -= 1
+            forecast.place_left(active=self._active, places=self._max_requests)
 
 
 class AdmissionMiddleware:
@@ -68,8 +84,19 @@ class AdmissionMiddleware:
         with ExitStack() as place:
             if is_classify(scope):
                 try:
-                    place.enter_context(self._admission.enter())
+                    place.enter_context(self._admission.enter(scope))
                 except LapsError as exc:
                     await respond(exc)(scope, receive, send)
                     return
             await self._app(scope, receive, send)
+
+
+def _who(scope: Scope) -> str:
+    """Whom a refusal tells to come back: by the id that the client sends, else by its key, else by its address."""
+    sent = Headers(scope=scope).get(HEADER)
+    if sent is not None and sent == current_request_id():
+        return f"request {sent}"
+    if (key_id := request_notes().key_id) is not None:
+        return f"key {key_id}"
+    client = scope.get("client")
+    return f"address {client[0] if client else ''}"

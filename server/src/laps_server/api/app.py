@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
@@ -14,6 +15,7 @@ from laps_server import __version__
 from laps_server.access.key_file import KeyFile
 from laps_server.api import errors
 from laps_server.api.access import AccessMiddleware
+from laps_server.api.admin import router as admin_router
 from laps_server.api.admission import Admission, AdmissionMiddleware
 from laps_server.api.metrics import metrics_router
 from laps_server.api.middleware import RequestMiddleware
@@ -21,17 +23,26 @@ from laps_server.api.openapi import DocumentedApp
 from laps_server.api.page import page_router
 from laps_server.api.reference import reference_router
 from laps_server.api.routes import Services, router
+from laps_server.api.unread_body import UnreadBodyMiddleware
 from laps_server.api.uploads import UploadLimits
 from laps_server.errors import LapsError
 from laps_server.metrics import Metrics
 from laps_server.runtime import Runtime
 from laps_server.settings import Settings
 
+if TYPE_CHECKING:  # it is an extra
+    from laps_server.tracing import Traces
+
 _LOG = logging.getLogger(__name__)
 
 
 def create_app(
-    runtime: Runtime, settings: Settings, *, keys: KeyFile | None = None, metrics: Metrics | None = None
+    runtime: Runtime,
+    settings: Settings,
+    *,
+    keys: KeyFile | None = None,
+    metrics: Metrics | None = None,
+    traces: Traces | None = None,
 ) -> FastAPI:
     """Put the HTTP front before a runtime.
 
@@ -43,6 +54,7 @@ def create_app(
         settings: limits and defaults of requests.
         keys: who may use it; everybody if None.
         metrics: what ``/metrics`` tells; it is the runtime's observer too. Without it there is no such path.
+        traces: get the span of each classify request; closed by whoever made them.
     """
 
     # Start and stop, with the server.
@@ -54,6 +66,7 @@ def create_app(
             _LOG.critical("models cannot be served: %s%s", exc, hint)
         else:
             _LOG.info("ready")
+            runtime.follow_repository()
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -73,7 +86,7 @@ def create_app(
         redoc_url=None,
         redirect_slashes=False,  # a redirect would repeat the client's Host header and lose the upload
     )
-    admission = Admission(runtime, max_requests=settings.max_requests)
+    admission = Admission(runtime, settings)
     app.state.services = Services(
         settings=settings,
         runtime=runtime,
@@ -87,10 +100,11 @@ def create_app(
     app.state.admission = admission
     # Routes, then what surrounds every request.
     app.include_router(router)
+    app.include_router(admin_router)
     app.include_router(page_router())
     app.include_router(reference_router(app.title))
     if metrics is not None:
-        metrics.watch(runtime)
+        metrics.watch(runtime, admission)
         app.include_router(metrics_router(metrics))
     errors.install(app)
     app.add_middleware(AdmissionMiddleware, admission=admission)
@@ -104,5 +118,6 @@ def create_app(
             allow_headers=["Authorization", "Content-Type", "X-API-Key", "X-Request-ID"],
             expose_headers=["Retry-After", "X-Request-ID"],
         )
-    app.add_middleware(RequestMiddleware, metrics=metrics)  # added last, so outermost
+    app.add_middleware(UnreadBodyMiddleware)
+    app.add_middleware(RequestMiddleware, metrics=metrics, traces=traces)  # added last, so outermost
     return app

@@ -63,6 +63,8 @@ STATUS = {
     "model_corrupt": 500,
     "backend_mismatch": 500,
     "device_missing": 500,
+    "version_changed": 500,
+    "not_enough_memory": 500,
     "no_models": 500,
     "internal": 500,
 }
@@ -100,6 +102,7 @@ def error_event(failure: Exception) -> ErrorEvent:
     error = failure if isinstance(failure, LapsError) else _defect()
     if STATUS[error.code] == 500:
         _LOG.error("request failed", exc_info=failure)
+    request_notes().code = error.code
     return ErrorEvent(error=_body(error), status=STATUS[error.code], retry_after_s=retry_after_s(error))
 
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 import asyncio
 
 import h11
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from laps_server.api.errors import STATUS, envelope_bytes
 from laps_server.api.security_headers import SECURITY_HEADERS
+from laps_server.api.unread_body import LingeringProtocol
 from laps_server.errors import BadRequest, LapsError, SlowUpload
 from laps_server.request_id import HEADER, choose_request_id, set_request_id
 
@@ -20,7 +20,7 @@ HEAD_TIMEOUT_S = 30.0
 _REASONS = {400: b"Bad Request", 408: b"Request Timeout"}
 
 
-class EnvelopeProtocol(H11Protocol):
+class EnvelopeProtocol(LingeringProtocol):
     """uvicorn's HTTP/1.1 with our answer to what it cannot parse, and a bound of the time that a head takes.
 
     It is h11 and not httptools, which sends chunks to HTTP/1.0 clients too, and these do not know them; h11's answers

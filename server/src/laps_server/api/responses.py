@@ -21,6 +21,7 @@ from laps_server.events import (
     Timeline,
 )
 from laps_server.job import Job
+from laps_server.repository_watch import FailedVersion
 from laps_server.scores import ScoredLabel
 from laps_server.served_models import ServedModel, ServedModels
 from laps_server.settings import Settings
@@ -131,12 +132,21 @@ def model_summary(served: ServedModels, model: ServedModel) -> schemas.ModelSumm
     )
 
 
-def models_response(served: ServedModels, settings: Settings) -> schemas.ModelsResponse:
+def models_response(
+    served: ServedModels, failed: Iterable[FailedVersion], settings: Settings
+) -> schemas.ModelsResponse:
     """The answer of ``GET /models``: each model once, as its highest version says."""
     names = dict.fromkeys(model.files.name for model in served.versions)
     return schemas.ModelsResponse(
-        models=[model_summary(served, served.find(name)) for name in names], limits=_limits(settings)
+        models=[model_summary(served, served.find(name)) for name in names],
+        failed=failed_bodies(failed),
+        limits=_limits(settings),
     )
+
+
+def failed_bodies(failed: Iterable[FailedVersion]) -> list[schemas.FailedVersionBody]:
+    """Each of them."""
+    return [schemas.FailedVersionBody(**asdict(item)) for item in failed]
 
 
 def model_response(served: ServedModels, model: ServedModel, settings: Settings) -> schemas.ModelResponse:

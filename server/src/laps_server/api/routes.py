@@ -19,6 +19,7 @@ from laps_server.api.errors import RETRY_AFTER_S
 from laps_server.api.negotiate import prefers_events
 from laps_server.api.openapi import STREAM_RESPONSE
 from laps_server.api.responses import accepted_event, classify_response, model_response, models_response
+from laps_server.api.sending import HeldAnswer
 from laps_server.api.stream import EventStream, classification_stream
 from laps_server.api.uploads import FIELD, UploadLimits, received_upload
 from laps_server.classify_options import ClassifyOptions
@@ -26,7 +27,7 @@ from laps_server.deadline import HINT_UPLOAD, within
 from laps_server.errors import BadParameter
 from laps_server.events import Classification
 from laps_server.observe import RequestClock
-from laps_server.request_id import HEADER, current_request_id, request_notes
+from laps_server.request_id import current_request_id, request_notes
 from laps_server.runtime import Runtime
 from laps_server.segment_length import SegmentLength
 from laps_server.settings import Settings
@@ -92,12 +93,13 @@ async def classify(
     request: Request, query: Annotated[schemas.ClassifyQuery, Query()], services: ServicesDep
 ) -> Response:
     """Classify one video: ranked labels for all of it, scores along it, or for each segment."""
-    clock = RequestClock(current_request_id())
+    clock = RequestClock(current_request_id(), also=request_notes().observer)
     _check_given_once(request)
     options = _options(query, services.settings, clock.arrived)
     async with AsyncExitStack() as stack:
         # A wrong option is refused before the upload is read.
-        job = stack.enter_context(services.runtime.job(options, clock, who=_who(request)))
+        job = stack.enter_context(services.runtime.job(options, clock))
+        request_notes().model = job.model.ref
         async with within(options.deadline, hint=HINT_UPLOAD):
             file = await stack.enter_async_context(received_upload(request, services.uploads))
         upload_bytes = os.fstat(file.fileno()).st_size
@@ -105,23 +107,31 @@ async def classify(
         if prefers_events(",".join(request.headers.getlist("accept"))):
             accepted = accepted_event(job, upload_bytes=upload_bytes)
             chunks = classification_stream(
-                job.events(file.fileno()), accepted=accepted, clock=clock, detail_fields=query.detail_fields
+                job.events(file.fileno()),
+                accepted=accepted,
+                clock=clock,
+                answer=job.answer,
+                detail_fields=query.detail_fields,
             )
             return EventStream(chunks, heartbeat_s=services.settings.heartbeat_s, upload=stack.pop_all())
         answer = await unless_disconnected(request, job.classify(file.fileno()))
-    return await asyncio.to_thread(_serialised, answer, query.detail_fields, clock)
+        file.close()  # only what the answer takes is held until it is sent
+        async with job.answer.encoding():
+            body = await asyncio.to_thread(_serialised, answer, query.detail_fields, clock)
+        return HeldAnswer(body, held=stack.pop_all())
 
 
-def _serialised(answer: Classification, detail_fields: Set[str], clock: RequestClock) -> Response:
-    """The body as bytes, made in a thread: with all labels, frames and thumbnails it is megabytes."""
+def _serialised(answer: Classification, detail_fields: Set[str], clock: RequestClock) -> bytes:
+    """The body, made in a thread: with all labels, frames and thumbnails it is megabytes."""
     body = classify_response(answer, request_id=clock.request_id, total_s=clock.elapsed_s, detail_fields=detail_fields)
-    return Response(body.model_dump_json(), media_type="application/json")
+    return body.model_dump_json().encode()
 
 
 @router.get("/models", responses={401: _ERRORS[401]}, tags=["models"])
 async def list_models(services: ServicesDep) -> schemas.ModelsResponse:
     """The served models and the server's limits."""
-    return models_response(services.runtime.served, services.settings)
+    runtime = services.runtime
+    return models_response(runtime.served, runtime.failed_versions, services.settings)
 
 
 @router.get(
@@ -159,20 +169,14 @@ async def livez() -> schemas.Health:
 async def readyz(services: ServicesDep) -> JSONResponse:
     """Whether requests should be sent here: models loaded and warm, not shutting down."""
     reason = services.runtime.not_ready_reason
-    health = schemas.Health(status="ok" if reason is None else "unavailable", reason=reason)
+    # No messages: whoever asks here has no key.
+    failed = ", ".join(f"{item.ref} ({item.code})" for item in services.runtime.failed_versions)
+    health = schemas.Health(
+        status="ok" if reason is None else "unavailable", reason=reason, detail=f"failed: {failed}" if failed else None
+    )
     if reason is None:
         return JSONResponse(health.model_dump())
     return JSONResponse(health.model_dump(), status_code=503, headers={"Retry-After": str(RETRY_AFTER_S["not_ready"])})
-
-
-def _who(request: Request) -> str:
-    """Whom a refusal tells to come back: by the id that the client sends, else by its key, else by its address."""
-    sent = request.headers.get(HEADER)
-    if sent is not None and sent == current_request_id():
-        return f"request {sent}"
-    if (key_id := request_notes().key_id) is not None:
-        return f"key {key_id}"
-    return f"address {request.client.host if request.client else ''}"
 
 
 def _check_given_once(request: Request) -> None:

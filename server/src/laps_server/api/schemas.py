@@ -306,7 +306,7 @@ class ModelSummary(BaseModel):
     """One model in the list."""
 
     name: str = Field(description="What `model` of `POST /classify` takes.")
-    versions: list[int] = Field(description="Served versions; the last answers where none is named.")
+    versions: list[int] = Field(description="Served versions; the last that is no shadow answers where none is named.")
     default: bool = Field(description="Whether it answers a request that names no model.")
     family: str = Field(description="Kind of architecture, as `laps`.")
     variant: str = Field(description="Which of its family, by name.")
@@ -318,10 +318,30 @@ class ModelSummary(BaseModel):
     precision: Precision = Field(description="What it is computed in. It may change until the server is ready.")
 
 
+class FailedVersionBody(BaseModel):
+    """A version in the model repository that is not as it should be; what was served before still is."""
+
+    name: str = Field(description="Of its model.")
+    version: int = Field(description="Its number.")
+    code: str = Field(description="Of the error; docs/errors.md lists every code.")
+    message: str = Field(description="What is wrong, for people.")
+
+
+class ReloadResponse(BaseModel):
+    """The answer of ``POST /admin/reload``; versions as ``name/version``."""
+
+    added: list[str] = Field(description="Versions that are served now and were not before.")
+    retired: list[str] = Field(description="Versions that get no new request.")
+    failed: list[FailedVersionBody] = Field(description="As in `GET /models`.")
+
+
 class ModelsResponse(BaseModel):
     """The answer of ``GET /models``."""
 
     models: list[ModelSummary] = Field(description="Each model once, as its highest version says.")
+    failed: list[FailedVersionBody] = Field(
+        description="Versions of the model repository that could not be served, or that it does not hold any more."
+    )
     limits: LimitsBody = Field(description="What the server takes.")
 
 
@@ -409,3 +429,4 @@ class Health(BaseModel):
 
     status: str = Field(description="ok or unavailable.")
     reason: str | None = Field(None, description="Why not, where it is not ok.")
+    detail: str | None = Field(None, description="What is wrong though requests are answered; of `/readyz`.")

@@ -15,17 +15,16 @@ import logging
 from collections.abc import AsyncGenerator, Set
 from contextlib import AsyncExitStack, aclosing
 
-from fastapi import Request
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel
 from starlette.types import Receive, Scope, Send
 
+from laps_server.answer_memory import AnswerShare
 from laps_server.api import schemas
-from laps_server.api.disconnect import unless_disconnected
 from laps_server.api.errors import error_event
 from laps_server.api.negotiate import EVENT_STREAM
 from laps_server.api.responses import classify_response, decoded_event, partial_event, segment_event
-from laps_server.errors import ClientClosed
+from laps_server.api.sending import send_to_reader
 from laps_server.events import Decoded, Event, Partial, SegmentDone
 from laps_server.observe import RequestClock
 
@@ -44,8 +43,6 @@ EVENTS: dict[str, tuple[type[BaseModel], str]] = {
     "error": (schemas.ErrorEvent, "last, instead of a result"),
 }
 HEARTBEAT = b": heartbeat\n\n"
-STALLED_READER_S = 60.0  # a client that reads nothing for so long must not hold a place
-PIECE_BYTES = 64 * 1024
 
 _HEADERS = {"X-Accel-Buffering": "no"}  # tells nginx not to hold events back
 
@@ -55,6 +52,7 @@ async def classification_stream(
     *,
     accepted: schemas.AcceptedEvent,
     clock: RequestClock,
+    answer: AnswerShare,
     detail_fields: Set[str],
 ) -> AsyncGenerator[bytes, None]:
     """Each event as bytes, from ``accepted`` to ``result`` or ``error``; closing this early closes ``events``.
@@ -63,6 +61,7 @@ async def classification_stream(
         events: the job's.
         accepted: the event that comes before them.
         clock: of the request.
+        answer: what it may take of memory.
         detail_fields: as :func:`~laps_server.api.responses.classify_response` has them.
     """
     yield _encode("accepted", accepted)
@@ -72,7 +71,8 @@ async def classification_stream(
             try:
                 event = await anext(events)
                 # In a thread: with all labels, frames and thumbnails an event is megabytes.
-                chunk = await asyncio.to_thread(_encode_event, event, clock, detail_fields)
+                async with answer.encoding():
+                    chunk = await asyncio.to_thread(_encode_event, event, clock, detail_fields)
             except StopAsyncIteration:
                 return
             except Exception as exc:  # a defect is answered too, as outside a stream
@@ -132,23 +132,4 @@ class EventStream(StreamingResponse):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the stream; the upload is gone when it ends, however it ends."""
         async with self._upload:
-            try:
-                await unless_disconnected(Request(scope, receive), self._send_all(send))
-            except ClientClosed:
-                _LOG.info("the client left the stream")
-            except TimeoutError:
-                _LOG.warning("the client read nothing for %g s, its stream was cut", STALLED_READER_S)
-
-    async def _send_all(self, send: Send) -> None:
-        async with asyncio.timeout(STALLED_READER_S):
-            await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        async with aclosing(self._chunks) as chunks:
-            async for chunk in chunks:
-                for start in range(0, len(chunk), PIECE_BYTES):
-                    await _send_body(send, chunk[start : start + PIECE_BYTES], more=True)
-        await _send_body(send, b"", more=False)
-
-
-async def _send_body(send: Send, piece: bytes, *, more: bool) -> None:
-    async with asyncio.timeout(STALLED_READER_S):
-        await send({"type": "http.response.body", "body": piece, "more_body": more})
+            await send_to_reader(self, self._chunks, scope, receive, send)

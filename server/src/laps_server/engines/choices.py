@@ -27,7 +27,7 @@ class Candidate:
 
 
 # Most views in one batch where no setting says otherwise; docs/decisions/ has what was measured.
-DEFAULT_BATCH_VIEWS: Mapping[EngineName, int] = MappingProxyType({"openvino": 1, "ort": 4, "triton": 16})
+DEFAULT_BATCH_VIEWS: Mapping[EngineName, int] = MappingProxyType({"openvino": 4, "ort": 4, "triton": 16})
 # The same on a GPU, in this process as with Triton.
 GPU_BATCH_VIEWS = 16
 # Of the engines in this process; cuda and tensorrt are ONNX Runtime's providers.

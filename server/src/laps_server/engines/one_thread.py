@@ -20,8 +20,8 @@ from laps_server.models.repository import ModelFiles
 class OneThreadEngine(ABC):
     """A graph in that thread; see :class:`laps_server.engines.base.Engine` for the contract.
 
-    An adapter loads, runs and drops. Each of the three is called in the thread, never two at once, so that a graph is
-    dropped after the batch in flight.
+    An adapter loads, runs and drops. The last two are called in the thread, never both at once, so that a graph is
+    dropped after the batch in flight. A graph is loaded beside the thread, so that others answer meanwhile.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class OneThreadEngine(ABC):
             DeviceMissing: what should run it cannot be used.
             ModelCorrupt: the graph cannot be loaded or is not what the manifest says.
         """
-        await asyncio.get_running_loop().run_in_executor(self._executor, self._load)
+        await asyncio.to_thread(self._load)
         for size in batch_sizes:
             await self.infer(np.zeros((size, *self._info.clip_shape), np.uint8))
 
@@ -86,7 +86,7 @@ class OneThreadEngine(ABC):
 
     @abstractmethod
     def _load(self) -> None:
-        """Load the graph, and refuse one that is not the manifest's."""
+        """Load the graph, and refuse one that is not the manifest's; before anything is run."""
 
     @abstractmethod
     def _run(self, clips: UInt8Array) -> InferResult:

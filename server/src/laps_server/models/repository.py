@@ -7,7 +7,8 @@ Layout, which is Triton's own::
 
 There may be several roots: a model is the first root's that has its name, with all of its versions.
 Everything here is plain files; nothing is loaded into an engine. A model that is wrong is an error at boot, never
-a surprise in the first request.
+a surprise in the first request. What is served lies in its root and has a hash: links that lead out of the root are
+refused, and graphs that draw weights from other files.
 """
 
 from __future__ import annotations
@@ -16,12 +17,14 @@ import hashlib
 import logging
 import re
 import shlex
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from laps_server.engines.choices import Precision
 from laps_server.errors import ManifestInvalid, ModelCorrupt, NoModels
+from laps_server.models.external_data import refuse_external_data
 from laps_server.models.manifest import FILE_NAME, LABELS_FILE_NAME, Manifest, parse_manifest
 
 VersionChoice = Literal["latest", "all"]
@@ -29,6 +32,11 @@ VersionChoice = Literal["latest", "all"]
 DEFAULT_ROOT = Path("model_repository")  # in the folder that a command is run in
 _LOG = logging.getLogger(__name__)
 _VERSION = re.compile(r"[1-9][0-9]{0,8}")
+
+# A model's name and a version.
+Ref = tuple[str, int]
+# Of each file of a version its name, size, time and inode: another stamp means another look at the content.
+Stamp = tuple[tuple[str, int, int, int], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +47,7 @@ class ModelFiles:
     version: int
     labels: tuple[str, ...]
     folder: Path
+    stamp: Stamp  # from before they were read
 
     @property
     def name(self) -> str:
@@ -55,12 +64,41 @@ class ModelFiles:
         return self.folder / self.manifest.file_of(precision)
 
 
+@dataclass(frozen=True, slots=True)
+class VersionFolder:
+    """One version of one model, found and not yet read."""
+
+    model: Path
+    version: int
+    stamp: Stamp
+
+    @property
+    def ref(self) -> Ref:
+        """Its model's name and its number."""
+        return self.model.name, self.version
+
+    def read(self) -> ModelFiles:
+        """See :func:`read_model`."""
+        return read_model(self.model, self.version)
+
+
 def discover(*roots: Path, versions: VersionChoice) -> tuple[ModelFiles, ...]:
     """Read every model below ``roots``, in order of name and version; of models of one name, the first root's.
 
     Raises:
         NoModels: where there is no folder or no model in any.
         ManifestInvalid, ModelCorrupt: where a model is there and wrong.
+    """
+    return tuple(found.read() for found in find_versions(*roots, versions=versions))
+
+
+def find_versions(
+    *roots: Path, versions: VersionChoice, beside: frozenset[Ref] = frozenset()
+) -> tuple[VersionFolder, ...]:
+    """What :func:`discover` would read; and versions that are wanted beside the latest, which is another than those.
+
+    Raises:
+        NoModels: where there is no folder or no model in any.
     """
     folders: dict[str, Path] = {}
     for root in roots:
@@ -73,9 +111,9 @@ def discover(*roots: Path, versions: VersionChoice) -> tuple[ModelFiles, ...]:
     if not folders:
         raise _no_models(roots)
     return tuple(
-        read_model(folder, version)
+        VersionFolder(folder, version, _stamp(folder, version))
         for _, folder in sorted(folders.items())
-        for version in _chosen(_versions(folder), versions)
+        for version in _chosen(folder, versions, beside)
     )
 
 
@@ -97,7 +135,9 @@ def _why_empty(root: Path) -> str:
 
 def read_model(folder: Path, version: int) -> ModelFiles:
     """Read and check one version: manifest, labels, and the hash of every file that the manifest names."""
+    stamp = _stamp(folder, version)
     version_folder = folder / str(version)
+    _check_inside(folder, version)
     where = f"{folder.name}/{version}/{FILE_NAME}"
     try:
         text = (version_folder / FILE_NAME).read_bytes()
@@ -118,7 +158,46 @@ def read_model(folder: Path, version: int) -> ModelFiles:
             raise ModelCorrupt(
                 f"{folder.name}/{version}/{path.name} is not named in {where}", hint="remove it, or export again"
             )
-    return ModelFiles(manifest=manifest, version=version, labels=labels, folder=version_folder)
+    if manifest.plan is None:
+        for precision in manifest.precisions.values():
+            refuse_external_data(version_folder / precision.file, f"{folder.name}/{version}/{precision.file}")
+    return ModelFiles(manifest=manifest, version=version, labels=labels, folder=version_folder, stamp=stamp)
+
+
+def _files_of(folder: Path, version: int) -> Iterable[Path]:
+    """What a version consists of: its folder, what lies in it, and the labels beside it."""
+    version_folder = folder / str(version)
+    inside = version_folder.iterdir() if version_folder.is_dir() else ()
+    return folder / LABELS_FILE_NAME, version_folder, *inside
+
+
+def _stamp(folder: Path, version: int) -> Stamp:
+    """Of a version as it is now; what is gone meanwhile has none."""
+    found = []
+    try:
+        for path in _files_of(folder, version):
+            info = path.stat()
+            found.append((path.name, info.st_size, info.st_mtime_ns, info.st_ino))
+    except OSError:  # it is being changed: the next look will tell
+        found.append(("", 0, 0, 0))
+    return tuple(sorted(found))
+
+
+def _check_inside(folder: Path, version: int) -> None:
+    """Refuse links out of the root that the model's folder lies in, and what is no plain file."""
+    root = folder.parent.resolve()
+    for path in _files_of(folder, version):
+        shown = f"{folder.name}/{path.relative_to(folder)}"
+        try:
+            inside = path.resolve(strict=True).is_relative_to(root)
+        except (OSError, RuntimeError):  # nothing there, or a circle of links: told by whoever reads it
+            continue
+        if not inside:
+            raise ModelCorrupt(
+                f"{shown} is a link that leaves the model repository", hint="copy what it leads to into the folder"
+            )
+        if not (path.is_file() or path.is_dir()):
+            raise ModelCorrupt(f"{shown} is not a file", hint="copy the whole model folder again, or export it again")
 
 
 def _model_folders(root: Path) -> list[Path]:
@@ -134,8 +213,11 @@ def _versions(folder: Path) -> list[int]:
     return sorted(int(name) for name in names if _VERSION.fullmatch(name))
 
 
-def _chosen(found: list[int], which: VersionChoice) -> list[int]:
-    return found if which == "all" else found[-1:]
+def _chosen(folder: Path, which: VersionChoice, beside: frozenset[Ref]) -> list[int]:
+    found = _versions(folder)
+    extra = [version for version in found if (folder.name, version) in beside]
+    latest = [version for version in found if version not in extra][-1:]
+    return found if which == "all" else sorted([*latest, *extra])
 
 
 def _read_labels(folder: Path, manifest: Manifest, where: str) -> tuple[str, ...]:

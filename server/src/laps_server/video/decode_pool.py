@@ -1,7 +1,7 @@
 """Where decoding runs in this process: off the event loop, a bounded number of videos at a time, and stoppable.
 
 Each video owns a duplicate of the upload's descriptor, so the request may go away, and close its own, while a decoder
-is still inside a packet. A video waits for a thread before each of its Parts, so that a long video does not hold up a
+is still inside a packet. A video waits for its turn before each of its Parts, so that a long video does not hold up a
 short one.
 """
 
@@ -13,11 +13,15 @@ import sys
 import threading
 from collections.abc import AsyncGenerator, Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, TypeVar
 
 from laps_server.errors import ClientClosed, ShuttingDown
+from laps_server.moving_average import MovingAverage
+from laps_server.observe import now
 from laps_server.part import Part
+from laps_server.video.decoder_turns import DecoderTurns
+from laps_server.video.decoders import nobody
 from laps_server.video.extract import extract_parts
 from laps_server.video.extract_options import ExtractOptions
 from laps_server.video.limits import MediaLimits
@@ -36,7 +40,9 @@ class _Video:
     ``ends`` frees what it owns, once no step is inside the decoder any more.
     """
 
-    def __init__(self, file: int) -> None:
+    def __init__(self, file: int, *, deadline: float | None, urgent: bool) -> None:
+        self.deadline = deadline
+        self.urgent = urgent
         self.descriptor = os.dup(file)
         self.ends = ExitStack()
         self.ends.callback(os.close, self.descriptor)
@@ -61,6 +67,18 @@ class DecodePool:
         self._executor: ThreadPoolExecutor | None = None
         self._running: set[threading.Event] = set()
         self._closed = threading.Event()
+        self._turns = DecoderTurns(workers)
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    @property
+    def waiting(self) -> int:
+        """Videos that wait for a decoder."""
+        return self._turns.waiting
+
+    @property
+    def videos(self) -> int:
+        """Videos that are decoded or wait for it."""
+        return len(self._running)
 
     @property
     def limits(self) -> MediaLimits:
@@ -71,17 +89,20 @@ class DecodePool:
         """Make the threads."""
         self._executor = ThreadPoolExecutor(self._workers, thread_name_prefix="decode", initializer=_step_back)
 
-    async def parts(self, file: int, options: ExtractOptions) -> AsyncGenerator[Part, None]:
-        """Decode in threads, each Part when it is asked for.
-
-        Closing this early, or cancelling whoever waits for a Part, makes the thread stop at its next packet and
-        does not wait for it.
-
-        Raises:
-            MediaError, BadParameter: what :func:`~laps_server.video.extract.extract_parts` raises.
-            ShuttingDown: the pool was closed first.
-        """
-        with self._video(file) as video:
+    async def parts(
+        self,
+        file: int,
+        options: ExtractOptions,
+        *,
+        deadline: float | None = None,
+        urgent: bool = False,
+        view_cost: MovingAverage | None = None,
+        waited: Callable[[float], None] = nobody,
+    ) -> AsyncGenerator[Part, None]:
+        """See :meth:`laps_server.video.decoders.Decoders.parts`; a decoder stops at its next packet."""
+        if self._executor is None or self._closed.is_set():
+            raise ShuttingDown()
+        with self._video(_Video(file, deadline=deadline, urgent=urgent)) as video:
             steps = extract_parts(
                 video.descriptor,
                 options,
@@ -92,16 +113,19 @@ class DecodePool:
             video.ends.callback(steps.close)
             while True:
                 # In a list and not under a name, so that the caller can drop its frames while the next are decoded.
-                decoded = [await self._step(video, lambda: next(steps, None))]
-                if decoded[0] is None:
+                asked = now()
+                decoded = [await self._step(video, lambda: _timed(steps))]
+                part, began, seconds = decoded[0]
+                if part is None:
                     return
-                yield decoded.pop()  # type: ignore[misc]  # not None
+                waited(began - asked)
+                if view_cost is not None:
+                    view_cost.learn(seconds / len(part.views))
+                del part
+                yield decoded.pop()[0]  # type: ignore[misc]  # not None
 
     @contextmanager
-    def _video(self, file: int) -> Iterator[_Video]:
-        if self._executor is None or self._closed.is_set():
-            raise ShuttingDown()
-        video = _Video(file)
+    def _video(self, video: _Video) -> Iterator[_Video]:
         self._running.add(video.stop)
         try:
             yield video
@@ -116,11 +140,15 @@ class DecodePool:
     async def _step(self, video: _Video, function: Callable[[], T]) -> T:
         if self._executor is None or self._closed.is_set():
             raise ShuttingDown()
+        self._loop = asyncio.get_running_loop()
         try:
-            step = video.step = self._executor.submit(function)
-        except RuntimeError as exc:  # it was shut down a moment ago
-            raise ShuttingDown() from exc
-        try:
+            await self._turns.take(deadline=video.deadline, urgent=video.urgent)
+            try:
+                step = video.step = self._executor.submit(function)
+            except RuntimeError as exc:  # it was shut down a moment ago
+                self._turns.give_back()
+                raise ShuttingDown() from exc
+            step.add_done_callback(self._turn_over)  # also where nobody waits for it any more
             result: T = await asyncio.wrap_future(step)
             video.step = None  # it would hold on to the result
             return result
@@ -131,13 +159,28 @@ class DecodePool:
                 raise ShuttingDown() from None
             raise
 
+    def _turn_over(self, _: Future[Any]) -> None:
+        """In the thread."""
+        if self._loop is not None:
+            with suppress(RuntimeError):  # the loop is closed
+                self._loop.call_soon_threadsafe(self._turns.give_back)
+
     def close(self) -> None:
         """Stop the videos being decoded, drop the waiting ones, and end the threads."""
         self._closed.set()
+        if self._loop is not None:
+            with suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self._turns.cancel)
         for stop in tuple(self._running):  # the loop goes on and takes some out
             stop.set()
         if self._executor is not None:
             self._executor.shutdown(wait=True, cancel_futures=True)
+
+
+def _timed(steps: Iterator[Part]) -> tuple[Part | None, float, float]:
+    """The next Part, when its turn began, and the seconds that it took."""
+    began = now()
+    return next(steps, None), began, now() - began
 
 
 def _step_back() -> None:

@@ -15,6 +15,8 @@ from laps_client._options import Options
 from laps_client.cli.classify import ClassifyRequest
 from laps_client.cli.classify import classify as run_classify
 from laps_client.cli.connection import Connection, headers_of
+from laps_client.cli.diff import DiffRequest
+from laps_client.cli.diff import diff as run_diff
 from laps_client.cli.display import Display
 from laps_client.cli.evaluate import EvaluateRequest
 from laps_client.cli.evaluate import evaluate as run_evaluate
@@ -32,7 +34,8 @@ app = typer.Typer(
     name="laps",
     help="Classify videos on a LAPS server. Results go to standard output; progress and messages to standard error.",
     epilog="Exit status: 0 all is well, 1 some files failed, 2 wrong use, 3 no server that is ready, "
-    "4 results cannot be written, 130 interrupted, 143 terminated, 141 standard output closed.",
+    "4 results cannot be written, 5 models differ more than they may, "
+    "130 interrupted, 143 terminated, 141 standard output closed.",
     no_args_is_help=True,
     add_completion=True,
     pretty_exceptions_enable=False,
@@ -285,6 +288,38 @@ def login(*, url: Url = BASE_URL) -> None:
 def logout(*, url: Url = BASE_URL) -> None:
     """Forget the key that is kept for a server."""
     _run(run_logout, url=url, quiet=False)
+
+
+@app.command()
+def diff(
+    model_a: Annotated[str, typer.Argument(metavar="MODEL_A", help="A model, as NAME or NAME/VERSION.")],
+    model_b: Annotated[str, typer.Argument(metavar="MODEL_B", help="Another, or another version of it.")],
+    paths: Annotated[list[Path], typer.Argument(metavar="FOLDER", help="Folders of videos, and video files.")],
+    *,
+    views: Views = None,
+    deadline: DeadlineS = None,
+    json: Annotated[bool, typer.Option("--json", help="The whole report as JSON.")] = False,
+    worst: Annotated[int, typer.Option(min=0, help="Files to print, those that differ most first.")] = 10,
+    min_agreement: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, help="Share of videos below which the exit status is 5.", show_default=False),
+    ] = None,
+    concurrency: Concurrency = 4,
+    quiet: Quiet = False,
+    url: Url = BASE_URL,
+    header: Header = None,
+) -> None:
+    """Compare two served models on the same videos: agreement, score shifts, the files that differ most."""
+    request = DiffRequest(
+        models=(model_a, model_b),
+        paths=paths,
+        options={"views": views, "deadline_s": deadline, "frames": False},
+        concurrency=concurrency,
+        as_json=json,
+        worst=worst,
+        min_agreement=min_agreement,
+    )
+    _run(lambda connection, display: run_diff(connection, request, display), url=url, header=header, quiet=quiet)
 
 
 @app.callback(invoke_without_command=True)

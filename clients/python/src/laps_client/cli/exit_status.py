@@ -19,6 +19,7 @@ SOME_FAILED = 1
 USAGE = 2
 NO_SERVER = 3
 NOT_WRITTEN = 4
+DIFFERS = 5
 INTERRUPTED = 130  # 128 and the signal's number, as shells say it
 TERMINATED = 143
 PIPE_CLOSED = 141

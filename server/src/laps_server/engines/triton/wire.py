@@ -29,6 +29,7 @@ from laps_server.engines.base import InferResult
 from laps_server.engines.triton.contract import ServedGraph
 from laps_server.engines.triton.tls import authorities, http_context
 from laps_server.errors import BackendTimeout, BackendUnavailable, LapsError
+from laps_server.trace_context import trace_headers
 
 _HINT = "send the request again later"
 _MICROSECONDS = 1_000_000
@@ -178,6 +179,7 @@ class GrpcWire:
                 outputs=[grpc_client.InferRequestedOutput(name) for name in request.outputs],
                 timeout=_in_microseconds(request.timeout_s),
                 client_timeout=request.timeout_s,
+                headers=dict(trace_headers()),
             )
             return InferResult(*(_floats(result, name) for name in request.outputs))
 
@@ -267,6 +269,7 @@ class HttpWire:
                 model_version=str(request.version),
                 outputs=[http_client.InferRequestedOutput(name, binary_data=True) for name in request.outputs],
                 timeout=_in_microseconds(request.timeout_s),
+                headers=dict(trace_headers()),
             )
             return InferResult(*(_floats(result, name) for name in request.outputs))
 

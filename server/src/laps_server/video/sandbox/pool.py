@@ -10,11 +10,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 
 from laps_server.errors import BadParameter, DecoderCrashed, InternalError, ShuttingDown
+from laps_server.moving_average import MovingAverage
+from laps_server.observe import now
 from laps_server.part import Part
+from laps_server.video.decoder_turns import DecoderTurns
+from laps_server.video.decoders import nobody
 from laps_server.video.extract_options import ExtractOptions
 from laps_server.video.limits import MediaLimits
 from laps_server.video.sandbox.options import SandboxOptions
@@ -25,6 +30,16 @@ _LOG = logging.getLogger(__name__)
 _ATTEMPTS = 2
 _STOP_S = 0.2  # for a worker to notice that nobody wants its video any more
 _THUMBNAIL_BYTES = 64 * 1024 * 1024  # of one Part
+
+
+@dataclass(frozen=True, slots=True)
+class _Turn:
+    """How one video takes turns, and who wants to know of it."""
+
+    deadline: float | None
+    urgent: bool
+    view_cost: MovingAverage | None
+    waited: Callable[[float], None]
 
 
 class SandboxPool:
@@ -52,13 +67,24 @@ class SandboxPool:
         self._threads = threads
         self._limits = limits or MediaLimits()
         self._options = options or SandboxOptions()
-        self._turns = asyncio.Semaphore(workers)
+        self._turns = DecoderTurns(workers)
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._zygote: Zygote | None = None
         self._renewing = asyncio.Lock()
         self._idle: list[Worker] = []
         self._busy: set[Worker] = set()
         self._stopping: set[asyncio.Task[None]] = set()
         self._closed = False
+
+    @property
+    def waiting(self) -> int:
+        """Videos that wait for a decoder."""
+        return self._turns.waiting
+
+    @property
+    def videos(self) -> int:
+        """Videos that are decoded or wait for it."""
+        return len(self._busy)
 
     @property
     def limits(self) -> MediaLimits:
@@ -101,18 +127,25 @@ class SandboxPool:
         else:
             _LOG.info("videos are decoded in processes of their own, whose system calls are not filtered, as was asked")
 
-    async def parts(self, file: int, options: ExtractOptions) -> AsyncGenerator[Part, None]:
-        """Decode in a worker, each Part when it is asked for.
+    async def parts(
+        self,
+        file: int,
+        options: ExtractOptions,
+        *,
+        deadline: float | None = None,
+        urgent: bool = False,
+        view_cost: MovingAverage | None = None,
+        waited: Callable[[float], None] = nobody,
+    ) -> AsyncGenerator[Part, None]:
+        """See :meth:`laps_server.video.decoders.Decoders.parts`.
 
-        If the worker is lost, another one begins again, once, and what was handed over already is left out. Closing
-        this early, or cancelling whoever waits for a Part, stops the worker; its end is not waited for.
-
-        Raises:
-            MediaError, BadParameter: what :func:`~laps_server.video.extract.extract_parts` raises.
-            DecoderCrashed: the video took two workers down, or got no further.
-            ShuttingDown: the pool was closed first.
+        If the worker is lost, another one begins again, once, and what was handed over already is left out.
         """
+        if self._closed or self._zygote is None:
+            raise ShuttingDown()
+        self._loop = asyncio.get_running_loop()
         job = DecodeJob(options, self._limits, self._threads)
+        turn = _Turn(deadline, urgent, view_cost, waited)
         # With a position of its own, and only to read: a worker shall not write what others read.
         upload = os.open(f"/proc/self/fd/{file}", os.O_RDONLY | os.O_CLOEXEC)
         given = 0
@@ -124,7 +157,7 @@ class SandboxPool:
                         left_out = given
                         while True:
                             # In a list and not under a name, so that the caller can drop it while the next is decoded.
-                            found = [await self._next(worker)]
+                            found = [await self._next(worker, turn)]
                             if found[0] is None:
                                 return
                             if left_out:
@@ -142,9 +175,28 @@ class SandboxPool:
         finally:
             os.close(upload)
 
-    async def _next(self, worker: Worker) -> Part | None:
-        async with self._turns:
-            return await worker.next_part(max_bytes=self._limits.max_kept_bytes + _THUMBNAIL_BYTES)
+    async def _next(self, worker: Worker, turn: _Turn) -> Part | None:
+        asked = now()
+        await self._take(turn)
+        try:
+            began = now()
+            part = await worker.next_part(max_bytes=self._limits.max_kept_bytes + _THUMBNAIL_BYTES)
+        finally:
+            self._turns.give_back()
+        if part is not None:
+            turn.waited(began - asked)
+            if turn.view_cost is not None:
+                turn.view_cost.learn((now() - began) / len(part.views))
+        return part
+
+    async def _take(self, turn: _Turn) -> None:
+        try:
+            await self._turns.take(deadline=turn.deadline, urgent=turn.urgent)
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if self._closed and not (task and task.cancelling()):
+                raise ShuttingDown() from None
+            raise
 
     @asynccontextmanager
     async def _worker(self) -> AsyncIterator[Worker]:
@@ -203,6 +255,9 @@ class SandboxPool:
     def close(self) -> None:
         """Kill the workers, whatever they do, and end the zygote."""
         self._closed = True
+        if self._loop is not None:
+            with suppress(RuntimeError):  # the loop is closed
+                self._loop.call_soon_threadsafe(self._turns.cancel)
         for worker in (*self._busy, *self._idle):
             worker.kill()
         for worker in self._idle:

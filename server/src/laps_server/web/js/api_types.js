@@ -96,6 +96,14 @@
  */
 
 /**
+ * @typedef {object} FailedVersionBody
+ * @property {string} name
+ * @property {number} version
+ * @property {string} code
+ * @property {string} message
+ */
+
+/**
  * @typedef {object} FramesBody
  * @property {'frame'|'step'|'clip'} kind
  * @property {(number|null)[]} index
@@ -151,6 +159,7 @@
 /**
  * @typedef {object} ModelsResponse
  * @property {ModelSummary[]} models
+ * @property {FailedVersionBody[]} failed
  * @property {LimitsBody} limits
  */
 
