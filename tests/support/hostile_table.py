@@ -182,9 +182,10 @@ BAD_FILES: Mapping[str, tuple[Make, Answer]] = {
 # Files that lie, or go on for long: 200 or 422 ------------------------------------------------------
 
 
-def _frames_100k(folder: Path) -> Path:
+def long_film(folder: Path, *, times_over: int = 2000) -> Path:
+    """Two seconds of fifty frames, over and over: 100,000 of them if not said otherwise."""
     fifty = encode(folder / "fifty.mp4", "libx264", count=50, options={"preset": "ultrafast", "bf": "0"}, size=(48, 32))
-    return repeat(fifty, folder / "long.mp4", 2000)
+    return repeat(fifty, folder / "long.mp4", times_over)
 
 
 def _zeroed_sizes(path: Path) -> None:
@@ -195,7 +196,7 @@ def _zeroed_sizes(path: Path) -> None:
 
 
 BOUNDED_FILES: Mapping[str, Make] = {
-    "frames-100k": _frames_100k,
+    "frames-100k": long_film,
     "lying-stts": _damaged(lie_about(b"stts", 8, 0x7FFFFFFF)),
     "lying-stts-durations": _damaged(lie_about(b"stts", 12, 0x7FFFFFFF)),
     "lying-stsz": _damaged(lie_about(b"stsz", 8, 0x7FFFFFFF)),
