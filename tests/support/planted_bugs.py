@@ -39,13 +39,6 @@ def segfault_once(file: int, options: Any, **others: Any) -> Generator[Part, Non
     yield from steps
 
 
-def segfault_if_short(file: int, options: Any, **others: Any) -> Generator[Part, None, None]:
-    """Crash on files of less than 100 bytes."""
-    if os.fstat(file).st_size < 100:
-        ctypes.string_at(0)
-    yield from extract_parts(file, options, **others)
-
-
 def stuck(*_: Any, **__: Any) -> Generator[Part, None, None]:
     """Compute for ever, without a step forward."""
     while _FOR_EVER:
@@ -67,6 +60,21 @@ def eat_memory(*_: Any, **__: Any) -> Generator[Part, None, None]:
     while _FOR_EVER:
         eaten.append(bytearray(16 * 1024 * 1024))
     yield from ()
+
+
+def _if_short(bug: Callable[..., Generator[Part, None, None]]) -> Callable[..., Generator[Part, None, None]]:
+    """The bug for files of less than 100 bytes, others are decoded."""
+
+    def extract(file: int, options: Any, **others: Any) -> Generator[Part, None, None]:
+        yield from (bug if os.fstat(file).st_size < 100 else extract_parts)(file, options, **others)
+
+    return extract
+
+
+segfault_if_short = _if_short(segfault)
+stuck_if_short = _if_short(stuck)
+deaf_if_short = _if_short(deaf)
+eat_memory_if_short = _if_short(eat_memory)
 
 
 def try_what_is_forbidden(*_: Any, **__: Any) -> Generator[Part, None, None]:

@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from support.classify_requests import MAX_UPLOAD_BYTES, error_of, post
+from support.hostile_files import multipart
 
 
 def test_an_empty_file_is_called_empty(client: httpx.Client) -> None:
@@ -18,14 +19,6 @@ def test_an_empty_file_is_called_empty(client: httpx.Client) -> None:
     as_field = client.post("/classify", files={"file": b""})
     for response in (as_body, as_field):
         assert "empty" in error_of(response, 415, "unsupported_container")["message"]
-
-
-def multipart(*parts: tuple[str, str | None, bytes], boundary: str = "b", end: bool = True) -> bytes:
-    body = b""
-    for name, filename, data in parts:
-        tail = f'; filename="{filename}"' if filename is not None else ""
-        body += f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"{tail}\r\n\r\n'.encode() + data + b"\r\n"
-    return body + (f"--{boundary}--\r\n".encode() if end else b"")
 
 
 @pytest.mark.parametrize(

@@ -202,12 +202,21 @@ class SandboxPool:
     async def _worker(self) -> AsyncIterator[Worker]:
         if self._closed or self._zygote is None:
             raise ShuttingDown()
-        worker = self._idle.pop() if self._idle else await self._fork(self._zygote)
+        worker = self._idle_worker() or await self._fork(self._zygote)
         self._busy.add(worker)
         try:
             yield worker
         finally:
             self._part_with(worker)
+
+    def _idle_worker(self) -> Worker | None:
+        """One that waits for a video; those that died waiting are no video's fault."""
+        while self._idle:
+            worker = self._idle.pop()
+            if worker.runs:
+                return worker
+            worker.close()
+        return None
 
     def _part_with(self, worker: Worker) -> None:
         """Keep it for another video, now or as soon as it has stopped; or end it."""

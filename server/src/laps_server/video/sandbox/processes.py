@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -49,6 +50,13 @@ class Worker:
     def is_free(self) -> bool:
         """Whether it can be given a video."""
         return self._answered and not self._at_work and not self._lost
+
+    @property
+    def runs(self) -> bool:
+        """Whether its process is there."""
+        ended = select.poll()  # of any descriptor's number
+        ended.register(self._process, select.POLLIN)
+        return not ended.poll(0)
 
     def begin(self, job: wire.DecodeJob, upload: int) -> None:
         """Give it a video.
