@@ -73,11 +73,13 @@ def is_decoding(server: HostileServer) -> bool:
 
 def test_a_killed_decoder_is_replaced_and_the_request_goes_on(server: HostileServer) -> None:
     before = len(server.process.log)
-    with ThreadPoolExecutor(1) as client, decoders_stopped(server) as decoders:
+    with ThreadPoolExecutor(1) as client, decoders_stopped(server) as (busy, *waiting):
+        for decoder in waiting:  # that these are gone is not the next video's fault
+            os.kill(decoder, signal.SIGKILL)
+        until(lambda: decoders_of(server.process) == [busy], "a decoder outlives SIGKILL")
         asked = client.submit(server.ask, params=SEEN, content=server.film)
         until(lambda: is_decoding(server), "no decoder was given the video")
-        for decoder in decoders:  # those that wait for a video too: that they are gone is not the next one's fault
-            os.kill(decoder, signal.SIGKILL)
+        os.kill(busy, signal.SIGKILL)
         answer = asked.result(60)
     assert answer.status_code == 200, answer.text
     assert wrong_clips(answer.json(), GOOD_FILM, CLOCKS) == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ IDLE_TIMEOUT_S = 1
 MEMORY_MIB = 150
 """That a process of the server may take for a hostile file beyond what it takes for a good one."""
 _SIZE = 64
+_END_S = 15
 
 
 def write_numbers_model(repository: Path) -> None:
@@ -95,6 +97,10 @@ def hostile_server(folder: Path, **settings: str) -> Iterator[HostileServer]:
         for _ in range(3):
             httpx.post(f"{process.url}/classify", content=film, headers=headers, timeout=60).raise_for_status()
         yield HostileServer(process, key, uploads, film, ServerTraces.of(process, uploads), _peak_mib(process))
+    # Its decoders end after it, and with them its log: other tests count this process's descriptors.
+    deadline = time.monotonic() + _END_S
+    while (log := process.process.stderr) is not None and not log.closed and time.monotonic() < deadline:
+        time.sleep(0.01)
 
 
 def _peak_mib(server: ServerProcess) -> int:

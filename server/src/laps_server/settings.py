@@ -39,7 +39,7 @@ from laps_server.logs import LogFormat
 from laps_server.models.repository import DEFAULT_ROOT, VersionChoice
 from laps_server.shadow_rule import ShadowRule
 from laps_server.video.accepted_formats import CodecSet
-from laps_server.video.sandbox.options import DecodeMode, FilterMode
+from laps_server.video.sandbox.options import IS_AVAILABLE, DecodeMode, FilterMode
 from laps_server.view_grid import MAX_VIEWS
 
 # Old name -> name; of the release before.
@@ -313,7 +313,7 @@ class Settings(BaseSettings):
     codecs: CodecSet = Field(
         "standard",
         description="Which videos are decoded: wide adds old and professional kinds to the standard ones, as WMV, DV "
-        "and DNxHD.",
+        "and DNxHD, and needs decode sandbox.",
     )
     max_pixels: int = Field(
         33_177_600,
@@ -399,8 +399,9 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _old_decoders_are_confined(self) -> Self:
-        if self.codecs == "wide" and self.decode == "thread":
-            raise ValueError("codecs wide lets in decoders that few people test, and needs decode sandbox")
+        if self.codecs == "wide" and (self.decode == "thread" or not IS_AVAILABLE):
+            where = "" if IS_AVAILABLE else ", which only Linux has"
+            raise ValueError(f"codecs wide lets in decoders that few people test, and needs decode sandbox{where}")
         return self
 
     @model_validator(mode="after")
