@@ -20,6 +20,7 @@ from laps_client import (
     ServerError,
     TimedOut,
     Timeouts,
+    Unauthorized,
     Unavailable,
 )
 from laps_client._attempts import Attempts, Request
@@ -97,7 +98,7 @@ def test_a_status_that_may_pass_is_tried_again_until_the_attempts_are_used_up(
     [
         (302, BadAnswer),
         (400, BadRequest),
-        (401, BadRequest),
+        (401, Unauthorized),
         (404, NotFound),
         (422, BadRequest),
         (500, ServerError),

@@ -375,7 +375,7 @@ def slow(folder: Path) -> Iterator[ServerProcess]:
         yield process
 
 
-LEFT = re.compile("the client left the stream")
+LEFT = re.compile("the client left during its answer")
 
 
 @contextmanager

@@ -31,6 +31,8 @@ WORDLESS_ON_THE_PAGE = {
     "client_closed",
     # Told where the server is started; until its models are loaded the page meets not_ready.
     *("manifest_invalid", "model_corrupt", "device_missing", "no_models"),
+    # Told of a version of a model, which stays out of what is served.
+    *("version_changed", "not_enough_memory"),
 }
 # What the page finds itself, and the one of it where nothing is known but the message.
 OWN_OF_THE_PAGE = {"unreachable", "cut", "foreign"}

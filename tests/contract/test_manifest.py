@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 import numpy as np
+import onnx
 import pytest
 
 from laps_export.errors import LapsExportError
@@ -39,11 +40,13 @@ from laps_server.scores import Average
 from laps_server.view_grid import SamplingRule
 from support.small_laps import LABELS, small_version_request
 
+_GRAPH = onnx.helper.make_model(onnx.helper.make_graph([], "graph", [], [])).SerializeToString()
+
 
 @pytest.fixture(autouse=True)
 def _no_graph(monkeypatch: pytest.MonkeyPatch) -> None:
     """These tests are about what is written beside the graph."""
-    monkeypatch.setattr(writing, "export_onnx", lambda _, path: path.write_bytes(b"graph"))
+    monkeypatch.setattr(writing, "export_onnx", lambda _, path: path.write_bytes(_GRAPH))
     monkeypatch.setattr(writing, "measure", lambda _: Complexity(gmacs=0.1, parameters_m=0.2))
     monkeypatch.setattr(writing, "check_parity", lambda *_, **__: ParityReport(1e-6, 1e-3, (1, 3, 16)))
 

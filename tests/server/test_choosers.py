@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -84,11 +85,13 @@ async def test_until_the_trial_is_over_requests_are_refused_and_the_loop_goes_on
 ) -> None:
     going_on, reached = asyncio.Event(), asyncio.Event()
 
-    async def held(*_: object) -> object:
-        reached.set()
-        await going_on.wait()
-        (model,) = runtime.served.versions
-        return trial_views(model.files.manifest)
+    to_thread = asyncio.to_thread
+
+    async def held(function: Callable[..., object], *args: object) -> object:
+        if function is trial_views:
+            reached.set()
+            await going_on.wait()
+        return await to_thread(function, *args)
 
     monkeypatch.setattr("laps_server.choosers.asyncio.to_thread", held)
     runtime = build_runtime(settings_for(repository))

@@ -28,5 +28,5 @@ def asked(scope: Scope, settings: Settings, *, arrived: float) -> ClassifyOption
             deadline=arrived + deadline_s,
             deadline_named=deadline_ms is not None,
         )
-    except (ValueError, LapsError):
+    except (ValueError, OverflowError, LapsError):  # a number may have any number of digits
         return None
