@@ -105,6 +105,7 @@ def _source() -> Path:
 
 def _encode(path: Path, *, height: int, width: int) -> Path:
     """The source at a height, cut at a width, by libx264 at its defaults; under another name until it is whole."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(".part.mp4")
     with av.open(str(_source())) as source, av.open(str(part), "w") as out:
         given = source.streams.video[0]

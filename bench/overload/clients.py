@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import count
 
@@ -16,15 +15,18 @@ _numbers = count()
 
 @dataclass
 class Seen:
-    """All exchanges of a phase: first tries, and those that waited as long as they were told."""
+    """All exchanges of a phase: first tries, those that waited once as long as they were told, and those that did more
+    often.
+    """
 
     first: list[Exchange] = field(default_factory=list)
     back: list[Exchange] = field(default_factory=list)
+    again: list[Exchange] = field(default_factory=list)
 
     @property
     def all(self) -> list[Exchange]:
-        """Both."""
-        return [*self.first, *self.back]
+        """All of them."""
+        return [*self.first, *self.back, *self.again]
 
 
 async def closed_loop(target: Target, clients: int, seconds: float) -> Seen:
@@ -54,14 +56,11 @@ async def open_loop(target: Target, rate: float, seconds: float) -> Seen:
 
 async def _until_in(target: Target, seen: Seen, ends: float, *, slowly: bool, tries: int = 1000) -> None:
     request_id = f"overload-{next(_numbers)}"
-    keep: Callable[[Exchange], None] = seen.first.append
-    for _ in range(tries):
+    for number in range(tries):
         found = await exchange(target, request_id, slowly=slowly)
-        keep(found)
+        (seen.first, seen.back, seen.again)[min(number, 2)].append(found)
         if found.status != REFUSED or found.retry_after_s is None or time.monotonic() > ends:
             return
-        # Of one request only its first return is counted: those that return again were refused once more.
-        keep = seen.back.append if keep == seen.first.append else (lambda _: None)
         await asyncio.sleep(found.retry_after_s + random.random() * 0.05)
 
 

@@ -56,22 +56,22 @@ def test_nothing_is_refused_before_anything_was_measured() -> None:
 
 def test_newcomers_leave_places_to_those_who_were_told() -> None:
     forecast = AdmissionForecast()
-    forecast.check_places(NEW, active=9, places=10, busy_s=1.0)
+    forecast.check_places(NEW, active=9, places=10, busy_s=lambda: 1.0)
     for number in range(3):
         with pytest.raises(Overloaded, match="10 requests are in flight, of 10 at most"):
-            forecast.check_places(Arrival(str(number), was_told=False), active=10, places=10, busy_s=1.0)
+            forecast.check_places(Arrival(str(number), was_told=False), active=10, places=10, busy_s=lambda: 1.0)
     with pytest.raises(Overloaded):
-        forecast.check_places(NEW, active=int(10 * NEWCOMERS_PLACES), places=10, busy_s=1.0)
-    forecast.check_places(TOLD, active=9, places=10, busy_s=1.0)
+        forecast.check_places(NEW, active=int(10 * NEWCOMERS_PLACES), places=10, busy_s=lambda: 1.0)
+    forecast.check_places(TOLD, active=9, places=10, busy_s=lambda: 1.0)
     with pytest.raises(Overloaded):
-        forecast.check_places(TOLD, active=10, places=10, busy_s=1.0)
+        forecast.check_places(TOLD, active=10, places=10, busy_s=lambda: 1.0)
 
 
 def test_the_last_place_is_anybodys() -> None:
     forecast = AdmissionForecast()
     with pytest.raises(Overloaded):
-        forecast.check_places(NEW, active=1, places=1, busy_s=0.0)
-    forecast.check_places(NEW, active=0, places=1, busy_s=0.0)
+        forecast.check_places(NEW, active=1, places=1, busy_s=lambda: 0.0)
+    forecast.check_places(NEW, active=0, places=1, busy_s=lambda: 0.0)
 
 
 def test_places_that_get_free_slowly_are_waited_for_longer(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -82,7 +82,7 @@ def test_places_that_get_free_slowly_are_waited_for_longer(monkeypatch: pytest.M
         forecast.place_left(active=9, places=10)
         clock.now += 20.0
     with pytest.raises(Overloaded) as found:
-        forecast.check_places(NEW, active=10, places=10, busy_s=0.0)
+        forecast.check_places(NEW, active=10, places=10, busy_s=lambda: 0.0)
     assert found.value.retry_after_s == 20
 
 

@@ -6,6 +6,7 @@ room for them without anything being held free.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from laps_server.callbacks import Callbacks
@@ -39,14 +40,15 @@ class AdmissionForecast:
         """Somebody asks: once for each request, before the checks."""
         return Arrival(who, self._callbacks.keep(who))
 
-    def check_places(self, arrival: Arrival, *, active: int, places: int, busy_s: float) -> None:
+    def check_places(self, arrival: Arrival, *, active: int, places: int, busy_s: Callable[[], float]) -> None:
         """Refuse what finds no place.
 
         Args:
             arrival: of the request.
             active: places that are taken.
             places: there are.
-            busy_s: until the server is through with what it has taken.
+            busy_s: tells how long until the server is through with what it has taken; asked for only where no place has
+                got free yet, since it looks at every request in flight.
 
         Raises:
             Overloaded: with the time to wait.
@@ -54,7 +56,7 @@ class AdmissionForecast:
         kept_back = 0 if arrival.was_told else min(self._callbacks.expected, places - _newcomers(places))
         if active < places - kept_back:
             return
-        apart_s = self._place.seconds or busy_s / max(1, active)
+        apart_s = self._place.seconds or busy_s() / max(1, active)
         wait_s = self._callbacks.refuse(
             arrival.who, busy_s=apart_s, service_s=apart_s, at_once=places - _newcomers(places)
         )

@@ -292,7 +292,12 @@ class Settings(BaseSettings):
         1024, ge=MAX_VIEWS, description="Views that may wait for one model before requests get 503 overloaded."
     )
 
-    decode_workers: int = Field(2, ge=1, le=128, description="Videos decoded at the same time.")
+    decode_workers: int = Field(
+        default_factory=lambda: min(2, available_cores()),
+        ge=1,
+        le=128,
+        description="Videos decoded at the same time, if not set 2, or 1 where there is one core.",
+    )
     decode_threads: int = Field(1, ge=1, le=16, description="Threads of each decoder.")
     decode: DecodeMode = Field(
         "sandbox",

@@ -180,6 +180,22 @@ async def test_a_video_that_waits_for_a_thread_between_its_parts_does_not_hold_o
     await steps.aclose()
 
 
+async def test_the_end_of_a_video_waits_for_nobody(
+    pool: DecodePool, file: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its answer is as good as there; other videos have the decoder for long."""
+    steps = pool.parts(file, OPTIONS)
+    assert (await anext(steps)).ends_video
+    stand_in = LongDecode()
+    monkeypatch.setattr(decode_pool, "extract_parts", stand_in)
+    job = asyncio.create_task(parts_of(pool, file))
+    await until(stand_in.started.is_set)  # on the only thread
+    async with asyncio.timeout(5):
+        assert await anext(steps, None) is None
+    stand_in.release.set()
+    await job
+
+
 async def test_what_was_handed_over_is_not_held_here(pool: DecodePool, file: int) -> None:
     steps = pool.parts(file, OPTIONS)
     part = await anext(steps)

@@ -59,9 +59,8 @@ class Admission:
         self._runtime.admit()
         forecast = self._runtime.forecast
         arrival = forecast.arrive(_who(scope))
-        forecast.check_places(
-            arrival, active=self._active, places=self._max_requests, busy_s=self._runtime.served.busy_s
-        )
+        served = self._runtime.served
+        forecast.check_places(arrival, active=self._active, places=self._max_requests, busy_s=lambda: served.busy_s)
         if (options := asked(scope, self._settings, arrived=now())) is not None:
             self._runtime.check_in_time(arrival, options)
         self._active += 1

@@ -11,9 +11,11 @@ import asyncio
 import os
 import sys
 import threading
+from collections import deque
 from collections.abc import AsyncGenerator, Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from laps_server.errors import ClientClosed, ShuttingDown
@@ -111,18 +113,18 @@ class DecodePool:
                 should_stop=video.stop.is_set,
             )
             video.ends.callback(steps.close)
-            while True:
-                # In a list and not under a name, so that the caller can drop its frames while the next are decoded.
+            goes_on = True
+            while goes_on:
                 asked = now()
-                decoded = [await self._step(video, lambda: _timed(steps))]
-                part, began, seconds = decoded[0]
-                if part is None:
-                    return
-                waited(began - asked)
-                if view_cost is not None:
-                    view_cost.learn(seconds / len(part.views))
-                del part
-                yield decoded.pop()[0]  # type: ignore[misc]  # not None
+                turn = await self._step(video, lambda: _take_turn(steps))
+                goes_on = turn.goes_on
+                if turn.parts:
+                    waited(turn.began - asked)
+                    if view_cost is not None:
+                        view_cost.learn(turn.seconds / sum(len(part.views) for part in turn.parts))
+                while turn.parts:
+                    # Not under a name, so that the caller can drop its frames while the next are decoded.
+                    yield turn.parts.popleft()
 
     @contextmanager
     def _video(self, video: _Video) -> Iterator[_Video]:
@@ -177,10 +179,26 @@ class DecodePool:
             self._executor.shutdown(wait=True, cancel_futures=True)
 
 
-def _timed(steps: Iterator[Part]) -> tuple[Part | None, float, float]:
-    """The next Part, when its turn began, and the seconds that it took."""
-    began = now()
-    return next(steps, None), began, now() - began
+@dataclass(frozen=True, slots=True)
+class _Turn:
+    """What came of a turn, when it began and the seconds that it took; whether there may be more."""
+
+    parts: deque[Part]
+    goes_on: bool
+    began: float
+    seconds: float
+
+
+def _take_turn(steps: Iterator[Part]) -> _Turn:
+    """Decode one Part. Behind the one that ends the video, see that it does: that costs nothing, and a turn of its own
+    would have to be waited for, behind all other videos, while the answer is as good as there.
+    """
+    began, parts = now(), deque[Part]()
+    for part in steps:
+        parts.append(part)
+        if not part.ends_video:
+            return _Turn(parts, True, began, now() - began)
+    return _Turn(parts, False, began, now() - began)
 
 
 def _step_back() -> None:
