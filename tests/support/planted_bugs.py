@@ -46,6 +46,13 @@ def stuck(*_: Any, **__: Any) -> Generator[Part, None, None]:
     yield from ()
 
 
+def stuck_if_it_has_one_view(file: int, options: Any, **others: Any) -> Generator[Part, None, None]:
+    """As above, but for videos of several clips, which are decoded."""
+    if options.grid.temporal == 1:
+        yield from stuck()
+    yield from extract_parts(file, options, **others)
+
+
 def deaf(*_: Any, should_stop: Callable[[], bool], **__: Any) -> Generator[Part, None, None]:
     """Get on for ever, whatever it is told."""
     while _FOR_EVER:

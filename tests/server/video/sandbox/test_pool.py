@@ -285,6 +285,21 @@ async def test_open_videos_do_not_hold_up_others(file: int) -> None:
 
 
 @pytest.mark.usefixtures("nothing_is_left")
+async def test_the_end_of_a_video_waits_for_nobody(file: int) -> None:
+    async with started("stuck_if_it_has_one_view") as pool:
+        steps = pool.parts(file, TWO_PARTS)
+        while not (await anext(steps)).ends_video:
+            pass
+        job = asyncio.create_task(parts_of(pool, file))
+        await asyncio.sleep(0.2)  # it has the only turn, for ever
+        async with asyncio.timeout(5):
+            assert await anext(steps, None) is None
+        job.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await job
+
+
+@pytest.mark.usefixtures("nothing_is_left")
 async def test_closing_stops_what_runs_and_tells_what_waits(file: int) -> None:
     async with started("deaf") as pool:
         jobs = [asyncio.create_task(parts_of(pool, file)) for _ in range(3)]

@@ -66,6 +66,7 @@ class SandboxPool:
         self._workers = workers
         self._threads = threads
         self._limits = limits or MediaLimits()
+        self._max_bytes = self._limits.max_kept_bytes + _THUMBNAIL_BYTES
         self._options = options or SandboxOptions()
         self._turns = DecoderTurns(workers)
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -154,12 +155,13 @@ class SandboxPool:
                 try:
                     async with self._worker() as worker:
                         worker.begin(job, upload)
-                        left_out = given
+                        left_out, is_over = given, False
                         while True:
                             # In a list and not under a name, so that the caller can drop it while the next is decoded.
-                            found = [await self._next(worker, turn)]
+                            found = [await self._next(worker, turn, is_over=is_over)]
                             if found[0] is None:
                                 return
+                            is_over = found[0].ends_video
                             if left_out:
                                 left_out -= 1
                                 continue
@@ -175,12 +177,15 @@ class SandboxPool:
         finally:
             os.close(upload)
 
-    async def _next(self, worker: Worker, turn: _Turn) -> Part | None:
+    async def _next(self, worker: Worker, turn: _Turn, *, is_over: bool) -> Part | None:
+        """The next Part. That none is behind the one that ends the video costs nothing, so it takes no turn."""
+        if is_over:
+            return await worker.next_part(max_bytes=self._max_bytes)
         asked = now()
         await self._take(turn)
         try:
             began = now()
-            part = await worker.next_part(max_bytes=self._limits.max_kept_bytes + _THUMBNAIL_BYTES)
+            part = await worker.next_part(max_bytes=self._max_bytes)
         finally:
             self._turns.give_back()
         if part is not None:
