@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import re
 import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from itertools import count
 from pathlib import Path
@@ -150,7 +152,7 @@ def judge(server: ServerProcess, uploads: Path, rest: ServerTraces, before: Mapp
     try:
         wait_until_at_rest(server, uploads, rest)
     except AssertionError as exc:
-        found.failures.append(str(exc))
+        found.failures.append(f"{exc}; descriptors are {descriptors(server.process.pid)}")
     for name, mib in _courses(found.samples).items():
         growth = growth_mib_a_minute([look.at_s for look in found.samples], mib)
         if growth >= MAX_GROWTH_MIB:
@@ -165,7 +167,16 @@ def _courses(samples: list[Sample]) -> dict[str, list[float]]:
     }
 
 
-def stopped(server: ServerProcess, temporary: Path, shared: set[str], found: Soaked) -> None:
+def descriptors(process: int) -> dict[str, int]:
+    """What a process holds, by kind."""
+    targets: Counter[str] = Counter()
+    for link in Path(f"/proc/{process}/fd").iterdir():
+        with suppress(FileNotFoundError):
+            targets[re.sub(r"\d+", "", str(link.readlink()))] += 1
+    return dict(targets)
+
+
+def stopped(server: ServerProcess, temporary: Path, kept: set[str], found: Soaked) -> None:
     """End the server, and add what it leaves."""
     family = children_of(server.process.pid)
     if (status := server.stop()) != 0:
@@ -174,16 +185,16 @@ def stopped(server: ServerProcess, temporary: Path, shared: set[str], found: Soa
     while (left := [pid for pid in family if Path(f"/proc/{pid}").exists()]) and time.monotonic() < deadline:
         time.sleep(0.05)
     found.failures += [f"process {pid} outlives the server" for pid in left]
-    found.failures += [f"{path.name} is left among temporary files" for path in temporary.rglob("*") if path.is_file()]
-    found.failures += [f"{name} is left in shared memory" for name in sorted(_shared() - shared)]
+    found.failures += [f"{path} is left" for path in sorted(temporary_files(temporary) - kept)]
     tracebacks = [number for number, line in enumerate(server.log) if "Traceback" in line]
     if tracebacks:
         said = "".join(server.log[tracebacks[0] - 1 : tracebacks[0] + 30])
         found.failures.append(f"{len(tracebacks)} tracebacks in the log, the first of them:\n{said}")
 
 
-def _shared() -> set[str]:
-    return {path.name for path in _SHM.iterdir()} if _SHM.is_dir() else set()
+def temporary_files(folder: Path) -> set[str]:
+    """Those in the server's folder for them, and all shared memory."""
+    return {str(path) for place in (folder, _SHM) for path in place.rglob("*") if path.is_file()}
 
 
 def tables(found: Soaked, duration_s: float) -> Iterator[Table]:
@@ -236,11 +247,11 @@ def main() -> None:
             "LAPS_UPLOAD_DIR": str(folder / "uploads"),
             "LAPS_MAX_UPLOAD_BYTES": str(MAX_UPLOAD_BYTES),
             "LAPS_UPLOAD_IDLE_TIMEOUT_S": str(IDLE_TIMEOUT_S),
+            "LAPS_MIN_UPLOAD_BYTES_PER_S": "100",  # what is sent is small
             "LAPS_RELOAD_INTERVAL_S": "1",
             "LAPS_ENGINE": "ort",
             "LAPS_PRECISION": "float32",
         }
-        shared = _shared()
         with small_disk(folder / "uploads") as options.fills, running_server(folder / "models", env=env) as server:
             if not options.fills:
                 console.print("no small file system can be mounted here: the disk is not filled")
@@ -248,10 +259,11 @@ def main() -> None:
             asyncio.run(soak(server, folder, sent, warm, Soaked()))
             asyncio.run(settle(server, sent))
             rest = ServerTraces.of(server, folder / "uploads")
+            kept = temporary_files(temporary)
             before = counted(httpx.get(f"{server.url}/metrics").text)
             asyncio.run(soak(server, folder, sent, options, found))
             judge(server, folder / "uploads", rest, before, found)
-            stopped(server, temporary, shared, found)
+            stopped(server, temporary, kept, found)
     for table in tables(found, options.duration):
         console.print(table)
     for failure in found.failures:

@@ -140,6 +140,22 @@ async def test_what_is_wrong_with_a_file_is_told_as_ever(tmp_path: Path) -> None
 
 
 @pytest.mark.usefixtures("nothing_is_left")
+async def test_nothing_is_left_of_a_worker_whose_client_leaves_before_it_is_made(file: int) -> None:
+    async with started() as pool:
+        (zygote,), (first,) = children(), workers()
+        os.kill(zygote, signal.SIGSTOP)
+        os.kill(first, signal.SIGKILL)
+        asking = asyncio.create_task(parts_of(pool, file))
+        await asyncio.sleep(0.2)
+        asking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+        os.kill(zygote, signal.SIGCONT)
+        await until(lambda: workers() not in ([], [first]))
+        assert len(await parts_of(pool, file)) == 1
+
+
+@pytest.mark.usefixtures("nothing_is_left")
 @pytest.mark.parametrize("name", ["titled.mkv", "titled.mp4"])
 async def test_a_video_with_subtitles_needs_no_module_that_a_worker_cannot_open(tmp_path: Path, name: str) -> None:
     (tmp_path / "titles.srt").write_text("1\n00:00:00,000 --> 00:00:00,500\nwords\n")
