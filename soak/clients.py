@@ -92,7 +92,7 @@ def kinds(idle_timeout_s: float) -> dict[str, Kind]:
             share=2, query="segments=1s&views=2x1", body=lambda files: files.film, events=True
         ),
         "slow": Kind(share=2, query="views=1x1", slow=True),
-        "stops": Kind(share=1, query="views=1x1", stops_s=2.5 * idle_timeout_s, expected=frozenset({SlowUpload.code})),
+        "stops": Kind(share=1, query="views=1x1", stops_s=1.5 * idle_timeout_s, expected=frozenset({SlowUpload.code})),
         "no video": Kind(
             share=1,
             query="",

@@ -11,11 +11,14 @@ from pathlib import Path
 from support.server_traces import children_of
 
 _MINUTE_S = 60.0
+_OWN = ("Pss_Anon:", "Pss_Shmem:")
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """At one moment, in MiB of proportional set size: pages that processes share are counted once.
+    """At one moment, in MiB of memory that is no file's, each page that processes share counted once.
+
+    Pages of files, which are programs here, are left out: how many processes of the machine share them is chance.
 
     Attributes:
         at_s: since the beginning.
@@ -45,7 +48,7 @@ def sample(process: int, at_s: float) -> Sample:
             zygotes += [int(word) for word in (task / "children").read_text().split()]
     for zygote in zygotes:
         decoders += children_of(zygote)
-    return Sample(at_s, _pss(process), sum(map(_pss, zygotes)), sum(map(_pss, decoders)), len(decoders))
+    return Sample(at_s, _own(process), sum(map(_own, zygotes)), sum(map(_own, decoders)), len(decoders))
 
 
 def growth_mib_a_minute(at_s: Sequence[float], mib: Sequence[float]) -> float:
@@ -62,9 +65,10 @@ def growth_mib_a_minute(at_s: Sequence[float], mib: Sequence[float]) -> float:
     return more / minutes
 
 
-def _pss(process: int) -> float:
+def _own(process: int) -> float:
+    kib = 0
     with suppress(OSError):
         for line in Path(f"/proc/{process}/smaps_rollup").read_text().splitlines():
-            if line.startswith("Pss:"):
-                return int(line.split()[1]) / 1024
-    return 0.0
+            if line.startswith(_OWN):
+                kib += int(line.split()[1])
+    return kib / 1024
