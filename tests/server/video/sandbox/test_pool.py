@@ -31,6 +31,7 @@ from laps_server.video.sandbox.pool import SandboxPool
 from laps_server.video.sandbox.processes import Zygote
 from laps_server.view_grid import ViewGrid
 from support import planted_bugs
+from support.numbered_videos import ffmpeg
 from support.plain_videos import RED, write_colour_video
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has the sandbox")
@@ -136,6 +137,34 @@ async def test_what_is_wrong_with_a_file_is_told_as_ever(tmp_path: Path) -> None
     with path.open("rb") as text, pytest.raises(UnsupportedContainer) as expected:
         list(extract_parts(text.fileno(), OPTIONS, limits=MediaLimits()))
     assert caught.value == expected.value
+
+
+@pytest.mark.usefixtures("nothing_is_left")
+async def test_nothing_is_left_of_a_worker_whose_client_leaves_before_it_is_made(file: int) -> None:
+    async with started() as pool:
+        (zygote,), (first,) = children(), workers()
+        os.kill(zygote, signal.SIGSTOP)
+        os.kill(first, signal.SIGKILL)
+        asking = asyncio.create_task(parts_of(pool, file))
+        await asyncio.sleep(0.2)
+        asking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+        os.kill(zygote, signal.SIGCONT)
+        await until(lambda: workers() not in ([], [first]))
+        assert len(await parts_of(pool, file)) == 1
+
+
+@pytest.mark.usefixtures("nothing_is_left")
+@pytest.mark.parametrize("name", ["titled.mkv", "titled.mp4"])
+async def test_a_video_with_subtitles_needs_no_module_that_a_worker_cannot_open(tmp_path: Path, name: str) -> None:
+    (tmp_path / "titles.srt").write_text("1\n00:00:00,000 --> 00:00:00,500\nwords\n")
+    video = write_colour_video(tmp_path / "clip.mp4", [RED] * 8)
+    kept = ("-c:v", "copy", "-c:s", "mov_text" if name.endswith("mp4") else "srt")
+    ffmpeg("-i", video, "-i", tmp_path / "titles.srt", *kept, tmp_path / name)
+    async with started() as pool:
+        with (tmp_path / name).open("rb") as titled:
+            assert len(await parts_of(pool, titled.fileno())) == 1
 
 
 @pytest.mark.usefixtures("nothing_is_left")

@@ -5,6 +5,9 @@ from __future__ import annotations
 import av
 import av.container
 
+# PyAV imports it at the first file with subtitles, where a confined decoder can open no module any more.
+import av.subtitles.codeccontext
+
 from laps_server.errors import VideoCorrupt
 from laps_server.video.accepted_formats import ACCEPTED, refused_container
 from laps_server.video.asf import is_protected

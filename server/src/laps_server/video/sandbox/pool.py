@@ -74,6 +74,7 @@ class SandboxPool:
         self._renewing = asyncio.Lock()
         self._idle: list[Worker] = []
         self._busy: set[Worker] = set()
+        self._forking: set[asyncio.Task[Worker]] = set()
         self._stopping: set[asyncio.Task[None]] = set()
         self._closed = False
 
@@ -249,6 +250,21 @@ class SandboxPool:
         worker.close()
 
     async def _fork(self, zygote: Zygote) -> Worker:
+        """A new worker. It is made in a thread, which goes on when a client leaves: then it is the next video's."""
+        forking = asyncio.create_task(self._forked(zygote), name="fork decoder")
+        self._forking.add(forking)
+        forking.add_done_callback(self._forking.discard)
+        try:
+            return await asyncio.shield(forking)
+        except asyncio.CancelledError:
+            forking.add_done_callback(self._keep)
+            raise
+
+    def _keep(self, forking: asyncio.Task[Worker]) -> None:
+        if not forking.cancelled() and forking.exception() is None:
+            self._put_back(forking.result(), usable=True)
+
+    async def _forked(self, zygote: Zygote) -> Worker:
         """A new worker; of another zygote, if that one has gone."""
         try:
             return await asyncio.to_thread(zygote.fork)
