@@ -33,7 +33,7 @@ from rich.table import Table
 
 OUT = RESULTS.with_name("overload.json")
 PEAK_CLIENTS = (2, 4, 8, 16)
-PEAK_S, OVERLOAD_S, BEGIN_S = 8.0, 30.0, 3.0
+PEAK_S, OVERLOAD_S, BEGIN_S = 30.0, 30.0, 3.0
 TIMES_OVER = 5
 MANY = 200
 DEADLINE_MS = 4000
@@ -93,7 +93,7 @@ async def _measure(server: Server, *, short: bool, say: Any) -> tuple[list[Phase
     peaks = []
     for clients in PEAK_CLIENTS:
         work = closed_loop(hurried, clients, PEAK_S * scale)
-        peaks.append(await _timed(server, f"{clients} clients", work, PEAK_S * scale, 1.5 * scale))
+        peaks.append(await _timed(server, f"{clients} clients", work, PEAK_S * scale, BEGIN_S * scale))
         say(peaks[-1])
     peak = max(found.goodput for found in peaks)
     seconds = OVERLOAD_S * scale

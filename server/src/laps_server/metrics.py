@@ -135,25 +135,24 @@ class Metrics:
                 self._batch_views.labels(*model).observe(len(stage.request_ids))
                 self._stages.labels(*model, "infer").observe(stage.seconds)
             case Answered():
-                self._request_answered(stage)
+                self._request_answered(stage, model)
             case Shadowed():
-                self._shadow_ran(stage)
+                self._shadow_ran(stage, model)
             case Loaded():
                 self._loads.labels(*model, stage.code or OK).inc()
             case Failed():
                 self._requests.labels(*model, stage.code).inc()
                 self._stages.labels(*model, "total").observe(stage.seconds)
 
-    def _request_answered(self, stage: Answered) -> None:
-        model = _labels(stage)
+    def _request_answered(self, stage: Answered, model: tuple[str, str]) -> None:
         self._requests.labels(*model, OK).inc()
         self._stages.labels(*model, "total").observe(stage.seconds)
         if stage.video_s:
             self._video_seconds.labels(*model).inc(stage.video_s)
             self._decode_ratio.labels(*model).observe(stage.decode_s / stage.video_s)
 
-    def _shadow_ran(self, stage: Shadowed) -> None:
-        pair = (*_labels(stage), stage.shadow)
+    def _shadow_ran(self, stage: Shadowed, model: tuple[str, str]) -> None:
+        pair = (*model, stage.shadow)
         self._shadows.labels(*pair, stage.outcome).inc()
         if stage.agreed is not None:
             self._shadow_seconds.labels(*pair).observe(stage.seconds)

@@ -26,7 +26,7 @@ from laps_server.engines.base import Engine
 from laps_server.engines.choose import return_freed_memory
 from laps_server.errors import InternalError, LapsError, ModelCorrupt, NoModels, VersionChanged
 from laps_server.models.manifest import Manifest
-from laps_server.models.repository import ModelFiles, Ref, Stamp, VersionFolder
+from laps_server.models.repository import ModelFiles, Ref, Stamp, VersionFolder, shown
 from laps_server.observe import Loaded, NoObserver, Observer, now
 from laps_server.served_models import ServedModel, ServedModels
 from laps_server.trial_views import trial_views
@@ -46,7 +46,7 @@ class FailedVersion:
     @property
     def ref(self) -> str:
         """As ``name/version``."""
-        return f"{self.name}/{self.version}"
+        return shown((self.name, self.version))
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +137,7 @@ class RepositoryWatch:
                 if judged is not None and judged.stamp == item.stamp and not (settled and judged.failure):
                     continue
                 if (settled or self._seen.get(ref) == item.stamp) and await self._judge(item):
-                    changes.added.append(_shown(ref))
+                    changes.added.append(shown(ref))
             self._judged = {ref: judged for ref, judged in self._judged.items() if ref in found}
             self._kept = []
             for model in self._not_wanted(found.keys(), settled=settled):
@@ -174,9 +174,9 @@ class RepositoryWatch:
             _LOG.error("%s is not served: %s%s", failure.ref, failure.message, hint, exc_info=_unexpected(exc))
         if is_new or failure is not None:
             code = None if failure is None else failure.code
-            self._observer.observe(Loaded(_shown(item.ref), now() - began, code))
+            self._observer.observe(Loaded(shown(item.ref), now() - began, code))
         if is_new:
-            _LOG.info("serving %s after %.1f s", _shown(item.ref), now() - began)
+            _LOG.info("serving %s after %.1f s", shown(item.ref), now() - began)
         self._judged[item.ref] = _Judged(item.stamp, failure)
         return is_new
 
@@ -262,7 +262,3 @@ def _failure(item: VersionFolder, exc: Exception) -> FailedVersion:
 
 def _unexpected(exc: Exception) -> Exception | None:
     return None if isinstance(exc, LapsError) else exc
-
-
-def _shown(ref: Ref) -> str:
-    return f"{ref[0]}/{ref[1]}"

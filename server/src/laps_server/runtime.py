@@ -242,7 +242,7 @@ def build_runtime(settings: Settings, *, observer: Observer | None = None) -> Ru
                     engine_for(files, settings, machine, executor),
                     batch_sizes=_batch_sizes(settings.batch_sizes, files),
                     max_queued_views=settings.max_queued_views,
-                    model=f"{files.name}/{files.version}",
+                    model=files.shown,
                     observer=observer,
                 ),
             )

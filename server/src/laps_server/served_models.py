@@ -60,7 +60,7 @@ class ServedModel:
     @property
     def ref(self) -> str:
         """Both, as ``name/version``."""
-        return f"{self.name}/{self.version}"
+        return self.files.shown
 
     @property
     def engine_info(self) -> EngineInfo:

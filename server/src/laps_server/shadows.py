@@ -19,6 +19,7 @@ from laps_server.classify_options import ClassifyOptions
 from laps_server.errors import BadRequest, InternalError, LapsError
 from laps_server.events import Classification
 from laps_server.job import Job
+from laps_server.models.repository import shown
 from laps_server.observe import NoObserver, Observer, RequestClock, Shadowed, now
 from laps_server.served_models import ServedModel, ServedModels
 from laps_server.shadow_rule import ShadowRule
@@ -170,5 +171,5 @@ class Shadows:
         agreed: bool | None = None,
         shift: float | None = None,
     ) -> None:
-        model = f"{answer.model}/{answer.version}"
+        model = shown((answer.model, answer.version))
         self._observer.observe(Shadowed(model, shadow.ref, seconds, outcome, agreed, shift))

@@ -43,6 +43,14 @@ def server(folder: Path) -> Iterator[ServerProcess]:
         yield server
 
 
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """For servers that a test starts itself."""
+    folder = tmp_path_factory.mktemp("models")
+    write_model(folder, "colours")
+    return folder
+
+
 @pytest.fixture(scope="package")
 def client(server: ServerProcess) -> Iterator[httpx.Client]:
     with httpx.Client(base_url=server.url, timeout=30) as client:

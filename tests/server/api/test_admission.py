@@ -14,19 +14,11 @@ import pytest
 
 from laps_server.api import unread_body
 from support.held_server import InProcess, in_process, until
-from support.model_repositories import write_model
 from support.plain_videos import BLUE, RED, write_colour_video
 from support.raw_requests import connected, read_all, request_bytes
 
 OVERLOADED = "overloaded"
 BIG = 8 * 2**20  # more than sockets buffer
-
-
-@pytest.fixture(scope="module")
-def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("models")
-    write_model(folder, "colours")
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -160,6 +152,29 @@ def test_a_client_that_sends_nothing_more_is_not_waited_for(repository: Path, mo
         assert answer(read_all(connection))[0] == 413
         time.sleep(1)
         until(lambda: _is_cut(connection))
+
+
+def test_pieces_of_what_was_refused_do_not_wake_the_server_one_by_one(
+    repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    woken: list[int] = []
+    received = unread_body.LingeringProtocol.data_received
+
+    def data_received(protocol: unread_body.LingeringProtocol, data: bytes) -> None:
+        woken.append(len(data))
+        received(protocol, data)
+
+    monkeypatch.setattr(unread_body.LingeringProtocol, "data_received", data_received)
+    with in_process(repository, max_upload_bytes=1000) as server, connected(server.url) as connection:
+        connection.sendall(request_bytes("", b"", length=2**40))
+        assert answer(read_all(connection))[0] == 413
+        woken.clear()
+        for _ in range(20):
+            connection.sendall(bytes(1000))
+            time.sleep(0.01)
+        assert len(woken) <= 1
+        connection.sendall(bytes(4 * unread_body.WAKE_BYTES))
+        until(lambda: sum(woken) >= unread_body.WAKE_BYTES)
 
 
 def _is_cut(connection: Any) -> bool:

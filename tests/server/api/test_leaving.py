@@ -17,7 +17,6 @@ import pytest
 from laps_server.part import Part
 from laps_server.video import decode_pool
 from support.held_server import InProcess, in_process, open_uploads, until
-from support.model_repositories import write_model
 from support.plain_videos import BLUE, RED, write_colour_video
 from support.raw_requests import connected, request_bytes
 
@@ -28,13 +27,6 @@ KINDS = {
     "events of segments": ("views=4x1&segments=1s", "Accept: text/event-stream\r\n"),
 }
 each_kind = pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
-
-
-@pytest.fixture(scope="module")
-def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("models")
-    write_model(folder, "colours")
-    return folder
 
 
 @pytest.fixture(scope="module")

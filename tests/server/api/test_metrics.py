@@ -47,6 +47,14 @@ def scraped(server: ServerProcess) -> Samples:
     return parsed(answer.text)
 
 
+def scraped_after(server: ServerProcess, requests: int) -> Samples:
+    """Once so many requests to classify are counted: that is so a moment after their clients have their answers."""
+    deadline = time.monotonic() + 10
+    while value(found := scraped(server), "laps_http_request_seconds_count", route="/classify") < requests:
+        assert time.monotonic() < deadline
+    return found
+
+
 def parsed(text: str) -> Samples:
     return {
         (sample.name, frozenset(sample.labels.items())): sample.value
@@ -73,7 +81,7 @@ def test_requests_stages_and_batches_are_counted(server: ServerProcess, folder: 
     assert httpx.post(f"{server.url}/classify?model=colours", content=b"x" * 300_000).status_code == 413
     events = {"accept": "text/event-stream"}
     httpx.post(f"{server.url}/classify?model=colours", content=b"no video", headers=events)
-    after = scraped(server)
+    after = scraped_after(server, 6)
     of_model = {"model": "colours", "version": "1"}
     assert value(after, "laps_requests_total", **of_model, outcome="ok") == 3
     assert value(after, "laps_requests_total", **of_model, outcome="unsupported_container") == 2

@@ -105,6 +105,6 @@ def test_what_cannot_be_written_leaves_nothing_behind(tmp_path: Path, monkeypatc
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("laps_server.engines.choice_cache.json.dump", full)
+    monkeypatch.setattr("laps_server.whole_file.os.fsync", full)
     ChoiceCache(tmp_path).write("m 1", KEY, CHOICE)
     assert list(tmp_path.iterdir()) == []

@@ -14,7 +14,6 @@ import json
 import logging
 import os
 import stat
-import tempfile
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -24,6 +23,7 @@ from pydantic import TypeAdapter, ValidationError
 from laps_server.access.keys import ApiKey, KeyRing
 from laps_server.errors import BadParameter
 from laps_server.observe import now
+from laps_server.whole_file import write_whole
 
 _LOG = logging.getLogger(__name__)
 _LOOK_AGAIN_S = 0.25
@@ -113,17 +113,7 @@ def change_keys(path: Path, change: Callable[[KeyRing], KeyRing]) -> None:
 def _write_keys(path: Path, ring: KeyRing) -> None:
     text = json.dumps({"keys": [asdict(key) for key in ring.keys]}, indent=2) + "\n"
     try:
-        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=path.name)  # mode 600 from the start
-        draft = Path(name)
-        try:
-            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            draft.replace(path)
-        except BaseException:
-            draft.unlink(missing_ok=True)
-            raise
+        write_whole(path, text)
     except OSError as exc:
         raise BadParameter(f"cannot write {path}: {exc.strerror}") from exc
 

@@ -6,12 +6,14 @@ has not read yet. So our side is closed first, and what the client still sends i
     client   headers, body … … … … … … …│ reads the answer, closes
     server          ╰► answer, our end   ╰► throws away … … … … … closes
 
-A client that looks at answers while it sends stops at once; one that does not gets to send all of it.
+A client that looks at answers while it sends stops at once; one that does not gets to send all of it. The system wakes
+us for it once for many bytes, not for each piece: what is refused must cost next to nothing.
 """
 
 from __future__ import annotations
 
 import asyncio
+import socket
 from typing import Any
 
 import h11
@@ -22,9 +24,10 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from laps_server.api.admission import is_classify
 from laps_server.observe import now
 
-LINGER_IDLE_S = 30.0  # without a byte, as an upload may be
+LINGER_IDLE_S = 30.0  # for WAKE_BYTES: half the rate that an upload must have
 LINGER_S = 60.0  # in all
 LINGER_BYTES = 512 * 2**20
+WAKE_BYTES = 256 * 2**10
 
 
 class UnreadBodyMiddleware:
@@ -108,6 +111,7 @@ class _LingeringTransport:
         self._closing = True
         self._ends = now() + LINGER_S
         self._transport.write_eof()
+        self._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, WAKE_BYTES)
         self._transport.resume_reading()
         self._wait()
 

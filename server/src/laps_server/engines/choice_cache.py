@@ -9,17 +9,15 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import ClassVar
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from laps_server.engines.trial import Choice
+from laps_server.whole_file import write_whole
 
 _LOG = logging.getLogger(__name__)
 # What a choice depends on, by name.
@@ -69,15 +67,7 @@ class ChoiceCache:
         path = self._path(model, key)
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            with NamedTemporaryFile("w", encoding="utf-8", dir=self._folder, prefix=".", delete=False) as file:
-                try:
-                    json.dump(asdict(_Kept(dict(key), choice)), file, indent=1)
-                    file.close()
-                    os.replace(file.name, path)  # noqa: PTH105 - a name, not a Path
-                except BaseException:
-                    with suppress(FileNotFoundError):
-                        os.unlink(file.name)  # noqa: PTH108
-                    raise
+            write_whole(path, json.dumps(asdict(_Kept(dict(key), choice)), indent=1))
         except OSError as exc:
             _LOG.warning("what was found for %s is not kept in %s: %s", model, self._folder, exc.strerror)
 

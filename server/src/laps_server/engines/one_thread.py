@@ -102,7 +102,7 @@ class OneThreadEngine(ABC):
 
 def graph_name(files: ModelFiles, graph: Path) -> str:
     """A graph as errors name it."""
-    return f"{files.name}/{files.version}/{graph.name}"
+    return f"{files.shown}/{graph.name}"
 
 
 def tensor_differs(

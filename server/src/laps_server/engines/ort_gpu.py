@@ -104,7 +104,7 @@ class OrtGpuEngine:
     async def infer(self, clips: UInt8Array, *, deadline: float | None = None) -> InferResult:  # noqa: ARG002
         """See :meth:`laps_server.engines.base.Engine.infer`; a batch cannot be stopped, so its deadline is ignored."""
         if self._executor is None:
-            raise InternalError(f"{self._files.name}/{self._files.version} is not loaded")
+            raise InternalError(f"{self._files.shown} is not loaded")
         return await asyncio.get_running_loop().run_in_executor(self._executor, self._run, clips)
 
     async def close(self) -> None:

@@ -39,6 +39,12 @@ Ref = tuple[str, int]
 Stamp = tuple[tuple[str, int, int, int], ...]
 
 
+def shown(ref: Ref) -> str:
+    """As logs, metrics and answers write it: ``name/version``."""
+    name, version = ref
+    return f"{name}/{version}"
+
+
 @dataclass(frozen=True, slots=True)
 class ModelFiles:
     """One version of one model, read and checked: its manifest, its labels in index order, its folder."""
@@ -53,6 +59,11 @@ class ModelFiles:
     def name(self) -> str:
         """The model's name, which is its folder's."""
         return self.manifest.name
+
+    @property
+    def shown(self) -> str:
+        """Name and version, as ``name/version``."""
+        return shown((self.name, self.version))
 
     @property
     def graph(self) -> Path:
