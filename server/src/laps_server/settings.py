@@ -296,7 +296,7 @@ class Settings(BaseSettings):
         default_factory=lambda: min(2, available_cores()),
         ge=1,
         le=128,
-        description="Videos decoded at the same time, if not set 2, or 1 where there is one core.",
+        description="Videos decoded at the same time.",
     )
     decode_threads: int = Field(1, ge=1, le=16, description="Threads of each decoder.")
     decode: DecodeMode = Field(
