@@ -123,6 +123,14 @@ def talk_nonsense(*_: Any, **__: Any) -> Generator[Part, None, None]:
     yield from ()
 
 
+def talk_at_length(*_: Any, **__: Any) -> Generator[Part, None, None]:
+    """Write more than a message holds."""
+    for descriptor in range(3, 64):
+        with suppress(OSError):
+            os.write(descriptor, bytes(100_000))
+    yield from ()
+
+
 def end_quietly(*_: Any, **__: Any) -> Generator[Part, None, None]:
     """Leave as if nothing were wrong."""
     if _FOR_EVER:

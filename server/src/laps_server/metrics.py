@@ -7,7 +7,7 @@ client sends is never one.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Protocol
+from typing import Protocol, get_args
 
 from prometheus_client import CollectorRegistry, Counter, GCCollector, Histogram, PlatformCollector, ProcessCollector
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -19,6 +19,9 @@ from laps_server.errors import InternalError
 from laps_server.observe import (
     Answered,
     Batched,
+    DecoderEnd,
+    DecoderEnded,
+    DecoderStarted,
     Failed,
     Loaded,
     PartDecoded,
@@ -112,12 +115,29 @@ class Metrics:
             registry=registry,
             buckets=_RATIOS,
         )
+        self._decoders_started = Counter("laps_decoders_started", "Processes that decode, started.", registry=registry)
+        self._decoders_ended = Counter(
+            "laps_decoders_ended",
+            "Processes that decode, ended: recycled and spare as they should, the others as what was lost.",
+            ("reason",),
+            registry=registry,
+        )
+        for reason in get_args(DecoderEnd):
+            self._decoders_ended.labels(reason)
 
     # What happens ------------------------------------------------------------------------------------
 
     def observe(self, stage: Stage) -> None:
         """Count a stage."""
-        model = _labels(stage)
+        match stage:
+            case DecoderStarted():
+                self._decoders_started.inc()
+            case DecoderEnded():
+                self._decoders_ended.labels(stage.why).inc()
+            case _:
+                self._of_model(stage, _labels(stage.model))
+
+    def _of_model(self, stage: Stage, model: tuple[str, str]) -> None:
         match stage:
             case Received():
                 self._upload_bytes.labels(*model).inc(stage.size_bytes)
@@ -193,9 +213,9 @@ class Slots(Protocol):
         ...
 
 
-def _labels(stage: Stage) -> tuple[str, str]:
-    """The model's name and version."""
-    name, _, version = stage.model.rpartition("/")
+def _labels(model: str) -> tuple[str, str]:
+    """Its name and version."""
+    name, _, version = model.rpartition("/")
     return name, version
 
 
@@ -217,6 +237,7 @@ class _Gauges(Collector):
         for name, text, number in (
             ("laps_requests_in_flight", "Classify requests that hold a slot.", self._slots.active),
             ("laps_requests_in_flight_max", "Slots for classify requests.", self._slots.max_requests),
+            ("laps_decoders", "Processes that decode; none where threads do.", self._runtime.decode_pool.processes),
         ):
             yield GaugeMetricFamily(name, text, value=number)
         models = self._runtime.served.versions

@@ -262,7 +262,7 @@ def build_runtime(settings: Settings, *, observer: Observer | None = None) -> Ru
             observer=observer,
         )
         # Decoders, and all of it together.
-        decode_pool = _decoders(settings)
+        decode_pool = _decoders(settings, observer)
         runtime = Runtime(
             served,
             decode_pool,
@@ -276,7 +276,7 @@ def build_runtime(settings: Settings, *, observer: Observer | None = None) -> Ru
         return runtime
 
 
-def _decoders(settings: Settings) -> Decoders:
+def _decoders(settings: Settings, observer: Observer | None) -> Decoders:
     """What decodes, as the operator chose; not yet started."""
     limits = MediaLimits(max_pixels=settings.max_pixels, max_segments=settings.max_segments, codecs=settings.codecs)
     if settings.decode == "thread" or not IS_AVAILABLE:
@@ -289,7 +289,9 @@ def _decoders(settings: Settings) -> Decoders:
         stall_s=settings.decode_stall_s,
         environment=decoder_environment(),
     )
-    return SandboxPool(settings.decode_workers, threads=settings.decode_threads, limits=limits, options=options)
+    return SandboxPool(
+        settings.decode_workers, threads=settings.decode_threads, limits=limits, options=options, observer=observer
+    )
 
 
 def _default_model(names: tuple[str, ...], found: tuple[ModelFiles, ...]) -> str | None:

@@ -83,6 +83,11 @@ class DecodePool:
         return len(self._running)
 
     @property
+    def processes(self) -> int:
+        """None."""
+        return 0
+
+    @property
     def limits(self) -> MediaLimits:
         """What one video may cost."""
         return self._limits

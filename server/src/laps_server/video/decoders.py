@@ -33,6 +33,11 @@ class Decoders(Protocol):
         """Videos that are decoded or wait for it."""
         ...
 
+    @property
+    def processes(self) -> int:
+        """Processes that decode, or wait for a video; none where threads do."""
+        ...
+
     async def start(self) -> None:
         """Be ready to decode.
 

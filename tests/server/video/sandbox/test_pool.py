@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,6 +22,7 @@ from laps_server.errors import (
     UnsupportedContainer,
     VideoCorrupt,
 )
+from laps_server.observe import DecoderEnded, DecoderStarted, Stage
 from laps_server.part import Part
 from laps_server.settings import decoder_environment
 from laps_server.video.extract import extract_parts
@@ -40,15 +42,34 @@ OPTIONS = ExtractOptions(ViewGrid(1, 1), frames=4, stride=2, short_side=32, crop
 TWO_PARTS = replace(OPTIONS, grid=ViewGrid(3, 1), frames=1)
 
 
+class StageLog:
+    def __init__(self) -> None:
+        self.stages: list[Stage] = []
+
+    def observe(self, stage: Stage) -> None:
+        self.stages.append(stage)
+
+    @property
+    def started(self) -> int:
+        return self.stages.count(DecoderStarted())
+
+    @property
+    def ended(self) -> list[str]:
+        return [stage.why for stage in self.stages if isinstance(stage, DecoderEnded)]
+
+
 @asynccontextmanager
-async def started(bug: str | None = None, *, workers: int = 1, **options: object) -> AsyncGenerator[SandboxPool, None]:
+async def started(
+    bug: str | None = None, *, workers: int = 1, observer: StageLog | None = None, **options: object
+) -> AsyncGenerator[SandboxPool, None]:
     tests = str(Path(planted_bugs.__file__).parents[1])
     path = os.pathsep.join([tests, *filter(None, sys.path)])
     environment = decoder_environment() | {"PYTHONPATH": path}
     environment |= {planted_bugs.FLAG: str(options.pop("flag"))} if "flag" in options else {}
     if bug is not None:
         options["extract"] = f"support.planted_bugs:{bug}"
-    pool = SandboxPool(workers, options=SandboxOptions(environment=environment, **options))  # type: ignore[arg-type]
+    confined = SandboxOptions(environment=environment, **options)  # type: ignore[arg-type]
+    pool = SandboxPool(workers, options=confined, observer=observer)
     await pool.start()
     try:
         yield pool
@@ -145,6 +166,7 @@ async def test_nothing_is_left_of_a_worker_whose_client_leaves_before_it_is_made
         (zygote,), (first,) = children(), workers()
         os.kill(zygote, signal.SIGSTOP)
         os.kill(first, signal.SIGKILL)
+        await until(lambda: not runs(first))
         asking = asyncio.create_task(parts_of(pool, file))
         await asyncio.sleep(0.2)
         asking.cancel()
@@ -194,7 +216,7 @@ async def test_a_crash_in_the_middle_is_tried_again_and_nothing_comes_twice(file
 
 
 @pytest.mark.usefixtures("nothing_is_left")
-@pytest.mark.parametrize("bug", ["segfault", "end_quietly", "talk_nonsense"])
+@pytest.mark.parametrize("bug", ["segfault", "end_quietly", "talk_nonsense", "talk_at_length"])
 async def test_a_worker_that_is_lost_twice_is_the_files_fault(file: int, bug: str) -> None:
     async with started(bug) as pool:
         for _ in range(2):
@@ -352,3 +374,69 @@ async def test_a_decoder_that_cannot_be_imported_is_no_start() -> None:
     with pytest.raises(InternalError, match="cannot be started"):
         async with started("no_such_bug"):
             pass
+
+
+# What is told of workers -----------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("nothing_is_left")
+@pytest.mark.parametrize(
+    ("bug", "options", "why"),
+    [
+        ("segfault", {}, ["crashed", "crashed"]),
+        ("talk_nonsense", {}, ["garbled", "garbled"]),
+        ("stuck", {"stall_s": 0.3}, ["stalled"]),
+        ("eat_memory", {"memory_mib": 256}, ["memory"]),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+async def test_observers_are_told_why_a_worker_is_lost(
+    file: int, bug: str, options: dict[str, Any], why: list[str]
+) -> None:
+    log = StageLog()
+    async with started(bug, observer=log, **options) as pool:
+        assert (log.started, log.ended, pool.processes) == (1, [], 1)
+        with pytest.raises(DecoderCrashed):
+            await parts_of(pool, file)
+        await until(lambda: log.ended == why)
+        assert log.started == len(why)
+        await until(lambda: pool.processes == 0)
+    assert log.ended == why  # that the server ends is no loss
+
+
+@pytest.mark.usefixtures("nothing_is_left")
+async def test_observers_are_told_of_workers_that_nobody_waits_for(file: int) -> None:
+    log = StageLog()
+    async with started("deaf", observer=log) as pool:
+        job = asyncio.create_task(parts_of(pool, file))
+        await asyncio.sleep(0.2)
+        job.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await job
+        await until(lambda: log.ended == ["unwanted"])
+
+
+@pytest.mark.usefixtures("nothing_is_left")
+async def test_observers_are_told_of_workers_that_end_as_they_should(file: int) -> None:
+    log = StageLog()
+    async with started(observer=log, jobs=2) as pool:
+        both = [pool.parts(file, TWO_PARTS) for _ in range(2)]
+        for steps in both:
+            await anext(steps)
+        assert (log.started, pool.processes) == (2, 2)
+        for steps in both:
+            await steps.aclose()
+        await until(lambda: log.ended == ["spare"])
+        await parts_of(pool, file)
+        assert (log.started, log.ended) == (2, ["spare", "recycled"])
+
+
+@pytest.mark.usefixtures("nothing_is_left")
+async def test_observers_are_told_of_workers_that_die_while_they_wait(file: int) -> None:
+    log = StageLog()
+    async with started(observer=log) as pool:
+        (worker,) = workers()
+        os.kill(worker, signal.SIGKILL)
+        await until(lambda: pool.processes == 0)
+        await parts_of(pool, file)
+        assert (log.started, log.ended, pool.processes) == (2, ["crashed"], 1)

@@ -19,10 +19,11 @@ _MIB: Final = 1024 * 1024
 _OPEN_FILES: Final = 32  # three of its own, the upload, and a Part; the rest is for libraries
 
 
-def confine(*, memory_mib: int, keep: Sequence[int], filtered: bool) -> None:
+def confine(*, parent: int, memory_mib: int, keep: Sequence[int], filtered: bool) -> None:
     """Give up everything but ``keep`` and standard error, for good.
 
     Args:
+        parent: the process to end with.
         memory_mib: address space that may be taken beyond what is taken now.
         keep: descriptors that stay open.
         filtered: whether system calls are filtered.
@@ -31,6 +32,8 @@ def confine(*, memory_mib: int, keep: Sequence[int], filtered: bool) -> None:
         FilterMissing: they cannot be.
     """
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it ended before this was asked for
+        signal.raise_signal(signal.SIGKILL)
     _close_all_but({*keep, 0, 1, 2})
     taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     for what, most in (

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from laps_server.errors import BadParameter, DecoderCrashed, InternalError, ShuttingDown
 from laps_server.moving_average import MovingAverage
-from laps_server.observe import now
+from laps_server.observe import DecoderEnd, DecoderEnded, DecoderStarted, NoObserver, Observer, now
 from laps_server.part import Part
 from laps_server.video.decoder_turns import DecoderTurns
 from laps_server.video.decoders import nobody
@@ -54,6 +54,7 @@ class SandboxPool:
         threads: int = 1,
         limits: MediaLimits | None = None,
         options: SandboxOptions | None = None,
+        observer: Observer | None = None,
     ) -> None:
         """Nothing runs before :meth:`start`.
 
@@ -62,12 +63,14 @@ class SandboxPool:
             threads: threads of each decoder.
             limits: what one video may cost.
             options: how workers are confined.
+            observer: gets the start and end of every worker, until this is closed.
         """
         self._workers = workers
         self._threads = threads
         self._limits = limits or MediaLimits()
         self._max_bytes = self._limits.max_kept_bytes + _THUMBNAIL_BYTES
         self._options = options or SandboxOptions()
+        self._observer = observer or NoObserver()
         self._turns = DecoderTurns(workers)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._zygote: Zygote | None = None
@@ -89,6 +92,11 @@ class SandboxPool:
         return len(self._busy)
 
     @property
+    def processes(self) -> int:
+        """Workers that are there, with a video or without."""
+        return sum(worker.runs for worker in (*self._busy, *self._idle))
+
+    @property
     def limits(self) -> MediaLimits:
         """What one video may cost."""
         return self._limits
@@ -104,7 +112,7 @@ class SandboxPool:
         try:
             self._say(await asyncio.to_thread(zygote.wait_until_ready))
             for _ in range(self._workers):
-                self._idle.append(await asyncio.to_thread(zygote.fork))
+                self._idle.append(await self._forked_by(zygote))
         except BaseException as exc:
             await asyncio.to_thread(self.close)
             if isinstance(exc, WorkerLost):
@@ -221,33 +229,40 @@ class SandboxPool:
             worker = self._idle.pop()
             if worker.runs:
                 return worker
-            worker.close()
+            self._end(worker, "crashed")
         return None
 
     def _part_with(self, worker: Worker) -> None:
         """Keep it for another video, now or as soon as it has stopped; or end it."""
         if worker.is_free:
-            self._put_back(worker, usable=True)
+            self._put_back(worker)
             return
         task = asyncio.create_task(self._stop(worker), name="stop decoder")
         self._stopping.add(task)
         task.add_done_callback(self._stopping.discard)
 
     async def _stop(self, worker: Worker) -> None:
-        usable = False
         try:
-            usable = await worker.stop(within_s=_STOP_S)
+            await worker.stop(within_s=_STOP_S)
         finally:
-            self._put_back(worker, usable=usable)
+            self._put_back(worker)
 
-    def _put_back(self, worker: Worker, *, usable: bool) -> None:
+    def _put_back(self, worker: Worker) -> None:
         self._busy.discard(worker)
-        if usable and not self._closed and worker.jobs < self._options.jobs and len(self._idle) < self._workers:
+        if worker.lost is not None:
+            worker.kill(worker.lost)
+            self._end(worker, worker.lost)
+        elif worker.jobs >= self._options.jobs:
+            self._end(worker, "recycled")
+        elif self._closed or len(self._idle) >= self._workers:
+            self._end(worker, "spare")
+        else:
             self._idle.append(worker)
-            return
-        if not usable:
-            worker.kill()
+
+    def _end(self, worker: Worker, why: DecoderEnd) -> None:
         worker.close()
+        if not self._closed:
+            self._observer.observe(DecoderEnded(why))
 
     async def _fork(self, zygote: Zygote) -> Worker:
         """A new worker. It is made in a thread, which goes on when a client leaves: then it is the next video's."""
@@ -262,12 +277,12 @@ class SandboxPool:
 
     def _keep(self, forking: asyncio.Task[Worker]) -> None:
         if not forking.cancelled() and forking.exception() is None:
-            self._put_back(forking.result(), usable=True)
+            self._put_back(forking.result())
 
     async def _forked(self, zygote: Zygote) -> Worker:
         """A new worker; of another zygote, if that one has gone."""
         try:
-            return await asyncio.to_thread(zygote.fork)
+            return await self._forked_by(zygote)
         except WorkerLost as exc:
             if self._closed:
                 raise ShuttingDown() from exc
@@ -278,9 +293,14 @@ class SandboxPool:
                 current = self._zygote = await asyncio.to_thread(Zygote, self._options)
                 await asyncio.to_thread(zygote.close)
         try:
-            return await asyncio.to_thread(current.fork)
+            return await self._forked_by(current)
         except WorkerLost as exc:
             raise InternalError("no decoder could be started") from exc
+
+    async def _forked_by(self, zygote: Zygote) -> Worker:
+        worker = await asyncio.to_thread(zygote.fork)
+        self._observer.observe(DecoderStarted())
+        return worker
 
     def close(self) -> None:
         """Kill the workers, whatever they do, and end the zygote."""
@@ -289,7 +309,7 @@ class SandboxPool:
             with suppress(RuntimeError):  # the loop is closed
                 self._loop.call_soon_threadsafe(self._turns.cancel)
         for worker in (*self._busy, *self._idle):
-            worker.kill()
+            worker.kill("unwanted")
         for worker in self._idle:
             worker.close()
         self._idle.clear()

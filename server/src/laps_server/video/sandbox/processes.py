@@ -12,8 +12,8 @@ import sys
 import threading
 from contextlib import suppress
 
-from laps_server.errors import DecoderCrashed, InternalError
-from laps_server.observe import now
+from laps_server.errors import DecoderCrashed
+from laps_server.observe import DecoderEnd, now
 from laps_server.part import Part
 from laps_server.video.sandbox import wire
 from laps_server.video.sandbox.options import SandboxOptions
@@ -44,12 +44,13 @@ class Worker:
         self.jobs = 0
         self._answered = True  # it owes no answer
         self._at_work = False  # it has a job that has not ended
-        self._lost = False
+        self.lost: DecoderEnd | None = None
+        """Why it cannot be used any more; None where it can."""
 
     @property
     def is_free(self) -> bool:
         """Whether it can be given a video."""
-        return self._answered and not self._at_work and not self._lost
+        return self._answered and not self._at_work and self.lost is None
 
     @property
     def runs(self) -> bool:
@@ -79,18 +80,21 @@ class Worker:
         """
         self._send(wire.NEXT)
         self._answered = False
-        message, descriptors = await self._answer()
-        self._at_work = message.startswith(b"part ")
         try:
+            message, descriptors = await self._answer()
+            self._at_work = message.startswith(b"part ")
             return wire.read_answer(message, descriptors, max_bytes=max_bytes)
         except wire.GarbledMessage as exc:
-            self.kill()
+            self.kill("garbled")
             raise WorkerLost(f"it sent {exc}") from exc
+        except DecoderCrashed:  # what needs more memory than there is leaves who knows what behind
+            self.kill("memory")
+            raise
 
-    async def stop(self, *, within_s: float) -> bool:
-        """End its job early; whether it did so in time and can be used again."""
-        if self._lost:
-            return False
+    async def stop(self, *, within_s: float) -> None:
+        """End its job early; if it does not in time, it is killed."""
+        if self.lost is not None:
+            return
         self._page.ask_to_stop()
         try:
             async with asyncio.timeout(within_s):
@@ -103,13 +107,17 @@ class Worker:
                     _, descriptors = await self._answer()
                     wire.close_all(descriptors)
                     self._at_work = False
-        except (TimeoutError, WorkerLost, DecoderCrashed, InternalError, wire.GarbledMessage):
-            return False
-        return True
+        except wire.GarbledMessage:
+            self.kill("garbled")
+        except (TimeoutError, WorkerLost, DecoderCrashed):
+            pass
+        finally:
+            if not self.is_free:
+                self.kill("unwanted")
 
-    def kill(self) -> None:
-        """Its process gets no further, wherever it is."""
-        self._lost = True
+    def kill(self, why: DecoderEnd) -> None:
+        """Its process gets no further, wherever it is; of several reasons the first one counts."""
+        self.lost = self.lost or why
         with suppress(ProcessLookupError):
             signal.pidfd_send_signal(self._process, signal.SIGKILL)
 
@@ -123,7 +131,7 @@ class Worker:
         try:
             wire.send(self._channel, message, descriptors)
         except OSError as exc:
-            self._lost = True
+            self.lost = self.lost or "crashed"
             raise WorkerLost("it is gone") from exc
 
     async def _answer(self) -> tuple[bytes, list[int]]:
@@ -132,7 +140,7 @@ class Worker:
             with suppress(BlockingIOError):
                 message, descriptors = wire.receive(self._channel)
                 if not message:
-                    self._lost = True
+                    self.lost = self.lost or "crashed"
                     raise WorkerLost("it is gone")
                 self._answered = True
                 return message, descriptors
@@ -141,7 +149,7 @@ class Worker:
             if self._page.steps != steps:
                 steps, since = self._page.steps, now()
             elif now() - since >= self._stall_s:
-                self.kill()
+                self.kill("stalled")
                 raise DecoderCrashed(f"decoding got no further for {self._stall_s:g} s and was stopped")
 
 

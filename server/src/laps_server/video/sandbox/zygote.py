@@ -65,11 +65,12 @@ def main(arguments: list[str]) -> None:
 
 def _fork(command: _Command, gateway: socket.socket, channel: int, page: int) -> None:
     """Start a worker, and give the gateway a descriptor of its process."""
+    own = os.getpid()
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})  # so that it is not reaped before its descriptor is made
     try:
         process = os.fork()
         if process == 0:
-            _become_worker(command, channel, page)
+            _become_worker(command, channel, page, parent=own)
         descriptor = os.pidfd_open(process)
     finally:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
@@ -79,7 +80,7 @@ def _fork(command: _Command, gateway: socket.socket, channel: int, page: int) ->
         os.close(descriptor)
 
 
-def _become_worker(command: _Command, channel: int, page: int) -> None:
+def _become_worker(command: _Command, channel: int, page: int, *, parent: int) -> None:
     """Never returns."""
     status = 1
     try:
@@ -87,7 +88,7 @@ def _become_worker(command: _Command, channel: int, page: int) -> None:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
         progress = ProgressPage(page)
         own = socket.socket(fileno=channel)  # asks the kernel what it is, which no filter lets through
-        confine(memory_mib=command.memory_mib, keep=[channel], filtered=command.filtered)
+        confine(parent=parent, memory_mib=command.memory_mib, keep=[channel], filtered=command.filtered)
         serve(own, progress, command.extract)
         status = 0
     except BaseException as exc:  # nobody else would tell
