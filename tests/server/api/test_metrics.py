@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import httpx
 import pytest
@@ -14,14 +17,17 @@ from prometheus_client.parser import text_string_to_metric_families
 from laps_server.engines.fake import FakeEngine
 from laps_server.metrics import Metrics
 from laps_server.models.repository import discover
+from laps_server.observe import DecoderEnd
 from laps_server.runtime import Runtime
 from laps_server.scheduler import Scheduler
 from laps_server.served_models import ServedModel, ServedModels
 from laps_server.video.decode_pool import DecodePool
+from laps_server.video.sandbox.options import IS_AVAILABLE
 from support.error_tree import TREE
 from support.live_servers import ServerProcess, running_server
 from support.model_repositories import write_model
 from support.plain_videos import RED, write_colour_video
+from support.server_traces import decoders_of
 
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
@@ -119,6 +125,25 @@ def test_what_is_true_now(server: ServerProcess) -> None:
     assert value(samples, "process_resident_memory_bytes") > 1e7
     assert 0 < value(samples, "process_open_fds") < value(samples, "process_max_fds")
     assert value(samples, "process_cpu_seconds_total") > 0
+
+
+@pytest.mark.skipif(not IS_AVAILABLE, reason="only Linux has the sandbox")
+def test_decoders_that_die_are_counted(server: ServerProcess, folder: Path) -> None:
+    before = scraped(server)
+    decoders = decoders_of(server)
+    assert value(before, "laps_decoders") == value(before, "laps_decoders_started_total") == len(decoders) > 0
+    reasons = {dict(labels)["reason"] for name, labels in before if name == "laps_decoders_ended_total"}
+    assert reasons == set(get_args(DecoderEnd))
+    assert value(before, "laps_decoders_ended_total") == 0
+    for decoder in decoders:
+        os.kill(decoder, signal.SIGKILL)
+    while value(scraped(server), "laps_decoders"):
+        time.sleep(0.01)
+    assert httpx.post(f"{server.url}/classify", content=(folder / "clip.mp4").read_bytes()).status_code == 200
+    after = scraped(server)
+    assert value(after, "laps_decoders_ended_total", reason="crashed") == len(decoders)
+    assert value(after, "laps_decoders_started_total") == len(decoders) + 1
+    assert value(after, "laps_decoders") == 1
 
 
 def test_slots_and_who_got_none(folder: Path) -> None:
