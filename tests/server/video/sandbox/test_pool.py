@@ -276,6 +276,14 @@ async def test_memory_beyond_the_limit_is_refused(file: int) -> None:
 
 
 @pytest.mark.usefixtures("nothing_is_left")
+async def test_where_memory_runs_out_a_worker_goes_before_the_server(file: int) -> None:
+    async with started() as pool:
+        await parts_of(pool, file)
+        (worker,) = workers()
+        assert Path(f"/proc/{worker}/oom_score_adj").read_text() == "1000\n"
+
+
+@pytest.mark.usefixtures("nothing_is_left")
 async def test_a_worker_can_do_nothing_but_compute(file: int) -> None:
     async with started("try_what_is_forbidden", filter="required") as pool:
         with pytest.raises(VideoCorrupt, match=r"let through: nothing$"):

@@ -31,6 +31,7 @@ OPTIONS = ExtractOptions(
     ViewGrid(2, 3), frames=2, stride=1, short_side=16, crop_height=16, crop_width=16, thumbnails="all"
 )
 MAX_BYTES = 1_000_000
+_F_SEAL_FUTURE_WRITE = 0x10  # linux/fcntl.h
 SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
 
 
@@ -192,6 +193,11 @@ def test_frames_that_clips_name_have_to_be_there(written: tuple[dict[str, Any], 
 def test_memory_that_could_still_be_changed_is_refused(written: tuple[dict[str, Any], bytes], missing: str) -> None:
     with pytest.raises(wire.GarbledMessage):
         lie(*written, seals=SEALS & ~getattr(fcntl, missing))
+
+
+def test_more_seals_than_are_asked_for_do_no_harm(written: tuple[dict[str, Any], bytes]) -> None:
+    """As F_SEAL_EXEC does, which kernels with vm.memfd_noexec=1 put on everything."""
+    assert lie(*written, seals=SEALS | _F_SEAL_FUTURE_WRITE) is not None
 
 
 def test_a_file_is_no_memory(tmp_path: Path) -> None:

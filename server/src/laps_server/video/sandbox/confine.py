@@ -44,6 +44,8 @@ def confine(*, parent: int, memory_mib: int, keep: Sequence[int], filtered: bool
     ):
         resource.setrlimit(what, (most, most))
     os.setpriority(os.PRIO_PROCESS, 0, os.getpriority(os.PRIO_PROCESS, 0) + NICENESS)
+    with suppress(OSError):  # the first to go where a machine or a container has no memory left, before the server
+        Path("/proc/self/oom_score_adj").write_text("1000")
     if filtered:
         install_filter()
 

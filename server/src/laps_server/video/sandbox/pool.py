@@ -116,7 +116,8 @@ class SandboxPool:
         except BaseException as exc:
             await asyncio.to_thread(self.close)
             if isinstance(exc, WorkerLost):
-                raise InternalError(f"decoders cannot be started: {exc}") from exc
+                hint = "LAPS_DECODE=thread decodes in the server's own process; docs/deploy.md says what is needed"
+                raise InternalError(f"decoders cannot be started: {exc}", hint=hint) from exc
             raise
 
     def _say(self, why_no_filter: str) -> None:
