@@ -156,8 +156,9 @@ def buggy_server(folder: Path, bug: str, **options: Any) -> Iterator[BuggyServer
         server.check_unharmed()
 
 
-def test_a_video_that_crashes_two_decoders_is_refused_and_its_neighbours_are_answered(tmp_path: Path) -> None:
-    with buggy_server(tmp_path, "segfault_if_short") as server, ThreadPoolExecutor(6) as clients:
+@pytest.mark.parametrize("bug", ["segfault_if_short", "talk_nonsense_if_short"])
+def test_a_video_that_crashes_two_decoders_is_refused_and_its_neighbours_are_answered(tmp_path: Path, bug: str) -> None:
+    with buggy_server(tmp_path, bug) as server, ThreadPoolExecutor(6) as clients:
         asked = [clients.submit(server.ask, BAD) for _ in range(3)]
         neighbours = [clients.submit(server.check_good) for _ in range(6)]
         for refused in asked:

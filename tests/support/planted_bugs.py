@@ -8,7 +8,7 @@ import resource
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -84,35 +84,39 @@ deaf_if_short = _if_short(deaf)
 eat_memory_if_short = _if_short(eat_memory)
 
 
-def try_what_is_forbidden(*_: Any, **__: Any) -> Generator[Part, None, None]:
-    """Tell what of it was let through."""
-    tries: dict[str, Callable[[], object]] = {
-        "open a file": lambda: Path("/etc/passwd").read_bytes(),
-        "write a file": lambda: Path("/tmp/planted").write_bytes(b""),
-        "look at a folder": lambda: os.listdir("/"),  # noqa: PTH208
-        "ask for a file's size": lambda: os.stat("/etc/passwd"),  # noqa: PTH116
-        "make a socket": socket.socket,
-        "make a pair of sockets": socket.socketpair,
-        "run a program": lambda: os.execv("/bin/true", ["true"]),
-        "start a program": lambda: subprocess.run(["/bin/true"], check=False),
-        "start a process": os.fork,
-        "signal its parent": lambda: os.kill(os.getppid(), 0),
-        "make a pipe": os.pipe,
-        "change its limits": _lift_limits,
-        "see other processes": lambda: os.readlink("/proc/self/exe"),  # noqa: PTH115
-    }
-    let_through = []
-    for what, act in tries.items():
-        with suppress(OSError, ValueError):  # the latter where limits cannot be set
-            act()
-            let_through.append(what)
-    if _FOR_EVER:
-        raise VideoCorrupt(f"let through: {', '.join(let_through) or 'nothing'}")
-    yield from ()
-
-
 def _lift_limits() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+FORBIDDEN: Mapping[str, Callable[[], object]] = {
+    "open a file": lambda: Path("/etc/passwd").read_bytes(),
+    "write a file": lambda: Path("/tmp/planted").write_bytes(b""),
+    "look at a folder": lambda: os.listdir("/"),  # noqa: PTH208
+    "ask for a file's size": lambda: os.stat("/etc/passwd"),  # noqa: PTH116
+    "make a socket": socket.socket,
+    "make a pair of sockets": socket.socketpair,
+    "run a program": lambda: os.execv("/bin/true", ["true"]),
+    "start a program": lambda: subprocess.run(["/bin/true"], check=False),
+    "start a process": os.fork,
+    "signal its parent": lambda: os.kill(os.getppid(), 0),
+    "make a pipe": os.pipe,
+    "change its limits": _lift_limits,
+    "see other processes": lambda: os.readlink("/proc/self/exe"),  # noqa: PTH115
+}
+WANTED = "PLANTED_WANTED"
+"""In the environment: which of them is tried."""
+
+
+def try_what_is_forbidden(*_: Any, **__: Any) -> Generator[Part, None, None]:
+    """Tell whether it was let through."""
+    told = "let through"
+    try:
+        FORBIDDEN[os.environ[WANTED]]()
+    except (OSError, ValueError):  # the latter where limits cannot be set
+        told = "refused"
+    if _FOR_EVER:
+        raise VideoCorrupt(told)
+    yield from ()
 
 
 def talk_nonsense(*_: Any, **__: Any) -> Generator[Part, None, None]:
@@ -121,6 +125,9 @@ def talk_nonsense(*_: Any, **__: Any) -> Generator[Part, None, None]:
         with suppress(OSError):
             os.write(descriptor, b"part 99999999")
     yield from ()
+
+
+talk_nonsense_if_short = _if_short(talk_nonsense)
 
 
 def talk_at_length(*_: Any, **__: Any) -> Generator[Part, None, None]:
