@@ -334,7 +334,7 @@ def test_other_files_under_a_number_that_is_served_are_refused(server: Server) -
 
 
 def runtime_of(home: Home, **settings: Any) -> Runtime:
-    return build_runtime(Settings(model_repository=home.models, threads=1, **settings))
+    return build_runtime(Settings(model_repository=home.models, threads=1, decode="thread", **settings))
 
 
 def served(runtime: Runtime) -> list[str]:
