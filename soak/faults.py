@@ -106,7 +106,7 @@ async def _restart(triton: Triton, server: ServerProcess, done: Done) -> None:
     await asyncio.sleep(AWAY_S)
     await asyncio.to_thread(triton.start)
     deadline = time.monotonic() + _BACK_S
-    async with httpx.AsyncClient() as client:
+    async with httpx.AsyncClient(timeout=_BACK_S) as client:
         while (await client.get(f"{server.url}/readyz")).status_code != httpx.codes.OK:
             if time.monotonic() > deadline:
                 raise TimeoutError(f"Triton is back for {_BACK_S:g} s, and /readyz does not say so")

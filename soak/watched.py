@@ -24,6 +24,7 @@ JUDGED = ("gateway", "all processes")
 # kept or not by 10: over less than ten minutes that is more than what grows.
 MIN_LOOKS = 500
 _AGREE_S = 15.0  # for requests that clients have left
+_SCRAPE_S = 60.0  # of a busy machine
 _SHM = Path("/dev/shm")
 
 
@@ -112,7 +113,7 @@ class Watched:
         return [f"{self.name}: {wrong}" for wrong in found]
 
     def _counted(self) -> Counter[str]:
-        return counted(httpx.get(f"{self.server.url}/metrics").text)
+        return counted(httpx.get(f"{self.server.url}/metrics", timeout=_SCRAPE_S).text)
 
     def _unaccounted(self) -> list[str]:
         deadline = time.monotonic() + _AGREE_S

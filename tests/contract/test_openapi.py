@@ -37,7 +37,6 @@ def operations(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[schema
 
 
 # Drawn by hand: what Schemathesis adds to pytest does not go with this version of it.
-@pytest.mark.long
 @pytest.mark.parametrize("mode", list(schemathesis.GenerationMode), ids=lambda mode: str(mode.value))
 def test_answers_are_as_the_document_says(
     operations: list[schemathesis.APIOperation], mode: schemathesis.GenerationMode
