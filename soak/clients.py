@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from urllib.parse import urlsplit
 
 import httpx
 
 from laps_server.errors import (
+    BackendTimeout,
+    BackendUnavailable,
     BadParameter,
     DeadlineExceeded,
+    FileMissing,
     MediaError,
     NoVideoStream,
     Overloaded,
@@ -34,6 +37,7 @@ _PAUSE_S = 0.2  # between pieces of a slow upload
 _BOUNDARY = "soak"
 # A machine that is busy, or a disk that is full, may refuse anybody.
 _ANYBODY = frozenset({Overloaded.code, StorageFull.code})
+_OWN_SERVER = ("in a hurry", "stops", "too large", "wrong option")  # they do not get to the engine, or have a slow one
 _MEDIA = frozenset(kind.code for kind in MediaError.__subclasses__()) - {"decoder_crashed"}
 
 
@@ -105,7 +109,12 @@ def kinds(idle_timeout_s: float) -> dict[str, Kind]:
             body=lambda files: files.clip[: len(files.clip) // 2],
             expected=frozenset({VideoCorrupt.code, NoVideoStream.code}),
         ),
-        "damaged": Kind(share=5, query="views=2x1", body=lambda files: files.damaged(), expected=_MEDIA | {OK}),
+        "damaged": Kind(
+            share=5,
+            query="views=2x1",
+            body=lambda files: files.damaged(),
+            expected=_MEDIA | {OK, FileMissing.code},  # cut before its first byte, it is no file at all
+        ),
         "wrong option": Kind(share=1, query="views=0x0", expected=frozenset({BadParameter.code})),
         "too large": Kind(
             share=1, query="", body=lambda files: bytes(files.max_bytes + 1), expected=frozenset({TooLarge.code})
@@ -114,6 +123,16 @@ def kinds(idle_timeout_s: float) -> dict[str, Kind]:
         "leaves its upload": Kind(share=1, query="views=1x1", leaves="upload"),
         "leaves its wait": Kind(share=1, query=slow_model, leaves="wait"),
         "leaves its events": Kind(share=1, query=slow_model, events=True, leaves="events"),
+    }
+
+
+def kinds_before_triton(idle_timeout_s: float) -> dict[str, Kind]:
+    """Those for a server whose models a Triton runs, which is killed now and then: they may be told so."""
+    away = {BackendUnavailable.code, BackendTimeout.code}
+    return {
+        f"{name}, Triton": replace(kind, query=kind.query.replace("model=slow&", ""), expected=kind.expected | away)
+        for name, kind in kinds(idle_timeout_s).items()
+        if name not in _OWN_SERVER
     }
 
 

@@ -1,4 +1,4 @@
-"""What breaks while clients are served: decoders are killed, versions change, the disk is full."""
+"""What breaks while clients are served: decoders and Triton are killed, versions change, the disk is full."""
 
 from __future__ import annotations
 
@@ -6,19 +6,26 @@ import asyncio
 import os
 import shutil
 import signal
+import time
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
+import httpx
+
 from support.live_servers import ServerProcess
 from support.model_repositories import write_model
+from support.real_triton import Triton
 from support.server_traces import children_of, decoders_of
 
 KILL_EVERY_S = 3.0
 ZYGOTE_EVERY = 10  # of so many kills one is of the process that decoders are forked from
 SWAP_EVERY_S = 5.0
 FILL_EVERY_S, FULL_S = 20.0, 1.5
+RESTART_EVERY_S, AWAY_S = 20.0, 3.0
+_BACK_S = 30.0  # that a server may take to see that Triton is back, on a busy machine
 _BLOCK = bytes(64 * 1024)
 
 
@@ -30,12 +37,14 @@ class Done:
     zygotes_killed: int = 0
     versions_swapped: int = 0
     disk_filled: int = 0
+    tritons_killed: int = 0
 
 
-async def kill_decoders(server: ServerProcess, draw: Random, done: Done) -> None:
+async def kill_decoders(servers: Sequence[ServerProcess], draw: Random, done: Done) -> None:
     """One at a time, so that no video meets two of them; now and then the process that they come from."""
     while True:
         await asyncio.sleep(KILL_EVERY_S)
+        server = draw.choice(servers)
         decoders = decoders_of(server)
         zygotes = set(children_of(server.process.pid)) - set(decoders)
         kills = done.decoders_killed + done.zygotes_killed
@@ -73,3 +82,32 @@ async def fill_disk(folder: Path, done: Done) -> None:
             await asyncio.sleep(FULL_S)
         finally:
             filler.unlink(missing_ok=True)
+
+
+async def restart_triton(triton: Triton, server: ServerProcess, done: Done) -> None:
+    """Kill it, and start it again a little later, as often as there is time for; it is there when this ends.
+
+    Raises:
+        TimeoutError: the server in front of it does not see that it is back.
+    """
+    while True:
+        await asyncio.sleep(RESTART_EVERY_S)
+        restarting = asyncio.create_task(_restart(triton, server, done))
+        try:
+            await asyncio.shield(restarting)
+        except asyncio.CancelledError:
+            await restarting
+            raise
+
+
+async def _restart(triton: Triton, server: ServerProcess, done: Done) -> None:
+    await asyncio.to_thread(triton.kill)
+    done.tritons_killed += 1
+    await asyncio.sleep(AWAY_S)
+    await asyncio.to_thread(triton.start)
+    deadline = time.monotonic() + _BACK_S
+    async with httpx.AsyncClient(timeout=_BACK_S) as client:
+        while (await client.get(f"{server.url}/readyz")).status_code != httpx.codes.OK:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"Triton is back for {_BACK_S:g} s, and /readyz does not say so")
+            await asyncio.sleep(0.2)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from soak.clients import OK, kinds
+from soak.clients import OK, kinds, kinds_before_triton
 from soak.tally import Tally, counted, unaccounted
 
 EXPOSITION = """\
@@ -43,3 +43,15 @@ def test_what_nobody_expects_is_told_by_its_client() -> None:
     tally.add("damaged", chosen["damaged"], "decoder_crashed")
     assert tally.surprises == ["good: internal", "damaged: decoder_crashed"]
     assert tally.outcomes == {OK: 1, "overloaded": 1, "internal": 1, "decoder_crashed": 1}
+
+
+def test_clients_of_a_server_before_triton_may_be_told_that_it_is_away_and_others_may_not() -> None:
+    tally = Tally()
+    for chosen in (kinds(1.0), kinds_before_triton(1.0)):
+        for name, kind in chosen.items():
+            tally.add(name, kind, "backend_unavailable")
+            tally.add(name, kind, "internal")
+    own, before = kinds(1.0), kinds_before_triton(1.0)
+    assert tally.surprised == 2 * len(own) + len(before)
+    assert not own.keys() & before.keys()
+    assert not any("model=slow" in kind.query for kind in before.values()), "it has one model"

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import random
 from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import given, settings
 
 from laps_export.checkpoint.loading import load_weights
 from laps_export.checkpoint.reading import read_checkpoint
 from laps_export.checkpoint.safetensors_file import save_checkpoint
 from laps_export.errors import LapsExportError
 from laps_export.families.laps.visformer import Laps
+from support.damaged_bytes import damaged
 from support.golden_weights import AUTHORS_PREFIX
 from support.small_laps import as_model
 
@@ -35,19 +36,18 @@ def written(form: str, folder: Path, model: Laps) -> bytes:
 def test_damaged_files_are_told_whatever_byte_it_is(form: str, tmp_path: Path, small_model: Laps) -> None:
     whole = written(form, tmp_path, small_model)
     path = tmp_path / f"damaged.{'safetensors' if form == 'safetensors' else 'pth'}"
-    draw, ends = random.Random(11), set()
-    for _ in range(FILES):
-        damaged = bytearray(whole)
-        for _ in range(draw.randint(1, 6)):
-            at = draw.choice([draw.randrange(HEADERS), len(damaged) - 1 - draw.randrange(HEADERS)])
-            damaged[at] = draw.randrange(256)
-        if draw.random() < 0.2:
-            del damaged[draw.randrange(len(damaged)) :]
-        path.write_bytes(damaged)
+    ends = set()
+
+    @settings(max_examples=FILES)
+    @given(file=damaged(whole, most=6, ends=HEADERS))
+    def is_told(file: bytes) -> None:
+        path.write_bytes(file)
         try:
             load_weights(as_model(small_model), read_checkpoint(path))
         except LapsExportError as exc:
             ends.add(exc.code)
         else:
             ends.add("read")
+
+    is_told()
     assert {"read", "not_a_checkpoint"} <= ends

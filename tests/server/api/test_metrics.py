@@ -17,7 +17,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from laps_server.engines.fake import FakeEngine
 from laps_server.metrics import Metrics
 from laps_server.models.repository import discover
-from laps_server.observe import DecoderEnd
+from laps_server.observe import DecoderEnd, Failed, Loaded, Queued, Shadowed
 from laps_server.runtime import Runtime
 from laps_server.scheduler import Scheduler
 from laps_server.served_models import ServedModel, ServedModels
@@ -173,6 +173,28 @@ async def test_a_backend_that_is_away_is_seen_for_its_model_alone(folder: Path) 
     samples = parsed(metrics.exposition().decode())
     assert value(samples, "laps_engine_up", model="colours", version="1") == 1
     assert value(samples, "laps_engine_up", model="other", version="1") == 0
+
+
+def test_versions_that_came_and_went_are_counted_for_a_while(folder: Path) -> None:
+    (files,) = (files for files in discover(folder / "models", versions="latest") if files.name == "colours")
+    engine = FakeEngine(clip_shape=(4, 32, 32, 3), classes=4)
+    served = ServedModel(files, Scheduler(engine, batch_sizes=(1,), max_queued_views=8))
+    metrics = Metrics()
+    metrics.watch(Runtime(ServedModels([served], default_model=None), DecodePool(1)), NoSlots())
+    metrics.observe(Failed("colours/1", "a", 0.1, "video_corrupt"))  # long ago, and it is served still
+    sizes = []
+    for version in range(2, 102):
+        metrics.observe(Loaded(f"colours/{version}", 1.0, None))
+        metrics.observe(Queued(f"colours/{version}", "a", 0.1))
+        metrics.observe(Shadowed(f"colours/{version}", f"colours/{version - 1}", 0.1, "ok", True, 0.0))
+        metrics.observe(Shadowed("colours/1", f"colours/{version}", 0.1, "ok", True, 0.0))
+        sizes.append(len(parsed(metrics.exposition().decode())))
+    assert sizes[-1] == sizes[50], "series grow with every version that comes"
+    samples = parsed(metrics.exposition().decode())
+    assert value(samples, "laps_requests_total", version="1", outcome="video_corrupt") == 1
+    assert value(samples, "laps_model_loads_total", version="101") == 1, "whoever scrapes next sees it"
+    assert value(samples, "laps_model_loads_total", version="90") == 1
+    assert value(samples, "laps_model_loads_total", version="50") == 0
 
 
 class NoSlots:
