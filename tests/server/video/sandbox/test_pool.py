@@ -314,6 +314,39 @@ async def test_open_videos_do_not_hold_up_others(file: int) -> None:
 
 
 @pytest.mark.usefixtures("nothing_is_left")
+async def test_a_video_has_no_worker_behind_its_last_part(file: int) -> None:
+    async with started(workers=1) as pool:
+        (worker,) = workers()
+        open_videos = [pool.parts(file, OPTIONS) for _ in range(3)]
+        for steps in open_videos:
+            assert (await anext(steps)).ends_video
+        assert (workers(), pool.videos) == ([worker], 3)
+        for steps in open_videos:
+            await steps.aclose()
+        assert pool.videos == 0
+
+
+@pytest.mark.usefixtures("nothing_is_left")
+async def test_a_video_has_no_worker_before_its_first_turn(file: int) -> None:
+    async with started("deaf", workers=1) as pool:
+        jobs = [asyncio.create_task(parts_of(pool, file)) for _ in range(3)]
+        await until(lambda: pool.waiting == 2)
+        await asyncio.sleep(0.1)
+        assert (len(workers()), pool.videos) == (1, 3)
+        for job in jobs:
+            job.cancel()
+        await asyncio.gather(*jobs, return_exceptions=True)
+
+
+@pytest.mark.usefixtures("nothing_is_left")
+@pytest.mark.parametrize("options", [OPTIONS, TWO_PARTS])
+async def test_parts_behind_the_one_that_ended_the_video_come_too(file: int, options: ExtractOptions) -> None:
+    expected = list(extract_parts(file, options, limits=MediaLimits())) * 2
+    async with started("begins_again") as pool:
+        assert [facts(part) for part in await parts_of(pool, file, options)] == [facts(part) for part in expected]
+
+
+@pytest.mark.usefixtures("nothing_is_left")
 async def test_the_end_of_a_video_waits_for_nobody(file: int) -> None:
     async with started("stuck_if_it_has_one_view") as pool:
         steps = pool.parts(file, TWO_PARTS)
