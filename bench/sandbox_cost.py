@@ -36,9 +36,7 @@ def main() -> None:
     rounds = parser.parse_args().rounds
     make_models()
     print(f"{describe().line}\n{rounds} rounds\n")
-    print(
-        "| processor ms a video | thread | sandbox | more | of round to round, middle half | answers, sandbox ÷ thread |"
-    )
+    print("| processor ms a video | thread | sandbox | more | middle half of rounds | answers, sandbox ÷ thread |")
     print("| --- | --- | --- | --- | --- | --- |")
     of_servers, memory = served(rounds)
     for what, spent in of_servers.items():
