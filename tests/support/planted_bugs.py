@@ -39,6 +39,12 @@ def segfault_once(file: int, options: Any, **others: Any) -> Generator[Part, Non
     yield from steps
 
 
+def begins_again(file: int, options: Any, **others: Any) -> Generator[Part, None, None]:
+    """Go on behind the Part that ends the video, with its first one."""
+    for _ in range(2):
+        yield from extract_parts(file, options, **others)
+
+
 def stuck(*_: Any, **__: Any) -> Generator[Part, None, None]:
     """Compute for ever, without a step forward."""
     while _FOR_EVER:

@@ -167,7 +167,7 @@ async def test_nothing_is_left_of_a_worker_whose_client_leaves_before_it_is_made
         (zygote,), (first,) = children(), workers()
         os.kill(zygote, signal.SIGSTOP)
         os.kill(first, signal.SIGKILL)
-        await until(lambda: not runs(first))
+        await until(lambda: not runs(first))  # else it is asked, and lost, before another one is made
         asking = asyncio.create_task(parts_of(pool, file))
         await asyncio.sleep(0.2)
         asking.cancel()
@@ -343,6 +343,39 @@ async def test_open_videos_do_not_hold_up_others(file: int) -> None:
             assert (await anext(steps)).ends_video
             await steps.aclose()
         await until(lambda: len(workers()) == 1)
+
+
+@pytest.mark.usefixtures("nothing_is_left")
+async def test_a_video_has_no_worker_behind_its_last_part(file: int) -> None:
+    async with started(workers=1) as pool:
+        (worker,) = workers()
+        open_videos = [pool.parts(file, OPTIONS) for _ in range(3)]
+        for steps in open_videos:
+            assert (await anext(steps)).ends_video
+        assert (workers(), pool.videos) == ([worker], 3)
+        for steps in open_videos:
+            await steps.aclose()
+        assert pool.videos == 0
+
+
+@pytest.mark.usefixtures("nothing_is_left")
+async def test_a_video_has_no_worker_before_its_first_turn(file: int) -> None:
+    async with started("deaf", workers=1) as pool:
+        jobs = [asyncio.create_task(parts_of(pool, file)) for _ in range(3)]
+        await until(lambda: pool.waiting == 2)
+        await asyncio.sleep(0.1)
+        assert (len(workers()), pool.videos) == (1, 3)
+        for job in jobs:
+            job.cancel()
+        await asyncio.gather(*jobs, return_exceptions=True)
+
+
+@pytest.mark.usefixtures("nothing_is_left")
+@pytest.mark.parametrize("options", [OPTIONS, TWO_PARTS])
+async def test_parts_behind_the_one_that_ended_the_video_come_too(file: int, options: ExtractOptions) -> None:
+    expected = list(extract_parts(file, options, limits=MediaLimits())) * 2
+    async with started("begins_again") as pool:
+        assert [facts(part) for part in await parts_of(pool, file, options)] == [facts(part) for part in expected]
 
 
 @pytest.mark.usefixtures("nothing_is_left")

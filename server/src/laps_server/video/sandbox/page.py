@@ -21,6 +21,7 @@ class ProgressPage:
     def __init__(self, descriptor: int) -> None:
         """Map it; the descriptor stays the caller's and may be closed then."""
         self._memory = mmap.mmap(descriptor, _SIZE)
+        self._taken = 0  # by this process
 
     @staticmethod
     def make() -> int:
@@ -37,7 +38,8 @@ class ProgressPage:
 
     def step(self) -> bool:
         """Count one more step; whether to stop."""
-        _COUNT.pack_into(self._memory, 0, self.steps + 1)
+        self._taken += 1
+        _COUNT.pack_into(self._memory, 0, self._taken)
         return self._memory[_STOP] != 0
 
     def ask_to_stop(self, *, stop: bool = True) -> None:

@@ -10,8 +10,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from laps_server.errors import BadParameter, DecoderCrashed, InternalError, ShuttingDown
@@ -32,14 +32,17 @@ _STOP_S = 0.2  # for a worker to notice that nobody wants its video any more
 _THUMBNAIL_BYTES = 64 * 1024 * 1024  # of one Part
 
 
-@dataclass(frozen=True, slots=True)
-class _Turn:
-    """How one video takes turns, and who wants to know of it."""
+@dataclass(slots=True)
+class _Video:
+    """What a video's worker is told, how the video takes turns, who wants to know of it, and the worker it has now."""
 
+    job: DecodeJob
+    upload: int
     deadline: float | None
     urgent: bool
     view_cost: MovingAverage | None
     waited: Callable[[float], None]
+    worker: Worker | None = None
 
 
 class SandboxPool:
@@ -77,6 +80,7 @@ class SandboxPool:
         self._renewing = asyncio.Lock()
         self._idle: list[Worker] = []
         self._busy: set[Worker] = set()
+        self._videos = 0
         self._forking: set[asyncio.Task[Worker]] = set()
         self._stopping: set[asyncio.Task[None]] = set()
         self._closed = False
@@ -89,7 +93,7 @@ class SandboxPool:
     @property
     def videos(self) -> int:
         """Videos that are decoded or wait for it."""
-        return len(self._busy)
+        return self._videos
 
     @property
     def processes(self) -> int:
@@ -155,74 +159,76 @@ class SandboxPool:
         if self._closed or self._zygote is None:
             raise ShuttingDown()
         self._loop = asyncio.get_running_loop()
-        job = DecodeJob(options, self._limits, self._threads)
-        turn = _Turn(deadline, urgent, view_cost, waited)
         # With a position of its own, and only to read: a worker shall not write what others read.
         upload = os.open(f"/proc/self/fd/{file}", os.O_RDONLY | os.O_CLOEXEC)
+        job = DecodeJob(options, self._limits, self._threads)
+        video = _Video(job, upload, deadline, urgent, view_cost, waited)
         given = 0
+        self._videos += 1
         try:
             for attempt in range(1, _ATTEMPTS + 1):
+                left_out, goes_on = given, True
                 try:
-                    async with self._worker() as worker:
-                        worker.begin(job, upload)
-                        left_out, is_over = given, False
-                        while True:
-                            # In a list and not under a name, so that the caller can drop it while the next is decoded.
-                            found = [await self._next(worker, turn, is_over=is_over)]
-                            if found[0] is None:
-                                return
-                            is_over = found[0].ends_video
-                            if left_out:
-                                left_out -= 1
-                                continue
-                            given += 1
-                            yield found.pop()  # type: ignore[misc]  # not None
+                    while goes_on:
+                        # In a list and not under a name, so that the caller can drop it while the next is decoded.
+                        found = [await self._next(video)]
+                        goes_on = video.worker is not None
+                        if found[0] is None:
+                            break
+                        if left_out:
+                            left_out -= 1
+                            continue
+                        given += 1
+                        yield found.pop()  # type: ignore[misc]  # not None
+                    return
                 except WorkerLost as exc:
                     if self._closed:
                         raise ShuttingDown() from exc
                     _LOG.warning("a decoder was lost at attempt %d of %d: %s", attempt, _ATTEMPTS, exc)
+                finally:
+                    self._part_with_worker(video)
             raise DecoderCrashed(
                 "decoding the video crashed the decoder, twice", hint="convert it, with ffmpeg for instance"
             )
         finally:
+            self._videos -= 1
             os.close(upload)
 
-    async def _next(self, worker: Worker, turn: _Turn, *, is_over: bool) -> Part | None:
-        """The next Part. That none is behind the one that ends the video costs nothing, so it takes no turn."""
-        if is_over:
-            return await worker.next_part(max_bytes=self._max_bytes)
+    async def _next(self, video: _Video) -> Part | None:
+        """The next Part, in a turn. With the last one the worker is another video's: the caller may keep that long."""
         asked = now()
-        await self._take(turn)
+        await self._take(video)
         try:
+            if video.worker is None:
+                video.worker = await self._take_worker()
+                video.worker.begin(video.job, video.upload)
             began = now()
-            part = await worker.next_part(max_bytes=self._max_bytes)
+            part = await video.worker.next_part(max_bytes=self._max_bytes)
         finally:
             self._turns.give_back()
+        if video.worker.is_free:
+            self._part_with_worker(video)
         if part is not None:
-            turn.waited(began - asked)
-            if turn.view_cost is not None:
-                turn.view_cost.learn((now() - began) / len(part.views))
+            video.waited(began - asked)
+            if video.view_cost is not None:
+                video.view_cost.learn((now() - began) / len(part.views))
         return part
 
-    async def _take(self, turn: _Turn) -> None:
+    async def _take(self, video: _Video) -> None:
         try:
-            await self._turns.take(deadline=turn.deadline, urgent=turn.urgent)
+            await self._turns.take(deadline=video.deadline, urgent=video.urgent)
         except asyncio.CancelledError:
             task = asyncio.current_task()
             if self._closed and not (task and task.cancelling()):
                 raise ShuttingDown() from None
             raise
 
-    @asynccontextmanager
-    async def _worker(self) -> AsyncIterator[Worker]:
+    async def _take_worker(self) -> Worker:
         if self._closed or self._zygote is None:
             raise ShuttingDown()
         worker = self._idle_worker() or await self._fork(self._zygote)
         self._busy.add(worker)
-        try:
-            yield worker
-        finally:
-            self._part_with(worker)
+        return worker
 
     def _idle_worker(self) -> Worker | None:
         """One that waits for a video; those that died waiting are no video's fault."""
@@ -233,8 +239,11 @@ class SandboxPool:
             self._end(worker, "crashed")
         return None
 
-    def _part_with(self, worker: Worker) -> None:
+    def _part_with_worker(self, video: _Video) -> None:
         """Keep it for another video, now or as soon as it has stopped; or end it."""
+        worker, video.worker = video.worker, None
+        if worker is None:
+            return
         if worker.is_free:
             self._put_back(worker)
             return

@@ -60,7 +60,7 @@ class Worker:
         return not ended.poll(0)
 
     def begin(self, job: wire.DecodeJob, upload: int) -> None:
-        """Give it a video.
+        """Give it a video, and ask for the first Part.
 
         Raises:
             WorkerLost: it is gone.
@@ -68,21 +68,22 @@ class Worker:
         self.jobs += 1
         self._page.ask_to_stop(stop=False)
         self._send(wire.write_job(job), upload)
-        self._at_work = True
+        self._answered, self._at_work = False, True
 
     async def next_part(self, *, max_bytes: int) -> Part | None:
-        """The video's next Part, None where there is none more.
+        """The video's next Part, None where there is none more; it is free where none can follow.
 
         Raises:
             MediaError, BadParameter, ClientClosed, InternalError: as the worker says.
             DecoderCrashed: it got no further and was killed.
             WorkerLost: it is gone.
         """
-        self._send(wire.NEXT)
-        self._answered = False
+        if self._answered:
+            self._send(wire.NEXT)
+            self._answered = False
         try:
             message, descriptors = await self._answer()
-            self._at_work = message.startswith(b"part ")
+            self._at_work = wire.more_may_come(message)
             return wire.read_answer(message, descriptors, max_bytes=max_bytes)
         except wire.GarbledMessage as exc:
             self.kill("garbled")
@@ -101,7 +102,7 @@ class Worker:
                 if not self._answered:  # a Part that nobody waits for any more, an end or an error
                     message, descriptors = await self._answer()
                     wire.close_all(descriptors)
-                    self._at_work = message.startswith(b"part ")
+                    self._at_work = wire.more_may_come(message)
                 if self._at_work:
                     self._send(wire.STOP)
                     _, descriptors = await self._answer()

@@ -1,9 +1,11 @@
 """What gateway and workers say to each other, over a socket that keeps messages apart (SOCK_SEQPACKET).
 
-========= ========================================== =====================================================
-gateway → ``job``: options as JSON, with the upload  ``next``: one Part more; ``stop``: no further one
-worker  → ``part``: with sealed memory               ``end``: there is none more; ``error``: code, message
-========= ========================================== =====================================================
+========= ================================================ ==========================================
+gateway → ``job``: options as JSON, with the upload        ``next``: one Part more; ``stop``: none more
+worker  → ``part``, or ``last``: one, with sealed memory   ``end``: none; ``error``: code, message
+========= ================================================ ==========================================
+
+A job asks for the first Part as well. Most videos are one Part, and take one message in each direction.
 
 A worker may have been taken over by the file that it decodes. So nothing that it sends is unpickled, and its memory is
 taken only if it is sealed: it can be changed or cut no more.
@@ -37,6 +39,7 @@ STOP: Final = b"stop"
 END: Final = b"end"
 _JOB: Final = b"job "
 _PART: Final = b"part "
+_LAST: Final = b"last "
 _ERROR: Final = b"error "
 _SEALS: Final = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
 _MAX_MESSAGE: Final = 64 * 1024
@@ -144,19 +147,19 @@ def read_job(message: bytes) -> DecodeJob:
 # Parts and errors, which workers write ---------------------------------------------------------------
 
 
-def send_part(channel: socket.socket, part: Part) -> None:
-    """A Part in sealed memory."""
+def send_part(channel: socket.socket, part: Part, *, is_last: bool = False) -> None:
+    """A Part in sealed memory; ``is_last`` where the job ends with it."""
     header = _HEADER.dump_json(_header_of(part))
     clip_frames = np.ascontiguousarray(part.clip_frames, np.int64)
     padding = bytes(-len(header) % _ALIGNED)
-    pieces: list[bytes | memoryview] = [header, padding, clip_frames.tobytes(), part.pixels.data]
+    pieces: list[bytes | memoryview] = [header + padding + clip_frames.tobytes(), part.pixels.data]
     pieces += part.thumbnails
     memory = os.memfd_create("part", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     try:
         for piece in pieces:
             _write_all(memory, memoryview(piece))
         fcntl.fcntl(memory, fcntl.F_ADD_SEALS, _SEALS)
-        send(channel, _PART + str(len(header)).encode(), [memory])
+        send(channel, (_LAST if is_last else _PART) + str(len(header)).encode(), [memory])
     finally:
         os.close(memory)
 
@@ -167,8 +170,13 @@ def send_error(channel: socket.socket, error: LapsError) -> None:
     send(channel, _ERROR + json.dumps(told).encode())
 
 
+def more_may_come(answer: bytes) -> bool:
+    """Whether the job goes on behind a worker's answer."""
+    return answer.startswith(_PART)
+
+
 def read_answer(message: bytes, descriptors: Sequence[int], *, max_bytes: int) -> Part | None:
-    """A worker's answer to ``next``: a Part, or None where there is none more. Closes the descriptors.
+    """A worker's answer to ``job`` or ``next``: a Part, or None where there is none more. Closes the descriptors.
 
     Args:
         message: the answer.
@@ -184,10 +192,10 @@ def read_answer(message: bytes, descriptors: Sequence[int], *, max_bytes: int) -
             return None
         if message.startswith(_ERROR):
             raise _read_error(message.removeprefix(_ERROR))
-        if not message.startswith(_PART) or len(descriptors) != 1:
+        if not message.startswith((_PART, _LAST)) or len(descriptors) != 1:
             raise GarbledMessage("neither a part, an end nor an error")
         try:
-            return _read_part(descriptors[0], message.removeprefix(_PART), max_bytes)
+            return _read_part(descriptors[0], message[len(_PART) :], max_bytes)
         except (ValueError, OSError, LapsError) as exc:  # a ValidationError is a ValueError
             raise GarbledMessage(f"a part that is none: {type(exc).__name__}") from exc
     finally:

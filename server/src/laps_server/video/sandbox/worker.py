@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import socket
+from collections import deque
 from collections.abc import Callable, Generator
+from itertools import islice
 from typing import Protocol
 
 from laps_server.errors import DecoderCrashed, InternalError, LapsError
@@ -39,8 +41,6 @@ def serve(channel: socket.socket, page: ProgressPage, extract: Extract) -> None:
         message, descriptors = wire.receive(channel)
         if not message:
             return
-        if message in {wire.NEXT, wire.STOP}:  # sent while the last video's end was on its way
-            continue
         try:
             _decode(channel, page, extract, wire.read_job(message), descriptors[0])
         finally:
@@ -48,16 +48,26 @@ def serve(channel: socket.socket, page: ProgressPage, extract: Extract) -> None:
 
 
 def _decode(channel: socket.socket, page: ProgressPage, extract: Extract, job: wire.DecodeJob, upload: int) -> None:
-    """Answer every ``next`` with a Part, until there is none more, or until it is told to stop."""
+    """Answer the job, and every ``next``, with a Part, until there is none more, or until it is told to stop."""
     steps = extract(upload, job.options, limits=job.limits, threads=job.threads, should_stop=page.step)
+    # Of at most two, and not under a name: it would be held while the next one is decoded.
+    decoded: deque[Part] = deque()
     try:
-        while wire.receive(channel)[0] == wire.NEXT:
+        while True:
             page.step()
-            # In a list and not under a name: it would be held while the next one is decoded.
-            decoded = [next(steps, None)]
-            if decoded[0] is None:
+            if not decoded:
+                decoded.extend(islice(steps, 1))
+            if not decoded:
                 break
-            wire.send_part(channel, decoded.pop())  # type: ignore[arg-type]  # not None
+            # Behind the one that ends the video, see that it does: that costs less than to be asked for it.
+            if decoded[0].ends_video:
+                decoded.extend(islice(steps, 1))
+            is_last = decoded[0].ends_video and len(decoded) == 1
+            wire.send_part(channel, decoded.popleft(), is_last=is_last)
+            if is_last:
+                return
+            if wire.receive(channel)[0] != wire.NEXT:
+                break
         wire.send(channel, wire.END)
     except BaseException as exc:
         wire.send_error(channel, _told(exc))

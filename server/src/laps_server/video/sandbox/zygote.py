@@ -9,6 +9,7 @@ and ends when the gateway closes its end of the channel, and with it every worke
 
 from __future__ import annotations
 
+import gc
 import importlib
 import logging
 import os
@@ -49,6 +50,8 @@ def main(arguments: list[str]) -> None:
     found: Extract = getattr(importlib.import_module(module), function)
     command = _Command(int(channel), int(memory_mib), filtered == "filtered", found)
     rehearse()
+    gc.collect()
+    gc.freeze()  # a worker's collections would write to what they look at: to pages that it shares until then
     why_no_filter = _why_no_filter() if command.filtered else "not wanted"
     signal.signal(signal.SIGCHLD, _reap)
     with socket.socket(fileno=command.channel) as gateway:
