@@ -38,9 +38,9 @@ _HEAD = re.compile(
 )
 _LENGTH = re.compile(rb"[1-9][0-9]{0,14}")
 # A browser reads an answer across sites only with headers that the app adds, and a proxy tells who the client is.
+_UNUSUAL = frozenset({b"origin", b"x-forwarded-for", b"transfer-encoding", b"upgrade"})
 _SECURITY = [(name.lower().encode(), value.encode()) for name, value in SECURITY_HEADERS.items()]
 _PHRASES = {status.value: status.phrase.encode() for status in HTTPStatus}
-_UNUSUAL = frozenset({b"origin", b"x-forwarded-for", b"transfer-encoding", b"upgrade"})
 
 
 class EarlyRefusals:
@@ -112,7 +112,7 @@ class FrontProtocol(asyncio.Protocol):
         self._plain = transport
         self._transport = LingeringTransport(transport, lambda: True)
         self._connections.add(self)  # type: ignore[arg-type]  # it has the shutdown() that is asked for
-        self._timer = self._loop.call_later(malformed.HEAD_TIMEOUT_S, self._transport.close)
+        self._timer = self._loop.call_later(malformed.HEAD_TIMEOUT_S, transport.close)
 
     def data_received(self, data: bytes) -> None:
         """Refuse, or hand the connection over; what comes after a refusal is thrown away."""
@@ -139,8 +139,7 @@ class FrontProtocol(asyncio.Protocol):
 
     def shutdown(self) -> None:
         """The server ends: uvicorn asks every connection to."""
-        if not self._transport.is_closing():
-            self._plain.close()
+        self._plain.close()
 
     def _forget_timer(self) -> None:
         if self._timer is not None:
