@@ -78,7 +78,7 @@ def test_the_server_and_the_client_never_import_torch() -> None:
         ("opentelemetry", {"tracing.py"}),
         ("fastapi", None),
         ("starlette", None),
-        ("uvicorn", {"serve.py", "api/unread_body.py"}),
+        ("uvicorn", {"serve.py", "api/early_refusal.py", "api/unread_body.py"}),
         ("typer", {"cli.py", "cli_keys.py"}),
         ("rich", {"cli.py", "cli_keys.py", "cli_output.py"}),
     ],

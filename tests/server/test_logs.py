@@ -115,7 +115,7 @@ def test_each_request_has_a_line_that_machines_read(home: Path) -> None:
         server.stop()
         server.process.wait()
     lines = json_lines("".join(server.log))
-    access = {line["request_id"]: line for line in lines if line["logger"] == "laps_server.api.middleware"}
+    access = {line["request_id"]: line for line in lines if line["logger"] == "laps_server.api.request_report"}
     good, bad, refused, odd = (access[name] for name in ("good", "bad", "refused", "odd"))
     assert (good["method"], good["path"], good["status"], good["outcome"]) == ("POST", "/classify", 200, "ok")
     assert (good["model"], good["key"], good["key_id"]) == ("colours/1", "lab", key.split("_")[1])

@@ -13,10 +13,12 @@ from typing import Any
 
 from fastapi import FastAPI
 
+from laps_server.access.key_file import KeyFile
 from laps_server.api.app import create_app
 from laps_server.arrays import UInt8Array
 from laps_server.engines.base import InferResult
 from laps_server.engines.fake import FakeEngine
+from laps_server.metrics import Metrics
 from laps_server.runtime import Runtime
 from laps_server.scheduler import Scheduler
 from laps_server.settings import Settings
@@ -64,6 +66,8 @@ def in_process(
     max_queued_views: int = 1024,
     send_buffer: int | None = None,
     decode_workers: int = 2,
+    keys: KeyFile | None = None,
+    metrics: Metrics | None = None,
     **settings: Any,
 ) -> Iterator[InProcess]:
     engine = HeldEngine()
@@ -74,7 +78,7 @@ def in_process(
         decode_workers=decode_workers,
         max_answers_bytes=settings.get("max_answers_bytes"),
     )
-    app = create_app(runtime, Settings(model_repository=repository, **settings))
+    app = create_app(runtime, Settings(model_repository=repository, **settings), keys=keys, metrics=metrics)
     with served(app, send_buffer=send_buffer) as url:
         try:
             yield InProcess(url, app, engine, runtime.served.versions[0].scheduler, runtime)

@@ -19,7 +19,7 @@ import httpx
 import uvicorn
 from fastapi import FastAPI
 
-from laps_server.api.malformed import EnvelopeProtocol
+from laps_server.api.early_refusal import FrontProtocol
 
 _LISTENING = re.compile(r"listening on (http://[0-9.]+:[0-9]+)")
 _START_TIMEOUT_S = 120
@@ -108,9 +108,7 @@ def served(app: FastAPI, *, send_buffer: int | None = None) -> Iterator[str]:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         if send_buffer is not None:
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)
-        config = uvicorn.Config(
-            app, http=EnvelopeProtocol, log_config=None, access_log=False, timeout_graceful_shutdown=5
-        )
+        config = uvicorn.Config(app, http=FrontProtocol, log_config=None, access_log=False, timeout_graceful_shutdown=5)
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()

@@ -37,8 +37,12 @@ class AdmissionForecast:
         self._left_at: float | None = None  # when the last one got free, if few were left even then
 
     def arrive(self, who: str) -> Arrival:
-        """Somebody asks: once for each request, before the checks."""
-        return Arrival(who, self._callbacks.keep(who))
+        """Somebody asks: before the checks, which change nothing unless they refuse."""
+        return Arrival(who, self._callbacks.is_due(who))
+
+    def let_in(self, arrival: Arrival) -> None:
+        """The checks are passed, and the request is begun: once for each."""
+        self._came_back(arrival)
 
     def check_places(self, arrival: Arrival, *, active: int, places: int, busy_s: Callable[[], float]) -> None:
         """Refuse what finds no place.
@@ -57,9 +61,7 @@ class AdmissionForecast:
         if active < places - kept_back:
             return
         apart_s = self._place.seconds or busy_s() / max(1, active)
-        wait_s = self._callbacks.refuse(
-            arrival.who, busy_s=apart_s, service_s=apart_s, at_once=places - _newcomers(places)
-        )
+        wait_s = self._refuse(arrival, busy_s=apart_s, apart_s=apart_s, at_once=places - _newcomers(places))
         raise Overloaded(f"{active} requests are in flight, of {places} at most", hint=_HINT, retry_after_s=wait_s)
 
     def place_left(self, *, active: int, places: int) -> None:
@@ -87,17 +89,22 @@ class AdmissionForecast:
         if busy_s + own_s <= allowed_s:
             return
         room_s = left_s * (TOLD_TIME - NEWCOMERS_TIME)
-        wait_s = self._callbacks.refuse(
-            arrival.who,
-            busy_s=busy_s + own_s - allowed_s,
-            service_s=apart_s,
-            at_once=int(room_s / apart_s) if apart_s else 1,
-        )
+        at_once = int(room_s / apart_s) if apart_s else 1
+        wait_s = self._refuse(arrival, busy_s=busy_s + own_s - allowed_s, apart_s=apart_s, at_once=at_once)
         raise Overloaded(
             f"what goes before it takes about {busy_s:.1f} s, and the request has {left_s:.1f} s",
             hint=f"{_HINT}, or with a later deadline",
             retry_after_s=wait_s,
         )
+
+    def _came_back(self, arrival: Arrival) -> None:
+        if arrival.was_told:
+            self._callbacks.keep(arrival.who)
+
+    def _refuse(self, arrival: Arrival, *, busy_s: float, apart_s: float, at_once: int) -> int:
+        """Seconds to wait, in place of those that it has waited."""
+        self._came_back(arrival)
+        return self._callbacks.refuse(arrival.who, busy_s=busy_s, service_s=apart_s, at_once=at_once)
 
 
 def _newcomers(places: int) -> int:

@@ -78,13 +78,17 @@ class Callbacks:
             insort(self._moments.setdefault(who, []), at + wait_s)
         return wait_s
 
-    def keep(self, who: str) -> bool:
-        """Whether ``who`` was told to come about now; that is so once."""
+    def is_due(self, who: str) -> bool:
+        """Whether ``who`` was told to come about now."""
         self._forget()
         moments = self._moments.get(who)
-        if not moments or moments[0] > self._clock() + EARLY_S:
+        return moments is not None and moments[0] <= self._clock() + EARLY_S
+
+    def keep(self, who: str) -> bool:
+        """The same, and it came: that is so once."""
+        if not self.is_due(who):
             return False
-        callback = _Callback(moments[0], who)
+        callback = _Callback(self._moments[who][0], who)
         del self._told[bisect_left(self._told, callback)]
         self._drop(callback)
         self._came(1.0)

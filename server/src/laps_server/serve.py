@@ -21,7 +21,7 @@ import uvicorn
 from laps_server.access.key_file import KeyFile
 from laps_server.api.admission import Admission
 from laps_server.api.app import create_app
-from laps_server.api.malformed import EnvelopeProtocol
+from laps_server.api.early_refusal import FrontProtocol
 from laps_server.errors import BadParameter
 from laps_server.metrics import Metrics
 from laps_server.runtime import Runtime, build_runtime
@@ -97,7 +97,7 @@ def serve(settings: Settings) -> int:
     app = create_app(runtime, settings, keys=keys, metrics=metrics, traces=traces)
     config = uvicorn.Config(
         app,
-        http=EnvelopeProtocol,
+        http=FrontProtocol,
         backlog=_BACKLOG,
         log_config=None,  # the command line has set logging up
         access_log=False,  # RequestMiddleware logs with the request id

@@ -38,14 +38,9 @@ class Quotas:
         Raises:
             QuotaExceeded: saying when there is one again.
         """
-        if key.concurrency is not None and self._active[key.id] >= key.concurrency:
-            raise QuotaExceeded(
-                f"key {key.name!r} has {self._active[key.id]} requests in flight, which is its limit",
-                hint="send the request again when one of them is answered",
-                retry_after_s=1,
-            )
+        self.check(key)
         if key.requests_per_minute is not None:
-            self._take(key, key.requests_per_minute / _MINUTE_S)
+            self._buckets[key.id].tokens -= 1
         self._active[key.id] += 1
         try:
             yield
@@ -54,17 +49,32 @@ class Quotas:
             if not self._active[key.id]:
                 del self._active[key.id]
 
-    def _take(self, key: ApiKey, per_second: float) -> None:
+    def check(self, key: ApiKey) -> None:
+        """Whether there is a share and a place; nothing is taken.
+
+        Raises:
+            QuotaExceeded: as :meth:`use`.
+        """
+        if key.concurrency is not None and self._active[key.id] >= key.concurrency:
+            raise QuotaExceeded(
+                f"key {key.name!r} has {self._active[key.id]} requests in flight, which is its limit",
+                hint="send the request again when one of them is answered",
+                retry_after_s=1,
+            )
+        if key.requests_per_minute is not None:
+            per_second = key.requests_per_minute / _MINUTE_S
+            tokens = self._tokens(key, per_second)
+            if tokens < 1:
+                raise QuotaExceeded(
+                    f"key {key.name!r} may send {key.requests_per_minute:g} requests a minute",
+                    hint="send them more slowly, or ask for a larger quota",
+                    retry_after_s=(1 - tokens) / per_second,
+                )
+
+    def _tokens(self, key: ApiKey, per_second: float) -> float:
         at = self._clock()
         most = max(1.0, per_second * BURST_S)
         bucket = self._buckets.setdefault(key.id, _Bucket(most, at))
         bucket.tokens = min(most, bucket.tokens + (at - bucket.filled) * per_second)
         bucket.filled = at
-        if bucket.tokens < 1:
-            wait_s = (1 - bucket.tokens) / per_second
-            raise QuotaExceeded(
-                f"key {key.name!r} may send {key.requests_per_minute:g} requests a minute",
-                hint="send them more slowly, or ask for a larger quota",
-                retry_after_s=wait_s,
-            )
-        bucket.tokens -= 1
+        return bucket.tokens

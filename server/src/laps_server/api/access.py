@@ -7,7 +7,8 @@ nothing that is not in the source.
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Literal
 
 from starlette.datastructures import Headers
@@ -33,52 +34,80 @@ _MAX_KEY = 200
 _HINT = "send it as Authorization: Bearer KEY, or as X-API-Key: KEY"
 
 
-class AccessMiddleware:
-    """Lets requests in that may come in.
+class Door:
+    """Who may come in.
 
     Args:
-        app: what is behind the door.
         keys: None where nobody needs a key.
         internal_port: where metrics, the reference and administration are answered, and nothing else but health checks;
             None where one port answers all.
     """
 
-    def __init__(self, app: ASGIApp, *, keys: KeyFile | None, internal_port: int | None) -> None:
-        self._app = app
+    def __init__(self, keys: KeyFile | None, internal_port: int | None) -> None:
         self._keys = keys
         self._internal_port = internal_port
         self._quotas = Quotas()
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request, or refuse it."""
-        with ExitStack() as share:
-            if scope["type"] == "http":
-                try:
-                    self._enter(scope, share)
-                except LapsError as exc:
-                    await respond(exc)(scope, receive, send)
-                    return
-            await self._app(scope, receive, send)
+    def check(self, scope: Scope) -> ApiKey | None:
+        """The key of a request that may come in, None where it needs none; nothing of its quota is taken.
 
-    def _enter(self, scope: Scope, share: ExitStack) -> None:
+        Raises:
+            PathNotFound: this port does not answer it.
+            Unauthorized, Forbidden: it needs a key, or another one.
+            QuotaExceeded: its key has nothing left.
+        """
         path = scope["path"]
         inside = self._internal_port is not None and (scope.get("server") or ("", None))[1] == self._internal_port
         if self._internal_port is not None and inside != _is_internal(path) and path not in _PROBES:
             raise PathNotFound("there is nothing at this path of this port")
         need = needed(path)
         if need == "nothing" or (inside and need == "key"):
-            return
+            return None
         if self._keys is None:
             if need == "admin":
                 raise Forbidden("administration needs a key", hint="start the server with keys_file (LAPS_KEYS_FILE)")
-            return
+            return None
         key = self._keys.ring.find(_sent(Headers(scope=scope)))
         if key is None:
             raise Unauthorized("no valid key was sent", hint=_HINT)
         request_notes().key_id, request_notes().key_name = key.id, key.name
         _check_admin(key, need)
         if is_classify(scope):
-            share.enter_context(self._quotas.use(key))
+            self._quotas.check(key)
+        return key
+
+    @contextmanager
+    def enter(self, scope: Scope) -> Iterator[None]:
+        """Let a request in, and hold its share of its key's quota.
+
+        Raises:
+            LapsError: as :meth:`check`.
+        """
+        key = self.check(scope)
+        if key is None or not is_classify(scope):
+            yield
+            return
+        with self._quotas.use(key):
+            yield
+
+
+class AccessMiddleware:
+    """Lets requests in that may come in."""
+
+    def __init__(self, app: ASGIApp, *, door: Door) -> None:
+        self._app = app
+        self._door = door
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, or refuse it."""
+        with ExitStack() as share:
+            if scope["type"] == "http":
+                try:
+                    share.enter_context(self._door.enter(scope))
+                except LapsError as exc:
+                    await respond(exc)(scope, receive, send)
+                    return
+            await self._app(scope, receive, send)
 
 
 def needed(path: str) -> Need:

@@ -12,6 +12,7 @@ from contextlib import ExitStack, contextmanager
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from laps_server.admission_forecast import Arrival
 from laps_server.api.asked import asked
 from laps_server.api.errors import respond
 from laps_server.errors import LapsError
@@ -56,6 +57,21 @@ class Admission:
             Overloaded: there is none now, or the request would be late.
             ShuttingDown: there will be none.
         """
+        forecast = self._runtime.forecast
+        forecast.let_in(self.check(scope))
+        self._active += 1
+        try:
+            yield
+        finally:
+            self._active -= 1
+            forecast.place_left(active=self._active, places=self._max_requests)
+
+    def check(self, scope: Scope) -> Arrival:
+        """Refuse what :meth:`enter` would refuse; where it would not, nothing changes.
+
+        Raises:
+            Overloaded, ShuttingDown: as there.
+        """
         self._runtime.admit()
         forecast = self._runtime.forecast
         arrival = forecast.arrive(_who(scope))
@@ -63,12 +79,7 @@ class Admission:
         forecast.check_places(arrival, active=self._active, places=self._max_requests, busy_s=lambda: served.busy_s)
         if (options := asked(scope, self._settings, arrived=now())) is not None:
             self._runtime.check_in_time(arrival, options)
-        self._active += 1
-        try:
-            yield
-        finally:
-            self._active -= 1
-            forecast.place_left(active=self._active, places=self._max_requests)
+        return arrival
 
 
 class AdmissionMiddleware:

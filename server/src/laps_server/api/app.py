@@ -14,14 +14,16 @@ from fastapi.middleware.cors import CORSMiddleware
 from laps_server import __version__
 from laps_server.access.key_file import KeyFile
 from laps_server.api import errors
-from laps_server.api.access import AccessMiddleware
+from laps_server.api.access import AccessMiddleware, Door
 from laps_server.api.admin import router as admin_router
 from laps_server.api.admission import Admission, AdmissionMiddleware
+from laps_server.api.early_refusal import EarlyRefusals
 from laps_server.api.metrics import metrics_router
 from laps_server.api.middleware import RequestMiddleware
 from laps_server.api.openapi import DocumentedApp
 from laps_server.api.page import page_router
 from laps_server.api.reference import reference_router
+from laps_server.api.request_report import RequestReport
 from laps_server.api.routes import Services, router
 from laps_server.api.unread_body import UnreadBodyMiddleware
 from laps_server.api.uploads import UploadLimits
@@ -98,6 +100,14 @@ def create_app(
         ),
     )
     app.state.admission = admission
+    door = Door(keys, settings.internal_port)
+    report = RequestReport(metrics)
+    # A refusal is to be in the traces too, so there every request goes the long way.
+    app.state.early_refusals = None
+    if traces is None:
+        app.state.early_refusals = EarlyRefusals(
+            door=door, admission=admission, report=report, two_ports=settings.internal_port is not None
+        )
     # Routes, then what surrounds every request.
     app.include_router(router)
     app.include_router(admin_router)
@@ -108,7 +118,7 @@ def create_app(
         app.include_router(metrics_router(metrics))
     errors.install(app)
     app.add_middleware(AdmissionMiddleware, admission=admission)
-    app.add_middleware(AccessMiddleware, keys=keys, internal_port=settings.internal_port)
+    app.add_middleware(AccessMiddleware, door=door)
     if settings.cors_origins:
         # Outside the door: a browser asks without a key whether it may send one.
         app.add_middleware(
@@ -119,5 +129,5 @@ def create_app(
             expose_headers=["Retry-After", "X-Request-ID"],
         )
     app.add_middleware(UnreadBodyMiddleware)
-    app.add_middleware(RequestMiddleware, metrics=metrics, traces=traces)  # added last, so outermost
+    app.add_middleware(RequestMiddleware, report=report, traces=traces)  # added last, so outermost
     return app

@@ -7,7 +7,7 @@ from math import ceil
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
 from laps_server.api.schemas import ClassifyQuery, ErrorBody, ErrorEnvelope, ErrorEvent
@@ -74,7 +74,7 @@ _ROUTES = "GET /, POST /classify, GET /models, GET /models/{name}, GET /livez, G
 _MAX_ECHO = 60
 
 
-def respond(error: LapsError) -> JSONResponse:
+def respond(error: LapsError) -> Response:
     """An error of the tree as the envelope, with its status and, where waiting helps, ``Retry-After``."""
     request_notes().code = error.code
     headers = {}
@@ -113,7 +113,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _on_http_exception)
 
 
-def internal_error() -> JSONResponse:
+def internal_error() -> Response:
     """The answer to a defect: of the defect itself nothing is sent but the request id."""
     return respond(_defect())
 
@@ -122,7 +122,7 @@ def _defect() -> InternalError:
     return InternalError("the server failed on this request", hint="report the request_id")
 
 
-async def _on_laps_error(_request: Request, exc: Exception) -> JSONResponse:
+async def _on_laps_error(_request: Request, exc: Exception) -> Response:
     if not isinstance(exc, LapsError):
         raise exc
     if STATUS[exc.code] == 500:
@@ -130,7 +130,7 @@ async def _on_laps_error(_request: Request, exc: Exception) -> JSONResponse:
     return respond(exc)
 
 
-async def _on_validation_error(_request: Request, exc: Exception) -> JSONResponse:
+async def _on_validation_error(_request: Request, exc: Exception) -> Response:
     if not isinstance(exc, RequestValidationError):
         raise exc
     first, *rest = exc.errors()
@@ -143,7 +143,7 @@ async def _on_validation_error(_request: Request, exc: Exception) -> JSONRespons
     return respond(BadParameter(f"{name}: {first['msg']}, not {given}{more}", hint="parameters are listed at /docs"))
 
 
-async def _on_http_exception(_request: Request, exc: Exception) -> JSONResponse:
+async def _on_http_exception(_request: Request, exc: Exception) -> Response:
     if not isinstance(exc, HTTPException):
         raise exc
     headers = dict(exc.headers or {})
@@ -157,9 +157,8 @@ async def _on_http_exception(_request: Request, exc: Exception) -> JSONResponse:
     return _envelope(error, status=exc.status_code, headers=headers)
 
 
-def _envelope(error: LapsError, *, status: int, headers: dict[str, str]) -> JSONResponse:
-    envelope = ErrorEnvelope(error=_body(error))
-    return JSONResponse(envelope.model_dump(), status_code=status, headers=headers)
+def _envelope(error: LapsError, *, status: int, headers: dict[str, str]) -> Response:
+    return Response(envelope_bytes(error), status_code=status, headers=headers, media_type="application/json")
 
 
 def _body(error: LapsError) -> ErrorBody:

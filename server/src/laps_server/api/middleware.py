@@ -13,10 +13,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from laps_server.api.admission import CLASSIFY_PATH, is_classify
 from laps_server.api.errors import STATUS, internal_error
+from laps_server.api.request_report import RequestReport
 from laps_server.api.security_headers import SECURITY_HEADERS
 from laps_server.errors import InternalError
-from laps_server.logs import FIELDS
-from laps_server.metrics import OK, Metrics
+from laps_server.metrics import OK
 from laps_server.observe import now
 from laps_server.request_id import HEADER, choose_request_id, request_notes, set_request_id
 from laps_server.trace_context import carry_trace
@@ -25,9 +25,6 @@ if TYPE_CHECKING:  # it is an extra
     from laps_server.tracing import RequestTrace, Traces
 
 _LOG = logging.getLogger(__name__)
-_MAX_LOGGED_PATH = 200
-_METHODS = frozenset({"GET", "HEAD", "POST", "OPTIONS"})
-_OTHER = "other"
 _SERVER_FAILED = 500
 _NO_STATUS = 499  # the client was gone before there was one; nginx's number
 
@@ -35,9 +32,9 @@ _NO_STATUS = 499  # the client was gone before there was one; nginx's number
 class RequestMiddleware:
     """The outermost layer of the app."""
 
-    def __init__(self, app: ASGIApp, *, metrics: Metrics | None = None, traces: Traces | None = None) -> None:
+    def __init__(self, app: ASGIApp, *, report: RequestReport, traces: Traces | None = None) -> None:
         self._app = app
-        self._metrics = metrics
+        self._report = report
         self._traces = traces
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -70,7 +67,9 @@ class RequestMiddleware:
                 raise
             await internal_error()(scope, receive, send_with_id)
         finally:
-            self._report(scope, status or _NO_STATUS, now() - began, trace)
+            self._report.tell(scope, status=status or _NO_STATUS, seconds=now() - began)
+            if trace is not None:
+                self._end_trace(trace, status or _NO_STATUS)
 
     def _begin_trace(self, scope: Scope, request_id: str) -> RequestTrace | None:
         if self._traces is None or not is_classify(scope):
@@ -81,45 +80,8 @@ class RequestMiddleware:
         carry_trace(trace.headers)
         return trace
 
-    def _report(self, scope: Scope, status: int, seconds: float, trace: RequestTrace | None) -> None:
-        """Tell how it ended: to the log, to metrics, to the trace."""
+    def _end_trace(self, trace: RequestTrace, status: int) -> None:
         notes = request_notes()
-        if self._metrics is not None:
-            method = scope["method"] if scope["method"] in _METHODS else _OTHER
-            self._metrics.answered(route=_route(scope), method=method, status=status, code=notes.code, seconds=seconds)
-        if trace is not None:
-            # Of a stream the status was sent before it failed.
-            at_fault = STATUS.get(notes.code or OK, status) >= _SERVER_FAILED
-            trace.end(status=status, code=notes.code, at_fault=at_fault, model=notes.model)
-        fields = {
-            "method": _printable(scope["method"]),
-            "path": _printable(scope["path"]),
-            "status": status,
-            "outcome": notes.code or OK,
-            "seconds": round(seconds, 4),
-            "model": notes.model,
-            "key_id": notes.key_id,
-            "key": notes.key_name,
-        }
-        _LOG.info(
-            "%s %s %d %s %.0f ms%s%s",
-            fields["method"],
-            fields["path"],
-            status,
-            fields["outcome"],
-            1000 * seconds,
-            f" {notes.model}" if notes.model else "",
-            f" key {notes.key_id} {notes.key_name}" if notes.key_id else "",
-            extra={FIELDS: {name: value for name, value in fields.items() if value is not None}},
-        )
-
-
-def _route(scope: Scope) -> str:
-    """A label of few values: a path is the client's, so its template, which FastAPI found, stands for it."""
-    found = CLASSIFY_PATH if is_classify(scope) else _OTHER  # one that was refused at the door found no route
-    return str(getattr(scope.get("route"), "path", found))
-
-
-def _printable(path: str) -> str:
-    """A path as one harmless piece of a log line: servers decode escapes, line breaks among them."""
-    return ascii(path[:_MAX_LOGGED_PATH])[1:-1]
+        # Of a stream the status was sent before it failed.
+        at_fault = STATUS.get(notes.code or OK, status) >= _SERVER_FAILED
+        trace.end(status=status, code=notes.code, at_fault=at_fault, model=notes.model)

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Callable
 from typing import Any
 
 import h11
@@ -64,11 +65,11 @@ def _has_body(headers: Headers) -> bool:
 class LingeringProtocol(H11Protocol):
     """uvicorn's HTTP/1.1, whose connections close as told above."""
 
-    _transport: _LingeringTransport
+    _transport: LingeringTransport
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """A client is there."""
-        self._transport = _LingeringTransport(transport, self)
+        self._transport = LingeringTransport(transport, self._still_sends)
         super().connection_made(self._transport)  # type: ignore[arg-type]  # it has all that uvicorn uses
 
     def data_received(self, data: bytes) -> None:
@@ -83,13 +84,16 @@ class LingeringProtocol(H11Protocol):
         self._transport.forget()
         super().connection_lost(exc)
 
+    def _still_sends(self) -> bool:
+        return self.conn.their_state in (h11.SEND_BODY, h11.ERROR)
 
-class _LingeringTransport:
+
+class LingeringTransport:
     """A transport whose :meth:`close` waits for a client that still sends."""
 
-    def __init__(self, transport: asyncio.Transport, protocol: LingeringProtocol) -> None:
+    def __init__(self, transport: asyncio.Transport, still_sends: Callable[[], bool]) -> None:
         self._transport = transport
-        self._protocol = protocol
+        self._still_sends = still_sends
         self._timer: asyncio.TimerHandle | None = None
         self._ends = 0.0
         self._left_bytes = LINGER_BYTES
@@ -104,8 +108,7 @@ class _LingeringTransport:
 
     def close(self) -> None:
         """Close our side, and the connection once the client is through, or when told again."""
-        still_sends = self._protocol.conn.their_state in (h11.SEND_BODY, h11.ERROR)
-        if self._closing or self._transport.is_closing() or not still_sends or not self._transport.can_write_eof():
+        if self.is_closing() or not self._still_sends() or not self._transport.can_write_eof():
             self._end()
             return
         self._closing = True
