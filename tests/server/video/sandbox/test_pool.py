@@ -100,12 +100,23 @@ def open_descriptors() -> int:
     return sum(1 for _ in Path("/proc/self/fd").iterdir())
 
 
+_of_others: set[int] = set()
+
+
+@pytest.fixture(autouse=True)
+def _count_own_children_alone() -> None:
+    """Servers of other tests may run in this process's name meanwhile."""
+    _of_others.clear()
+    _of_others.update(children())
+
+
 def children(process: int | str = "self") -> list[int]:
-    return [
+    found = [
         int(word)
         for task in Path(f"/proc/{process}/task").iterdir()
         for word in (task / "children").read_text().split()
     ]
+    return [child for child in found if child not in _of_others]
 
 
 def workers() -> list[int]:
