@@ -154,10 +154,14 @@ def test_slots_and_who_got_none(folder: Path) -> None:
             while not value(scraped(server), "laps_requests_in_flight"):
                 time.sleep(0.01)
             assert httpx.post(f"{server.url}/classify", content=b"x").status_code == 503
-        while value(samples := scraped(server), "laps_requests_in_flight"):
+        refused = {"route": "/classify", "method": "POST", "status": "503", "code": "overloaded"}
+        deadline = time.monotonic() + 30
+        while (
+            value(samples := scraped(server), "laps_requests_in_flight")
+            or value(samples, "laps_http_request_seconds_count", **refused) != 1
+        ):
+            assert time.monotonic() < deadline
             time.sleep(0.01)
-    refused = {"route": "/classify", "method": "POST", "status": "503", "code": "overloaded"}
-    assert value(samples, "laps_http_request_seconds_count", **refused) == 1
     assert value(samples, "laps_requests_total", outcome="client_closed") == 1
 
 
