@@ -288,6 +288,16 @@ async def test_memory_beyond_the_limit_is_refused(file: int) -> None:
 
 
 @pytest.mark.usefixtures("nothing_is_left")
+async def test_decoders_yield_to_the_server_and_a_terminals_signals_do_not_reach_them(file: int) -> None:
+    async with started() as pool:
+        await parts_of(pool, file)
+        (zygote,), (worker,) = children(), workers()
+        for process in (zygote, worker):
+            assert os.getsid(process) == os.getsid(0), "niceness counts within a session"
+            assert os.getpgid(process) == zygote != os.getpgid(0)
+        assert os.getpriority(os.PRIO_PROCESS, worker) > os.getpriority(os.PRIO_PROCESS, 0)
+
+
 async def test_where_memory_runs_out_a_worker_goes_before_the_server(file: int) -> None:
     async with started() as pool:
         await parts_of(pool, file)

@@ -193,7 +193,9 @@ class Zygote:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
-                start_new_session=True,
+                # A group, so that Ctrl-C ends the server alone. Not a session: a kernel that shares the processor among
+                # sessions (autogroup) would give decoders half of it, whatever their niceness.
+                process_group=0,
             )
         self._why_no_filter: str | None = None
 
