@@ -1,8 +1,9 @@
 """Where decoding runs by default: in confined processes, one video in each at a time.
 
 As many videos are decoded at once as there are cores to spare for it; each waits for its turn before each of its Parts,
-as in :mod:`laps_server.video.decode_pool`. But a video keeps its worker until its end, so that no two share a process:
-there are as many workers as open videos, and as many idle ones are kept as are decoded at once.
+as in :mod:`laps_server.video.decode_pool`. But a video keeps its worker from its first turn to its last Part,
+so that no two share a process: those that wait for their first turn have none, and as many idle ones are kept as are
+decoded at once.
 """
 
 from __future__ import annotations
