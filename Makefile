@@ -44,7 +44,7 @@ TARGET ?= cpu
 DIST ?= dist
 
 .DEFAULT_GOAL := help
-.PHONY: help serve kinetics dev docs screenshots check test lint types pure pytest test-goldens zoo test-swap test-docker docker dist bench bench-overload bench-seek triton-env prometheus format clean
+.PHONY: help serve kinetics dev docs screenshots check test lint types pure pytest test-goldens zoo test-swap test-docker docker dist bench bench-overload bench-seek fuzz soak triton-env prometheus format clean
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -71,8 +71,8 @@ lint: $(DEV)/.installed
 	$(DEV)/bin/ruff format --check .
 
 types: $(DEV)/.installed types-web
-	$(DEV)/bin/mypy server/src export/src clients/python/src tests bench docker examples docs/generate.py \
-	  docs/screenshots.py
+	$(DEV)/bin/mypy server/src export/src clients/python/src tests bench fuzz soak docker examples \
+	  docs/generate.py docs/screenshots.py
 
 # Of the page's scripts. Where there is no npm it says that it is skipped, or fails if LAPS_TESTS_NEED_NODE is set.
 .PHONY: types-web
@@ -117,6 +117,22 @@ bench-overload: $(DEV)/.installed  ## What a server does with five times what it
 
 bench-seek: $(DEV)/.installed  ## What a long video costs beside a short one, by container and codec
 	$(DEV)/bin/python bench/seek_cost.py
+
+# What they send is made with what tests have. RUN=... draws other cases and requests.
+CASES ?= 5000
+DURATION ?= 1200
+RUN ?= 1
+FUZZ_FLAGS ?=
+# Requests beside the OpenAPI document, and the readers of checkpoints, manifests and I3D's archive.
+READERS := tests/contract/test_openapi.py tests/server/models/test_damaged_manifests.py \
+  tests/export/checkpoint/test_damaged_files.py tests/export/families/test_i3d_numpy_pickle.py
+
+fuzz: $(DEV)/.installed  ## Damaged videos through the decoders' sandbox: CASES=5000 RUN=1; what crashes or hangs is kept
+	PYTHONPATH=tests $(DEV)/bin/python -m fuzz run --cases $(CASES) --run $(RUN) $(FUZZ_FLAGS)
+	$(DEV)/bin/pytest --hypothesis-profile=search $(READERS)
+
+soak: $(DEV)/.installed  ## A server under all kinds of clients and faults for DURATION=1200 seconds, and what it has left then
+	PYTHONPATH=tests $(DEV)/bin/python -m soak --duration $(DURATION) --run $(RUN)
 
 # pip builds each wheel in an environment of its own, with the pinned build backend.
 dist: $(SERVE)/.installed  ## Build the wheels of server, exporter and client into dist/, or DIST=...

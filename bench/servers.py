@@ -20,6 +20,7 @@ import httpx
 
 ROOT = Path(__file__).resolve().parents[1]
 TICKS = os.sysconf("SC_CLK_TCK")
+_CPU_CLOCK = 2  # CPUCLOCK_SCHED of linux/posix-timers.h: a clock's number is made of a process's and this
 START_TIMEOUT_S = 180.0
 END_TIMEOUT_S = 15.0
 PEERS = ("fastapi_ort", "litserve", "zoo_handler", "triton")
@@ -43,7 +44,7 @@ class Server:
     @property
     def cpu_s(self) -> float:
         """Processor seconds so far of all its threads and processes, those that ended among them."""
-        return sum(_cpu_ticks(pid) for pid in family(self.pid)) / TICKS
+        return family_cpu_s(self.pid)
 
     @property
     def resident_bytes(self) -> int:
@@ -73,6 +74,16 @@ def family(pid: int) -> list[int]:
     return found
 
 
+def family_cpu_s(pid: int) -> float:
+    """Processor seconds so far of a process and its descendants, those that ended and were waited for among them."""
+    return sum(_cpu_s(one) for one in family(pid))
+
+
+def proportional_bytes(pid: int) -> int:
+    """Memory of a process; of each page that it shares, its share."""
+    return _kilobytes(f"/proc/{pid}/smaps_rollup", "Pss")
+
+
 def _stat(pid: int) -> list[str]:
     """From the state on, which is behind the name; nothing where the process has ended."""
     try:
@@ -81,16 +92,26 @@ def _stat(pid: int) -> list[str]:
         return []
 
 
-def _cpu_ticks(pid: int) -> int:
-    return sum(map(int, _stat(pid)[11:15]))  # its own in user and system mode, and those of children that ended
+def _cpu_s(pid: int) -> float:
+    """By the process's own clock, which counts nanoseconds; its ended children's time is to be had in ticks alone."""
+    try:
+        own = time.clock_gettime(~pid << 3 | _CPU_CLOCK)
+    except OSError:  # it has ended
+        return 0.0
+    return own + sum(map(int, _stat(pid)[13:15])) / TICKS
 
 
 def _status_bytes(pid: int, name: str) -> int:
+    return _kilobytes(f"/proc/{pid}/status", name)
+
+
+def _kilobytes(path: str, name: str) -> int:
+    """A line of one of the kernel's tables, in bytes; 0 where the process has ended."""
     try:
-        status = Path(f"/proc/{pid}/status").read_text()
+        table = Path(path).read_text()
     except OSError:
         return 0
-    found = re.search(rf"^{name}:\s+(\d+) kB", status, re.MULTILINE)
+    found = re.search(rf"^{name}:\s+(\d+) kB", table, re.MULTILINE)
     return int(found[1]) * 1024 if found else 0
 
 

@@ -27,6 +27,7 @@ NOTE = "<!-- Written by `make docs`; edit the code it is derived from. -->"
 # What defaults are that depend on the machine and its user.
 COMPUTED = {
     "threads": "the cores it may use",
+    "decode_workers": "2, or 1 where there is one core",
     "cache_dir": "`~/.cache/laps-server`, or below `XDG_CACHE_HOME`",
     "traces": "where `OTEL_EXPORTER_OTLP_ENDPOINT`, or that of traces, is set",
 }

@@ -715,6 +715,47 @@ def test_watching_outlives_the_server(flaky: Flaky, clips: Path) -> None:
     assert asked == ["/readyz", "/classify", "/readyz", "/readyz", "/readyz", "/classify"]
 
 
+def test_a_file_that_crashed_the_decoder_is_not_sent_again_in_later_runs_either(
+    laps: LapsCommand, flaky: Flaky, clips: Path
+) -> None:
+    error = {"code": "decoder_crashed", "message": "it crashed", "hint": None, "request_id": "x"}
+
+    def crashing(exchange: Exchange) -> None:
+        exchange.read_head()
+        exchange.read_body()
+        if exchange.target.startswith("/classify") and exchange.body == b"bomb":
+            exchange.answer(422, json.dumps({"error": error}).encode())
+        else:
+            exchange.answer(200, json.dumps(ANYTHING).encode())
+
+    server = flaky(crashing)
+    folder = clips / "in"
+    folder.mkdir()
+    (folder / "bomb.mp4").write_bytes(b"bomb")
+
+    def sent() -> list[bytes]:
+        return [exchange.body for exchange in server.exchanges if exchange.target.startswith("/classify")]
+
+    args = ("--existing", "--interval", 0.05, "--settle", 0.05, "--jsonl", "--skip-done", "r.jsonl")
+    for run in range(2):  # with another file that arrives in each
+        (folder / f"{run}.mp4").write_bytes(b"video")
+        process = started("watch", "in", *args, url=server.url)
+        assert process.stdout is not None
+        rows = [json.loads(process.stdout.readline()) for _ in range(1 if run else 2)]
+        assert {row["path"]: row.get("error", {}).get("code") for row in rows if "error" in row} == (
+            {} if run else {"in/bomb.mp4": "decoder_crashed"}
+        )
+        process.send_signal(signal.SIGINT)
+        assert process.communicate(timeout=60)[0] == ""
+    assert sorted(sent()) == [b"bomb", b"video", b"video"]
+    assert "3 files were done already" in laps("classify", "in", "--skip-done", "r.jsonl", url=server.url).err
+    (folder / "bomb.mp4").write_bytes(b"mended")
+    lines = Path("r.jsonl").read_text().splitlines(keepends=True)
+    Path("r.jsonl").write_text("".join(line for line in lines if "bomb" not in line))
+    assert laps("classify", "in", "--skip-done", "r.jsonl", url=server.url).status == 0
+    assert sent()[-1] == b"mended", "without its line it is tried again"
+
+
 def test_a_file_for_which_there_is_too_little_time_is_not_sent_for_ever(flaky: Flaky, clips: Path) -> None:
     def slow(exchange: Exchange) -> None:
         exchange.read_head()

@@ -69,7 +69,7 @@ def test_the_server_and_the_client_never_import_torch() -> None:
     ("package", "allowed"),
     [
         ("av", AV_MODULES),
-        ("onnxruntime", {"engines/ort.py", "engines/ort_gpu.py"}),
+        ("onnxruntime", {"onnx_runtime.py"}),
         ("openvino", {"engines/openvino.py"}),
         ("PIL", {"video/preprocess.py"}),
         ("tritonclient", {"engines/triton/wire.py"}),

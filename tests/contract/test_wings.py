@@ -20,14 +20,14 @@ SOURCE = Path(__file__).parents[2] / "export" / "src" / PACKAGE
 
 # Every arrow there is. A new one is a decision: write it here, and see that none leads back.
 ARROWS = {
-    "families": {"fetch", "errors"},
+    "families": {"fetch", "errors", "onnx_runtime"},
     "fetch": {"errors", "progress"},
     "data": {"errors"},
     "checkpoint": {"families", "errors"},
-    "graph": {"families", "errors", "progress"},
+    "graph": {"families", "errors", "progress", "onnx_runtime"},
     "repository": {"families", "checkpoint", "graph", "errors", "progress"},
     "tensorrt": {"families", "graph", "repository", "errors", "progress"},
-    "quantize": {"graph", "repository", "errors", "progress"},
+    "quantize": {"graph", "repository", "errors", "progress", "onnx_runtime"},
     "train": {"families", "data", "checkpoint", "repository", "errors", "progress"},
     "cli": {
         *("families", "fetch", "checkpoint", "graph", "repository", "tensorrt", "quantize", "data", "train"),
@@ -35,6 +35,7 @@ ARROWS = {
     },
     "errors": set[str](),
     "progress": set[str](),
+    "onnx_runtime": set[str](),
 }
 
 

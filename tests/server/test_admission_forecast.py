@@ -86,6 +86,30 @@ def test_places_that_get_free_slowly_are_waited_for_longer(monkeypatch: pytest.M
     assert found.value.retry_after_s == 20
 
 
+def test_a_promise_is_kept_once_whether_who_comes_gets_in_or_is_told_again() -> None:
+    clock = Clock()
+    callbacks = Callbacks(clock)
+    forecast = AdmissionForecast(callbacks)
+
+    def come(busy_s: float) -> float | None:
+        arrival = forecast.arrive("one")
+        assert forecast.arrive("one") == arrival, "asking alone changes nothing"
+        try:
+            forecast.check_time(arrival, busy_s=busy_s, own_s=0.5, apart_s=0.5, left_s=4.0)
+        except Overloaded as exc:
+            return exc.retry_after_s
+        forecast.let_in(arrival)
+        return None
+
+    wait_s = come(9.0)
+    for busy_s in (9.0, 3.0):
+        assert wait_s is not None
+        assert callbacks.expected == 1
+        clock.now += wait_s
+        wait_s = come(busy_s)
+    assert (wait_s, callbacks.expected) == (None, 0)
+
+
 class Crowd:
     """A server of one request at a time and a deadline of 2 s, and clients who come ever again for 300 s."""
 

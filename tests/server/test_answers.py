@@ -36,7 +36,7 @@ def settings(tmp_path: Path) -> Settings:
     write_model(models, "averaged", average="probabilities", temperature=0.5)
     write_model(models, "each-alone", average="probabilities", activation="sigmoid", kind="per_clip")
     write_model(models, "vectors", embedding=True)
-    return Settings(model_repository=models, threads=1)
+    return Settings(model_repository=models, threads=1, decode="thread")
 
 
 @pytest.fixture

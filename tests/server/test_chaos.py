@@ -278,7 +278,7 @@ def test_every_request_of_a_storm_and_of_a_stop_in_it_is_accounted_for(
     assert list(uploads.iterdir()) == []
     log = "".join(server.log)
     assert "Traceback" not in log
-    lines = re.findall(r"\[((?:storm|caught)-[^\]]*)\] laps_server\.api\.middleware: POST /classify (\d+)", log)
+    lines = re.findall(r"\[((?:storm|caught)-[^\]]*)\] laps_server\.api\.request_report: POST /classify (\d+)", log)
     assert sorted(request_id for request_id, _ in lines) == sorted(storm | caught)
     for request_id, status in lines:
         behaviour = BEHAVIOURS[(storm | caught)[request_id]]

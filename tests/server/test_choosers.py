@@ -27,7 +27,13 @@ def repository(tmp_path: Path) -> Path:
 
 
 def settings_for(repository: Path, **more: object) -> Settings:
-    given = {"engine": "auto", "precision": "auto", "cache_dir": repository.parent / "cache", "threads": 1}
+    given = {
+        "engine": "auto",
+        "precision": "auto",
+        "cache_dir": repository.parent / "cache",
+        "threads": 1,
+        "decode": "thread",
+    }
     return Settings.model_validate({"model_repository": repository, **given, **more})
 
 

@@ -55,7 +55,7 @@ def repository(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def settings(repository: Path) -> Settings:
-    return Settings(model_repository=repository, versions="all", threads=1)
+    return Settings(model_repository=repository, versions="all", threads=1, decode="thread")
 
 
 @pytest.fixture
@@ -316,7 +316,7 @@ async def test_nothing_is_taken_before_start_or_after_drain(settings: Settings, 
 
 async def test_a_graph_that_is_not_what_its_manifest_says_fails_the_start(tmp_path: Path) -> None:
     write_model(tmp_path, "odd", graph=colour_graph(frames=8, size=32, classes=4))
-    runtime = build_runtime(Settings(model_repository=tmp_path, threads=1))
+    runtime = build_runtime(Settings(model_repository=tmp_path, threads=1, decode="thread"))
     with pytest.raises(ModelCorrupt, match="no input 'clips'"):
         await runtime.start()
     assert runtime.not_ready_reason == "models cannot be served"
@@ -338,7 +338,7 @@ async def test_each_output_that_the_manifest_names_must_be_there(
     tmp_path: Path, graph: onnx.ModelProto, wanted: str
 ) -> None:
     write_model(tmp_path, "odd", graph=graph, embedding=True)
-    runtime = build_runtime(Settings(model_repository=tmp_path, threads=1))
+    runtime = build_runtime(Settings(model_repository=tmp_path, threads=1, decode="thread"))
     with pytest.raises(ModelCorrupt, match=wanted):
         await runtime.start()
     await runtime.close()

@@ -95,7 +95,7 @@ async def test_each_segment_is_answered_as_a_file_cut_from_the_video(
 @pytest.mark.parametrize("model", ["colours", "whole"], ids=["per frame", "per clip"])
 async def test_one_segment_that_holds_all_is_the_plain_answer(repository: Path, tmp_path: Path, model: str) -> None:
     video = write_colour_video(tmp_path / "clip.mp4", [RED] * 9 + [GREEN] * 6 + [BLUE] * 9)
-    async with started(build_runtime(Settings(model_repository=repository, threads=1))) as runtime:
+    async with started(build_runtime(Settings(model_repository=repository, threads=1, decode="thread"))) as runtime:
         plain = await classify(runtime, video, ClassifyOptions(model=model))
         answer = await classify(runtime, video, ClassifyOptions(model=model, segments=SegmentLength.parse("1h")))
     assert answer.segments is not None

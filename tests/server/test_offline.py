@@ -19,7 +19,7 @@ from support.thread_pools import pools_since
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     write_model(tmp_path / "models")
-    return Settings(model_repository=tmp_path / "models", threads=1)
+    return Settings(model_repository=tmp_path / "models", threads=1, decode="thread")
 
 
 @pytest.fixture

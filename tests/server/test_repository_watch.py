@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +21,15 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from laps_server.access.key_file import change_keys
 from laps_server.access.keys import ApiKey, KeyRing, new_key_text
+from laps_server.engines.fake import FakeEngine
 from laps_server.errors import NoModels, NotReady, ShuttingDown
+from laps_server.models.repository import ModelFiles, find_versions
+from laps_server.repository_watch import RepositoryWatch
 from laps_server.runtime import Runtime, build_runtime
+from laps_server.scheduler import Scheduler
+from laps_server.served_models import ServedModel, ServedModels
 from laps_server.settings import Settings
+from laps_server.video.decode_pool import DecodePool
 from support.bare_runtime import classify, started
 from support.live_servers import ServerProcess, running_server
 from support.model_repositories import colour_graph, write_model
@@ -334,7 +343,7 @@ def test_other_files_under_a_number_that_is_served_are_refused(server: Server) -
 
 
 def runtime_of(home: Home, **settings: Any) -> Runtime:
-    return build_runtime(Settings(model_repository=home.models, threads=1, **settings))
+    return build_runtime(Settings(model_repository=home.models, threads=1, decode="thread", **settings))
 
 
 def served(runtime: Runtime) -> list[str]:
@@ -406,6 +415,66 @@ async def test_nothing_is_loaded_before_the_start_nor_while_the_server_ends(home
         runtime.drain()
         with pytest.raises(ShuttingDown):
             await runtime.reload()
+
+
+# What a look by itself does, one after the other -------------------------------------------------------
+
+
+@asynccontextmanager
+async def watching(
+    home: Home, *, interval_s: float = 0, build: Callable[[ModelFiles], ServedModel] | None = None
+) -> AsyncGenerator[tuple[RepositoryWatch, ServedModels]]:
+    """A watch over engines without graphs."""
+
+    def built(files: ModelFiles) -> ServedModel:
+        engine = FakeEngine(clip_shape=(4, 32, 32, 3), classes=4)
+        return ServedModel(files, Scheduler(engine, batch_sizes=(1,), max_queued_views=64))
+
+    find = partial(find_versions, home.models, versions="latest")
+    served = ServedModels([built(item.read()) for item in find()], default_model="other")
+    watch = RepositoryWatch(served, find=find, build=build or built, check_room=lambda _: None, interval_s=interval_s)
+    async with started(Runtime(served, DecodePool(1), watch=watch)):
+        yield watch, served
+
+
+async def test_a_folder_that_is_gone_for_a_moment_is_still_served(home: Home) -> None:
+    async with watching(home) as (watch, models):
+        for _ in range(2):
+            (home.models / "colours").rename(home.folder / "away")
+            assert (await watch.look()).retired == []
+            (home.folder / "away").rename(home.models / "colours")
+            assert (await watch.look()).retired == []
+        (home.models / "colours").rename(home.folder / "away")
+        await watch.look()
+        assert (await watch.look()).retired == ["colours/1"]
+        assert [model.ref for model in models.versions] == ["other/1"]
+
+
+async def test_a_defect_in_one_version_does_not_touch_the_others(home: Home) -> None:
+    def broken(files: ModelFiles) -> ServedModel:
+        raise RuntimeError(f"no such thing in {files.folder}")
+
+    async with watching(home, build=broken) as (watch, models):
+        home.put("colours", 2)
+        await watch.look(settled=True)
+        (failed,) = watch.failed
+        assert (failed.ref, failed.code) == ("colours/2", "internal")
+        assert [model.ref for model in models.versions] == ["colours/1", "other/1"]
+
+
+async def test_a_repository_that_cannot_be_looked_at_is_told_once_and_looked_at_again(
+    home: Home, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with watching(home, interval_s=0.02) as (watch, models):
+        watch.start()
+        home.models.rename(home.folder / "away")
+        await asyncio.sleep(0.3)
+        assert [record.exc_info for record in caplog.records if "cannot be looked at" in record.message] == [None]
+        (home.folder / "away").rename(home.models)
+        home.put("colours", 2)
+        async with asyncio.timeout(30):
+            while [model.ref for model in models.versions] != ["colours/2", "other/1"]:
+                await asyncio.sleep(0.02)
 
 
 # Swaps under load --------------------------------------------------------------------------------------

@@ -42,7 +42,9 @@ async def test_no_thread_outlives_the_runtime_that_it_was_made_for(tmp_path: Pat
     write_model(tmp_path / "models")
     green = write_colour_video(tmp_path / "green.mp4", [GREEN] * 12)
     before = set(threading.enumerate())
-    async with started(build_runtime(Settings(model_repository=tmp_path / "models", threads=1))) as runtime:
+    async with started(
+        build_runtime(Settings(model_repository=tmp_path / "models", threads=1, decode="thread"))
+    ) as runtime:
         await classify(runtime, green)
         assert pools_since(before) >= {"infer", "decode"}
     assert pools_since(before) == set()
@@ -52,7 +54,7 @@ async def test_no_thread_outlives_a_start_that_failed(tmp_path: Path) -> None:
     write_model(tmp_path, "even")  # is warmed before the other fails
     write_model(tmp_path, "odd", graph=colour_graph(frames=8, size=32, classes=4))
     before = set(threading.enumerate())
-    runtime = build_runtime(Settings(model_repository=tmp_path, threads=1))
+    runtime = build_runtime(Settings(model_repository=tmp_path, threads=1, decode="thread"))
     with pytest.raises(ModelCorrupt):
         await runtime.start()
     assert pools_since(before) >= {"infer"}
@@ -126,7 +128,7 @@ async def test_a_model_is_warmed_and_run_in_batches_that_its_memory_allows(
     monkeypatch.setattr(RegisteredEngine, "build", lambda *_: engine)
     write_model(tmp_path / "models", schema_version=2, max_batch=most)
     green = write_colour_video(tmp_path / "green.mp4", [GREEN] * 12)
-    runtime = build_runtime(Settings(model_repository=tmp_path / "models", max_batch_views=8))
+    runtime = build_runtime(Settings(model_repository=tmp_path / "models", max_batch_views=8, decode="thread"))
     async with started(runtime):
         await classify(runtime, green, ClassifyOptions(views=ViewGrid(16, 3)))
     assert engine.warmed == sizes

@@ -38,6 +38,16 @@ def test_the_environment_chooses_the_codecs(monkeypatch: pytest.MonkeyPatch, val
     assert Settings().codecs == codecs
 
 
+def test_wide_codecs_need_the_sandbox(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LAPS_CODECS", "wide")
+    assert Settings().decode == "sandbox"
+    with pytest.raises(ValidationError, match="needs decode sandbox"):
+        Settings(decode="thread")
+    monkeypatch.setattr(settings_module, "IS_AVAILABLE", False)
+    with pytest.raises(ValidationError, match="which only Linux has"):
+        Settings()
+
+
 @pytest.fixture
 def renamed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Settings of two kinds that had other names a release ago, whatever the real ones are."""

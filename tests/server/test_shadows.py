@@ -25,6 +25,7 @@ from laps_server.settings import Settings
 from laps_server.shadow_rule import ShadowRule
 from laps_server.shadows import Shadows
 from laps_server.video.decode_pool import DecodePool
+from laps_server.view_grid import ViewGrid
 from support.bare_runtime import classify, started
 from support.live_servers import running_server
 from support.model_repositories import colour_graph, write_model
@@ -103,6 +104,32 @@ async def test_a_request_that_comes_in_drops_the_shadow_before_it(tmp_path: Path
         assert pair.seen.outcomes == ["dropped"]
         pair.engines[1].gate.set()
         await pair.until(["dropped", "ok"])
+
+
+async def test_it_is_dropped_before_the_request_is_answered(tmp_path: Path) -> None:
+    async with running(Pair(tmp_path)) as pair:
+        pair.engines[1].gate.clear()
+        await classify(pair.runtime, pair.video)
+        await pair.engines[1].running.wait()
+        pair.engines[0].gate.clear()
+        second = asyncio.create_task(classify(pair.runtime, pair.video))
+        await pair.until(["dropped"])
+        assert not second.done()
+        pair.engines[0].gate.set()
+        assert (await second).version == 1
+        pair.engines[1].gate.set()
+
+
+async def test_the_views_of_a_shadow_that_wait_are_nobodys_work(tmp_path: Path) -> None:
+    async with running(Pair(tmp_path)) as pair:
+        pair.engines[1].gate.clear()
+        await classify(pair.runtime, pair.video, ClassifyOptions(views=ViewGrid.parse("20x1")))
+        shadow = pair.runtime.served.find("colours", 2).scheduler
+        async with asyncio.timeout(30):
+            while shadow.queued_views < 10:
+                await asyncio.sleep(0.01)
+        assert shadow.ahead(1000).all <= 4 / 2 + 4, "what runs, and what is put together to run next"
+        pair.engines[1].gate.set()
 
 
 async def test_no_shadow_begins_while_others_are_in_flight(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ class Middle:
         self._dead: set[int] = set()
         self._tasks: list[asyncio.Task[None]] = []
         self._writers: list[asyncio.StreamWriter] = []
+        self._clients: list[asyncio.StreamWriter] = []
         self._server: asyncio.Server | None = None
 
     async def start(self) -> int:
@@ -36,10 +37,13 @@ class Middle:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        for writer in self._writers:
+        for writer in (*self._writers, *self._clients):
             writer.close()
 
     async def _join(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._clients.append(writer)
+        if (joining := asyncio.current_task()) is not None:
+            self._tasks.append(joining)
         far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._port)
         for source, target in ((reader, far_writer), (far_reader, writer)):
             number = len(self._writers)

@@ -48,7 +48,7 @@ _BY_MODULE = {
 TOOLS = ("ffmpeg", "dpkg-query")
 """Programs, and functions that run them, which end at once: tests that use them stay pure."""
 
-_BY_NAME = {"create_server": "server", "start_server": "server", "Popen": "server", "read_pip_settings": "server"}
+_BY_NAME = dict.fromkeys(("create_server", "start_server", "Popen", "read_pip_settings", "SandboxPool"), "server")
 _FOLLOWED = (types.ModuleType, types.FunctionType, type)
 
 

@@ -9,8 +9,8 @@ import pytest
 from playwright.sync_api import expect
 from pydantic import BaseModel
 
-from laps_server.api.schemas import AcceptedEvent, ClassifyResponse, DecodedEvent, SegmentEvent
-from support.browser import Axes, Classify, curve, flat, wait_for_answer
+from laps_server.api.schemas import AcceptedEvent, ClassifyResponse, DecodedEvent, ErrorEvent, SegmentEvent
+from support.browser import PATIENCE_MS, Axes, Classify, curve, flat, wait_for_answer
 from support.model_repositories import LABELS
 
 
@@ -66,6 +66,27 @@ def test_a_long_timeline_is_not_drawn_anew_for_each_segment(opened: Any, video: 
     drawn = [count for count in page.evaluate("drawn") if count]
     assert drawn[-1] == 1800
     assert len(drawn) < 60
+
+
+@pytest.mark.parametrize("end", ["error", "cut"])
+def test_segments_found_before_an_error_stay(opened: Any, video: Path, end: str) -> None:
+    page = opened("?segments=2s")
+    found, result, _ = _an_hour(10).partition("event: result")
+    body = {"code": "decoder_crashed", "message": "it crashed", "hint": "convert it", "request_id": "x"}
+    error = ErrorEvent.model_validate({"error": body, "status": 422, "retry_after_s": None})
+    last = f"event: error\ndata: {error.model_dump_json()}\n\n" if end == "error" else result
+    page.route("**/classify?*", lambda route: route.fulfill(content_type="text/event-stream", body=found + last))
+    page.set_input_files("#file", video)
+    page.get_by_role("alert").locator(".error-panel").wait_for(timeout=PATIENCE_MS)
+    expect(page.locator("#progress")).to_be_hidden()
+    expect(page.locator("#chart .segment-label")).to_have_count(10)
+    expect(page.locator("#chart")).to_be_visible()
+    expect(page.locator("#warnings")).to_contain_text("found before the error")
+    page.unroute("**/classify?*")
+    page.get_by_role("button", name="Try again").click()
+    wait_for_answer(page)
+    expect(page.locator("#chart .segment-label")).to_have_count(4)
+    expect(page.locator("#warnings")).not_to_contain_text("error")
 
 
 def _an_hour(count: int) -> str:

@@ -21,7 +21,8 @@
     │   ├── NoVideoStream
     │   ├── VideoCorrupt
     │   ├── ResolutionTooLarge
-    │   └── TooManyStreams
+    │   ├── TooManyStreams
+    │   └── DecoderCrashed               the decoder's process did not survive it
     ├── Unavailable                      try again later
     │   ├── NotReady / ShuttingDown / Overloaded / StorageFull
     │   ├── QuotaExceeded                a key has used what it may
@@ -208,6 +209,12 @@ class TooManyStreams(MediaError):
     """More streams than a video has."""
 
     code = "too_many_streams"
+
+
+class DecoderCrashed(MediaError):
+    """The process that decodes crashed on it twice, got no further, or needed more memory than it may take."""
+
+    code = "decoder_crashed"
 
 
 class Unavailable(LapsError):

@@ -34,7 +34,7 @@ from laps_server.part import MediaWarning, Part
 from laps_server.results import Accumulator, LogitsSink, model_warnings
 from laps_server.scheduler import Reservation, Submission, View, ViewResult
 from laps_server.served_models import ServedModel
-from laps_server.video.decode_pool import DecodePool
+from laps_server.video.decoders import Decoders
 from laps_server.video.extract_options import WHOLE_VIDEO_S, ExtractOptions, Thumbnails
 from laps_server.video.limits import MEMORY_SHARES
 from laps_server.video.preprocess import assemble_clip
@@ -68,7 +68,7 @@ class Job:
     grid: ViewGrid
     options: ClassifyOptions
     clock: RequestClock
-    decode_pool: DecodePool
+    decode_pool: Decoders
     observer: Observer
     reservation: Reservation
     answer: AnswerShare

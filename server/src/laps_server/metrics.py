@@ -1,13 +1,14 @@
 """Prometheus metrics: an observer of the stages, and what is looked up when somebody scrapes.
 
 Every label value comes from a list that is known: models that are served, codes of the error tree, routes. What a
-client sends is never one.
+client sends is never one. Of versions that are served no more a few are kept, for whoever scrapes after they were
+retired: a server that is given new versions for months must not hold numbers of all of them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Protocol
+from typing import Protocol, get_args
 
 from prometheus_client import CollectorRegistry, Counter, GCCollector, Histogram, PlatformCollector, ProcessCollector
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -19,6 +20,9 @@ from laps_server.errors import InternalError
 from laps_server.observe import (
     Answered,
     Batched,
+    DecoderEnd,
+    DecoderEnded,
+    DecoderStarted,
     Failed,
     Loaded,
     PartDecoded,
@@ -41,6 +45,7 @@ _RATIOS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 _SHADOW = (*_MODEL, "shadow")
 _SHIFTS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
 _VIEWS = (1, 2, 4, 8, 16, 32, 64)
+_KEPT_VERSIONS = 16  # that are served no more
 
 
 class Metrics:
@@ -48,6 +53,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self._runtime: Runtime | None = None
+        self._versions: dict[tuple[str, str], None] = {}  # those that there are numbers of, in the order they came in
         self._registry = registry = CollectorRegistry()
         for standard in (ProcessCollector, PlatformCollector, GCCollector):
             standard(registry=registry)
@@ -112,12 +118,41 @@ class Metrics:
             registry=registry,
             buckets=_RATIOS,
         )
+        self._decoders_started = Counter("laps_decoders_started", "Processes that decode, started.", registry=registry)
+        self._decoders_ended = Counter(
+            "laps_decoders_ended",
+            "Processes that decode, ended: recycled and spare as they should, the others as what was lost.",
+            ("reason",),
+            registry=registry,
+        )
+        for reason in get_args(DecoderEnd):
+            self._decoders_ended.labels(reason)
+        self._of_models = (
+            self._requests,
+            self._stages,
+            self._batch_views,
+            self._loads,
+            self._upload_bytes,
+            self._frames,
+            self._video_seconds,
+            self._decode_ratio,
+        )
+        self._of_shadows = (self._shadows, self._shadows_agreed, self._shadow_shift, self._shadow_seconds)
 
     # What happens ------------------------------------------------------------------------------------
 
     def observe(self, stage: Stage) -> None:
         """Count a stage."""
-        model = _labels(stage)
+        match stage:
+            case DecoderStarted():
+                self._decoders_started.inc()
+            case DecoderEnded():
+                self._decoders_ended.labels(stage.why).inc()
+            case _:
+                self._count_for(stage, _labels(stage.model))
+
+    def _count_for(self, stage: Stage, model: tuple[str, str]) -> None:
+        self._versions.setdefault(model)
         match stage:
             case Received():
                 self._upload_bytes.labels(*model).inc(stage.size_bytes)
@@ -140,6 +175,7 @@ class Metrics:
                 self._shadow_ran(stage, model)
             case Loaded():
                 self._loads.labels(*model, stage.code or OK).inc()
+                self._forget_retired()
             case Failed():
                 self._requests.labels(*model, stage.code).inc()
                 self._stages.labels(*model, "total").observe(stage.seconds)
@@ -153,12 +189,24 @@ class Metrics:
 
     def _shadow_ran(self, stage: Shadowed, model: tuple[str, str]) -> None:
         pair = (*model, stage.shadow)
+        self._versions.setdefault(_labels(stage.shadow))
         self._shadows.labels(*pair, stage.outcome).inc()
         if stage.agreed is not None:
             self._shadow_seconds.labels(*pair).observe(stage.seconds)
             self._shadows_agreed.labels(*pair).inc(stage.agreed)
         if stage.shift is not None:
             self._shadow_shift.labels(*pair).observe(stage.shift)
+
+    def _forget_retired(self) -> None:
+        """Drop what was counted of versions that are served no more, but for the last of them."""
+        served = {(model.name, str(model.version)) for model in self._served}
+        retired = [version for version in self._versions if version not in served]
+        for name, version in retired[:-_KEPT_VERSIONS]:
+            del self._versions[name, version]
+            for family in (*self._of_models, *self._of_shadows):
+                family.remove_by_labels({"model": name, "version": version})
+            for family in self._of_shadows:
+                family.remove_by_labels({"shadow": f"{name}/{version}"})
 
     def answered(self, *, route: str, method: str, status: int, code: str | None, seconds: float) -> None:
         """Count an HTTP request; ``code`` is of the error, None where there was none."""
@@ -173,10 +221,16 @@ class Metrics:
 
     def exposition(self) -> bytes:
         """All of it in Prometheus' text format."""
-        for model in self._runtime.served.versions if self._runtime else ():
+        for model in self._served:
+            version = model.name, str(model.version)
+            self._versions.setdefault(version)
             for outcome in (OK, InternalError.code):  # a rate needs a counter that begins at 0
-                self._requests.labels(model.name, str(model.version), outcome)
+                self._requests.labels(*version, outcome)
         return generate_latest(self._registry)
+
+    @property
+    def _served(self) -> tuple[ServedModel, ...]:
+        return self._runtime.served.versions if self._runtime else ()
 
 
 class Slots(Protocol):
@@ -193,9 +247,9 @@ class Slots(Protocol):
         ...
 
 
-def _labels(stage: Stage) -> tuple[str, str]:
-    """The model's name and version."""
-    name, _, version = stage.model.rpartition("/")
+def _labels(shown: str) -> tuple[str, str]:
+    """A model's name and version."""
+    name, _, version = shown.rpartition("/")
     return name, version
 
 
@@ -217,6 +271,7 @@ class _Gauges(Collector):
         for name, text, number in (
             ("laps_requests_in_flight", "Classify requests that hold a slot.", self._slots.active),
             ("laps_requests_in_flight_max", "Slots for classify requests.", self._slots.max_requests),
+            ("laps_decoders", "Processes that decode; none where threads do.", self._runtime.decode_pool.processes),
         ):
             yield GaugeMetricFamily(name, text, value=number)
         models = self._runtime.served.versions

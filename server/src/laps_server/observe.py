@@ -6,7 +6,7 @@
                 a Part               a batch      a view      a batch
 
 Each names its model, as ``name/version``. Loading another version and running a request's shadow are reported
-too, as stages of no request.
+too, as stages of no request, and the start and end of a process that decodes, which is no model's.
 
 This is the only clock of stages. :class:`RequestClock` adds up a request's times for its answer; metrics, traces and
 logs are other observers.
@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 
 def now() -> float:
@@ -144,11 +144,42 @@ class Shadowed:
     shift: float | None
 
 
-Stage = Received | Waited | PartDecoded | Batched | Queued | Ran | Answered | Failed | Loaded | Shadowed
+DecoderEnd = Literal["recycled", "spare", "crashed", "stalled", "memory", "garbled", "unwanted"]
+"""Why a process that decodes is ended: it has had its share of videos; there are more than are kept. The others are
+losses: it died; got no further; had no memory left; sent what made no sense; went on with a video that nobody wanted.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class DecoderStarted:
+    """A process that decodes is there."""
+
+
+@dataclass(frozen=True, slots=True)
+class DecoderEnded:
+    """A process that decodes is there no more."""
+
+    why: DecoderEnd
+
+
+Stage = (
+    Received
+    | Waited
+    | PartDecoded
+    | Batched
+    | Queued
+    | Ran
+    | Answered
+    | Failed
+    | Loaded
+    | Shadowed
+    | DecoderStarted
+    | DecoderEnded
+)
 
 
 class Observer(Protocol):
-    """Gets every stage of every request, on the event loop: must be quick and must not raise."""
+    """Gets every stage, of every request and of none, on the event loop: must be quick and must not raise."""
 
     def observe(self, stage: Stage) -> None:
         """Take notice."""

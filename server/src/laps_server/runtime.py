@@ -24,11 +24,14 @@ from laps_server.observe import NoObserver, Observer, RequestClock, now
 from laps_server.repository_watch import Changes, FailedVersion, RepositoryWatch
 from laps_server.scheduler import Scheduler
 from laps_server.served_models import ServedModel, ServedModels
-from laps_server.settings import Settings
+from laps_server.settings import Settings, decoder_environment
 from laps_server.shadow_rule import ShadowRule
 from laps_server.shadows import Shadows
 from laps_server.video.decode_pool import DecodePool
+from laps_server.video.decoders import Decoders
 from laps_server.video.limits import MediaLimits
+from laps_server.video.sandbox.options import IS_AVAILABLE, SandboxOptions
+from laps_server.video.sandbox.pool import SandboxPool
 
 _LOG = logging.getLogger(__name__)
 # What a graph takes of memory where none of its model was loaded before: its weights as read, as compiled, and as they
@@ -43,7 +46,7 @@ class Runtime:
     def __init__(
         self,
         served: ServedModels,
-        decode_pool: DecodePool,
+        decode_pool: Decoders,
         *,
         observer: Observer | None = None,
         answers: AnswerMemory | None = None,
@@ -89,7 +92,7 @@ class Runtime:
         Raises:
             ModelError: a model cannot be served; nothing is half served.
         """
-        self.decode_pool.start()
+        await self.decode_pool.start()
         await self.served.start()
 
     def follow_repository(self) -> None:
@@ -259,13 +262,7 @@ def build_runtime(settings: Settings, *, observer: Observer | None = None) -> Ru
             observer=observer,
         )
         # Decoders, and all of it together.
-        decode_pool = DecodePool(
-            settings.decode_workers,
-            threads=settings.decode_threads,
-            limits=MediaLimits(
-                max_pixels=settings.max_pixels, max_segments=settings.max_segments, codecs=settings.codecs
-            ),
-        )
+        decode_pool = _decoders(settings, observer)
         runtime = Runtime(
             served,
             decode_pool,
@@ -277,6 +274,24 @@ def build_runtime(settings: Settings, *, observer: Observer | None = None) -> Ru
         )
         unless_built.pop_all()
         return runtime
+
+
+def _decoders(settings: Settings, observer: Observer | None) -> Decoders:
+    """What decodes, as the operator chose; not yet started."""
+    limits = MediaLimits(max_pixels=settings.max_pixels, max_segments=settings.max_segments, codecs=settings.codecs)
+    if settings.decode == "thread" or not IS_AVAILABLE:
+        if settings.decode == "sandbox":
+            _LOG.warning("only Linux has a sandbox for decoders: videos are decoded in this process")
+        return DecodePool(settings.decode_workers, threads=settings.decode_threads, limits=limits)
+    options = SandboxOptions(
+        filter=settings.decode_filter,
+        memory_mib=settings.decode_memory_mib,
+        stall_s=settings.decode_stall_s,
+        environment=decoder_environment(),
+    )
+    return SandboxPool(
+        settings.decode_workers, threads=settings.decode_threads, limits=limits, options=options, observer=observer
+    )
 
 
 def _default_model(names: tuple[str, ...], found: tuple[ModelFiles, ...]) -> str | None:

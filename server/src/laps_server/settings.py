@@ -39,6 +39,7 @@ from laps_server.logs import LogFormat
 from laps_server.models.repository import DEFAULT_ROOT, VersionChoice
 from laps_server.shadow_rule import ShadowRule
 from laps_server.video.accepted_formats import CodecSet
+from laps_server.video.sandbox.options import IS_AVAILABLE, DecodeMode, FilterMode
 from laps_server.view_grid import MAX_VIEWS
 
 # Old name -> name; of the release before.
@@ -51,6 +52,12 @@ _ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:[0-9]+)?|https?://\[[0-9a-f:]+\](:[
 def variable(name: str) -> str:
     """The variable of the environment that a setting is read from."""
     return f"{_PREFIX}{name.upper()}"
+
+
+def decoder_environment() -> dict[str, str]:
+    """What the processes that decode get of this one's: nothing of its settings, and one thread for numpy."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(_PREFIX)}
+    return kept | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
 
 
 def available_cores() -> int:
@@ -289,13 +296,29 @@ class Settings(BaseSettings):
         default_factory=lambda: min(2, available_cores()),
         ge=1,
         le=128,
-        description="Videos decoded at the same time, if not set 2, or 1 where there is one core.",
+        description="Videos decoded at the same time.",
     )
     decode_threads: int = Field(1, ge=1, le=16, description="Threads of each decoder.")
+    decode: DecodeMode = Field(
+        "sandbox",
+        description="sandbox: each video is decoded in a process of its own that can do nothing else, on Linux; "
+        "thread: in the server's process, which a file that crashes the decoder takes down.",
+    )
+    decode_filter: FilterMode = Field(
+        "auto",
+        description="Whether the sandbox's system calls are filtered. auto: where the kernel can, and a warning where "
+        "it cannot; required: the server does not start without; off.",
+    )
+    decode_memory_mib: int = Field(
+        3072, ge=64, description="Memory that the decoder of one video may take in the sandbox, in MiB; more is 422."
+    )
+    decode_stall_s: float = Field(
+        30.0, gt=0, description="Seconds without a packet after which a decoder in the sandbox is killed: 422."
+    )
     codecs: CodecSet = Field(
         "standard",
         description="Which videos are decoded: wide adds old and professional kinds to the standard ones, as WMV, DV "
-        "and DNxHD.",
+        "and DNxHD, and needs decode sandbox.",
     )
     max_pixels: int = Field(
         33_177_600,
@@ -377,6 +400,13 @@ class Settings(BaseSettings):
             raise ValueError(
                 f"default_deadline_s {self.default_deadline_s:g} is longer than max_deadline_s {self.max_deadline_s:g}"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _old_decoders_are_confined(self) -> Self:
+        if self.codecs == "wide" and (self.decode == "thread" or not IS_AVAILABLE):
+            where = "" if IS_AVAILABLE else ", which only Linux has"
+            raise ValueError(f"codecs wide lets in decoders that few people test, and needs decode sandbox{where}")
         return self
 
     @model_validator(mode="after")

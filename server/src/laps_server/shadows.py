@@ -23,7 +23,7 @@ from laps_server.models.repository import shown
 from laps_server.observe import NoObserver, Observer, RequestClock, Shadowed, now
 from laps_server.served_models import ServedModel, ServedModels
 from laps_server.shadow_rule import ShadowRule
-from laps_server.video.decode_pool import DecodePool
+from laps_server.video.decoders import Decoders
 
 _LOG = logging.getLogger(__name__)
 _MOST_S = 300.0  # for one video
@@ -47,7 +47,7 @@ class Shadows:
         rules: Iterable[ShadowRule],
         *,
         served: ServedModels,
-        decode_pool: DecodePool,
+        decode_pool: Decoders,
         observer: Observer | None = None,
         draw: Callable[[], float] = random.random,
     ) -> None:

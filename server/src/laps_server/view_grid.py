@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 from laps_server.errors import BadParameter
@@ -47,6 +48,7 @@ class ViewGrid:
             )
 
     @classmethod
+    @lru_cache(maxsize=256)  # it is asked for each request, those that are refused included
     def parse(cls, text: str) -> ViewGrid:
         """Read ``"5x3"``; raises :class:`BadParameter` where the text is anything else."""
         match = re.fullmatch(r"([0-9]{1,4})x([0-9]{1,4})", text)

@@ -14,6 +14,7 @@ import pytest
 from laps_server.access.key_file import KeyFile, change_keys
 from laps_server.access.keys import ApiKey, KeyRing, new_key_text
 from laps_server.api import malformed
+from laps_server.api.early_refusal import REPORT_S
 from laps_server.metrics import Metrics
 from support.held_server import InProcess, in_process
 from support.raw_requests import connected, read_all
@@ -90,6 +91,7 @@ def test_the_answer_is_the_apps(
             assert int(headers.pop("retry-after")) > 0
             assert headers["connection"] == "close"
         assert early == late
+        time.sleep(2 * REPORT_S)
         (counted,) = [
             line
             for line in metrics.exposition().decode().splitlines()
@@ -177,3 +179,10 @@ def test_a_connection_that_says_nothing_is_closed_with_the_server(repository: Pa
             silent = stack.enter_context(connected(server.url))
             time.sleep(0.1)
         assert read_all(silent) == b""
+
+
+def test_what_was_refused_at_the_end_is_told(repository: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", logger="laps_server")
+    with overloaded(repository) as server:
+        assert ask(server, head())[0] == 503
+    assert sum(" 503 overloaded " in record.getMessage() for record in caplog.records) == 1

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import httpx
 import pytest
@@ -14,14 +17,17 @@ from prometheus_client.parser import text_string_to_metric_families
 from laps_server.engines.fake import FakeEngine
 from laps_server.metrics import Metrics
 from laps_server.models.repository import discover
+from laps_server.observe import DecoderEnd, Failed, Loaded, Queued, Shadowed
 from laps_server.runtime import Runtime
 from laps_server.scheduler import Scheduler
 from laps_server.served_models import ServedModel, ServedModels
 from laps_server.video.decode_pool import DecodePool
+from laps_server.video.sandbox.options import IS_AVAILABLE
 from support.error_tree import TREE
 from support.live_servers import ServerProcess, running_server
 from support.model_repositories import write_model
 from support.plain_videos import RED, write_colour_video
+from support.server_traces import decoders_of
 
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
@@ -121,6 +127,25 @@ def test_what_is_true_now(server: ServerProcess) -> None:
     assert value(samples, "process_cpu_seconds_total") > 0
 
 
+@pytest.mark.skipif(not IS_AVAILABLE, reason="only Linux has the sandbox")
+def test_decoders_that_die_are_counted(server: ServerProcess, folder: Path) -> None:
+    before = scraped(server)
+    decoders = decoders_of(server)
+    assert value(before, "laps_decoders") == value(before, "laps_decoders_started_total") == len(decoders) > 0
+    reasons = {dict(labels)["reason"] for name, labels in before if name == "laps_decoders_ended_total"}
+    assert reasons == set(get_args(DecoderEnd))
+    assert value(before, "laps_decoders_ended_total") == 0
+    for decoder in decoders:
+        os.kill(decoder, signal.SIGKILL)
+    while value(scraped(server), "laps_decoders"):
+        time.sleep(0.01)
+    assert httpx.post(f"{server.url}/classify", content=(folder / "clip.mp4").read_bytes()).status_code == 200
+    after = scraped(server)
+    assert value(after, "laps_decoders_ended_total", reason="crashed") == len(decoders)
+    assert value(after, "laps_decoders_started_total") == len(decoders) + 1
+    assert value(after, "laps_decoders") == 1
+
+
 def test_slots_and_who_got_none(folder: Path) -> None:
     with running_server(folder / "models", env={"LAPS_MAX_REQUESTS": "1"}) as server:
         address = httpx.URL(server.url)
@@ -129,10 +154,14 @@ def test_slots_and_who_got_none(folder: Path) -> None:
             while not value(scraped(server), "laps_requests_in_flight"):
                 time.sleep(0.01)
             assert httpx.post(f"{server.url}/classify", content=b"x").status_code == 503
-        while value(samples := scraped(server), "laps_requests_in_flight"):
+        refused = {"route": "/classify", "method": "POST", "status": "503", "code": "overloaded"}
+        deadline = time.monotonic() + 30
+        while (
+            value(samples := scraped(server), "laps_requests_in_flight")
+            or value(samples, "laps_http_request_seconds_count", **refused) != 1
+        ):
+            assert time.monotonic() < deadline
             time.sleep(0.01)
-    refused = {"route": "/classify", "method": "POST", "status": "503", "code": "overloaded"}
-    assert value(samples, "laps_http_request_seconds_count", **refused) == 1
     assert value(samples, "laps_requests_total", outcome="client_closed") == 1
 
 
@@ -148,6 +177,28 @@ async def test_a_backend_that_is_away_is_seen_for_its_model_alone(folder: Path) 
     samples = parsed(metrics.exposition().decode())
     assert value(samples, "laps_engine_up", model="colours", version="1") == 1
     assert value(samples, "laps_engine_up", model="other", version="1") == 0
+
+
+def test_versions_that_came_and_went_are_counted_for_a_while(folder: Path) -> None:
+    (files,) = (files for files in discover(folder / "models", versions="latest") if files.name == "colours")
+    engine = FakeEngine(clip_shape=(4, 32, 32, 3), classes=4)
+    served = ServedModel(files, Scheduler(engine, batch_sizes=(1,), max_queued_views=8))
+    metrics = Metrics()
+    metrics.watch(Runtime(ServedModels([served], default_model=None), DecodePool(1)), NoSlots())
+    metrics.observe(Failed("colours/1", "a", 0.1, "video_corrupt"))  # long ago, and it is served still
+    sizes = []
+    for version in range(2, 102):
+        metrics.observe(Loaded(f"colours/{version}", 1.0, None))
+        metrics.observe(Queued(f"colours/{version}", "a", 0.1))
+        metrics.observe(Shadowed(f"colours/{version}", f"colours/{version - 1}", 0.1, "ok", True, 0.0))
+        metrics.observe(Shadowed("colours/1", f"colours/{version}", 0.1, "ok", True, 0.0))
+        sizes.append(len(parsed(metrics.exposition().decode())))
+    assert sizes[-1] == sizes[50], "series grow with every version that comes"
+    samples = parsed(metrics.exposition().decode())
+    assert value(samples, "laps_requests_total", version="1", outcome="video_corrupt") == 1
+    assert value(samples, "laps_model_loads_total", version="101") == 1, "whoever scrapes next sees it"
+    assert value(samples, "laps_model_loads_total", version="90") == 1
+    assert value(samples, "laps_model_loads_total", version="50") == 0
 
 
 class NoSlots:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import base64
+import errno
+import gc
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +13,10 @@ from pathlib import Path
 import httpx
 import pytest
 
+from laps_server.api import uploads
 from support.classify_requests import MAX_UPLOAD_BYTES, error_of, post
+from support.held_server import in_process
+from support.hostile_files import multipart
 
 
 def test_an_empty_file_is_called_empty(client: httpx.Client) -> None:
@@ -18,14 +24,6 @@ def test_an_empty_file_is_called_empty(client: httpx.Client) -> None:
     as_field = client.post("/classify", files={"file": b""})
     for response in (as_body, as_field):
         assert "empty" in error_of(response, 415, "unsupported_container")["message"]
-
-
-def multipart(*parts: tuple[str, str | None, bytes], boundary: str = "b", end: bool = True) -> bytes:
-    body = b""
-    for name, filename, data in parts:
-        tail = f'; filename="{filename}"' if filename is not None else ""
-        body += f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"{tail}\r\n\r\n'.encode() + data + b"\r\n"
-    return body + (f"--{boundary}--\r\n".encode() if end else b"")
 
 
 @pytest.mark.parametrize(
@@ -157,6 +155,22 @@ def test_an_upload_that_trickles_is_408_too(client: httpx.Client) -> None:
     error = error_of(client.post("/classify", content=body()), 408, "slow_upload")
     assert "a second" in error["message"]
     assert int(error["message"].split()[0]) < 20, "it waited for the whole upload"
+
+
+def test_a_deadline_that_passes_while_a_full_disk_refuses_an_upload_is_all_that_is_told(
+    repository: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def full(_file: object, _data: bytes) -> None:
+        time.sleep(0.5)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(uploads, "_write_all", full)
+    with in_process(repository) as server:
+        answer = httpx.post(f"{server.url}/classify?deadline_ms=100", content=b"video", timeout=60)
+        error_of(answer, 504, "deadline_exceeded")
+        gc.collect()  # by which asyncio finds errors that nobody has asked for
+    assert "never retrieved" not in caplog.text
+    assert not any(record.exc_info for record in caplog.records)
 
 
 def test_a_packed_body_is_refused_with_its_reason(client: httpx.Client, video: Path) -> None:

@@ -69,7 +69,7 @@ async def parts_of(pool: DecodePool, file: int, options: ExtractOptions = OPTION
 @pytest_asyncio.fixture
 async def pool() -> AsyncGenerator[DecodePool, None]:
     pool = DecodePool(1)
-    pool.start()
+    await pool.start()
     yield pool
     await asyncio.to_thread(pool.close)
 
@@ -207,7 +207,7 @@ async def test_what_was_handed_over_is_not_held_here(pool: DecodePool, file: int
 
 async def test_closing_stops_what_runs_and_tells_what_waits(long_decode: LongDecode, file: int) -> None:
     pool = DecodePool(1)
-    pool.start()
+    await pool.start()
     before = open_descriptors()
     jobs = [asyncio.create_task(parts_of(pool, file)) for _ in range(3)]
     await until(long_decode.started.is_set)

@@ -15,6 +15,7 @@ from laps_server.errors import ResolutionTooLarge
 from laps_server.video import sampler
 from laps_server.video.limits import MediaLimits
 from laps_server.video.timestamps import TimestampsUnreliable
+from support.hostile_files import huge_gif
 from support.numbered_videos import encode, extract, ffmpeg
 
 X264 = {"preset": "veryfast", "g": "20", "bf": "3"}
@@ -53,19 +54,6 @@ def measure(path: Path, **options: str | int) -> tuple[str, int]:
     )
     code, grown_mib = json.loads(run.stdout)
     return code, grown_mib
-
-
-def huge_gif(path: Path, side: int) -> None:
-    edge = side.to_bytes(2, "little") * 2
-    path.write_bytes(
-        b"GIF89a"
-        + edge
-        + b"\x80\x00\x00\x00\x00\x00\xff\xff\xff"
-        + b","
-        + bytes(4)
-        + edge
-        + b"\x00\x02\x02\x4c\x01\x00;"
-    )
 
 
 @pytest.mark.parametrize(

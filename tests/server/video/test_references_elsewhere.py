@@ -16,31 +16,10 @@ import pytest
 from laps_server.errors import UnsupportedContainer, VideoCorrupt
 from laps_server.video.accepted_formats import ACCEPTED, AcceptedFormats, CodecSet
 from support.asf_objects import ASF_HEADER, SCRIPT_COMMAND, add_to_asf_header, asf_object
+from support.hostile_files import REFERENCES
 from support.numbered_videos import encode, extract
 
 TESTS = Path(__file__).parents[2]
-
-REFERENCES = {
-    "hls": (
-        "#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:10\n"
-        "#EXTINF:10,\n{url}/a.ts\n#EXTINF:10,\n{file}\n#EXT-X-ENDLIST\n"
-    ),
-    "ffconcat": "ffconcat version 1.0\nfile {file}\nfile {url}/a.mp4\n",
-    "sdp": (
-        "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\n"
-        "m=video 54321 RTP/AVP 96\na=rtpmap:96 H264/90000\n"
-    ),
-    "dash": (
-        '<?xml version="1.0"?><MPD xmlns="urn:mpeg:dash:schema:mpd:2011" type="static"><Period>'
-        '<AdaptationSet mimeType="video/mp4"><Representation id="1" bandwidth="1"><BaseURL>{url}/a.mp4</BaseURL>'
-        '<SegmentList duration="9"><SegmentURL media="{url}/b.mp4"/></SegmentList>'
-        "</Representation></AdaptationSet></Period></MPD>"
-    ),
-    "asx": '<asx version="3.0"><entry><ref href="rtsp://127.0.0.1:{port}/x"/><ref href="{url}/x"/></entry></asx>',
-    "rtsp": "[Reference]\nRef1=rtsp://127.0.0.1:{port}/x\n",
-    "asf": "ASF {url}/x.asf\n",
-    "nsc": "[Address]\nName=x\nMulticast Adapter=\nIP Address=127.0.0.1\nIP Port={port}\nUnicast URL={url}/x.asf\n",
-}
 
 
 @pytest.fixture

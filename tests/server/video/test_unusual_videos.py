@@ -12,6 +12,7 @@ import av
 import numpy as np
 import pytest
 
+from support.hostile_files import lie_about, set_matrix
 from support.numbered_videos import (
     HEIGHT,
     WIDTH,
@@ -90,15 +91,6 @@ def test_odd_sizes(name: str, codec: str, pix_fmt: str, size: tuple[int, int], t
 
 # Clockwise rotation for display -> the matrix (a, b, c, d) of an MP4 track header.
 MATRICES = {0: (1, 0, 0, 1), 90: (0, 1, -1, 0), 180: (-1, 0, 0, -1), 270: (0, -1, 1, 0)}
-
-
-def set_matrix(path: Path, matrix: tuple[float, float, float, float]) -> None:
-    """Write a display matrix into the track header; its version 0 has the matrix 40 bytes in."""
-    a, b, c, d = (int(value * 65536) for value in matrix)
-    data = bytearray(path.read_bytes())
-    start = data.index(b"tkhd") + 4 + 40
-    data[start : start + 36] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
-    path.write_bytes(data)
 
 
 @pytest.mark.parametrize("clockwise", [0, 90, 180, 270])
@@ -345,18 +337,6 @@ def test_a_clean_aperture_is_not_applied(tmp_path: Path) -> None:
     extraction = assert_same_as_straight(path)
     assert (extraction.info.width, extraction.info.height) == (WIDTH, HEIGHT)
     assert extraction.pixels[0].shape == (HEIGHT, WIDTH, 3)
-
-
-def lie_about(box: bytes, offset: int, value: int) -> Callable[[Path], None]:
-    """Overwrite a 32-bit field of an MP4 box, ``offset`` bytes behind the box's name."""
-
-    def write(path: Path) -> None:
-        data = bytearray(path.read_bytes())
-        start = data.index(box) + 4 + offset
-        data[start : start + 4] = value.to_bytes(4, "big")
-        path.write_bytes(data)
-
-    return write
 
 
 @pytest.mark.parametrize(

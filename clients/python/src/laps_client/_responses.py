@@ -40,6 +40,7 @@ _CLASS_OF_CODE: dict[str, type[LapsError]] = {
     "video_corrupt": BadVideo,
     "resolution_too_large": BadVideo,
     "too_many_streams": BadVideo,
+    "decoder_crashed": BadVideo,
 }
 _CLASS_OF_STATUS: dict[int, type[LapsError]] = {
     401: Unauthorized,

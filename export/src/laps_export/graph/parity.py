@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 import torch
 from numpy.typing import NDArray
 
@@ -21,6 +20,7 @@ from laps_export.families.family import VideoModel
 from laps_export.graph.moving_clips import PHOTOGRAPHS, Frames, moving_clip
 from laps_export.graph.onnx_export import ExportModule
 from laps_export.graph.tensor_contract import INPUT_NAME, OUTPUT_NAME, TensorContract
+from laps_export.onnx_runtime import ort
 from laps_export.progress import OnProgress, ignore
 
 Logits = NDArray[np.float32]
@@ -246,19 +246,19 @@ def count_swaps(expected: Logits, computed: Logits, *, gap: float) -> int:
     return int(((want > gap) & (have <= 0)).sum())
 
 
-def open_session(path: Path) -> onnxruntime.InferenceSession:
+def open_session(path: Path) -> ort.InferenceSession:
     """The graph on ONNX Runtime's CPU provider.
 
     Raises:
         GraphError: `graph_does_not_run`.
     """
     try:
-        return onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+        return ort.InferenceSession(path, providers=["CPUExecutionProvider"])
     except Exception as exc:  # ONNX Runtime's exception types share no public base
         raise GraphError(f"{path.name} does not load in ONNX Runtime: {exc}", code="graph_does_not_run") from exc
 
 
-def run_graph(session: onnxruntime.InferenceSession, clips: Frames) -> Logits:
+def run_graph(session: ort.InferenceSession, clips: Frames) -> Logits:
     """uint8 `[B, T, H, W, 3]` to float32 `[B, S, K]` or `[B, K]`.
 
     Raises:

@@ -7,12 +7,12 @@ from pathlib import Path
 from types import MappingProxyType
 
 import numpy as np
-import onnxruntime
 import openvino
 from numpy.typing import NDArray
 
 from laps_export.errors import GraphError
 from laps_export.graph.tensor_contract import INPUT_NAME, OUTPUT_NAME
+from laps_export.onnx_runtime import ort
 from laps_export.repository.manifest import EngineName
 
 Logits = NDArray[np.float32]
@@ -27,7 +27,7 @@ def open_ort(path: Path) -> GraphRunner:
         GraphError: `graph_does_not_run`.
     """
     try:
-        session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+        session = ort.InferenceSession(path, providers=["CPUExecutionProvider"])
     except Exception as exc:  # ONNX Runtime's exception types share no public base
         raise GraphError(f"{path.name} does not load in ONNX Runtime: {exc}", code="graph_does_not_run") from exc
 

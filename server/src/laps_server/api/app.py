@@ -76,6 +76,8 @@ def create_app(
         yield
         starting.cancel()  # a stop during the start does not wait for models
         await asyncio.gather(starting, return_exceptions=True)
+        if (refusals := app.state.early_refusals) is not None:
+            refusals.tell()
         await runtime.close()
 
     # The app, and what its routes stand on.

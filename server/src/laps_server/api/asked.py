@@ -6,6 +6,9 @@ hundredth of what an answer costs; what it cannot read it leaves to the route.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import lru_cache
+
 from starlette.datastructures import QueryParams
 from starlette.types import Scope
 
@@ -17,16 +20,34 @@ from laps_server.view_grid import ViewGrid
 
 def asked(scope: Scope, settings: Settings, *, arrived: float) -> ClassifyOptions | None:
     """Model, views and deadline; None where they are not right, which the route says."""
-    query = QueryParams(scope["query_string"])
-    version, deadline_ms, views = query.get("version"), query.get("deadline_ms"), query.get("views")
     try:
-        deadline_s = settings.default_deadline_s if deadline_ms is None else int(deadline_ms) / 1000
-        return ClassifyOptions(
-            model=query.get("model"),
-            version=None if version is None else int(version),
-            views=None if views is None else ViewGrid.parse(views),
-            deadline=arrived + deadline_s,
-            deadline_named=deadline_ms is not None,
-        )
+        found = _read(scope["query_string"])
     except (ValueError, OverflowError, LapsError):  # a number may have any number of digits
         return None
+    return ClassifyOptions(
+        model=found.model,
+        version=found.version,
+        views=found.views,
+        deadline=arrived + (settings.default_deadline_s if found.deadline_s is None else found.deadline_s),
+        deadline_named=found.deadline_s is not None,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    model: str | None
+    version: int | None
+    views: ViewGrid | None
+    deadline_s: float | None
+
+
+@lru_cache(maxsize=256)  # most clients ask the same thing over and over
+def _read(query_string: bytes) -> _Asked:
+    query = QueryParams(query_string)
+    version, deadline_ms, views = query.get("version"), query.get("deadline_ms"), query.get("views")
+    return _Asked(
+        model=query.get("model"),
+        version=None if version is None else int(version),
+        views=None if views is None else ViewGrid.parse(views),
+        deadline_s=None if deadline_ms is None else int(deadline_ms) / 1000,
+    )

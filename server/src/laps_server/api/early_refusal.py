@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import re
+from contextvars import Context, copy_context
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 
@@ -30,6 +32,7 @@ from laps_server.errors import LapsError
 from laps_server.observe import now
 from laps_server.request_id import HEADER, choose_request_id, current_request_id, set_request_id
 
+REPORT_S = 0.25  # so much later than it happened, a refusal is in the log and in metrics
 _END = b"\r\n\r\n"
 _MAX_HEAD_BYTES = 8 * 2**10
 _TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
@@ -38,9 +41,9 @@ _HEAD = re.compile(
 )
 _LENGTH = re.compile(rb"[1-9][0-9]{0,14}")
 # A browser reads an answer across sites only with headers that the app adds, and a proxy tells who the client is.
+_UNUSUAL = frozenset({b"origin", b"x-forwarded-for", b"transfer-encoding", b"upgrade"})
 _SECURITY = [(name.lower().encode(), value.encode()) for name, value in SECURITY_HEADERS.items()]
 _PHRASES = {status.value: status.phrase.encode() for status in HTTPStatus}
-_UNUSUAL = frozenset({b"origin", b"x-forwarded-for", b"transfer-encoding", b"upgrade"})
 
 
 class EarlyRefusals:
@@ -51,9 +54,10 @@ class EarlyRefusals:
         self._two_ports = two_ports
         self._admission = admission
         self._report = report
+        self._untold: list[tuple[Context, Scope, int, float]] = []
 
     def answer(self, data: bytes, transport: asyncio.Transport) -> Response | None:
-        """A refusal, reported; None where the request has to go its usual way, which it then takes unchanged.
+        """A refusal, reported soon; None where the request has to go its usual way, which it then takes unchanged.
 
         Args:
             data: the first bytes of a connection.
@@ -80,8 +84,20 @@ class EarlyRefusals:
             answer = respond(exc)
         else:
             return None
-        self._report.tell(scope, status=answer.status_code, seconds=now() - began)
+        self._tell_soon(scope, answer.status_code, now() - began)
         return answer
+
+    def tell(self) -> None:
+        """Report what was refused and has not been reported yet."""
+        untold, self._untold = self._untold, []
+        for context, scope, status, seconds in untold:
+            context.run(partial(self._report.tell, scope, status=status, seconds=seconds))
+
+    def _tell_soon(self, scope: Scope, status: int, seconds: float) -> None:
+        """Many in one go: a log line and metrics alone, between decoders, cost as much as the rest of a refusal."""
+        if not self._untold:
+            asyncio.get_running_loop().call_later(REPORT_S, self.tell)
+        self._untold.append((copy_context(), scope, status, seconds))
 
 
 class FrontProtocol(asyncio.Protocol):
@@ -112,7 +128,7 @@ class FrontProtocol(asyncio.Protocol):
         self._plain = transport
         self._transport = LingeringTransport(transport, lambda: True)
         self._connections.add(self)  # type: ignore[arg-type]  # it has the shutdown() that is asked for
-        self._timer = self._loop.call_later(malformed.HEAD_TIMEOUT_S, self._transport.close)
+        self._timer = self._loop.call_later(malformed.HEAD_TIMEOUT_S, transport.close)
 
     def data_received(self, data: bytes) -> None:
         """Refuse, or hand the connection over; what comes after a refusal is thrown away."""
@@ -139,8 +155,7 @@ class FrontProtocol(asyncio.Protocol):
 
     def shutdown(self) -> None:
         """The server ends: uvicorn asks every connection to."""
-        if not self._transport.is_closing():
-            self._plain.close()
+        self._plain.close()
 
     def _forget_timer(self) -> None:
         if self._timer is not None:

@@ -48,6 +48,7 @@ STATUS = {
     "video_corrupt": 422,
     "resolution_too_large": 422,
     "too_many_streams": 422,
+    "decoder_crashed": 422,
     "unavailable": 503,
     "not_ready": 503,
     "shutting_down": 503,

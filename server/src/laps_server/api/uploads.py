@@ -135,6 +135,7 @@ class _Store:
         except asyncio.CancelledError:
             # The file is closed next, and its descriptor may be another request's: the thread must be through.
             await asyncio.wait([writing])
+            writing.exception()  # nobody asks any more whether it was written
             raise
 
 

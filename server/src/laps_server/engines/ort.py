@@ -10,14 +10,13 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import onnxruntime as ort
-
 from laps_server.arrays import UInt8Array
 from laps_server.engines.base import InferResult
 from laps_server.engines.choices import Device, Precision
 from laps_server.engines.one_thread import OneThreadEngine, graph_name, tensor_differs
 from laps_server.errors import DeviceMissing, ModelCorrupt
 from laps_server.models.repository import ModelFiles
+from laps_server.onnx_runtime import ort
 
 Providers = Sequence[tuple[str, Mapping[str, str]]]
 _CPU: Providers = (("CPUExecutionProvider", {}),)

@@ -21,7 +21,6 @@ from queue import SimpleQueue
 from typing import Any
 
 import numpy as np
-import onnxruntime as ort
 
 from laps_server.arrays import UInt8Array
 from laps_server.engines.base import EngineInfo, InferResult
@@ -30,6 +29,7 @@ from laps_server.engines.ort import Providers, load_session
 from laps_server.errors import DeviceMissing, InternalError
 from laps_server.models.manifest import Manifest
 from laps_server.models.repository import ModelFiles
+from laps_server.onnx_runtime import ort
 
 _LOG = logging.getLogger(__name__)
 

@@ -1,4 +1,4 @@
-"""Where decoding runs: off the event loop, a bounded number of videos at a time, and stoppable.
+"""Where decoding runs in this process: off the event loop, a bounded number of videos at a time, and stoppable.
 
 Each video owns a duplicate of the upload's descriptor, so the request may go away, and close its own, while a decoder
 is still inside a packet. A video waits for its turn before each of its Parts, so that a long video does not hold up a
@@ -23,6 +23,7 @@ from laps_server.moving_average import MovingAverage
 from laps_server.observe import now
 from laps_server.part import Part
 from laps_server.video.decoder_turns import DecoderTurns
+from laps_server.video.decoders import nobody
 from laps_server.video.extract import extract_parts
 from laps_server.video.extract_options import ExtractOptions
 from laps_server.video.limits import MediaLimits
@@ -82,11 +83,16 @@ class DecodePool:
         return len(self._running)
 
     @property
+    def processes(self) -> int:
+        """None."""
+        return 0
+
+    @property
     def limits(self) -> MediaLimits:
         """What one video may cost."""
         return self._limits
 
-    def start(self) -> None:
+    async def start(self) -> None:
         """Make the threads."""
         self._executor = ThreadPoolExecutor(self._workers, thread_name_prefix="decode", initializer=_step_back)
 
@@ -98,25 +104,9 @@ class DecodePool:
         deadline: float | None = None,
         urgent: bool = False,
         view_cost: MovingAverage | None = None,
-        waited: Callable[[float], None] = lambda _: None,
+        waited: Callable[[float], None] = nobody,
     ) -> AsyncGenerator[Part, None]:
-        """Decode in threads, each Part when it is asked for.
-
-        Closing this early, or cancelling whoever waits for a Part, makes the thread stop at its next packet and
-        does not wait for it.
-
-        Args:
-            file: open descriptor; stays the caller's.
-            options: what is wanted of the video.
-            deadline: by which the answer is wanted; the caller enforces it.
-            urgent: whether it puts the video before others.
-            view_cost: learns the seconds of a decoder that a view takes.
-            waited: gets the seconds until a decoder was free, for each Part.
-
-        Raises:
-            MediaError, BadParameter: what :func:`~laps_server.video.extract.extract_parts` raises.
-            ShuttingDown: the pool was closed first.
-        """
+        """See :meth:`laps_server.video.decoders.Decoders.parts`; a decoder stops at its next packet."""
         if self._executor is None or self._closed.is_set():
             raise ShuttingDown()
         with self._video(_Video(file, deadline=deadline, urgent=urgent)) as video:

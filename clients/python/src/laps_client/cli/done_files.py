@@ -12,10 +12,18 @@ from laps_client.cli.exit_status import wrong_use
 from laps_client.cli.results_file import TRUTH, ResultsFile, file_of_row
 from laps_client.cli.run_settings import RunSettings, check_agrees, pinned, requested_settings, settings_of_row
 from laps_client.cli.video_files import location_of
+from laps_client.errors import LapsError
+
+_GIVEN_UP = "decoder_crashed"
+
+
+def is_given_up(error: LapsError) -> bool:
+    """Whether the file took the server's decoder down, twice there: it would do so again, whenever it is sent."""
+    return error.code == _GIVEN_UP
 
 
 class DoneFiles:
-    """Which videos have a line in a results file.
+    """Which videos have a line in a results file: of a result, or of an error for which they were given up.
 
     Attributes:
         skipped: those of them that this run was given again.
@@ -31,7 +39,7 @@ class DoneFiles:
         self._taken: set[str] = set()
         self.skipped: set[str] = set()
         for row in () if results_file is None else results_file.rows():
-            if _is_answer(row):
+            if _is_answer(row) or _is_given_up(row):
                 self._earlier.add(file_of_row(row))
                 if (settings := settings_of_row(row)) is not None:
                     self._settings.add(settings)
@@ -66,6 +74,11 @@ class DoneFiles:
             elif file not in self._taken:
                 self._taken.add(file)
                 yield path
+
+
+def _is_given_up(row: Mapping[str, Any]) -> bool:
+    error = row.get("error")
+    return isinstance(error, Mapping) and error.get("code") == _GIVEN_UP
 
 
 def _is_answer(row: Mapping[str, Any]) -> bool:

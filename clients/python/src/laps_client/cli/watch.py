@@ -15,8 +15,9 @@ from laps_client._options import Options
 from laps_client.cli.classify import save_and_write, writer_to_stdout
 from laps_client.cli.connection import Connection, check_ready, outcomes_of
 from laps_client.cli.display import Display
-from laps_client.cli.done_files import DoneFiles
+from laps_client.cli.done_files import DoneFiles, is_given_up
 from laps_client.cli.exit_status import may_be_no_server, may_be_too_slow, wrong_use
+from laps_client.cli.result_rows import json_row
 from laps_client.cli.results_file import ResultsFile
 from laps_client.cli.results_writer import Format
 from laps_client.cli.video_files import find_videos
@@ -109,6 +110,8 @@ async def watch(connection: Connection, request: WatchRequest, display: Display)
                 async for outcome in outcomes:
                     if outcome.error is not None and await server.was_away(outcome.error):
                         arrivals.forget(outcome.path)
+                    if outcome.error is not None and is_given_up(outcome.error) and results_file is not None:
+                        results_file.append(json_row(outcome))  # as a result: it has to outlive this run
                     save_and_write(outcome, results_file, writer)
     raise AssertionError("files never stop arriving")
 

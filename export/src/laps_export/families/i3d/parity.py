@@ -10,13 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime as ort
 from onnx.shape_inference import infer_shapes
 from onnx.utils import Extractor
 
 from laps_export.errors import ParityError
 from laps_export.families.i3d.network import INPUT_SIZE
 from laps_export.families.i3d.numpy_pickle import Float32Array
+from laps_export.onnx_runtime import ort
 
 REFERENCE = Path(__file__).with_name("reference_logits.txt")
 FRAMES = 64

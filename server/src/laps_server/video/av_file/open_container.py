@@ -5,6 +5,9 @@ from __future__ import annotations
 import av
 import av.container
 
+# PyAV imports it at the first file with subtitles, where a confined decoder can open no module any more.
+import av.subtitles.codeccontext
+
 from laps_server.errors import VideoCorrupt
 from laps_server.video.accepted_formats import ACCEPTED, refused_container
 from laps_server.video.asf import is_protected
@@ -47,7 +50,11 @@ def open_container(
     except (av.FFmpegError, OSError, ValueError, RuntimeError, MemoryError) as exc:
         found = container_by_signature(reader)
         if found in accepted.containers.values():
-            raise VideoCorrupt("the video's headers are damaged or missing", hint="was the whole file sent?") from exc
+            # How FFmpeg's demuxers say that a header wants more streams, or memory, than they may have.
+            many = f", or name more than {limits.max_streams} streams" if isinstance(exc, MemoryError) else ""
+            raise VideoCorrupt(
+                f"the video's headers are damaged or missing{many}", hint="was the whole file sent?"
+            ) from exc
         raise refused_container(found, limits.codecs) from exc
     if container.format.name not in accepted.containers:
         name = container.format.name

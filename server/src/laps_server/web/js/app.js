@@ -93,12 +93,12 @@ class App {
       if (!running.signal.aborted) await runComparison(file, requests, this._answers, listener, running.signal);
       this._shown = writeOptions(options);
     } catch (error) {
+      if (this._running === running) redraws.flush(); // the last segments before it
       this._onError(error, running);
     } finally {
       if (this._running !== running) {
         redraws.cancel(); // another video is on the page
       } else {
-        redraws.flush(); // the last segments of a cancelled run
         this._running = null;
         this._progress.hide();
         this._form.allowSubmit(writeOptions(this._form.value) !== this._shown || !this._answers.size);
@@ -118,7 +118,7 @@ class App {
       return;
     }
     if (!(error instanceof RequestError)) throw error;
-    this._result.hideIfEmpty();
+    this._result.endEarly();
     showErrorPanel(byId('errors'), error, () => this._classify());
   }
 

@@ -15,6 +15,7 @@ const HEADLINES = new Map(
     video_corrupt: 'This video is damaged',
     resolution_too_large: 'The frames of this video are too large',
     too_many_streams: 'This file has too many streams',
+    decoder_crashed: 'The server gave up on decoding this video',
     too_large: 'This file is too large',
     slow_upload: 'The upload stalled',
     unauthorized: 'This server asks for a key',

@@ -27,6 +27,7 @@ export class Result {
     this._data = null;
     /** @type {ClassifyResponse[]} */
     this._answers = [];
+    this._isPartial = false; // what is shown is of a run that has not ended, or ended in an error
 
     this._legend.addEventListener('change', () => this._chart.show(this._data, this._legend.hidden));
     this._legend.addEventListener('highlight', () => this._chart.highlight(this._legend.highlighted));
@@ -56,6 +57,7 @@ export class Result {
   clear() {
     this._legend.reset();
     this._answers = [];
+    this._isPartial = false;
     this._show(null);
     byId('ranking').replaceChildren(h('p', { class: 'muted' }, 'The best labels appear here as views are classified.'));
     this._doubt.show([]);
@@ -64,9 +66,10 @@ export class Result {
     byId('provenance').textContent = '';
   }
 
-  /** After a failure: show no empty panels, but keep an earlier answer. */
-  hideIfEmpty() {
-    if (!this._answers.length) byId('result').hidden = true;
+  /** After a failure: keep what was found until then, or an earlier answer, and show no empty panels. */
+  endEarly() {
+    if (this._isPartial) showWarnings(byId('warnings'), ['This is what was found before the error.']);
+    else if (!this._answers.length) byId('result').hidden = true;
   }
 
   /** @param {VideoBody} video */
@@ -81,6 +84,8 @@ export class Result {
    * @param {string[]} models
    */
   showPartialRanking(ranking, models) {
+    if (!this._isPartial) showWarnings(byId('warnings'), []); // those of an earlier answer, or failure
+    this._isPartial = true;
     byId('ranking').classList.add('is-partial');
     showRanking(byId('ranking'), ranking, models);
   }
@@ -105,6 +110,7 @@ export class Result {
    */
   showAnswers(data, answers) {
     this._answers = answers;
+    this._isPartial = false;
     byId('ranking').classList.remove('is-partial');
     showRanking(byId('ranking'), data.ranking, data.models);
     this._doubt.show(answers.map((answer) => ({ model: answer.model.name, answer, segments: answer.segments ?? [] })));
