@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
 Changes = Mapping[str, object]
 """Dotted names of a network's modules, weights, buffers, methods and attributes, and what stands there instead."""
@@ -40,18 +41,18 @@ def altered(network: nn.Module, changes: Changes) -> Iterator[None]:
 class Recorded(nn.Module):
     """Stands where another module was, and returns what that returned."""
 
-    def __init__(self, output: Tensor | None) -> None:
+    def __init__(self, output: object) -> None:
         super().__init__()
         self.output = output
 
-    def forward(self, *_: object) -> Tensor | None:
+    def forward(self, *_: object) -> object:
         return self.output
 
 
 @contextmanager
-def recording(network: nn.Module, module: str) -> Iterator[list[Tensor]]:
+def recording(network: nn.Module, module: str) -> Iterator[list[Any]]:
     """What a module returned meanwhile, pass by pass."""
-    outputs: list[Tensor] = []
+    outputs: list[Any] = []
     handle = network.get_submodule(module).register_forward_hook(lambda _, __, output: outputs.append(output))
     try:
         yield outputs
@@ -59,7 +60,7 @@ def recording(network: nn.Module, module: str) -> Iterator[list[Tensor]]:
         handle.remove()
 
 
-def replay(unneeded: Iterable[str], last: str, output: Tensor) -> dict[str, object]:
+def replay(unneeded: Iterable[str], last: str, output: object) -> dict[str, object]:
     """Changes by which a network begins with what one of its modules returned.
 
     Args:

@@ -104,11 +104,14 @@ def fill(network: nn.Module, gains: Gains, *, authors: Mapping[str, str] | None 
 
 @contextmanager
 def stage_figures(network: nn.Module, modules: Iterable[str]) -> Iterator[dict[str, tuple[float, float]]]:
-    """Mean and standard deviation of what modules returned in forward passes meanwhile, in float64."""
+    """Mean and standard deviation of what modules returned in forward passes meanwhile, in float64.
+
+    Of the first tensor, where a module returned a tuple.
+    """
     figures: dict[str, tuple[float, float]] = {}
 
-    def note(name: str, output: Tensor) -> None:
-        values = output.detach().double()
+    def note(name: str, output: Tensor | tuple[Tensor, ...]) -> None:
+        values = (output if isinstance(output, Tensor) else output[0]).detach().double()
         figures[name] = (float(values.mean()), float(values.std(correction=0)))
 
     handles = [
