@@ -11,6 +11,7 @@ from laps_export.families.family import Family, Variant, VideoModel
 from laps_export.families.laps.family import LAPS
 from laps_export.families.mvit.family import MVIT
 from laps_export.families.slowfast.family import SLOWFAST
+from laps_export.families.tdn.family import TDN
 from laps_export.families.timesformer.family import TIMESFORMER
 from laps_export.families.video_swin.family import VIDEO_SWIN
 from laps_export.families.vit.family import VIT
@@ -18,7 +19,7 @@ from laps_export.families.vit_laps.family import VIT_LAPS
 from laps_export.families.vtn.family import VTN
 
 FAMILIES: Mapping[str, Family] = {
-    family.name: family for family in (LAPS, VIT, VIT_LAPS, VTN, TIMESFORMER, VIDEO_SWIN, MVIT, SLOWFAST)
+    family.name: family for family in (LAPS, VIT, VIT_LAPS, VTN, TIMESFORMER, VIDEO_SWIN, MVIT, SLOWFAST, TDN)
 }
 
 
