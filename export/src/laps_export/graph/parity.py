@@ -268,7 +268,7 @@ def run_graph(session: ort.InferenceSession, clips: Frames) -> Logits:
 
 
 def run_outputs(
-    session: onnxruntime.InferenceSession, clips: Frames, outputs: Iterable[str]
+    session: ort.InferenceSession, clips: Frames, outputs: Iterable[str]
 ) -> tuple[NDArray[np.float32], ...]:
     """Outputs by name, each with the batch in front.
 

@@ -79,12 +79,14 @@ class Backbone(nn.Module):
         x = self.maxpool(torch.relu(self.bn1(self.conv1(segments[:, _MIDDLE]))))
         x = self.layer1_bak(self.fused(x, early))
         x = self.layer4_bak(self.layer3_bak(self.layer2_bak(self.fused(x, late))))
-        return x.mean((2, 3))  # [B*T, C]
+        features: Tensor = x.mean((2, 3))  # [B*T, C]
+        return features
 
     def fused(self, picture: Tensor, differences: Tensor) -> Tensor:
         """Features of the pictures with those of the differences, which have half the rows and columns."""
         share = self.picture_share
-        return share * picture + (1 - share) * self.enlarge(differences)
+        fused: Tensor = share * picture + (1 - share) * self.enlarge(differences)
+        return fused
 
 
 class Tdn(nn.Module):
