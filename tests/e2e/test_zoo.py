@@ -16,7 +16,6 @@ import httpx
 import pytest
 
 from laps_export.families import registry
-from laps_export.families.family import OutputKind
 from support.golden_videos import golden_video
 from support.live_servers import running_server
 
@@ -67,7 +66,7 @@ def test_a_full_size_one_is_exported_and_answers(variant: str, tmp_path: Path) -
     body = answer.json()
     assert len(body["predictions"]) == 5
     assert any("random" in warning or "untrained" in warning for warning in body["warnings"]), body["warnings"]
-    assert (body["frames"] is None) == (family.output is OutputKind.PER_CLIP)
+    assert f"per_{body['frames']['kind']}" == family.output.value
     assert (embedding is None) == (family.embedding is None)
     figures = f"{export_s:.0f} s, {export_gib:.1f} GiB | {classify_s:.1f} s | {memory_gib:.1f} GiB"
     sys.stdout.write(f"| {variant} | {figures} |\n")
