@@ -98,7 +98,7 @@ class ModelMeasurement:
         return ModelRun(
             name=name,
             views=len(self._views),
-            gmacs=float(self._files.manifest.provenance.get("gmacs", 0)),
+            gmacs=0.0 if (cost := self._files.manifest.cost) is None else cost.gmacs,
             default_engine=default,
             ours=rounds["ours"],
             ours_float32=rounds["ours float32"],

@@ -38,7 +38,7 @@ from laps_server.models.repository import discover
 from laps_server.preprocess_rules import CropOffset, CropOrder, Interpolation, LongSide
 from laps_server.scores import Average
 from laps_server.view_grid import SamplingRule
-from support.small_laps import LABELS, small_version_request
+from support.small_laps import LABELS, SMALL, small_version_request
 
 _GRAPH = onnx.helper.make_model(onnx.helper.make_graph([], "graph", [], [])).SerializeToString()
 
@@ -113,6 +113,10 @@ def test_both_know_the_same_rules_of_sampling_and_the_newest_schema() -> None:
 def test_sampling(
     written: dict[str, Any], version_request: VersionRequest, tmp_path: Path, sampling: Any, right: bool
 ) -> None:
+    if sampling == "segments_of_5":  # it needs a multiple of 5, and the family one of 8
+        written["inputs"][0]["frames"] = 40
+        longer = replace(version_request.model, config=replace(SMALL, frames=40))
+        version_request = replace(version_request, model=longer)
     assert _accepts(lambda: Serving.of(LAPS, sampling=sampling)) == right
     assert _accepts(lambda: _read({**written, "sampling": sampling})) == right
     if right:
@@ -225,7 +229,8 @@ def test_steps_are_told_of_steps_alone(written: dict[str, Any], wrong: dict[str,
 
 @pytest.mark.parametrize("schema_version", [0, *SCHEMA_VERSIONS, 3])
 def test_manifests_of_older_exporters_are_read(written: dict[str, Any], schema_version: int) -> None:
-    manifest = {**written, "schema_version": schema_version}
+    later = set() if schema_version > 1 else {"cost"}
+    manifest = {key: value for key, value in written.items() if key not in later} | {"schema_version": schema_version}
     assert _accepts(lambda: _read(manifest)) == (schema_version in SCHEMA_VERSIONS)
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+_NEWER = {"average", "precisions", "cost"}  # keys that only schema 2 knows
 LABELS = ("red", "green", "blue", "dark")
 
 
@@ -167,7 +168,7 @@ def write_model(
     label_bytes = "".join(f"{label}\n" for label in labels).encode()
     (repository / name / "labels.txt").write_bytes(label_bytes)
     document = {
-        "schema_version": 2 if kind == "per_step" or embedding or {"average", "precisions"} & set(manifest) else 1,
+        "schema_version": 2 if kind == "per_step" or embedding or _NEWER & set(manifest) else 1,
         "name": name,
         "family": "colour",
         "variant": "mean",

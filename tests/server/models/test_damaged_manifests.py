@@ -28,7 +28,8 @@ Place = tuple[str | int, ...]
 def manifest(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """One that is right, with all that schema 2 knows of."""
     folder = tmp_path_factory.mktemp("models")
-    path = write_model(folder, kind="per_step", steps=[(0, 1), (2, 3)], embedding=True) / "1" / FILE_NAME
+    cost = {"gmacs": 0.5, "parameters_m": 1.5}
+    path = write_model(folder, kind="per_step", steps=[(0, 1), (2, 3)], embedding=True, cost=cost) / "1" / FILE_NAME
     written: dict[str, Any] = json.loads(path.read_text())
     return written
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from laps_server.errors import ManifestInvalid
-from laps_server.models.manifest import Embedding, parse_manifest
+from laps_server.models.manifest import Cost, Embedding, parse_manifest
 from support.model_repositories import write_model
 
 
@@ -89,6 +89,8 @@ def test_a_manifest_of_a_newer_exporter_is_refused_with_the_versions_that_are_re
         ("embedding", {"name": "embedding", "size": 0}, "size 0 must be 1 to 65536"),
         ("embedding", {"name": "frame_logits", "size": 8}, "both named 'frame_logits'"),
         ("embedding", {"name": "embedding", "size": 8, "unit": True}, "embedding.unit"),
+        ("cost", {"gmacs": -0.1, "parameters_m": 1.0}, "gmacs -0.1 and parameters_m 1.0 must be at least 0"),
+        ("cost", {"gmacs": 0.1}, "cost.parameters_m"),
     ],
 )
 def test_a_wrong_key_is_named(document: dict[str, Any], path: str, value: object, said: str) -> None:
@@ -172,6 +174,7 @@ OPTIONAL = {
     "average": "probabilities",
     "max_batch": 4,
     "embedding": {"name": "embedding", "size": 1024},
+    "cost": {"gmacs": 140.65, "parameters_m": 86},
     "precisions": {"float32": {"file": "model.onnx", "parity": PARITY, "engines": [RECORD]}},
 }
 
@@ -192,6 +195,7 @@ def test_a_manifest_without_the_optional_keys_says_their_defaults(document: dict
         None,
         None,
     )
+    assert manifest.cost is None
 
 
 def test_a_manifest_with_all_optional_keys_is_read(document: dict[str, Any]) -> None:
@@ -206,6 +210,7 @@ def test_a_manifest_with_all_optional_keys_is_read(document: dict[str, Any]) -> 
     assert (preprocess.crop_order, preprocess.crop_offset) == ("ends_first", "down")
     assert (manifest.average, manifest.max_batch) == ("probabilities", 4)
     assert manifest.embedding == Embedding(name="embedding", size=1024)
+    assert manifest.cost == Cost(gmacs=140.65, parameters_m=86.0)
 
 
 @pytest.mark.parametrize("path", OPTIONAL)

@@ -315,10 +315,19 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class ModelCost:
+    """What a model costs: 1e9 multiply-adds of one view, and 1e6 learned numbers."""
+
+    gmacs: float
+    parameters_m: float
+
+
+@dataclass(frozen=True, slots=True)
 class ModelSummary:
     """One model of the list; the last of ``versions`` answers where none is named.
 
-    ``engine`` is what runs it and ``precision`` what it is computed in, of servers that tell.
+    ``cost`` is None where the model's exporter did not write it down. ``engine`` is what runs it and ``precision`` what
+    it is computed in, of servers that tell.
     """
 
     name: str
@@ -330,6 +339,7 @@ class ModelSummary:
     label_count: int
     default_views: str
     untrained: bool
+    cost: ModelCost | None = field(default=None, kw_only=True)
     engine: str | None = field(default=None, kw_only=True)
     precision: str | None = field(default=None, kw_only=True)
 

@@ -110,12 +110,13 @@ def build_manifest(
         "temperature": serving.temperature,
         **({} if model.max_batch >= MAX_BATCH else {"max_batch": model.max_batch}),
         "default_views": serving.default_views,
+        "cost": cost_entry(gmacs=complexity.gmacs, parameters_m=complexity.parameters_m),
         "labels": {"name": labels.name, "count": len(labels), "sha256": labels.sha256},
         "precisions": {"float32": {"file": GRAPH_NAME, "parity": asdict(parity)}},
         "opset": OPSET,
         "files": {GRAPH_NAME: graph_sha256},
         "untrained": origin.untrained,
-        "provenance": _provenance(origin, complexity),
+        "provenance": _provenance(origin),
     }
 
 
@@ -152,6 +153,11 @@ def with_precision(manifest: Mapping[str, Any], added: AddedPrecision) -> dict[s
     }
 
 
+def cost_entry(*, gmacs: float, parameters_m: float) -> dict[str, float]:
+    """What a manifest says of a model's cost: 1e9 multiply-adds of one view and 1e6 learned numbers."""
+    return {"gmacs": round(gmacs, 3), "parameters_m": round(parameters_m, 3)}
+
+
 def read_contract(manifest: Mapping[str, Any]) -> TensorContract:
     """The tensor contract of the graph that a manifest describes.
 
@@ -184,7 +190,7 @@ def _unusual(rules: ResizeAndCrop) -> dict[str, str]:
     return {name: value for name, value in ours.items() if name != "interpolation" and value != usual[name]}
 
 
-def _provenance(origin: WeightOrigin, complexity: Complexity) -> dict[str, Any]:
+def _provenance(origin: WeightOrigin) -> dict[str, Any]:
     checkpoint = origin.checkpoint
     return {
         "exporter": f"laps-export {__version__}",
@@ -200,7 +206,5 @@ def _provenance(origin: WeightOrigin, complexity: Complexity) -> dict[str, Any]:
         "random_seed": origin.seed,
         "metrics": dict(origin.metrics),
         "recipe": dict(origin.recipe),
-        "gmacs": round(complexity.gmacs, 3),
-        "parameters_m": round(complexity.parameters_m, 3),
         "tools": {tool: version(tool) for tool in _TOOLS},
     }

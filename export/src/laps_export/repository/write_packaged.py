@@ -20,7 +20,7 @@ from laps_export.graph.tensor_contract import EMBEDDING_NAME, INPUT_NAME, OPSET,
 from laps_export.progress import OnProgress, ignore
 from laps_export.repository.entry import GRAPH_NAME, MANIFEST_NAME, RepositoryEntry, check_name, sha256_of
 from laps_export.repository.label_set import LabelSet, load_labels
-from laps_export.repository.manifest import SCHEMA_VERSION, to_bytes
+from laps_export.repository.manifest import SCHEMA_VERSION, cost_entry, to_bytes
 from laps_export.repository.publish import publish, staging
 from laps_export.repository.triton_config import render_config
 from laps_export.repository.version_choice import choose_version
@@ -67,8 +67,9 @@ def is_up_to_date(model: PackagedModel, repository: Path) -> bool:
         made = provenance["exporter"] == _exporter() and provenance["package"] == _package(model)
         hashes = {entry.version_path(VERSION) / name: sha256 for name, sha256 in manifest["files"].items()}
         hashes[entry.labels_path] = manifest["labels"]["sha256"]
+        described = "cost" in manifest  # which the same version of the exporter did not always write
         whole = all(sha256_of(path) == sha256 for path, sha256 in hashes.items())
-        return made and whole and entry.config_path.is_file() and (entry.path / NOTICE_NAME).is_file()
+        return made and described and whole and entry.config_path.is_file() and (entry.path / NOTICE_NAME).is_file()
     except (RepositoryError, OSError, KeyError, TypeError, AttributeError):
         return False
 
@@ -183,6 +184,7 @@ def packaged_manifest(
         "temperature": 1.0,
         "max_batch": serving.max_batch,
         "default_views": serving.default_views,
+        "cost": _cost(graph),
         "labels": {"name": labels.name, "count": len(labels), "sha256": labels.sha256},
         "precisions": {
             "float32": {
@@ -193,21 +195,23 @@ def packaged_manifest(
         "opset": OPSET,
         "files": {GRAPH_NAME: graph_sha256},
         "untrained": False,
-        "provenance": _provenance(model, graph),
+        "provenance": _provenance(model),
     }
     if model.embedding is not None:
         manifest["embedding"] = {"name": EMBEDDING_NAME, "size": model.embedding}
     return manifest
 
 
-def _provenance(model: PackagedModel, graph: onnx.ModelProto) -> dict[str, Any]:
+def _cost(graph: onnx.ModelProto) -> dict[str, float]:
     learned = sum(math.prod(constant.dims) for constant in graph.graph.initializer if len(constant.dims) > 0)
+    return cost_entry(gmacs=count_gmacs(graph), parameters_m=learned / 1e6)
+
+
+def _provenance(model: PackagedModel) -> dict[str, Any]:
     return {
         "exporter": _exporter(),
         "package": _package(model),
         "licences": dict(model.licences),
-        "gmacs": round(count_gmacs(graph), 3),
-        "parameters_m": round(learned / 1e6, 3),
         "tools": {tool: version(tool) for tool in _TOOLS},
     }
 

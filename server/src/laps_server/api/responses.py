@@ -126,6 +126,7 @@ def model_summary(served: ServedModels, model: ServedModel) -> schemas.ModelSumm
         labels=manifest.labels.name,
         label_count=manifest.labels.count,
         default_views=manifest.default_views,
+        cost=None if manifest.cost is None else schemas.CostBody(**asdict(manifest.cost)),
         untrained=manifest.untrained,
         engine=model.engine_info.name,
         precision=model.engine_info.precision,

@@ -302,6 +302,13 @@ class LimitsBody(BaseModel):
     max_deadline_ms: int = Field(description="Longest deadline that may be asked for.")
 
 
+class CostBody(BaseModel):
+    """What the model costs; of a video, times its views."""
+
+    gmacs: float = Field(description="1e9 multiply-adds of one view.")
+    parameters_m: float = Field(description="1e6 learned numbers.")
+
+
 class ModelSummary(BaseModel):
     """One model in the list."""
 
@@ -313,6 +320,7 @@ class ModelSummary(BaseModel):
     labels: str = Field(description="Name of the label set.")
     label_count: int = Field(description="Number of its labels; the largest `top_k`.")
     default_views: str = Field(description="Clips along time x crops, as 5x3, where a request names none.")
+    cost: CostBody | None = Field(description="Null where its exporter did not write it down.")
     untrained: bool = Field(description="Whether its weights are random, so that its labels mean nothing.")
     engine: str = Field(description="What runs it: openvino, ort or triton. It may change until the server is ready.")
     precision: Precision = Field(description="What it is computed in. It may change until the server is ready.")

@@ -120,6 +120,18 @@ class Preprocess(_Strict):
 
 
 @dataclass(frozen=True, slots=True)
+class Cost(_Strict):
+    """What the model costs: 1e9 multiply-adds of one view, and 1e6 learned numbers."""
+
+    gmacs: float
+    parameters_m: float
+
+    def __post_init__(self) -> None:
+        if min(self.gmacs, self.parameters_m) < 0:
+            raise ValueError(f"gmacs {self.gmacs} and parameters_m {self.parameters_m} must be at least 0")
+
+
+@dataclass(frozen=True, slots=True)
 class ManifestLabels(_Strict):
     """The label set: its name, how many labels, and the hash of ``labels.txt`` beside the version folders."""
 
@@ -233,6 +245,7 @@ class Manifest(_Strict):
     average: Average = "logits"
     max_batch: int | None = None
     embedding: Embedding | None = None
+    cost: Cost | None = None
 
     def __post_init__(self) -> None:
         if not _MIN_TEMPERATURE <= self.temperature <= _MAX_TEMPERATURE:
@@ -297,6 +310,7 @@ class Manifest(_Strict):
             f"average {self.average}": self.average != "logits",
             "max_batch": self.max_batch is not None,
             "embedding": self.embedding is not None,
+            "cost": self.cost is not None,
             "precisions.engines": any(precision.engines for precision in self.precisions.values()),
         }
         return [what for what, is_there in found.items() if is_there]

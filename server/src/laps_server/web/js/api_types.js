@@ -68,6 +68,12 @@
  */
 
 /**
+ * @typedef {object} CostBody
+ * @property {number} gmacs
+ * @property {number} parameters_m
+ */
+
+/**
  * @typedef {object} DecodedEvent
  * @property {VideoBody} video
  * @property {number} views_total
@@ -151,6 +157,7 @@
  * @property {string} labels
  * @property {number} label_count
  * @property {string} default_views
+ * @property {CostBody|null} cost
  * @property {boolean} untrained
  * @property {string} engine
  * @property {'float32'|'bfloat16'|'float16'|'int8'} precision
