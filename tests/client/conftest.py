@@ -92,7 +92,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def server(folder: Path) -> Iterator[ServerProcess]:
-    write_model(folder / "models", "colours", embedding=True)
+    write_model(folder / "models", "colours", embedding=True, cost={"gmacs": 0.25, "parameters_m": 1.5})
     write_model(folder / "models", "untrained", untrained=True)
     with running_server(folder / "models", env={"LAPS_MAX_UPLOAD_BYTES": str(MAX_UPLOAD_BYTES)}) as process:
         yield process

@@ -647,14 +647,22 @@ def test_models_are_listed(laps: LapsCommand, server: ServerProcess) -> None:
     done = laps("models", url=server.url)
     assert (done.status, done.err) == (0, "")
     assert [line.split("\t") for line in done.out.splitlines()] == [
-        ["colours", "1", "mean", "colours (4)", "2x3", "default"],
-        ["untrained", "1", "mean", "colours (4)", "2x3", "untrained"],
+        ["colours", "1", "colour, mean", "colours (4)", "2x3", "0.25", "1.50", "default"],
+        ["untrained", "1", "colour, mean", "colours (4)", "2x3", "-", "-", "untrained"],
     ]
     assert json.loads(laps("models", "--json", url=server.url).out) == httpx.get(f"{server.url}/models").json()
 
 
 def test_one_model_is_shown_in_full(laps: LapsCommand, server: ServerProcess) -> None:
     rows = [line.split("\t") for line in laps("models", "colours", url=server.url).out.splitlines()]
+    assert rows[2:7] == [
+        ["family", "colour, mean"],
+        ["views", "2x3"],
+        ["GMACs a view", "0.25"],
+        ["GMACs a video", "1.50"],
+        ["parameters", "1.50 million"],
+    ]
+    assert "\nparameters\t-\n" in laps("models", "untrained", url=server.url).out
     assert ["clip", "4 frames, 2 apart, 32x32"] in rows
     assert ["engine", "ort, float32"] in rows
     assert ["metrics", "top1 1.0"] in rows
@@ -666,8 +674,8 @@ def test_one_model_is_shown_in_full(laps: LapsCommand, server: ServerProcess) ->
 def test_models_on_a_terminal_are_a_table(server: ServerProcess, tmp_path: Path) -> None:
     status, shown, _ = on_terminal("models", url=server.url, cwd=tmp_path)
     assert status == 0
-    assert re.search(r"^name +versions +variant", shown, re.MULTILINE)
-    assert re.search(r"^colours +1 +mean +colours \(4\) +2x3 +default", shown, re.MULTILINE)
+    assert re.search(r"^name +versions +family", shown, re.MULTILINE)
+    assert re.search(r"^colours +1 +colour, mean +colours \(4\) +2x3 +0\.25 +1\.50 +default", shown, re.MULTILINE)
 
 
 def test_what_arrives_is_classified_and_what_is_there_is_not(server: ServerProcess, clips: Path) -> None:

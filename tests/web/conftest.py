@@ -52,7 +52,7 @@ def server(folder: Path) -> Iterator[ServerProcess]:
     """
     if CHROMIUM is None:
         pytest.skip("chromium is not installed")
-    write_model(folder / "models", "colours", default_views="4x1")
+    write_model(folder / "models", "colours", default_views="4x1", cost={"gmacs": 0.67, "parameters_m": 1.96})
     write_model(folder / "models", "paler", default_views="4x1", temperature=4.0)
     steps = [(0, 1), (2, 3)]
     write_model(folder / "models", "steps", default_views="4x1", kind="per_step", steps=steps)

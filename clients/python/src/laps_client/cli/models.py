@@ -12,11 +12,12 @@ from rich.table import Table
 from laps_client._results import ModelInfo, ModelSummary
 from laps_client.cli import exit_status
 from laps_client.cli.connection import Connection, required
+from laps_client.cli.model_facts import UNKNOWN, model_facts
 from laps_client.cli.result_rows import tabbed
 from laps_client.cli.results_writer import emit
 from laps_client.cli.terminal_text import printable
 
-_COLUMNS = ("name", "versions", "variant", "labels", "views", "")
+_COLUMNS = ("name", "versions", "family", "labels", "views", "GMACs a view", "GMACs a video", "")
 
 
 async def list_models(connection: Connection, *, as_json: bool, terminal: bool) -> int:
@@ -49,7 +50,8 @@ def _summary(model: ModelSummary) -> tuple[str, ...]:
     notes = [*(["default"] if model.default else []), *(["untrained"] if model.untrained else [])]
     versions = ",".join(map(str, model.versions))
     labels = f"{model.labels} ({model.label_count})"
-    return (model.name, versions, model.variant, labels, model.default_views, ",".join(notes))
+    family, *views_and_costs = model_facts(model).values()
+    return (model.name, versions, family, labels, *views_and_costs, ",".join(notes))
 
 
 def _details(model: ModelInfo) -> list[tuple[str, ...]]:
@@ -57,9 +59,9 @@ def _details(model: ModelInfo) -> list[tuple[str, ...]]:
     rows = [
         ("name", model.name),
         ("version", str(model.version)),
-        ("family", f"{model.family}, {model.variant}"),
+        *model_facts(model).items(),
+        ("parameters", UNKNOWN if model.cost is None else f"{model.cost.parameters_m:.2f} million"),
         ("labels", f"{model.labels} ({model.label_count})"),
-        ("views", model.default_views),
         ("clip", f"{clip.frames} frames, {clip.stride} apart, {clip.height}x{clip.width}"),
         ("output", f"{model.output}, {model.activation}, temperature {model.temperature:g}"),
         *([("average", f"of {model.average} over views")] if model.average is not None else []),

@@ -1,6 +1,7 @@
 /** The form with the options of a classification. */
 
 import { byId, h } from './dom.js';
+import { showModelFacts } from './model_facts.js';
 
 /** @import {ModelSummary} from './api_types.js' */
 /** @import {Options} from './types.js' */
@@ -30,6 +31,7 @@ export class OptionsForm extends EventTarget {
     this._segments = byId('segments', HTMLSelectElement);
     this._topK = byId('top_k', HTMLSelectElement);
     this._submit = byId('again', HTMLButtonElement);
+    this._facts = byId('model-facts');
     /** @type {ModelSummary[]} */
     this._models = [];
     this._form.addEventListener('submit', (event) => {
@@ -83,12 +85,14 @@ export class OptionsForm extends EventTarget {
     this._submit.classList.toggle('primary', possible);
   }
 
-  /** Name the model's own views, and keep it from being compared with itself. */
+  /** Name the model's own views, keep it from being compared with itself, and say what the chosen ones are. */
   _updateDefaults() {
     const chosen = this._models.find((model) => model.name === this._model.value) ?? this._models.find((m) => m.default);
     this._views.options[0].text = chosen ? `${chosen.default_views}, default` : 'default';
     for (const option of this._compare.options) option.disabled = option.value === chosen?.name;
     if (this._compare.value === chosen?.name) this._compare.value = '';
+    const compared = this._models.find((model) => model.name === this._compare.value);
+    showModelFacts(this._facts, [chosen, compared].filter((model) => model !== undefined));
   }
 }
 
