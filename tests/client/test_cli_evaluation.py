@@ -11,9 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from laps_client import ModelInfo
+from laps_client.cli.ensemble import Member
 from laps_client.cli.evaluation_report import Evaluation, classes_csv, confusion_csv, report_json, report_text
 from laps_client.cli.exit_status import USAGE, CommandFailed
 from laps_client.cli.labelled_videos import LabelledVideo, LabelNames, read_list
+from laps_client.cli.run_settings import RunSettings
 from laps_client.cli.scoring import (
     ManifestAccuracy,
     Proportion,
@@ -256,8 +259,12 @@ def test_a_list_that_is_not_there_is_told(tmp_path: Path) -> None:
         read_list(tmp_path / "list.csv", LabelNames(LABELS), root=None)
 
 
+def members_of(*models: ModelInfo) -> tuple[Member, ...]:
+    return tuple(Member(each, RunSettings(each.name, each.version, "5x3")) for each in models)
+
+
 def test_the_report_says_it_all() -> None:
-    evaluation = Evaluation(model=model(), views="5x3", listed=6, report=report(SCORED, label_count=6))
+    evaluation = Evaluation(members=members_of(model()), listed=6, report=report(SCORED, label_count=6))
     assert report_text(evaluation, worst_most=2).splitlines() == [
         "model      m 1, 5x3 views",
         "videos     5 scored of 6 listed",
@@ -279,7 +286,7 @@ def test_the_report_says_it_all() -> None:
 
 
 def test_the_report_as_json_has_everything() -> None:
-    evaluation = Evaluation(model=model(), views="5x3", listed=6, report=report(SCORED, label_count=6))
+    evaluation = Evaluation(members=members_of(model()), listed=6, report=report(SCORED, label_count=6))
     document = report_json(evaluation)
     assert (document["listed"], document["scored"], document["failed"], document["views"]) == (6, 5, 1, "5x3")
     assert (document["top1"]["right"], document["top5"]["value"]) == (2, 0.8)
@@ -288,8 +295,19 @@ def test_the_report_as_json_has_everything() -> None:
     assert document["confusions"][0] == {"label": "a", "predicted": "b", "count": 2}
 
 
+def test_of_several_models_nothing_is_claimed_and_the_untrained_one_is_named() -> None:
+    members = members_of(model(), model(name="n", untrained=True))
+    evaluation = Evaluation(members=members, listed=5, report=report(SCORED, label_count=6))
+    lines = report_text(evaluation, worst_most=0).splitlines()
+    assert lines[:2] == ["model      m 1, 5x3 views", "model      n 1, 5x3 views"]
+    assert lines[2] == "scores     the mean of 2 models'"
+    assert lines[-1] == "note       n/1 is untrained: its weights are random"
+    assert not any(line.startswith("manifest") for line in lines)
+    assert report_json(evaluation)["claims"] == []
+
+
 def test_classes_and_the_matrix_as_csv() -> None:
-    evaluation = Evaluation(model=model(), views="5x3", listed=5, report=report(SCORED, label_count=6))
+    evaluation = Evaluation(members=members_of(model()), listed=5, report=report(SCORED, label_count=6))
     header, *rows = csv.reader(classes_csv(evaluation).splitlines())
     assert header == ["label", "index", "of", "right", "share", "low", "high"]
     assert rows[0][:5] == ["a", "0", "3", "1", "0.333333"]
@@ -306,17 +324,19 @@ def test_scores_near_chance_hint_at_the_order_of_labels() -> None:
     wrong = [ScoredVideo(number % 400, ((number + 1) % 400,)) for number in range(2000)]
     labels = {"label_count": 400, "label_names": [str(number) for number in range(400)]}
     told = report_text(
-        Evaluation(model=model(**labels), views="5x3", listed=2000, report=report(wrong, label_count=400)), worst_most=0
+        Evaluation(members=members_of(model(**labels)), listed=2000, report=report(wrong, label_count=400)),
+        worst_most=0,
     )
     assert "near chance" in told
     right = [ScoredVideo(number % 400, (number % 400,)) for number in range(2000)]
     told = report_text(
-        Evaluation(model=model(**labels), views="5x3", listed=2000, report=report(right, label_count=400)), worst_most=0
+        Evaluation(members=members_of(model(**labels)), listed=2000, report=report(right, label_count=400)),
+        worst_most=0,
     )
     assert "near chance" not in told
     untrained = model(**labels, untrained=True)
     told = report_text(
-        Evaluation(model=untrained, views="5x3", listed=2000, report=report(wrong, label_count=400)), worst_most=0
+        Evaluation(members=members_of(untrained), listed=2000, report=report(wrong, label_count=400)), worst_most=0
     )
     assert "untrained" in told
     assert "near chance" not in told

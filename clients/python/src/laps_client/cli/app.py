@@ -54,6 +54,15 @@ ApiKey = Annotated[
     ),
 ]
 Model = Annotated[str | None, typer.Option(help="Model to use; the server's default if not given.", show_default=False)]
+Models = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--model",
+        metavar="NAME[/VERSION]",
+        help="Model to use; the server's default if not given. Given again, the models' scores are averaged.",
+        show_default=False,
+    ),
+]
 Version = Annotated[int | None, typer.Option(help="Its version; the highest if not given.", show_default=False)]
 Views = Annotated[
     str | None, typer.Option(help="As 5x3, 10x3 or 1x1; the model's default if not given.", show_default=False)
@@ -236,7 +245,7 @@ def evaluate(
     root: Annotated[
         Path | None, typer.Option(help="Folder of the list's paths; the list's own if not given.", show_default=False)
     ] = None,
-    model: Model = None,
+    model: Models = None,
     version: Version = None,
     views: Views = None,
     deadline: DeadlineS = None,
@@ -255,11 +264,15 @@ def evaluate(
     header: Header = None,
     api_key: ApiKey = None,
 ) -> None:
-    """Measure a model on labelled videos: top-1, top-5 and intervals beside its manifest; classes, confusions."""
-    options = _options(model=model, version=version, views=views, deadline_s=deadline)
+    """Measure a model, or the mean of several, on labelled videos: top-1, top-5, intervals; classes, confusions."""
+    chosen = tuple(model or ())
+    if version is not None and (len(chosen) > 1 or any("/" in name for name in chosen)):
+        raise typer.BadParameter("--version is of one --model NAME; write --model NAME/VERSION")
+    options = _options(model=None, version=version, views=views, deadline_s=deadline)
     request = EvaluateRequest(
         list_path=list_path,
         root=root,
+        models=chosen,
         options=options,
         concurrency=concurrency,
         skip_done=skip_done,

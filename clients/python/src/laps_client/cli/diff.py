@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import asdict, dataclass
@@ -18,11 +17,11 @@ from laps_client.cli import exit_status
 from laps_client.cli.connection import Connection, check_ready, outcomes_of, required
 from laps_client.cli.display import Display
 from laps_client.cli.exit_status import wrong_use
+from laps_client.cli.model_reference import parse_reference
 from laps_client.cli.results_writer import emit
 from laps_client.cli.terminal_text import percent, printable
 from laps_client.cli.video_files import check_paths, find_videos
 
-_REF = re.compile(r"(?P<name>[^/]+)(?:/(?P<version>[1-9][0-9]{0,8}))?")
 _P99 = 0.99
 
 
@@ -122,11 +121,8 @@ async def diff(connection: Connection, request: DiffRequest, display: Display) -
 
 async def _model(client: AsyncLapsClient, text: str) -> ModelInfo:
     """What ``name`` or ``name/version`` means now, so that a version that is published meanwhile does not answer."""
-    parts = _REF.fullmatch(text)
-    if parts is None:
-        raise wrong_use(f"{text!r} is no model", "write it as NAME or NAME/VERSION; laps models lists them")
-    version = parts["version"]
-    return await required(client.model(parts["name"], version=None if version is None else int(version)))
+    name, version = parse_reference(text)
+    return await required(client.model(name, version=version))
 
 
 async def _answers(

@@ -10,7 +10,7 @@ from laps_client._async_client import AsyncLapsClient
 from laps_client._options import Options
 from laps_client.cli.exit_status import wrong_use
 from laps_client.cli.results_file import TRUTH, ResultsFile, file_of_row
-from laps_client.cli.run_settings import RunSettings, check_agrees, pinned, requested_settings, settings_of_row
+from laps_client.cli.run_settings import RunSettings, check_agree, pinned, requested_settings, settings_of_row
 from laps_client.cli.video_files import location_of
 from laps_client.errors import LapsError
 
@@ -54,7 +54,7 @@ class DoneFiles:
             return options
         wanted, _ = await requested_settings(client, options)
         for settings in self._settings:
-            check_agrees(self._results_file.path, settings, wanted)
+            check_agree(self._results_file.path, [settings], [wanted])
         return pinned(options, wanted)
 
     def skipped_rows(self) -> Iterator[Mapping[str, Any]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from laps_client._results import ModelInfo
+from laps_client.cli.ensemble import Member
 from laps_client.cli.result_rows import csv_text
 from laps_client.cli.scoring import ManifestAccuracy, Proportion, Report, manifest_accuracies, place_of_accuracy, worst
 from laps_client.cli.terminal_text import percent, printable
@@ -15,10 +15,9 @@ _LIKE_CHANCE = 3  # times the share of a guess
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluation:
-    """A model on a list of videos; those that are listed and not scored have failed."""
+    """A model, or the mean of several, on a list of videos; those that are listed and not scored have failed."""
 
-    model: ModelInfo
-    views: str
+    members: tuple[Member, ...]
     listed: int
     report: Report
 
@@ -28,9 +27,14 @@ class Evaluation:
         return self.listed - self.report.top1.of
 
     @property
+    def labels(self) -> tuple[str, ...]:
+        """Of each of the models."""
+        return self.members[0].model.label_names
+
+    @property
     def manifest_accuracies(self) -> list[ManifestAccuracy]:
-        """What the model's manifest claims."""
-        return manifest_accuracies(self.model.metrics)
+        """What the model's manifest claims; nothing is claimed of the mean of several."""
+        return manifest_accuracies(self.members[0].model.metrics) if len(self.members) == 1 else []
 
 
 def report_text(evaluation: Evaluation, *, worst_most: int) -> str:
@@ -38,7 +42,11 @@ def report_text(evaluation: Evaluation, *, worst_most: int) -> str:
     counted = evaluation.report
     measured = (counted.top1, counted.top5)
     lines = [
-        f"model      {evaluation.model.name} {evaluation.model.version}, {evaluation.views} views",
+        *(
+            f"model      {member.model.name} {member.model.version}, {member.settings.views} views"
+            for member in evaluation.members
+        ),
+        *([f"scores     the mean of {len(evaluation.members)} models'"] if len(evaluation.members) > 1 else []),
         f"videos     {counted.top1.of} scored of {evaluation.listed} listed",
         _share_line("top-1", counted.top1),
     ]
@@ -53,8 +61,10 @@ def report_text(evaluation: Evaluation, *, worst_most: int) -> str:
         place = place_of_accuracy(accuracy, measured)
         judged = f", {place} the interval measured" if place else ""
         lines.append(f"manifest   {accuracy.where} {percent(accuracy.value)}{judged}")
-    if evaluation.model.untrained:
-        lines.append("note       the model is untrained: its weights are random")
+    untrained = [member.name for member in evaluation.members if member.model.untrained]
+    if untrained:
+        which = "the model is" if len(evaluation.members) == 1 else f"{untrained[0]} is"
+        lines.append(f"note       {which} untrained: its weights are random")
     elif _looks_misnumbered(evaluation):
         lines.append(
             "note       this is near chance: are the list's indices in the order of laps models NAME --labels?"
@@ -78,9 +88,15 @@ def report_json(evaluation: Evaluation) -> dict[str, Any]:
     """For programs: everything."""
     counted = evaluation.report
     measured = (counted.top1, counted.top5)
+    members = [
+        {"name": member.model.name, "version": member.model.version, "views": member.settings.views}
+        for member in evaluation.members
+    ]
+    only = members[0] if len(members) == 1 else None
     return {
-        "model": {"name": evaluation.model.name, "version": evaluation.model.version},
-        "views": evaluation.views,
+        "model": None if only is None else {"name": only["name"], "version": only["version"]},
+        "views": None if only is None else only["views"],
+        "models": members,
         "listed": evaluation.listed,
         "scored": counted.top1.of,
         "failed": evaluation.failed,
@@ -116,7 +132,7 @@ def confusion_csv(evaluation: Evaluation) -> str:
     counted = evaluation.report
     counts = {(truth, said): count for truth, said, count in counted.confusions}
     counts |= {(label, label): share.right for label, share in counted.classes.items()}
-    columns = range(evaluation.model.label_count)
+    columns = range(len(evaluation.labels))
     rows: list[tuple[object, ...]] = [("label", *(_name(evaluation, label) for label in columns))]
     for truth in counted.classes:
         rows.append((_name(evaluation, truth), *(counts.get((truth, said), 0) for said in columns)))
@@ -132,10 +148,10 @@ def _share_line(name: str, share: Proportion) -> str:
 
 
 def _looks_misnumbered(evaluation: Evaluation) -> bool:
-    top1, labels = evaluation.report.top1, evaluation.model.label_count
+    top1, labels = evaluation.report.top1, len(evaluation.labels)
     return top1.of > 0 and labels > 2 * _LIKE_CHANCE and top1.interval()[1] < _LIKE_CHANCE / labels
 
 
 def _name(evaluation: Evaluation, label: int) -> str:
-    names = evaluation.model.label_names
+    names = evaluation.labels
     return names[label] if label < len(names) else str(label)

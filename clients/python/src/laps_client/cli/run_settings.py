@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -92,17 +92,26 @@ async def requested_settings(client: AsyncLapsClient, options: Options) -> tuple
     return RunSettings(model.name, model.version, _plainly(options.get("views") or model.default_views), length), model
 
 
-def check_agrees(path: Path, found: RunSettings, wanted: RunSettings) -> None:
-    """Refuse a results file of other settings.
+def check_agree(path: Path, found: Sequence[RunSettings], wanted: Sequence[RunSettings]) -> None:
+    """Refuse a results file of other settings. Of several models, the order does not matter.
 
     Raises:
         CommandFailed: they differ.
     """
-    if not found.agrees(wanted):
+    pairs = zip(sorted(found, key=_of_model), sorted(wanted, key=_of_model), strict=False)
+    if len(found) != len(wanted) or not all(one.agrees(other) for one, other in pairs):
         raise wrong_use(
-            f"{path} holds results of {found}, not of {wanted}",
+            f"{path} holds results of {_together(found)}, not of {_together(wanted)}",
             "give each model, version, choice of views and length of segments a file of its own",
         )
+
+
+def _of_model(settings: RunSettings) -> tuple[str, int]:
+    return settings.model, settings.version
+
+
+def _together(settings: Sequence[RunSettings]) -> str:
+    return " with ".join(map(str, settings))
 
 
 def pinned(options: Options, settings: RunSettings) -> Options:
