@@ -11,7 +11,10 @@ import re
 from laps_export.families.family import CheckpointNames, WeightsKey
 
 NAMES = CheckpointNames(
-    own_part=re.compile(r"(?:^|(?<=\.))(?:base_model|new_fc)(?=\.)"),
+    # Other families' files have `base_model.` before every name too.
+    own_part=re.compile(
+        r"(?:^|(?<=\.))(?:base_model\.(?:conv1|bn1|conv1_5|conv1_temp|resnext_layer1|layer[1-4]_bak)|new_fc)(?=\.)"
+    ),
     prefix="module.",
     keys=(WeightsKey("state_dict"),),
     head=("new_fc.weight", "new_fc.bias"),
