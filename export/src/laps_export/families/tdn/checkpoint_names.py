@@ -1,7 +1,7 @@
-"""How files name the weights of this family.
+"""How files name the weights of this family: as the authors of TDN and of GC-TDN do.
 
-module.base_model.layer2_bak.0.mse.conv1.weight, module.new_fc.weight                  the authors' own, the only one
-    module.base_model.layer2_bak.0.eft1.conv.weight                                        of GC-TDN beside them
+module.base_model.layer2_bak.0.mse.conv1.weight, module.new_fc.weight
+module.base_model.layer2_bak.0.eft1.conv.weight    beside them, in GC-TDN
 """
 
 from __future__ import annotations
