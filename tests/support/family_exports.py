@@ -20,8 +20,10 @@ from laps_export.checkpoint.checkpoint import Checkpoint
 from laps_export.checkpoint.loading import load_weights
 from laps_export.checkpoint.reading import read_checkpoint
 from laps_export.cli import app as cli
+from laps_export.families import registry
 from laps_export.families.family import MAX_BATCH, Family, ModelConfig, Variant, VideoModel
 from laps_export.families.random_weights import randomise
+from laps_export.graph.complexity import Complexity, measure
 from laps_export.repository.check_entry import check_entry
 from laps_export.repository.label_set import LabelSet
 from laps_export.repository.manifest import WeightOrigin
@@ -56,10 +58,28 @@ def loaded_equals(path: Path, model: VideoModel) -> Checkpoint:
     return read
 
 
+def cost_at(variant: str, *, resolution: int) -> Complexity:
+    """What a registered variant would cost with frames of another size."""
+    with torch.device("meta"):
+        model = registry.build(variant)
+    return measure(
+        replace(model, config=model.family.read_config({**model.config.to_json(), "resolution": resolution}))
+    )
+
+
 def exported(
     monkeypatch: pytest.MonkeyPatch, model: VideoModel, checkpoint: Path, repository: Path, *options: str
 ) -> dict[str, Any]:
     """The manifest of the entry that `laps-export onnx` makes of a file, which must have passed the parity gate."""
+    assert not run_export(monkeypatch, model, checkpoint, repository, *options)
+    manifest: dict[str, Any] = json.loads((repository / "small" / "1" / "laps.json").read_text())
+    return manifest
+
+
+def run_export(
+    monkeypatch: pytest.MonkeyPatch, model: VideoModel, checkpoint: Path, repository: Path, *options: str
+) -> object:
+    """Exit code of `laps-export onnx` with a file of weights."""
     family = model.family
     variants = {**family.variants, "small": Variant(model.config, max_batch=model.max_batch)}
     register(monkeypatch, replace(family, variants=variants))
@@ -68,9 +88,7 @@ def exported(
     monkeypatch.setattr(sys, "argv", ["laps-export", "onnx", *map(str, arguments), *options])
     with pytest.raises(SystemExit) as caught:
         cli.main()
-    assert not caught.value.code
-    manifest: dict[str, Any] = json.loads((repository / "small" / "1" / "laps.json").read_text())
-    return manifest
+    return caught.value.code
 
 
 def export_small(
