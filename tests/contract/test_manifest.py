@@ -116,10 +116,6 @@ def test_both_know_the_same_rules_of_sampling_and_the_newest_schema() -> None:
 def test_sampling(
     written: dict[str, Any], version_request: VersionRequest, tmp_path: Path, sampling: Any, right: bool
 ) -> None:
-    if sampling == "segments_of_5":  # it needs a multiple of 5, and the family one of 8
-        written["inputs"][0]["frames"] = 40
-        longer = replace(version_request.model, config=replace(SMALL, frames=40))
-        version_request = replace(version_request, model=longer)
     assert _accepts(lambda: Serving.of(LAPS, sampling=sampling)) == right
     assert _accepts(lambda: _read({**written, "sampling": sampling})) == right
     if right:
