@@ -4,8 +4,9 @@
     pretrained    torch.save of a backbone whose head belongs to other classes
     ours          safetensors with the model's configuration in its metadata
 
-The first two are read under the names that other training code gives them as well (`own_names`), and a model that
-was trained whole may lie where backbones do: its names cannot tell, so whoever asks for it with its head means that.
+Caffe2's training code saved the first without torch (`array_pickle`). The first two are read under the names that
+other training code gives them as well (`own_names`), and a model that was trained whole may lie where backbones do: its
+names cannot tell, so whoever asks for it with its head means that.
 
 A file may be hostile without running code (`unpickle` sees to that), so nothing in it may claim more memory than the
 file has bytes.
@@ -21,6 +22,7 @@ from typing import Any
 
 from torch import Tensor
 
+from laps_export.checkpoint.array_pickle import is_array_pickle, read_array_pickle
 from laps_export.checkpoint.bounds import is_plain, kind_of
 from laps_export.checkpoint.checkpoint import Checkpoint, WeightFile
 from laps_export.checkpoint.complaints import PLAIN_TENSORS, raise_for
@@ -77,7 +79,7 @@ def _read_ours(path: Path, sha256: str) -> Checkpoint:
 
 
 def _read_torch(path: Path, sha256: str, families: Iterable[Family]) -> Checkpoint:
-    data = unpickle(path)
+    data = read_array_pickle(path) if is_array_pickle(path) else unpickle(path)
     saved, family, names, where = _find_weights(data, list(families), path.name)
     own = own_names(_tensors(_weights(saved, where), path), names, key=where.key, file=path.name)
     state, head = dict(own.state), {}
