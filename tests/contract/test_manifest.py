@@ -38,7 +38,7 @@ from laps_server.models.repository import discover
 from laps_server.preprocess_rules import CropOffset, CropOrder, Interpolation, LongSide
 from laps_server.scores import Average
 from laps_server.view_grid import SamplingRule
-from support.small_laps import LABELS, small_version_request
+from support.small_laps import LABELS, SMALL, small_version_request
 
 _GRAPH = onnx.helper.make_model(onnx.helper.make_graph([], "graph", [], [])).SerializeToString()
 
@@ -108,7 +108,10 @@ def test_both_know_the_same_rules_of_sampling_and_the_newest_schema() -> None:
 
 @pytest.mark.parametrize(
     ("sampling", "right"),
-    [*((rule, True) for rule in registry.sampling_rules()), ("uniform", False), ("LAPS_UNIFORM", False), ("", False)],
+    [
+        *((rule, True) for rule in registry.sampling_rules() if rule not in family_module.FRAMES_TOGETHER),
+        *(("uniform", False), ("LAPS_UNIFORM", False), ("", False)),
+    ],
 )
 def test_sampling(
     written: dict[str, Any], version_request: VersionRequest, tmp_path: Path, sampling: Any, right: bool
@@ -121,6 +124,20 @@ def test_sampling(
         )
         document = (other.path / "laps.json").read_bytes()
         assert parse_manifest(document, where="other/1/laps.json").sampling == sampling
+
+
+@pytest.mark.parametrize("frames", [4, 5, 6, 10])
+@pytest.mark.parametrize(("sampling", "together"), family_module.FRAMES_TOGETHER.items())
+def test_sampling_of_several_frames_at_a_time(
+    written: dict[str, Any], version_request: VersionRequest, tmp_path: Path, sampling: str, together: int, frames: int
+) -> None:
+    right = frames % together == 0
+    config = replace(SMALL, attention=AttentionKind.BASE2D, levels=((), ()), frames=frames)
+    model = replace(version_request.model, config=config)
+    other = replace(version_request, model=model, name="other", serving=Serving.of(LAPS, sampling=sampling))
+    assert _accepts(lambda: write_version(other, tmp_path)) == right
+    inputs = [{**written["inputs"][0], "frames": frames}]
+    assert _accepts(lambda: _read({**written, "inputs": inputs, "sampling": sampling})) == right
 
 
 @pytest.mark.parametrize(

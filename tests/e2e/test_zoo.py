@@ -55,7 +55,8 @@ def test_a_full_size_one_is_exported_and_answers(variant: str, tmp_path: Path) -
     family, _ = registry.find_variant(variant)
     video = golden_video("arm_wrestling")
     export_s, export_gib = _exported(variant, tmp_path)
-    with running_server(tmp_path, env={"LAPS_DEFAULT_DEADLINE_S": str(_WAIT_S)}) as server:
+    with running_server(tmp_path, ready=False, env={"LAPS_DEFAULT_DEADLINE_S": str(_WAIT_S)}) as server:
+        server.wait_ready(timeout_s=_WAIT_S)
         began = time.monotonic()
         with video.open("rb") as file:
             answer = httpx.post(f"{server.url}/classify?views=1x1", files={"file": file}, timeout=_WAIT_S)

@@ -61,9 +61,9 @@ class ServerProcess:
             time.sleep(0.02)
         raise AssertionError(f"no {pattern.pattern!r} in the server's log:\n{''.join(self.log)}")
 
-    def wait_ready(self) -> None:
+    def wait_ready(self, timeout_s: float = _START_TIMEOUT_S) -> None:
         """Wait until ``/readyz`` answers 200."""
-        deadline = time.monotonic() + _START_TIMEOUT_S
+        deadline = time.monotonic() + timeout_s
         while time.monotonic() < deadline:
             if httpx.get(f"{self.url}/readyz").status_code == 200:
                 return

@@ -359,10 +359,29 @@ def test_a_pickle_without_weights(tmp_path: Path, content: object) -> None:
     assert caught.value.code == "not_a_checkpoint"
 
 
-def test_foreign_safetensors_are_refused(tmp_path: Path) -> None:
-    save_file({"a": torch.zeros(1)}, tmp_path / "c.safetensors")
-    with pytest.raises(CheckpointError, match="without our configuration"):
+@pytest.mark.parametrize("tensors", [{"a": torch.zeros(1)}, {}], ids=["others", "nothing"])
+def test_safetensors_of_no_known_family_are_refused(tmp_path: Path, tensors: State) -> None:
+    save_file(tensors, tmp_path / "c.safetensors")
+    with pytest.raises(CheckpointError, match="no weights of a known family"):
         read_checkpoint(tmp_path / "c.safetensors")
+
+
+@pytest.mark.parametrize("prefix", ["", AUTHORS_PREFIX], ids=["bare", "wrapped"])
+def test_safetensors_of_others_are_read_by_their_names(tmp_path: Path, small_model: Laps, prefix: str) -> None:
+    state = {prefix + name: value.clone() for name, value in small_model.state_dict().items()}
+    save_file(state, tmp_path / "c.safetensors", metadata={"format": "pt"})
+    read = read_checkpoint(tmp_path / "c.safetensors")
+    assert (read.form, read.variant, read.config) == (WeightFile.AUTHORS, None, None)
+    fresh = Laps(SMALL)
+    load_weights(as_model(fresh), read)
+    for name, value in small_model.state_dict().items():
+        assert torch.equal(fresh.state_dict()[name], value)
+
+
+def test_safetensors_of_another_version_of_ours_are_refused(tmp_path: Path, small_model: Laps) -> None:
+    path = _ours(tmp_path / "c.safetensors", small_model, format_version="99")
+    with pytest.raises(CheckpointError, match="another version"):
+        read_checkpoint(path)
 
 
 @pytest.mark.parametrize("name", ["missing.pth", "."])

@@ -51,6 +51,15 @@ def test_variants_prints_computed_costs_for_programs(
     assert tiny[-1] == "-"
 
 
+def test_variants_says_of_whom_else_a_figure_of_the_poster_is(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert _run(monkeypatch, "variants", "tdn_r50_16") == 0
+    header, row = (line.split("\t") for line in capsys.readouterr().out.splitlines())
+    figures = dict(zip(header[3:5], row[3:5], strict=True))
+    assert figures == {"GMACs": "93.745", "(poster)": "108 with tdn_r50_8"}
+
+
 @pytest.mark.usefixtures("small_variant")
 def test_a_checkpoint_becomes_an_entry(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, seven: Path

@@ -4,9 +4,10 @@
     pretrained    torch.save of a backbone whose head belongs to other classes
     ours          safetensors with the model's configuration in its metadata
 
-Caffe2's training code saved the first without torch (`array_pickle`). The first two are read under the names that
-other training code gives them as well (`own_names`), and a model that was trained whole may lie where backbones do: its
-names cannot tell, so whoever asks for it with its head means that.
+The first two may be safetensors of others too, which hold nothing but weights, and Caffe2's training code saved the
+first without torch (`array_pickle`). They are read under the names that other training code gives them as well
+(`own_names`), and a model that was trained whole may lie where backbones do: its names cannot tell, so whoever asks for
+it with its head means that.
 
 A file may be hostile without running code (`unpickle` sees to that), so nothing in it may claim more memory than the
 file has bytes.
@@ -16,7 +17,8 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +29,7 @@ from laps_export.checkpoint.bounds import is_plain, kind_of
 from laps_export.checkpoint.checkpoint import Checkpoint, WeightFile
 from laps_export.checkpoint.complaints import PLAIN_TENSORS, raise_for
 from laps_export.checkpoint.own_names import count_own, own_names
-from laps_export.checkpoint.safetensors_file import read_own_file
+from laps_export.checkpoint.safetensors_file import OwnFile, read_safetensors
 from laps_export.checkpoint.unpickle import WHAT_IS_READ, unpickle
 from laps_export.errors import CheckpointError
 from laps_export.families import registry
@@ -42,7 +44,7 @@ def read_checkpoint(path: Path, *, family: Family | None = None) -> Checkpoint:
 
     Args:
         path: the file.
-        family: whose weights a torch file is said to hold; None takes the family whose names it has most of.
+        family: whose weights a file of others is said to hold; None takes the family whose names it has most of.
 
     Raises:
         CheckpointError: `checkpoint_not_found`, `not_a_checkpoint`, `checkpoint_refused`,
@@ -52,18 +54,22 @@ def read_checkpoint(path: Path, *, family: Family | None = None) -> Checkpoint:
         with path.open("rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
             file.seek(8)
-            ours = file.read(1) == b"{"  # safetensors: eight bytes of length, then JSON
+            safetensors = file.read(1) == b"{"  # eight bytes of length, then JSON
     except OSError as exc:
         raise CheckpointError(
             f"cannot read checkpoint {path}: {exc.strerror or exc}", code="checkpoint_not_found"
         ) from exc
-    if ours:
-        return _read_ours(path, sha256)
-    return _read_torch(path, sha256, registry.FAMILIES.values() if family is None else (family,))
+    families = list(registry.FAMILIES.values()) if family is None else [family]
+    if not safetensors:
+        saved = read_array_pickle(path) if is_array_pickle(path) else unpickle(path)
+        return _read_others(_find_weights(saved, families, path.name), path, sha256)
+    read = read_safetensors(path)
+    if isinstance(read, OwnFile):
+        return _ours(read, path, sha256)
+    return _read_others(_find_weights_alone(read, families, path.name), path, sha256)
 
 
-def _read_ours(path: Path, sha256: str) -> Checkpoint:
-    own = read_own_file(path)
+def _ours(own: OwnFile, path: Path, sha256: str) -> Checkpoint:
     return Checkpoint(
         path=path,
         sha256=sha256,
@@ -78,9 +84,23 @@ def _read_ours(path: Path, sha256: str) -> Checkpoint:
     )
 
 
-def _read_torch(path: Path, sha256: str, families: Iterable[Family]) -> Checkpoint:
-    data = read_array_pickle(path) if is_array_pickle(path) else unpickle(path)
-    saved, family, names, where = _find_weights(data, list(families), path.name)
+@dataclass(frozen=True)
+class _Found:
+    """The saved dict; the family, its naming and the key that the weights in it are most likely of."""
+
+    saved: Mapping[Any, Any]
+    family: Family
+    names: CheckpointNames
+    where: WeightsKey
+
+    @property
+    def own(self) -> int:
+        """How many names could be the family's."""
+        return _count_own(_weights(self.saved, self.where), self.names)
+
+
+def _read_others(found: _Found, path: Path, sha256: str) -> Checkpoint:
+    saved, family, names, where = found.saved, found.family, found.names, found.where
     own = own_names(_tensors(_weights(saved, where), path), names, key=where.key, file=path.name)
     state, head = dict(own.state), {}
     if where.backbone:
@@ -101,25 +121,43 @@ def _read_torch(path: Path, sha256: str, families: Iterable[Family]) -> Checkpoi
     )
 
 
-def _find_weights(
-    data: object, families: list[Family], file: str
-) -> tuple[Mapping[Any, Any], Family, CheckpointNames, WeightsKey]:
-    """The saved dict; the family, its naming and the key that the weights are most likely of.
+def _find_weights(data: object, families: list[Family], file: str) -> _Found:
+    """In what torch saved.
 
     Raises:
         CheckpointError: `not_a_checkpoint`.
     """
     saved = data if isinstance(data, Mapping) else {}
     found = [
-        (family, names, where)
-        for family in families
-        for names in (family.names, *family.layouts)
+        _Found(saved, family, names, where)
+        for family, names in _namings(families)
         if (where := _first_key(saved, names)) is not None
     ]
     if not found:
         raise _no_weights(saved, families[0].names, file)
-    family, names, where = max(found, key=lambda one: _count_own(_weights(saved, one[2]), one[1]))
-    return saved, family, names, where
+    return max(found, key=lambda one: one.own)
+
+
+def _find_weights_alone(state: Mapping[str, Tensor], families: list[Family], file: str) -> _Found:
+    """In a file that has tensors and no key above them.
+
+    Raises:
+        CheckpointError: `not_a_checkpoint`.
+    """
+    found = [_Found(state, family, names, WeightsKey("")) for family, names in _namings(families)]
+    best = max(found, key=lambda one: one.own)
+    if not best.own:
+        some = ", ".join(repr(name) for name in list(state)[:_MAX_NAMED_KEYS])
+        raise CheckpointError(
+            f"{file} holds no weights of a known family, but {some or 'nothing'}",
+            code="not_a_checkpoint",
+            hint=WHAT_IS_READ,
+        )
+    return best
+
+
+def _namings(families: list[Family]) -> Iterator[tuple[Family, CheckpointNames]]:
+    return ((family, names) for family in families for names in (family.names, *family.layouts))
 
 
 def _first_key(saved: Mapping[Any, Any], names: CheckpointNames) -> WeightsKey | None:

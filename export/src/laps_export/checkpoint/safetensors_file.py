@@ -1,4 +1,4 @@
-"""Our own form of a weight file: safetensors whose metadata carries variant, configuration and notes."""
+"""Safetensors: our own form of a weight file, whose metadata carries variant, configuration and notes, and others'."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ def save_checkpoint(path: Path, model: VideoModel, *, notes: Mapping[str, Any] |
     save_file(state, path, metadata=metadata)
 
 
-def read_own_file(path: Path) -> OwnFile:
-    """Read what `save_checkpoint` wrote.
+def read_safetensors(path: Path) -> OwnFile | dict[str, Tensor]:
+    """What `save_checkpoint` wrote, or the tensors of a file that others wrote, by name.
 
     Raises:
         CheckpointError: `not_a_checkpoint`.
@@ -59,12 +59,10 @@ def read_own_file(path: Path) -> OwnFile:
             state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a mapping
     except Exception as exc:  # SafetensorError, and whatever torch says to a type it does not know
         raise not_a_checkpoint(path) from exc
-    if metadata.get("format") != _FORMAT_NAME or metadata.get("format_version") != _FORMAT_VERSION:
-        raise CheckpointError(
-            f"{path.name} is safetensors without our configuration in its metadata",
-            code="not_a_checkpoint",
-            hint=_HINT,
-        )
+    if metadata.get("format") != _FORMAT_NAME:
+        return state
+    if metadata.get("format_version") != _FORMAT_VERSION:
+        raise CheckpointError(f"{path.name} is of another version of laps-export", code="not_a_checkpoint", hint=_HINT)
     try:
         variant = metadata["variant"]
         family, config = _read_config(variant, read_object(metadata["config"]))

@@ -15,7 +15,7 @@ import torch
 from laps_export.checkpoint.bounds import unpacks_to_more
 from laps_export.errors import CheckpointError
 
-WHAT_IS_READ = "the authors' training files, their pretrained backbones and our own safetensors are read"
+WHAT_IS_READ = "the authors' training files, their pretrained backbones, and safetensors of the same names are read"
 
 
 def unpickle(path: Path) -> object:

@@ -134,7 +134,7 @@ def _labels_of(family: Family) -> str:
     """
     if family.labels is None:
         raise LabelsError(
-            f"no labels given, and family {family.name} has no one order of outputs",
+            f"no labels given, and family {family.name} has no one order of outputs that is known",
             code="no_labels",
             hint="--labels, a shipped label set or a labels.txt in the order that the weights were trained with",
         )

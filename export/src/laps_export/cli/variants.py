@@ -11,6 +11,7 @@ from rich.table import Table
 
 from laps_export.cli.progress import progress_bar
 from laps_export.families import registry
+from laps_export.families.family import PosterFigures
 from laps_export.graph.complexity import measure
 
 
@@ -56,11 +57,19 @@ def _row(name: str, own_columns: list[str]) -> tuple[str, ...]:
         f"{config.frames} x {config.resolution}",
         *(own.get(header, "-") for header in own_columns),
         f"{cost.gmacs:.3f}",
-        _figure(None if row.poster is None else row.poster.gmacs, "g"),
+        _poster_gmacs(name, row.poster),
         f"{cost.parameters_m:.3f}",
         _figure(None if row.poster is None else row.poster.parameters_m, "g"),
         _figure(row.reported_top1, ".2f"),
     )
+
+
+def _poster_gmacs(name: str, poster: PosterFigures | None) -> str:
+    """The figure, and whose it is too where it is not this variant's alone."""
+    if poster is None:
+        return "-"
+    others = [other for other in poster.gmacs_of if other != name]
+    return " + ".join([f"{poster.gmacs:g} with {others[0]}", *others[1:]]) if others else f"{poster.gmacs:g}"
 
 
 def _figure(value: float | None, form: str) -> str:

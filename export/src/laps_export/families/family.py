@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum, auto
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar
 
 if TYPE_CHECKING:
@@ -32,6 +33,9 @@ SamplingRule = Literal[
     "tokshift",
     "steady_25",
 ]
+FRAMES_TOGETHER: Mapping[str, int] = MappingProxyType({"segments_of_5": 5})
+"""Rules of sampling that take so many frames at a time: a clip's are a multiple of that."""
+
 Average = Literal["logits", "probabilities"]
 Interpolation = Literal["bilinear", "bilinear_antialiased"]
 LongSide = Literal["floor", "round"]
@@ -99,10 +103,12 @@ class PosterFigures:
     Attributes:
         gmacs: 1e9 multiply-adds of one view.
         parameters_m: 1e6 learned numbers, where it says how many.
+        gmacs_of: the variants whose sum `gmacs` is, where the system is several networks; empty where it is one.
     """
 
     gmacs: float
     parameters_m: float | None = None
+    gmacs_of: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -115,7 +121,7 @@ class Variant(Generic[Config]):
             cannot be computed here.
         max_batch: largest batch of views that its memory allows.
         serving: how it is served by default, where that is not as the rest of its family.
-        poster: its row on the poster, where it has one of its own.
+        poster: its row on the poster, where it has one, of its own or with others.
     """
 
     config: Config

@@ -10,8 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from laps_export.errors import LabelsError, RepositoryError
-from laps_export.families.family import VideoModel
+from laps_export.errors import ConfigError, LabelsError, RepositoryError
+from laps_export.families.family import FRAMES_TOGETHER, VideoModel
 from laps_export.graph.complexity import measure
 from laps_export.graph.onnx_export import export_onnx
 from laps_export.graph.parity import FLOAT32_GATE, ParityGate, ParityReport, check_parity
@@ -91,6 +91,7 @@ def write_version(
 
     Raises:
         LabelsError: `label_count`.
+        ConfigError: `invalid_sampling`, the rule is for other clips.
         RepositoryError: `invalid_name`, `invalid_version`, `version_exists`, `labels_differ`,
             `shapes_differ`, `damaged_entry`, `cannot_write`.
         GraphError, ParityError: the export is not what it should be.
@@ -100,6 +101,13 @@ def write_version(
         raise LabelsError(
             f"label set {request.labels.name!r} has {len(request.labels)} labels, the model {contract.classes} outputs",
             code="label_count",
+        )
+    together = FRAMES_TOGETHER.get(request.serving.sampling, 1)
+    if contract.frames % together:
+        raise ConfigError(
+            f"sampling {request.serving.sampling!r} of {contract.frames} frames a clip",
+            code="invalid_sampling",
+            hint=f"it takes {together} frames at a time, so a clip's have to be a multiple of that",
         )
     entry = RepositoryEntry(repository.resolve(), check_name(request.name))
 

@@ -36,7 +36,7 @@ def test_a_segment_is_five_frames() -> None:
     assert TdnConfig(segments=16).frames == 80
 
 
-@pytest.mark.parametrize("change", [{"segments": "8"}, {"blocks": 3}, {"frames": 40}])
+@pytest.mark.parametrize("change", [{"segments": "8"}, {"blocks": 3}, {"frames": 40}, {"contextualised": 1}])
 def test_json_that_is_none(change: dict[str, Any]) -> None:
     with pytest.raises(ConfigError) as caught:
         TdnConfig.from_json({**TdnConfig().to_json(), **change})

@@ -8,12 +8,10 @@ import pytest
 import torch
 
 from laps_export.errors import CheckpointError
-from laps_export.families import registry
 from laps_export.families.family import VideoModel
 from laps_export.families.tdn.config import TdnConfig
 from laps_export.families.tdn.family import TDN
-from laps_export.graph.complexity import measure
-from support.family_exports import exported, loaded_equals, recipe_model, saved
+from support.family_exports import cost_at, exported, loaded_equals, recipe_model, run_export, saved
 
 SMALL = TdnConfig(segments=3, resolution=96, width=8, blocks=(1, 2, 1, 2), classes=4)
 """The last stage has three rows and columns, which do not halve; blocks with and without a shortcut of their own."""
@@ -32,20 +30,33 @@ def _published(model: VideoModel) -> dict[str, object]:
 
 
 @pytest.mark.parametrize(
-    ("variant", "gmacs", "parameters_m"),
+    ("variant", "resolution", "gmacs", "parameters_m"),
     [
-        ("tdn_r50_8", 46.886, 24.883),
-        ("tdn_r50_16", 93.772, 24.883),
-        ("tdn_r101_8", 86.483, 44.145),
-        ("tdn_r101_16", 172.965, 44.145),
+        ("tdn_r50_8", 256, 46.886, 24.883),
+        ("tdn_r50_8", 224, 35.90, 24.883),
+        ("tdn_r50_16", 256, 93.772, 24.883),
+        ("tdn_r101_8", 256, 86.483, 44.145),
+        ("tdn_r101_16", 256, 172.965, 44.145),
     ],
 )
-def test_its_cost_is_the_authors_classs(variant: str, gmacs: float, parameters_m: float) -> None:
-    with torch.device("meta"):
-        cost = measure(registry.build(variant))
+def test_its_cost_is_the_authors_classs(variant: str, resolution: int, gmacs: float, parameters_m: float) -> None:
+    cost = cost_at(variant, resolution=resolution)
     # Enlarging and the last mean are not counted here, 0.03 % of it; nor is the layer that nothing uses.
     assert cost.gmacs == pytest.approx(gmacs, rel=0.001)
     assert cost.parameters_m == pytest.approx(parameters_m - (64 * 3 * 7 * 7 + 64) / 1e6, abs=0.001)
+
+
+@pytest.mark.parametrize(
+    ("pair", "parameters"), [(("tdn_r50_8", "tdn_r50_16"), 0.07), (("tdn_r101_8", "tdn_r101_16"), 0.01)]
+)
+def test_the_poster_adds_two_networks_up_at_224(pair: tuple[str, str], parameters: float) -> None:
+    costs = [cost_at(variant, resolution=224) for variant in pair]
+    for variant, cost in zip(pair, costs, strict=True):
+        poster = TDN.variants[variant].poster
+        assert poster is not None
+        assert poster.gmacs_of == pair
+        assert poster.gmacs == pytest.approx(sum(cost.gmacs for cost in costs), rel=0.01)
+        assert poster.parameters_m == pytest.approx(cost.parameters_m, rel=parameters)
 
 
 def test_the_authors_file_is_read_without_the_layer_that_they_never_use(model: VideoModel, tmp_path: Path) -> None:
@@ -91,5 +102,12 @@ def test_its_entry_says_how_it_is_served(monkeypatch: pytest.MonkeyPatch, model:
     }
 
 
-def test_whoever_exports_one_says_the_order_of_its_labels() -> None:
-    assert TDN.labels is None
+def test_whoever_exports_one_says_the_order_of_its_labels(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], model: VideoModel, tmp_path: Path
+) -> None:
+    path = saved(tmp_path / "best.pth.tar", _published(model))
+    assert run_export(monkeypatch, model, path, tmp_path / "models") == 5
+    said = " ".join(capsys.readouterr().err.split())
+    assert "no labels given, and family tdn has no one order of outputs that is known" in said
+    assert "--labels, a shipped label set or a labels.txt in the order that the weights were trained with" in said
+    assert not (tmp_path / "models").exists()

@@ -16,7 +16,7 @@ from laps_export.families.family import VideoModel
 from laps_export.families.vit.config import VitConfig
 from laps_export.families.vit.family import VARIANTS, VIT
 from laps_export.families.vit.network import Vit
-from support.zoo_entries import export_small
+from support.family_exports import export_small
 from support.zoo_goldens import fill, golden_input
 
 SMALL = VitConfig(frames=4, resolution=48, shift=True, width=16, heads=2, depth=2, classes=5)

@@ -20,7 +20,7 @@ from laps_export.families.vit_laps.config import VitLapsConfig
 from laps_export.families.vit_laps.family import VIT_LAPS
 from laps_export.families.vit_laps.network import LeapAttention, VitLaps
 from laps_export.graph.complexity import measure
-from support.zoo_entries import export_small
+from support.family_exports import export_small
 from support.zoo_goldens import fill, golden_input
 
 SMALL = VitLapsConfig(frames=8, resolution=48, width=16, heads=2, depth=5, classes=5)

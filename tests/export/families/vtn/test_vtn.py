@@ -14,7 +14,7 @@ from laps_export.families.vtn import network as network_module
 from laps_export.families.vtn.config import VtnConfig
 from laps_export.families.vtn.family import VTN
 from laps_export.families.vtn.network import Vtn
-from support.zoo_entries import export_small
+from support.family_exports import export_small
 from support.zoo_goldens import fill, golden_input
 
 SMALL = VtnConfig(frames=12, resolution=32, width=16, heads=2, depth=2, layers=2, reach=2, places=20, classes=5)

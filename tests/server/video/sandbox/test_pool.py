@@ -147,7 +147,15 @@ def facts(part: Part) -> list[object]:
 
 
 @pytest.mark.usefixtures("nothing_is_left")
-@pytest.mark.parametrize("options", [OPTIONS, TWO_PARTS, replace(OPTIONS, grid=ViewGrid(5, 3), thumbnails="all")])
+@pytest.mark.parametrize(
+    "options",
+    [
+        OPTIONS,
+        TWO_PARTS,
+        replace(OPTIONS, grid=ViewGrid(5, 3), thumbnails="all"),
+        replace(OPTIONS, interpolation="bilinear_antialiased"),
+    ],
+)
 async def test_parts_are_those_of_the_decoder_itself(file: int, options: ExtractOptions) -> None:
     expected = list(extract_parts(file, options, limits=MediaLimits()))
     async with started() as pool:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from laps_export.families.clip_shape import check_clip_shape
 from laps_export.families.mvit.attention import EPS, PooledAttention, PooledSkip
 from laps_export.families.mvit.config import PATCH_STRIDE, MvitConfig
 from laps_export.families.token_layers import Mlp
@@ -80,7 +81,12 @@ class Mvit(nn.Module):
         self.head = Head(config.width, config.classes)
 
     def forward(self, clips: Tensor) -> Tensor:
-        """Normalised RGB float clips `[B, T, 3, H, W]` to logits `[B, K]`."""
+        """Normalised RGB float clips `[B, T, 3, H, W]` to logits `[B, K]`.
+
+        Raises:
+            ConfigError: `invalid_input`, the clips are not of the model's shape.
+        """
+        check_clip_shape(clips, self.config)
         x = self.norm(self.blocks(self._tokens(clips)))  # [B, 1 + N, C]
         logits: Tensor = self.head(x[:, 0])
         return logits

@@ -34,6 +34,7 @@ class TdnConfig:
         resolution: height and width of a frame in pixels, a multiple of 32.
         width: of the first stage's blocks; doubled from stage to stage.
         blocks: of the four stages.
+        contextualised: GC-TDN's: every block scales its channels by what surrounds them.
         classes: K.
     """
 
@@ -41,6 +42,7 @@ class TdnConfig:
     resolution: int = 256
     width: int = 64
     blocks: tuple[int, ...] = (3, 4, 6, 3)
+    contextualised: bool = False
     classes: int = 400
 
     def __post_init__(self) -> None:

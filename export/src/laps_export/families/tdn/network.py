@@ -6,46 +6,12 @@ import torch
 from torch import Tensor, nn
 
 from laps_export.families.clip_shape import check_clip_shape
+from laps_export.families.tdn.blocks import Block, ContextualisedBlock
 from laps_export.families.tdn.config import EXPANSION, SEGMENT_FRAMES, TdnConfig
 from laps_export.families.tdn.enlarging import Enlarge
-from laps_export.families.tdn.motion import MotionExcitation, TemporalShift
 
 _MIDDLE = SEGMENT_FRAMES // 2
 _DIFFERENCE_BLOCKS = 3
-
-
-class Block(nn.Module):
-    """A ResNet's bottleneck; a temporal one looks at other segments before its 3x3 convolution."""
-
-    def __init__(self, config: TdnConfig, stage: int, *, first: bool, temporal: bool) -> None:
-        super().__init__()
-        width = config.width << stage
-        stride = 2 if first and stage else 1
-        given = config.width if first and not stage else EXPANSION * (width // stride)
-        self.conv1 = nn.Conv2d(given, width, 1)
-        self.bn1 = nn.BatchNorm2d(width)
-        side = stride * config.side(stage)
-        self.mse = MotionExcitation(width, segments=config.segments, side=side) if temporal else nn.Identity()
-        self.shift = TemporalShift(width, segments=config.segments) if temporal else nn.Identity()
-        self.conv2 = nn.Conv2d(width, width, 3, stride=stride, padding=1)
-        self.bn2 = nn.BatchNorm2d(width)
-        self.conv3 = nn.Conv2d(width, EXPANSION * width, 1)
-        self.bn3 = nn.BatchNorm2d(EXPANSION * width)
-        self.downsample = (
-            nn.Sequential(nn.Conv2d(given, EXPANSION * width, 1, stride=stride), nn.BatchNorm2d(EXPANSION * width))
-            if first
-            else nn.Identity()
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        """`[B*T, C, h, w]` to `[B*T, C, h, w]`, or in a stage's first block to the stage's shape."""
-        y = torch.relu(self.bn1(self.conv1(x)))
-        y = torch.relu(self.bn2(self.conv2(self.shift(self.mse(y)))))
-        return torch.relu(self.bn3(self.conv3(y)) + self.downsample(x))
-
-
-def _stage(config: TdnConfig, stage: int, blocks: int, *, temporal: bool) -> nn.Sequential:
-    return nn.Sequential(*(Block(config, stage, first=i == 0, temporal=temporal) for i in range(blocks)))
 
 
 class Backbone(nn.Module):
@@ -53,6 +19,11 @@ class Backbone(nn.Module):
 
     def __init__(self, config: TdnConfig) -> None:
         super().__init__()
+        block = ContextualisedBlock if config.contextualised else Block
+
+        def stage(number: int, blocks: int, *, temporal: bool) -> nn.Sequential:
+            return nn.Sequential(*(block(config, number, first=i == 0, temporal=temporal) for i in range(blocks)))
+
         width = config.width
         self.picture_share = config.picture_share
         self.conv1 = nn.Conv2d(3, width, 7, stride=2, padding=3)
@@ -65,11 +36,11 @@ class Backbone(nn.Module):
             nn.ReLU(),
         )
         self.enlarge = Enlarge(config.side(1), config.side(0))
-        self.resnext_layer1 = _stage(config, 0, _DIFFERENCE_BLOCKS, temporal=False)
-        self.layer1_bak = _stage(config, 0, config.blocks[0], temporal=False)
-        self.layer2_bak = _stage(config, 1, config.blocks[1], temporal=True)
-        self.layer3_bak = _stage(config, 2, config.blocks[2], temporal=True)
-        self.layer4_bak = _stage(config, 3, config.blocks[3], temporal=True)
+        self.resnext_layer1 = stage(0, _DIFFERENCE_BLOCKS, temporal=False)
+        self.layer1_bak = stage(0, config.blocks[0], temporal=False)
+        self.layer2_bak = stage(1, config.blocks[1], temporal=True)
+        self.layer3_bak = stage(2, config.blocks[2], temporal=True)
+        self.layer4_bak = stage(3, config.blocks[3], temporal=True)
 
     def forward(self, segments: Tensor) -> Tensor:
         """`[B*T, 5, 3, H, W]` to `[B*T, C]`."""

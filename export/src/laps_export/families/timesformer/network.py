@@ -9,24 +9,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from laps_export.families.clip_shape import check_clip_shape
 from laps_export.families.timesformer.config import PATCH, TimesformerConfig
 from laps_export.families.token_layers import Mlp, SelfAttention
+from laps_export.families.vision_transformer import PatchEmbed
 
 _EPS = 1e-6
 _MLP_RATIO = 4
-
-
-class PatchEmbed(nn.Module):
-    """Cut a frame into patches and project each to one token."""
-
-    def __init__(self, dim: int) -> None:
-        super().__init__()
-        self.proj = nn.Conv2d(3, dim, PATCH, stride=PATCH)
-
-    def forward(self, frames: Tensor) -> Tensor:
-        """`[F, 3, H, W]` to `[F, N, C]`, places row by row."""
-        patches: Tensor = self.proj(frames)
-        return patches.flatten(2).transpose(1, 2)
 
 
 class Block(nn.Module):
@@ -75,7 +64,7 @@ class Timesformer(nn.Module):
         super().__init__()
         dim = config.dim
         self.config = config
-        self.patch_embed = PatchEmbed(dim)
+        self.patch_embed = PatchEmbed(PATCH, dim)
         self.cls_token = nn.Parameter(torch.zeros(1, 1, dim))
         self.pos_embed = nn.Parameter(torch.zeros(1, 1 + config.places, dim))
         self.time_embed = nn.Parameter(torch.zeros(1, config.frames, dim))
@@ -84,7 +73,12 @@ class Timesformer(nn.Module):
         self.head = nn.Linear(dim, config.classes)
 
     def forward(self, clips: Tensor) -> Tensor:
-        """Normalised RGB float clips `[B, T, 3, H, W]` to logits `[B, K]`."""
+        """Normalised RGB float clips `[B, T, 3, H, W]` to logits `[B, K]`.
+
+        Raises:
+            ConfigError: `invalid_input`, the clips are not of the model's shape.
+        """
+        check_clip_shape(clips, self.config)
         x = self.norm(self.blocks(self._tokens(clips)))  # [B, 1 + N*T, C]
         logits: Tensor = self.head(x[:, 0])
         return logits

@@ -8,6 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from laps_export.families.clip_shape import check_clip_shape
 from laps_export.families.token_layers import Mlp
 from laps_export.families.video_swin.config import PATCH, VideoSwinConfig
 from laps_export.families.video_swin.windows import Windows, bias_rows, relative_positions
@@ -184,7 +185,12 @@ class VideoSwin(nn.Module):
         self.cls_head = Head(config.width(len(config.depths) - 1), config.classes)
 
     def forward(self, clips: Tensor) -> Tensor:
-        """Normalised RGB float clips `[B, T, 3, H, W]` to step logits `[B, T/2, K]`."""
+        """Normalised RGB float clips `[B, T, 3, H, W]` to step logits `[B, T/2, K]`.
+
+        Raises:
+            ConfigError: `invalid_input`, the clips are not of the model's shape.
+        """
+        check_clip_shape(clips, self.config)
         tokens = self.backbone(clips.transpose(1, 2))  # [B, D, h, w, C]
         logits: Tensor = self.cls_head(tokens.mean((2, 3)))
         return logits

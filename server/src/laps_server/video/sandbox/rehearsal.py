@@ -1,11 +1,14 @@
-"""One small decode before any file is closed off, so that nothing has to be imported later, when nothing can be."""
+"""Small decodes before any file is closed off, so that nothing has to be imported later, when nothing can be."""
 
 from __future__ import annotations
 
 import io
 import traceback
+from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
+from laps_server.preprocess_rules import Interpolation
 from laps_server.video.extract import extract_parts
 from laps_server.video.extract_options import ExtractOptions
 from laps_server.video.limits import MediaLimits
@@ -18,10 +21,12 @@ _OPTIONS = ExtractOptions(
 
 
 def rehearse() -> None:
-    """Decode a video that ships, make a JPEG of it, and write a traceback to nowhere."""
+    """Decode a video that ships with every library that resizes, make JPEGs of it, write a traceback to nowhere."""
     with _VIDEO.open("rb") as file:
-        for _ in extract_parts(file.fileno(), _OPTIONS, limits=MediaLimits()):
-            pass
+        for interpolation in get_args(Interpolation):
+            options = replace(_OPTIONS, interpolation=interpolation)
+            for _ in extract_parts(file.fileno(), options, limits=MediaLimits()):
+                pass
     try:
         raise RuntimeError
     except RuntimeError as exc:
