@@ -123,9 +123,9 @@ CASES ?= 5000
 DURATION ?= 1200
 RUN ?= 1
 FUZZ_FLAGS ?=
-# Requests beside the OpenAPI document, and the readers of checkpoints, manifests and I3D's archive.
+# Requests beside the OpenAPI document, and the readers of checkpoints, manifests and pickles of arrays.
 READERS := tests/contract/test_openapi.py tests/server/models/test_damaged_manifests.py \
-  tests/export/checkpoint/test_damaged_files.py tests/export/families/test_i3d_numpy_pickle.py
+  tests/export/checkpoint/test_damaged_files.py tests/export/families/test_numpy_pickle.py
 
 fuzz: $(DEV)/.installed  ## Damaged videos through the decoders' sandbox: CASES=5000 RUN=1; what crashes or hangs is kept
 	PYTHONPATH=tests $(DEV)/bin/python -m fuzz run --cases $(CASES) --run $(RUN) $(FUZZ_FLAGS)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 import pickle
 import zlib
+from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
 import numpy as np
 
 from laps_export.families.i3d.network import array_shapes
-from laps_export.families.i3d.numpy_pickle import Float32Array
+from laps_export.families.numpy_pickle import Array, Float32Array
 
 
 @cache
@@ -19,8 +20,13 @@ def recipe_arrays() -> dict[str, Float32Array]:
     return {name: _drawn(name, shape) for name, shape in array_shapes().items()}
 
 
-def as_pickle(arrays: dict[str, Float32Array]) -> bytes:
+def as_pickle(arrays: Mapping[str, Array]) -> bytes:
     """Nested dicts of arrays, as the package's file has them."""
+    return pickle.dumps(nested(arrays), protocol=4)
+
+
+def nested(arrays: Mapping[str, Array]) -> dict[str, Any]:
+    """A dict for each part of a name but the last."""
     tree: dict[str, Any] = {}
     for name, values in arrays.items():
         *folders, last = name.split(".")
@@ -28,7 +34,7 @@ def as_pickle(arrays: dict[str, Float32Array]) -> bytes:
         for folder in folders:
             place = place.setdefault(folder, {})
         place[last] = values
-    return pickle.dumps(tree, protocol=4)
+    return tree
 
 
 def _drawn(name: str, shape: tuple[int, ...]) -> Float32Array:

@@ -10,9 +10,9 @@ import pytest
 
 from laps_export.families.i3d.graph import build_graph
 from laps_export.families.i3d.kinetics400 import ARCHIVE, I3D_KINETICS400
-from laps_export.families.i3d.numpy_pickle import read_arrays
 from laps_export.families.i3d.parity import check_parity, reference_input, run_from
 from laps_export.families.i3d.weights import convolutions
+from laps_export.families.numpy_pickle import read_arrays
 from laps_export.graph.convolution_cost import count_gmacs
 from laps_export.repository.label_set import load_labels
 from support.i3d_archive import i3d_archive

@@ -4,9 +4,10 @@
     pretrained    torch.save of a backbone whose head belongs to other classes
     ours          safetensors with the model's configuration in its metadata
 
-The first two may be safetensors of others too, which hold nothing but weights. They are read
-under the names that other training code gives them as well (`own_names`), and a model that
-was trained whole may lie where backbones do: its names cannot tell, so whoever asks for it with its head means that.
+The first two may be safetensors of others too, which hold nothing but weights, and Caffe2's training code saved the
+first without torch (`array_pickle`). They are read under the names that other training code gives them as well
+(`own_names`), and a model that was trained whole may lie where backbones do: its names cannot tell, so whoever asks for
+it with its head means that.
 
 A file may be hostile without running code (`unpickle` sees to that), so nothing in it may claim more memory than the
 file has bytes.
@@ -23,6 +24,7 @@ from typing import Any
 
 from torch import Tensor
 
+from laps_export.checkpoint.array_pickle import is_array_pickle, read_array_pickle
 from laps_export.checkpoint.bounds import is_plain, kind_of
 from laps_export.checkpoint.checkpoint import Checkpoint, WeightFile
 from laps_export.checkpoint.complaints import PLAIN_TENSORS, raise_for
@@ -59,7 +61,8 @@ def read_checkpoint(path: Path, *, family: Family | None = None) -> Checkpoint:
         ) from exc
     families = list(registry.FAMILIES.values()) if family is None else [family]
     if not safetensors:
-        return _read_others(_find_weights(unpickle(path), families, path.name), path, sha256)
+        saved = read_array_pickle(path) if is_array_pickle(path) else unpickle(path)
+        return _read_others(_find_weights(saved, families, path.name), path, sha256)
     read = read_safetensors(path)
     if isinstance(read, OwnFile):
         return _ours(read, path, sha256)

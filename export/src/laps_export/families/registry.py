@@ -17,9 +17,11 @@ from laps_export.families.video_swin.family import VIDEO_SWIN
 from laps_export.families.vit.family import VIT
 from laps_export.families.vit_laps.family import VIT_LAPS
 from laps_export.families.vtn.family import VTN
+from laps_export.families.x3d.family import X3D_FAMILY
 
 FAMILIES: Mapping[str, Family] = {
-    family.name: family for family in (LAPS, VIT, VIT_LAPS, VTN, TIMESFORMER, VIDEO_SWIN, MVIT, SLOWFAST, TDN)
+    family.name: family
+    for family in (LAPS, VIT, VIT_LAPS, VTN, TIMESFORMER, VIDEO_SWIN, MVIT, SLOWFAST, X3D_FAMILY, TDN)
 }
 
 

@@ -13,6 +13,7 @@ from laps_export.errors import GraphError
 from laps_export.graph.tensor_contract import IR_VERSION, OPSET
 
 EXPORTER_OPSET = 18
+_REDUCTIONS = frozenset({"ReduceMax", "ReduceMean"})
 
 
 def lower(proto: ModelProto) -> None:
@@ -23,7 +24,7 @@ def lower(proto: ModelProto) -> None:
     """
     constants = {tensor.name: tensor for tensor in proto.graph.initializer}
     for node in proto.graph.node:
-        if node.op_type == "ReduceMean":
+        if node.op_type in _REDUCTIONS:
             _axes_to_attribute(node, constants)
         elif not _same_in_both(node):
             raise GraphError(f"{node.op_type} {node.name!r} has no equal in opset {OPSET}", code="cannot_lower")

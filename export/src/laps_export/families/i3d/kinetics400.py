@@ -9,9 +9,9 @@ import onnx
 from laps_export.families.family import Normalisation
 from laps_export.families.i3d.graph import build_graph
 from laps_export.families.i3d.network import CLASSES, FEATURES, INPUT_SIZE, frames_of_step, steps_of
-from laps_export.families.i3d.numpy_pickle import read_arrays
 from laps_export.families.i3d.parity import FRAMES, TOLERANCE, check_parity
 from laps_export.families.i3d.weights import convolutions
+from laps_export.families.numpy_pickle import read_arrays
 from laps_export.families.packaged_model import PackagedModel, PackagedServing
 from laps_export.fetch.pinned_archive import PinnedArchive, PinnedFile
 

@@ -15,7 +15,7 @@ from onnx.utils import Extractor
 
 from laps_export.errors import ParityError
 from laps_export.families.i3d.network import INPUT_SIZE
-from laps_export.families.i3d.numpy_pickle import Float32Array
+from laps_export.families.numpy_pickle import Float32Array
 from laps_export.onnx_runtime import ort
 
 REFERENCE = Path(__file__).with_name("reference_logits.txt")

@@ -9,7 +9,7 @@ import numpy as np
 
 from laps_export.errors import CheckpointError
 from laps_export.families.i3d.network import BATCH_NORM_EPSILON, HEAD, Unit, array_shapes, units
-from laps_export.families.i3d.numpy_pickle import Float32Array
+from laps_export.families.numpy_pickle import Float32Array
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from laps_export.families.family import Family, LabelOrder, Normalisation, OutputKind, ServingDefaults
-from laps_export.families.slowfast.checkpoint_names import NAMES, PYTORCHVIDEO
+from laps_export.families.slowfast.checkpoint_names import CAFFE2, NAMES, PYTORCHVIDEO
 from laps_export.families.slowfast.config import SlowFastConfig
 from laps_export.families.slowfast.network import SlowFast
 from laps_export.families.slowfast.variants import VARIANTS
@@ -18,7 +18,7 @@ SLOWFAST = Family(
     output=OutputKind.PER_CLIP,
     serving=ServingDefaults(default_views="10x3", stride=2, sampling=("slowfast_uniform",)),
     names=NAMES,
-    layouts=(PYTORCHVIDEO,),
+    layouts=(PYTORCHVIDEO, CAFFE2),
     labels=LabelOrder("kinetics400-alphabetical"),
     average="probabilities",
     # Products of the non-local blocks grow with the third power of what goes in.

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from laps_export.families.clip_shape import check_clip_shape
+from laps_export.families.position_average import log_mean_probability
 from laps_export.families.slowfast.config import FRAMES_A_STEP, NARROWER, SlowFastConfig
 from laps_export.families.slowfast.non_local import NonLocal
 
@@ -184,12 +183,8 @@ class SlowFast(nn.Module):
         self.head = Head(config)
 
     def forward(self, clips: Tensor) -> Tensor:
-        """Normalised RGB float clips `[B, T, 3, H, W]` to log-probabilities `[B, K]`.
-
-        The authors' answer is the mean of the positions' probabilities. No logits have that softmax but its logarithm.
-        """
-        each = functional.log_softmax(self.logits_by_position(clips), dim=-1)  # [B, P, K]
-        return each.logsumexp(dim=1) - math.log(each.shape[1])
+        """Normalised RGB float clips `[B, T, 3, H, W]` to log-probabilities `[B, K]`."""
+        return log_mean_probability(self.logits_by_position(clips))
 
     def logits_by_position(self, clips: Tensor) -> Tensor:
         """`[B, T, 3, H, W]` to `[B, P, K]`."""

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import pickle
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -9,9 +10,10 @@ import pytest
 from hypothesis import given, settings
 
 from laps_export.errors import CheckpointError
-from laps_export.families.i3d.numpy_pickle import read_arrays
+from laps_export.families.numpy_pickle import NUMBERS, read_arrays
 from support.damaged_bytes import damaged
-from support.i3d_recipe import as_pickle
+from support.i3d_recipe import as_pickle, nested
+from support.python2_pickle import python2_pickle
 
 ARRAYS = {
     "params.a.kernel": np.arange(24, dtype=np.float32).reshape(2, 3, 4),
@@ -19,6 +21,7 @@ ARRAYS = {
     "batch_stats.b.mean": np.zeros((1, 1, 1, 1, 5), np.float32),
 }
 FILE = as_pickle(ARRAYS)
+PYTHON_2 = python2_pickle(nested(ARRAYS))
 
 
 def test_arrays_come_back_by_their_paths() -> None:
@@ -46,7 +49,7 @@ class _Calls:
         pytest.param({"a": np.array([1.0])}, "f8", id="float64"),
         pytest.param({"a": np.array([1.0], ">f4")}, "little-endian", id="big-endian"),
         pytest.param({"a": np.array(["x"], object)}, "EMPTY_LIST", id="objects"),
-        pytest.param({"a": np.asfortranarray(np.ones((2, 3), np.float32))}, "plain float32", id="another order"),
+        pytest.param({"a": np.asfortranarray(np.ones((2, 3), np.float32))}, "plain array", id="another order"),
         pytest.param({"a": np.zeros(0, np.float32)}, "the shape (0,)", id="an empty array"),
         pytest.param({"a": [np.ones(3, np.float32)]}, "EMPTY_LIST", id="a list"),
         pytest.param({"a": {"b": "text"}}, "a.b is neither", id="text"),
@@ -64,6 +67,43 @@ def test_anything_else_is_refused_and_nothing_runs(
     assert capsys.readouterr().out == ""
 
 
+def test_a_dict_that_is_there_twice_is_refused() -> None:
+    """Each level twice the last: sixteen levels would be followed for hours."""
+    tree: dict[str, object] = {"a": np.ones(1, np.float32)}
+    for _ in range(12):
+        tree = {"a": tree, "b": tree}
+    with pytest.raises(CheckpointError, match="there twice"):
+        read_arrays(pickle.dumps(tree, protocol=4), name="weights.ckpt")
+
+
+def test_arrays_that_share_their_numbers_are_refused() -> None:
+    """Each would be copied later: the memory of a thousand files for one."""
+    shared = np.ones(300, np.float32)
+    with pytest.raises(CheckpointError, match="share their numbers"):
+        read_arrays(pickle.dumps({str(i): shared for i in range(1000)}, protocol=4), name="weights.ckpt")
+
+
+@pytest.mark.parametrize(
+    "written", [as_pickle, lambda arrays: python2_pickle(nested(arrays))], ids=["Python 3", "Python 2"]
+)
+def test_other_types_of_numbers_are_read_where_they_are_asked_for(written: Callable[[object], bytes]) -> None:
+    file = written({**ARRAYS, "count": np.array([7], np.int64)})
+    assert read_arrays(file, name="weights.pkl", types=NUMBERS)["count"].tolist() == [7]
+    with pytest.raises(CheckpointError, match="'i8'"):
+        read_arrays(file, name="weights.pkl")
+
+
+def test_what_python_2_wrote_is_what_numpy_reads_in_it() -> None:
+    theirs, ours = pickle.loads(PYTHON_2, encoding="latin1"), read_arrays(PYTHON_2, name="weights.pkl")
+    assert ours.keys() == ARRAYS.keys()
+    for name, values in ours.items():
+        place = theirs
+        for part in name.split("."):
+            place = place[part]
+        np.testing.assert_array_equal(values, place)
+        np.testing.assert_array_equal(values, ARRAYS[name])
+
+
 def test_a_place_far_away_in_the_memo_is_refused_before_memory_is_taken() -> None:
     file = b"\x80\x04}r" + (0xFFFFFFF0).to_bytes(4, "little") + b"."
     with pytest.raises(CheckpointError, match="LONG_BINPUT"):
@@ -77,11 +117,12 @@ def test_shape_and_bytes_have_to_fit() -> None:
             read_arrays(FILE[:place] + shape + FILE[place + 6 :], name="weights.ckpt")
 
 
-def test_damaged_files_are_told_whatever_byte_it_is() -> None:
+@pytest.mark.parametrize("whole", [FILE, PYTHON_2], ids=["Python 3", "Python 2"])
+def test_damaged_files_are_told_whatever_byte_it_is(whole: bytes) -> None:
     ends = set()
 
     @settings(max_examples=1000)
-    @given(damaged(FILE))
+    @given(damaged(whole))
     def is_told(file: bytes) -> None:
         try:
             read = read_arrays(file, name="weights.ckpt")
