@@ -6,12 +6,9 @@ Late parts are broken in the last stage alone, which is all that has to be compu
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -20,14 +17,12 @@ from laps_export.families.tdn.blocks import Block
 from laps_export.families.tdn.config import SEGMENT_FRAMES, TdnConfig
 from laps_export.families.tdn.motion import MotionExcitation
 from laps_export.families.tdn.network import Backbone, Tdn
-from support.altered_networks import Changes, Recorded, altered, recording, replay
+from support.altered_networks import Changes, Recorded
+from support.golden_runs import GoldenRun, run_golden
 from support.zoo_goldens import (
     LOGITS_TOLERANCE,
     STAGE_TOLERANCE,
-    ZooGolden,
     fill,
-    golden_input,
-    stage_figures,
     zoo_golden,
 )
 
@@ -35,36 +30,10 @@ STAGES = tuple(f"base_model.{stage}" for stage in ("resnext_layer1", *(f"layer{i
 UNUSED = {"base_model.conv1_temp.weight", "base_model.conv1_temp.bias"}
 """What the authors' classes have and never call."""
 
-NOTICED = 100 * LOGITS_TOLERANCE
-"""What a broken part has to move the segments' logits by, at least."""
-
 _LAST, _BEFORE = "base_model.layer4_bak", "base_model.layer3_bak"
 
 
-@dataclass(frozen=True)
-class Run:
-    """One forward pass of a golden's clip, and what begins it again before the last stage."""
-
-    golden: ZooGolden
-    network: Tdn
-    clip: Tensor
-    steps: NDArray[Any]
-    figures: dict[str, tuple[float, float]]
-    beginning: Changes
-
-    def worst(self, changes: Changes) -> float:
-        """How far the segments' logits are from the authors' with parts changed."""
-        with torch.inference_mode(), altered(self.network, changes):
-            steps = self.network(self.clip)[0].numpy()
-        return float(np.abs(steps - self.golden.arrays["step_logits"]).max())
-
-    def blocks(self) -> Iterator[tuple[str, Block]]:
-        """Those of the last stage."""
-        for name, block in self.network.get_submodule(_LAST).named_children():
-            assert isinstance(block, Block)
-            yield f"{_LAST}.{name}", block
-
-
+Run = GoldenRun[Tdn]
 Break = Callable[[Run], Changes]
 
 
@@ -76,31 +45,42 @@ def run_of(name: str) -> Run:
     network = family.build(config).eval()
     assert isinstance(network, Tdn)
     fill(network, golden.gains)
-    clip = golden_input(config.frames, config.resolution)
-    with torch.inference_mode(), stage_figures(network, STAGES) as figures, recording(network, _BEFORE) as outputs:
-        steps = network(clip)[0].numpy()
     earlier = ("conv1_5", "maxpool", "resnext_layer1", "conv1", "bn1", "layer1_bak", "layer2_bak")
     beginning = {
-        **replay((f"base_model.{part}" for part in earlier), _BEFORE, outputs[0]),
         "base_model.bn1": Recorded(torch.zeros(1)),  # a function behind it, not a module
         "base_model.fused": lambda *_: None,
     }
-    return Run(golden, network, clip, steps, figures, beginning)
+    return run_golden(
+        golden,
+        network,
+        stages=STAGES,
+        earlier=(f"base_model.{part}" for part in earlier),
+        last=_BEFORE,
+        expected="step_logits",
+        beginning=beginning,
+    )
+
+
+def last_blocks(run: Run) -> Iterator[tuple[str, Block]]:
+    """Those of the last stage."""
+    for name, block in run.network.get_submodule(_LAST).named_children():
+        assert isinstance(block, Block)
+        yield f"{_LAST}.{name}", block
 
 
 def assert_equals_the_authors(run: Run) -> None:
     """Logits of segments and clip, and stages."""
     arrays = run.golden.arrays
-    assert run.steps.shape == arrays["step_logits"].shape
-    assert np.abs(run.steps - arrays["step_logits"]).max() <= LOGITS_TOLERANCE
-    assert np.abs(run.steps.mean(axis=0) - arrays["logits"]).max() <= LOGITS_TOLERANCE
+    assert run.answer.shape == arrays["step_logits"].shape
+    assert np.abs(run.answer - arrays["step_logits"]).max() <= LOGITS_TOLERANCE
+    assert np.abs(run.answer.mean(axis=0) - arrays["logits"]).max() <= LOGITS_TOLERANCE
     for stage in STAGES:
         np.testing.assert_allclose(run.figures[stage], arrays[f"stage/{stage}"], rtol=STAGE_TOLERANCE, err_msg=stage)
 
 
 def _excitations(run: Run) -> dict[str, MotionExcitation]:
     found: dict[str, MotionExcitation] = {}
-    for name, block in run.blocks():
+    for name, block in last_blocks(run):
         assert isinstance(block.mse, MotionExcitation)
         found[f"{name}.mse"] = block.mse
     return found
@@ -154,11 +134,11 @@ def _smallscale4_pooled_by_4(run: Run) -> Changes:
 
 
 def _no_shift(run: Run) -> Changes:
-    return {f"{name}.shift": nn.Identity() for name, _ in run.blocks()}
+    return {f"{name}.shift": nn.Identity() for name, _ in last_blocks(run)}
 
 
 def _shift_backwards(run: Run) -> Changes:
-    names = [f"{name}.shift.conv.weight" for name, _ in run.blocks()]
+    names = [f"{name}.shift.conv.weight" for name, _ in last_blocks(run)]
     return {name: nn.Parameter(run.network.get_parameter(name).flip(2)) for name in names}
 
 

@@ -3,62 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
 from laps_export.families.mvit.config import MvitConfig
 from laps_export.families.mvit.network import Block, Mvit
-from support.altered_networks import Changes, altered, recording, replay
+from support.altered_networks import Changes
+from support.golden_runs import NOTICED, GoldenRun, run_golden
 from support.zoo_goldens import (
     LOGITS_TOLERANCE,
     STAGE_TOLERANCE,
-    ZooGolden,
     draw,
     fill,
-    golden_input,
-    stage_figures,
     zoo_golden,
 )
 
 STAGES = ("blocks.0", "blocks.2", "blocks.13", "norm")
 BEFORE = "blocks.12"
 """The network's end is its last three blocks: one widens, one pools queries too, one pools keys and values alone."""
-NOTICED = 100 * LOGITS_TOLERANCE
 
 
-@dataclass(frozen=True)
-class Run:
-    """One forward pass of a golden's clip, and what begins it again late."""
-
-    golden: ZooGolden
-    network: Mvit
-    clip: Tensor
-    logits: NDArray[Any]
-    figures: dict[str, tuple[float, float]]
-    beginning: Changes
-
-    def worst(self, changes: Changes) -> float:
-        with torch.inference_mode(), altered(self.network, changes):
-            logits = self.network(self.clip)[0].numpy()
-        return float(np.abs(logits - self.golden.arrays["logits"]).max())
+Run = GoldenRun[Mvit]
 
 
 def _run(frames: int) -> Run:
     golden = zoo_golden(f"mvit_b_{frames}")
     network = Mvit(MvitConfig(frames=frames)).eval()
     fill(network, golden.gains)
-    clip = golden_input(frames, golden.facts["resolution"])
-    with torch.inference_mode(), stage_figures(network, STAGES) as figures, recording(network, BEFORE) as outputs:
-        logits = network(clip)[0].numpy()
-    beginning = replay((f"blocks.{i}" for i in range(12)), BEFORE, outputs[0])
-    return Run(golden, network, clip, logits, figures, beginning)
+    return run_golden(golden, network, stages=STAGES, earlier=(f"blocks.{i}" for i in range(12)), last=BEFORE)
 
 
 @pytest.fixture(scope="module")
@@ -82,8 +58,8 @@ def test_the_recipe_draws_the_weights_it_is_known_for(run: Run) -> None:
 
 def test_logits_equal_the_authors(any_run: Run) -> None:
     expected = any_run.golden.arrays["logits"]
-    assert any_run.logits.shape == expected.shape
-    assert np.abs(any_run.logits - expected).max() <= LOGITS_TOLERANCE * expected.std()
+    assert any_run.answer.shape == expected.shape
+    assert np.abs(any_run.answer - expected).max() <= LOGITS_TOLERANCE * expected.std()
 
 
 @pytest.mark.parametrize("stage", STAGES)

@@ -11,45 +11,32 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from laps_export.families.position_average import log_mean_probability
 from laps_export.families.registry import find_variant
 from laps_export.families.slowfast.network import Fusion, Pathways, SlowFast
-from support.altered_networks import Changes, altered, recording, replay
+from support.altered_networks import Changes, recording
+from support.golden_runs import NOTICED, GoldenRun, run_golden
 from support.zoo_goldens import (
     LOGITS_TOLERANCE,
     STAGE_TOLERANCE,
     ZooGolden,
     draw,
     fill,
-    golden_input,
-    stage_figures,
     zoo_golden,
 )
 
 STAGES = ("s1_fuse", "s2_fuse", "s3", "s4", "s5")
 BEFORE = "s3"
-NOTICED = 100 * LOGITS_TOLERANCE
 R50, R101 = "slowfast_8x8_r50", "slowfast_16x8_r101_nl"
 
 
 @dataclass(frozen=True)
 class Run:
-    """One forward pass of a golden's clip, and what begins it again late."""
+    """A golden's pass, and what each of its steps said."""
 
-    golden: ZooGolden
-    network: SlowFast
-    clip: Tensor
-    positions: NDArray[Any]
+    whole: GoldenRun[SlowFast]
     steps: NDArray[Any]
-    figures: dict[str, tuple[float, float]]
-    beginning: Changes
-
-    def worst(self, changes: Changes) -> float:
-        with torch.inference_mode(), altered(self.network, changes):
-            positions = self.network.logits_by_position(self.clip)[0].numpy()
-        return float(np.abs(positions - self.golden.arrays["logits"]).max())
 
 
 Runs = Callable[[str], Run]
@@ -79,17 +66,17 @@ def runs() -> Runs:
 
 
 def _run(golden: ZooGolden, network: SlowFast) -> Run:
-    clip = golden_input(network.config.frames, network.config.resolution)
-    with (
-        torch.inference_mode(),
-        stage_figures(network, STAGES) as figures,
-        recording(network, BEFORE) as middle,
-        recording(network, "s5") as end,
-    ):
-        positions = network.logits_by_position(clip)[0].numpy()
-        steps = _step_logits(network, end[0])
-    beginning = replay(("s1", "s1_fuse", "s2", "s2_fuse"), BEFORE, middle[0])
-    return Run(golden, network, clip, positions, steps, figures, beginning)
+    with recording(network, "s5") as end:
+        whole = run_golden(
+            golden,
+            network,
+            stages=STAGES,
+            earlier=("s1", "s1_fuse", "s2", "s2_fuse"),
+            last=BEFORE,
+            ask=SlowFast.logits_by_position,
+        )
+    with torch.inference_mode():
+        return Run(whole, _step_logits(network, end[0]))
 
 
 def _step_logits(network: SlowFast, pathways: Pathways) -> NDArray[Any]:
@@ -101,37 +88,37 @@ def _step_logits(network: SlowFast, pathways: Pathways) -> NDArray[Any]:
 
 
 @pytest.fixture
-def run(runs: Runs) -> Run:
-    return runs(f"{R50}_224")
+def run(runs: Runs) -> GoldenRun[SlowFast]:
+    return runs(f"{R50}_224").whole
 
 
 @pytest.fixture
-def non_local_run(runs: Runs) -> Run:
-    return runs(f"{R101}_224")
+def non_local_run(runs: Runs) -> GoldenRun[SlowFast]:
+    return runs(f"{R101}_224").whole
 
 
 @pytest.mark.parametrize("name", [f"{R50}_224", R50, f"{R101}_224", R101])
 def test_the_network_equals_the_authors(runs: Runs, name: str) -> None:
-    any_run = runs(name)
+    any_run, steps = runs(name).whole, runs(name).steps
     assert {name: tuple(value.shape) for name, value in any_run.network.state_dict().items()} == any_run.golden.shapes
     arrays = any_run.golden.arrays
-    expected = arrays["logits"]
-    positions = any_run.positions.reshape(expected.shape)
+    expected = any_run.expected
+    positions = any_run.answer.reshape(expected.shape)
     assert np.abs(positions - expected).max() <= LOGITS_TOLERANCE * expected.std()
     for stage in STAGES:
         figures = arrays[f"stage/{stage} (slow output)"]
         np.testing.assert_allclose(any_run.figures[stage], figures, rtol=STAGE_TOLERANCE, err_msg=stage)
     if "step_logits" in arrays:
-        assert np.abs(any_run.steps - arrays["step_logits"]).max() <= LOGITS_TOLERANCE * expected.std()
+        assert np.abs(steps - arrays["step_logits"]).max() <= LOGITS_TOLERANCE * expected.std()
 
 
 def test_the_answer_is_the_mean_of_the_positions_probabilities(runs: Runs) -> None:
-    run = runs(R50)
-    answer = log_mean_probability(torch.from_numpy(run.positions)[None])[0].exp()
+    run = runs(R50).whole
+    answer = log_mean_probability(torch.from_numpy(run.answer)[None])[0].exp()
     np.testing.assert_allclose(answer.numpy(), run.golden.arrays["probabilities"], rtol=1e-4, atol=1e-7)
 
 
-def test_the_recipe_draws_the_weights_it_is_known_for(run: Run) -> None:
+def test_the_recipe_draws_the_weights_it_is_known_for(run: GoldenRun[SlowFast]) -> None:
     drawn = draw("s1_fuse.conv_f2s.weight", (16, 8, 7, 1, 1), run.golden.gains)
     np.testing.assert_allclose(drawn.flatten()[:2], [-0.10365774, 0.02427491], atol=1e-8)
 
@@ -175,12 +162,12 @@ def _kernels_reversed(network: SlowFast) -> Changes:
         _kernels_reversed,
     ],
 )
-def test_a_broken_part_is_noticed(run: Run, broken: Callable[[SlowFast], Changes]) -> None:
+def test_a_broken_part_is_noticed(run: GoldenRun[SlowFast], broken: Callable[[SlowFast], Changes]) -> None:
     assert run.worst(broken(run.network)) > NOTICED
 
 
-def test_the_networks_end_alone_gives_the_same(non_local_run: Run) -> None:
-    assert non_local_run.worst(non_local_run.beginning) <= LOGITS_TOLERANCE * non_local_run.positions.std()
+def test_the_networks_end_alone_gives_the_same(non_local_run: GoldenRun[SlowFast]) -> None:
+    assert non_local_run.worst(non_local_run.beginning) <= LOGITS_TOLERANCE * non_local_run.answer.std()
 
 
 NON_LOCALS = [f"s4.pathway0_nonlocal{block}" for block in (6, 13, 20)]
@@ -195,5 +182,5 @@ NON_LOCALS = [f"s4.pathway0_nonlocal{block}" for block in (6, 13, 20)]
     ],
     ids=["no_6", "no_13", "no_20", "softmax", "no_pooling"],
 )
-def test_a_broken_non_local_block_is_noticed(non_local_run: Run, changes: Changes) -> None:
+def test_a_broken_non_local_block_is_noticed(non_local_run: GoldenRun[SlowFast], changes: Changes) -> None:
     assert non_local_run.worst({**non_local_run.beginning, **changes}) > NOTICED

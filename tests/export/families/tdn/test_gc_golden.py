@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from laps_export.families.tdn.blocks import ContextualisedBlock
 from laps_export.families.tdn.contexts import PlacesNearby
 from support.altered_networks import Changes
-from support.tdn_goldens import EARLY, LATE, NOTICED, UNUSED, Break, Run, assert_equals_the_authors, run_of
+from support.golden_runs import NOTICED
+from support.tdn_goldens import EARLY, LATE, UNUSED, Break, Run, assert_equals_the_authors, last_blocks, run_of
 from support.zoo_goldens import LOGITS_TOLERANCE, draw
 
 UNUSED_NORM = re.compile(r".*\.eft3\.bn1\.\w+")
@@ -52,7 +53,7 @@ class _Whole(nn.Module):
 
 
 def _without(context: str) -> Break:
-    return lambda run: {f"{name}.{context}": _Whole() for name, _ in run.blocks()}
+    return lambda run: {f"{name}.{context}": _Whole() for name, _ in last_blocks(run)}
 
 
 def _norm_that_the_authors_skip(run: Run) -> Changes:
@@ -70,7 +71,7 @@ def _norm_that_the_authors_skip(run: Run) -> Changes:
             return torch.sigmoid(self.bn1(self.conv(x.mean(1))))[:, None]
 
     changes: dict[str, object] = {}
-    for name, block in run.blocks():
+    for name, block in last_blocks(run):
         assert isinstance(block, ContextualisedBlock)
         changes[f"{name}.eft3"] = Normed(block.eft3, f"{name}.eft3")
     return changes
@@ -78,14 +79,14 @@ def _norm_that_the_authors_skip(run: Run) -> Changes:
 
 def _places_next_door(run: Run) -> Changes:
     changes: dict[str, object] = {}
-    for name, _ in run.blocks():
+    for name, _ in last_blocks(run):
         changes |= {f"{name}.eft3.conv.dilation": (1, 1), f"{name}.eft3.conv.padding": (1, 1)}
     return changes
 
 
 def _backwards_in_time(context: str) -> Break:
     def flipped(run: Run) -> Changes:
-        names = [f"{name}.{context}.conv.weight" for name, _ in run.blocks()]
+        names = [f"{name}.{context}.conv.weight" for name, _ in last_blocks(run)]
         return {name: nn.Parameter(run.network.get_parameter(name).flip(2)) for name in names}
 
     return flipped
@@ -93,7 +94,7 @@ def _backwards_in_time(context: str) -> Break:
 
 def _quarters_in_another_order(run: Run) -> Changes:
     changes: dict[str, object] = {}
-    for name, block in run.blocks():
+    for name, block in last_blocks(run):
         assert isinstance(block, ContextualisedBlock)
         changes |= {f"{name}.eft1": block.eft4, f"{name}.eft4": block.eft1}
     return changes

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from support.tdn_goldens import EARLY, LATE, NOTICED, UNUSED, Break, Run, assert_equals_the_authors, run_of
+from support.golden_runs import NOTICED
+from support.tdn_goldens import EARLY, LATE, UNUSED, Break, Run, assert_equals_the_authors, run_of
 from support.zoo_goldens import LOGITS_TOLERANCE, draw
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -12,37 +11,20 @@ from torch import Tensor, nn
 
 from laps_export.families.timesformer.config import TimesformerConfig
 from laps_export.families.timesformer.network import Block, Timesformer
-from support.altered_networks import Changes, altered, recording, replay
+from support.altered_networks import Changes
+from support.golden_runs import NOTICED, GoldenRun, run_golden
 from support.zoo_goldens import (
     LOGITS_TOLERANCE,
     STAGE_TOLERANCE,
-    ZooGolden,
     draw,
     fill,
-    golden_input,
-    stage_figures,
     zoo_golden,
 )
 
 STAGES = ("blocks.0", "blocks.5", "blocks.11", "norm")
-NOTICED = 100 * LOGITS_TOLERANCE
 
 
-@dataclass(frozen=True)
-class Run:
-    """One forward pass of the golden's clip, and what begins it again with the last block."""
-
-    golden: ZooGolden
-    network: Timesformer
-    clip: Tensor
-    logits: Tensor
-    figures: dict[str, tuple[float, float]]
-    beginning: Changes
-
-    def worst(self, changes: Changes) -> float:
-        with torch.inference_mode(), altered(self.network, changes):
-            logits = self.network(self.clip)[0].numpy()
-        return float(np.abs(logits - self.golden.arrays["logits"]).max())
+Run = GoldenRun[Timesformer]
 
 
 @pytest.fixture(scope="module")
@@ -50,11 +32,7 @@ def run() -> Run:
     golden = zoo_golden("timesformer")
     network = Timesformer(TimesformerConfig()).eval()
     fill(network, golden.gains)
-    clip = golden_input(golden.facts["frames"], golden.facts["resolution"])
-    with torch.inference_mode(), stage_figures(network, STAGES) as figures, recording(network, "blocks.10") as outputs:
-        logits = network(clip)[0]
-    beginning = replay((f"blocks.{i}" for i in range(10)), "blocks.10", outputs[0])
-    return Run(golden, network, clip, logits, figures, beginning)
+    return run_golden(golden, network, stages=STAGES, earlier=(f"blocks.{i}" for i in range(10)), last="blocks.10")
 
 
 def test_names_and_shapes_are_the_authors(run: Run) -> None:
@@ -68,8 +46,8 @@ def test_the_recipe_draws_the_weights_it_is_known_for(run: Run) -> None:
 
 def test_logits_equal_the_authors(run: Run) -> None:
     expected = run.golden.arrays["logits"]
-    assert run.logits.shape == expected.shape
-    assert np.abs(run.logits.numpy() - expected).max() <= LOGITS_TOLERANCE * expected.std()
+    assert run.answer.shape == expected.shape
+    assert np.abs(run.answer - expected).max() <= LOGITS_TOLERANCE * expected.std()
 
 
 @pytest.mark.parametrize("stage", STAGES)

@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from laps_export.families.video_swin.config import VideoSwinConfig
 from laps_export.families.video_swin.network import PatchMerging, VideoSwin, WindowAttention
-from support.altered_networks import Changes, altered, recording, replay
+from support.altered_networks import Changes
+from support.golden_runs import NOTICED, GoldenRun, run_golden
 from support.zoo_goldens import (
     LOGITS_TOLERANCE,
     STAGE_TOLERANCE,
-    ZooGolden,
     draw,
     fill,
-    golden_input,
-    stage_figures,
     zoo_golden,
 )
 
@@ -30,24 +25,9 @@ STAGES = ("backbone.layers.0", "backbone.layers.1", "backbone.layers.2", "backbo
 LAST_SHIFTED = "backbone.layers.2.blocks.17"
 """The last block whose windows shift in time, height and width; with it the network's end begins."""
 BEFORE = "backbone.layers.2.blocks.16"
-NOTICED = 100 * LOGITS_TOLERANCE
 
 
-@dataclass(frozen=True)
-class Run:
-    """One forward pass of the golden's clip, and what begins it again late."""
-
-    golden: ZooGolden
-    network: VideoSwin
-    clip: Tensor
-    logits: NDArray[Any]
-    figures: dict[str, tuple[float, float]]
-    beginning: Changes
-
-    def worst(self, changes: Changes) -> float:
-        with torch.inference_mode(), altered(self.network, {**self.beginning, **changes}):
-            logits = self.network(self.clip)[0].numpy()
-        return float(np.abs(logits - self.golden.arrays["step_logits"]).max())
+Run = GoldenRun[VideoSwin]
 
 
 @pytest.fixture(scope="module")
@@ -55,12 +35,9 @@ def run() -> Run:
     golden = zoo_golden("video_swin_b")
     network = VideoSwin(VideoSwinConfig()).eval()
     fill(network, golden.gains)
-    clip = golden_input(golden.facts["frames"], golden.facts["resolution"])
-    with torch.inference_mode(), stage_figures(network, STAGES) as figures, recording(network, BEFORE) as outputs:
-        logits = network(clip)[0].numpy()
     unneeded = ("patch_embed", "layers.0", "layers.1", *(f"layers.2.blocks.{i}" for i in range(16)))
-    beginning = replay((f"backbone.{name}" for name in unneeded), BEFORE, outputs[0])
-    return Run(golden, network, clip, logits, figures, beginning)
+    earlier = (f"backbone.{name}" for name in unneeded)
+    return run_golden(golden, network, stages=STAGES, earlier=earlier, last=BEFORE, expected="step_logits")
 
 
 def test_names_and_shapes_are_the_authors(run: Run) -> None:
@@ -76,13 +53,13 @@ def test_the_recipe_draws_the_weights_it_is_known_for(run: Run) -> None:
 
 def test_step_logits_equal_the_authors(run: Run) -> None:
     expected = run.golden.arrays["step_logits"]
-    assert run.logits.shape == expected.shape
-    assert np.abs(run.logits - expected).max() <= LOGITS_TOLERANCE * expected.std()
+    assert run.answer.shape == expected.shape
+    assert np.abs(run.answer - expected).max() <= LOGITS_TOLERANCE * expected.std()
 
 
 def test_their_mean_is_the_clips_answer(run: Run) -> None:
     expected = run.golden.arrays["logits"]
-    assert np.abs(run.logits.mean(0) - expected).max() <= LOGITS_TOLERANCE * expected.std()
+    assert np.abs(run.answer.mean(0) - expected).max() <= LOGITS_TOLERANCE * expected.std()
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -91,7 +68,7 @@ def test_stages_equal_the_authors(run: Run, stage: str) -> None:
 
 
 def test_the_networks_end_alone_gives_the_same(run: Run) -> None:
-    assert run.worst({}) <= LOGITS_TOLERANCE
+    assert run.worst(run.beginning) <= LOGITS_TOLERANCE
 
 
 def _tables(network: VideoSwin, change: Callable[[Tensor], Tensor]) -> Changes:
@@ -154,4 +131,4 @@ def _merging_across_first(network: VideoSwin) -> Changes:
     ],
 )
 def test_a_broken_part_is_noticed(run: Run, broken: Callable[[VideoSwin], Changes]) -> None:
-    assert run.worst(broken(run.network)) > NOTICED
+    assert run.worst({**run.beginning, **broken(run.network)}) > NOTICED

@@ -3,54 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from laps_export.families.position_average import log_mean_probability
 from laps_export.families.registry import find_variant
 from laps_export.families.x3d.network import X3D, SqueezeExcitation
-from support.altered_networks import Changes, altered, recording, replay
+from support.altered_networks import Changes
+from support.golden_runs import NOTICED, GoldenRun, run_golden
 from support.zoo_goldens import (
     LOGITS_TOLERANCE,
     STAGE_TOLERANCE,
-    ZooGolden,
     draw,
     fill,
-    golden_input,
-    stage_figures,
     zoo_golden,
 )
 
 STAGES = ("s1", "s2", "s3", "s4", "s5")
 BEFORE = "s4"
-NOTICED = 100 * LOGITS_TOLERANCE
 GOLDENS = ["x3d_l_312", "x3d_l", "x3d_xl_312", "x3d_xl"]
 
 
-@dataclass(frozen=True)
-class Run:
-    """One forward pass of a golden's clip, and what begins it again late."""
-
-    golden: ZooGolden
-    network: X3D
-    clip: Tensor
-    positions: NDArray[Any]
-    figures: dict[str, tuple[float, float]]
-    beginning: Changes
-
-    def worst(self, changes: Changes) -> float:
-        with torch.inference_mode(), altered(self.network, changes):
-            positions = self.network.logits_by_position(self.clip)[0].numpy()
-        return float(np.abs(positions - self.golden.arrays["logits"]).max())
-
-
+Run = GoldenRun[X3D]
 Runs = Callable[[str], Run]
 
 
@@ -65,11 +44,9 @@ def _run(name: str) -> Run:
     config = find_variant(name.removesuffix("_312"))[1].config
     network = X3D(replace(config, resolution=golden.facts["resolution"])).eval()
     fill(network, golden.gains)
-    clip = golden_input(network.config.frames, network.config.resolution)
-    with torch.inference_mode(), stage_figures(network, STAGES) as figures, recording(network, BEFORE) as middle:
-        positions = network.logits_by_position(clip)[0].numpy()
-    beginning = replay(("s1", "s2", "s3"), BEFORE, middle[0])
-    return Run(golden, network, clip, positions, figures, beginning)
+    return run_golden(
+        golden, network, stages=STAGES, earlier=("s1", "s2", "s3"), last=BEFORE, ask=X3D.logits_by_position
+    )
 
 
 @pytest.fixture
@@ -81,8 +58,8 @@ def run(runs: Runs) -> Run:
 def test_the_network_equals_the_authors(runs: Runs, name: str) -> None:
     run = runs(name)
     assert {name: tuple(value.shape) for name, value in run.network.state_dict().items()} == run.golden.shapes
-    expected = run.golden.arrays["logits"]
-    positions = run.positions.reshape(expected.shape)
+    expected = run.expected
+    positions = run.answer.reshape(expected.shape)
     assert np.abs(positions - expected).max() <= LOGITS_TOLERANCE * expected.std()
     for stage in STAGES:
         np.testing.assert_allclose(
@@ -93,7 +70,7 @@ def test_the_network_equals_the_authors(runs: Runs, name: str) -> None:
 @pytest.mark.parametrize("name", GOLDENS)
 def test_the_answer_is_the_mean_of_the_positions_probabilities(runs: Runs, name: str) -> None:
     run = runs(name)
-    answer = log_mean_probability(torch.from_numpy(run.positions)[None])[0].exp()
+    answer = log_mean_probability(torch.from_numpy(run.answer)[None])[0].exp()
     np.testing.assert_allclose(answer.numpy(), run.golden.arrays["probabilities"], rtol=1e-4, atol=1e-7)
 
 
