@@ -67,7 +67,8 @@ def on_terminal(*args: object, url: str, cwd: Path, columns: int = 100) -> tuple
     ours, theirs = pty.openpty()
     ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
     env = {**os.environ, "LAPS_URL": url, "TERM": "xterm-256color", "PYTHONIOENCODING": "utf-8"}
-    env.pop("NO_COLOR", None)
+    for name in ("NO_COLOR", "COLUMNS"):  # workers of xdist have the latter
+        env.pop(name, None)
     process = subprocess.Popen([*COMMAND, *map(str, args)], stdout=theirs, stderr=theirs, cwd=cwd, env=env)
     os.close(theirs)
     shown = b""

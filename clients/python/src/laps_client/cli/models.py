@@ -90,8 +90,8 @@ def _show(columns: tuple[str, ...], rows: list[tuple[str, ...]], *, terminal: bo
         emit(tabbed(clean))
         return
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", show_header=any(columns))
-    for column in columns:
-        table.add_column(column, overflow="fold")
+    for place, column in enumerate(columns):
+        table.add_column(column, overflow="fold", no_wrap=place == 0)  # the name is what one copies
     for row in clean:
         table.add_row(*row)
     Console(highlight=False, markup=False, emoji=False).print(table)
