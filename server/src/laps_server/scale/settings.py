@@ -21,9 +21,14 @@ def variable(name: str) -> str:
     return f"{_PREFIX}{name.upper()}"
 
 
-def quiet_ray() -> None:
-    """See that a Ray which this process starts reports its use to nobody; Ray reads that from the environment alone."""
+def prepare_ray() -> None:
+    """Of a Ray that this process starts, what Ray reads from the environment alone.
+
+    It reports its use to nobody. And a busy machine gets the time to start a proxy: Ray would kill one that takes
+    longer than three times five seconds, and begin again.
+    """
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    os.environ.setdefault("RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S", "60")
 
 
 def replica_environment() -> Mapping[str, str]:
@@ -42,7 +47,9 @@ class RaySettings(BaseSettings):
         "set, one of this machine alone is started, and ends with the command.",
     )
     object_store_mib: int = Field(
-        512, ge=80, description="Shared memory of a cluster that is started here, in MiB, for what goes between processes."
+        512,
+        ge=80,
+        description="Shared memory of a cluster that is started here, in MiB, for what goes between processes.",
     )
     model_url: str | None = Field(
         None,
@@ -68,8 +75,8 @@ class RaySettings(BaseSettings):
     max_upload_bytes: int = Field(
         64 * 2**20,
         ge=1,
-        description="Largest upload through Ray's proxy, in bytes, since the proxy keeps uploads in memory. Larger ones, "
-        "up to `LAPS_MAX_UPLOAD_BYTES`, go to a replica's own port.",
+        description="Largest upload through Ray's proxy, in bytes, since the proxy keeps uploads in memory. Larger "
+        "ones, up to `LAPS_MAX_UPLOAD_BYTES`, go to a replica's own port.",
     )
 
     @model_validator(mode="after")
