@@ -69,7 +69,7 @@ class Replica:
         self._own.start()
         host = _machine() if settings.host in _ALL_ADDRESSES else settings.host
         self._address = f"[{host}]:{self._own.port}" if ":" in host else f"{host}:{self._own.port}"
-        _LOG.info("replica listening on http://%s", self._address)
+        _LOG.info("replica at http://%s", self._address)
         self._announcing = asyncio.create_task(self._announce(), name="announce")
         most = min(ray_settings.max_upload_bytes, settings.max_upload_bytes)
         return ProxiedApp(app, max_upload_bytes=most, before_shutdown=self._drain)
@@ -128,7 +128,7 @@ def replica_settings(given: Mapping[str, Any], ray_settings: RaySettings) -> Set
         LapsError: its model repository cannot be fetched.
     """
     cores = max(1, int(ray_settings.replica_cpus))
-    of_cores = {"threads": cores, "decode_workers": min(2, cores)}
+    of_cores: dict[str, Any] = {"threads": cores, "decode_workers": min(2, cores)}
     set_here = Settings(**given).model_fields_set  # given, or in this machine's environment
     settings = Settings(**{name: value for name, value in of_cores.items() if name not in set_here}, **given)
     if ray_settings.model_url is None:

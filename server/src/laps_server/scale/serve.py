@@ -102,6 +102,7 @@ def ray_serve(settings: Settings, ray_settings: RaySettings, *, detach: bool = F
     # Ray has its own handler, which ends the process at once. A second signal does not wait either.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
+    _LOG.info("Ray cluster at %s", ray.get_runtime_context().gcs_address)
     try:
         serve.start(proxy_location=ProxyLocation.EveryNode, http_options=HTTPOptions(host=settings.host, port=port))
         try:
@@ -141,10 +142,21 @@ def _connect(ray_settings: RaySettings) -> None:
 
 def _take_down() -> None:
     try:
+        while not _drained():  # Ray ends what takes longer than a drain may
+            pass
         serve.shutdown()  # type: ignore[no-untyped-call]
         forget_directory()
     except RayError as exc:
         raise InternalError(f"Ray does not end what it runs: {exc}") from exc
+
+
+def _drained() -> bool:
+    """Take the replicas down while the proxies still stand, with the connections of those who wait for an answer."""
+    try:
+        serve.delete(APP_NAME)
+    except TimeoutError:  # Ray waits for a minute
+        return False
+    return True
 
 
 def _wait_for_signal() -> None:
