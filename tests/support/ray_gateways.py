@@ -17,12 +17,15 @@ import httpx
 from support.live_servers import ServerProcess
 from support.server_traces import children_of
 
+_START_TIMEOUT_S = 400  # Ray starts six processes, which load all of it
 _STOP_TIMEOUT_S = 180
 _PATIENCE_S = 120
 
 
 @contextmanager
-def running_gateway(repository: Path, *, replicas: int, env: Mapping[str, str] | None = None) -> Iterator[ServerProcess]:
+def running_gateway(
+    repository: Path, *, replicas: int, env: Mapping[str, str] | None = None
+) -> Iterator[ServerProcess]:
     """Serve with so many replicas of half a core each, until the context ends."""
     process = subprocess.Popen(
         [*_COMMAND, "--port", "0", "--model-repository", str(repository)],
@@ -32,7 +35,7 @@ def running_gateway(repository: Path, *, replicas: int, env: Mapping[str, str] |
         env={**gateway_environment(replicas), **(env or {})},
     )
     try:
-        yield ServerProcess.attached(process)
+        yield ServerProcess.attached(process, _START_TIMEOUT_S)
     finally:
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)

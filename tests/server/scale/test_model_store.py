@@ -54,7 +54,7 @@ def test_it_is_fetched_once_and_again_when_it_changed(
     monkeypatch.setattr(store, "get_file", lambda name, *args: (got.append(name), get_file(name, *args)))
     first = fetched_repository(bucket, tmp_path / "cache")
     number = len(got)
-    assert number == len(list(path for path in first.rglob("*") if path.is_file()))
+    assert number == sum(path.is_file() for path in first.rglob("*"))
     assert fetched_repository(bucket, tmp_path / "cache") == first
     assert len(got) == number
     store.pipe_file("/bucket/models/colours/labels.txt", b"one\ntwo\nthree\nfour\n")

@@ -110,7 +110,9 @@ def test_a_client_that_leaves_frees_its_place(gateway: ServerProcess) -> None:
     before = sum(counted(addresses, sample))
     query = {**QUERY, "views": "64x1"}
     with pytest.raises(httpx.ReadTimeout):
-        httpx.post(f"{gateway.url}/classify", params=query, content=VIDEO.read_bytes(), timeout=httpx.Timeout(60, read=0.2))
+        httpx.post(
+            f"{gateway.url}/classify", params=query, content=VIDEO.read_bytes(), timeout=httpx.Timeout(60, read=0.2)
+        )
     wait_until(lambda: sum(counted(addresses, sample)) > before)
     wait_until(lambda: sum(counted(addresses, "laps_requests_in_flight")) == 0)
 
@@ -140,7 +142,9 @@ def test_prometheus_finds_every_replica_once(gateway: ServerProcess, tmp_path: P
 def test_a_trace_goes_through_the_proxy(gateway: ServerProcess, collector: OtlpReceiver) -> None:
     answer = classify(gateway.url, traceparent=f"00-{TRACE}-{PARENT}-01")
     assert answer.status_code == 200
-    wait_until(lambda: any(span.trace_id.hex() == TRACE and span.parent_span_id.hex() == PARENT for span in collector.spans))
+    wait_until(
+        lambda: any(span.trace_id.hex() == TRACE and span.parent_span_id.hex() == PARENT for span in collector.spans)
+    )
     of_trace = [span for span in collector.spans if span.trace_id.hex() == TRACE]
     assert {"POST /classify", "decode", "infer", "answer"} <= {span.name for span in of_trace}
 
