@@ -1,4 +1,4 @@
-"""``laps-server serve | classify | batch | models | tune | views | keys``: parse, build settings, run.
+"""``laps-server serve | ray-serve | classify | batch | models | tune | views | keys``: parse, build settings, run.
 
 Standard output carries results alone; progress, logs and errors go to standard error. Exit status: 0 success,
 1 the server or a file failed, 2 the command or the repository is wrong, 130 interrupted.
@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, TypeVar, get_args
 
 import typer
 from pydantic import ValidationError
+from pydantic_settings import BaseSettings
 from rich.console import Console
 
 from laps_server import __version__, cli_batch, cli_keys
@@ -26,6 +28,8 @@ from laps_server.segment_length import SegmentLength
 from laps_server.serve import serve as run_server
 from laps_server.settings import Settings, variable
 from laps_server.view_grid import ViewGrid
+
+S = TypeVar("S", bound=BaseSettings)
 
 EXIT_WRONG_USE = 2
 EXIT_INTERRUPTED = 130  # 128 and the signal's number, as shells have it
@@ -117,6 +121,52 @@ def serve(
     )
     configure_logging(settings.log_level, settings.log_format)
     raise typer.Exit(run_server(settings))
+
+
+@app.command()
+def ray_serve(
+    *,
+    address: Annotated[
+        str | None,
+        typer.Option(
+            help="Ray cluster, as 10.0.0.1:6379 or auto; one of this machine alone if not given.", show_default=False
+        ),
+    ] = None,
+    detach: Annotated[
+        bool, typer.Option("--detach", help="Return when it serves, and leave it in the cluster.")
+    ] = False,
+    host: Annotated[str | None, typer.Option(help="Address to listen on.", show_default=False)] = None,
+    port: Annotated[int | None, typer.Option(help="Port of Ray's proxies.", show_default=False)] = None,
+    model_repository: RepositoryOption = None,
+    device: DeviceOption = None,
+    threads: ThreadsOption = None,
+    engine: EngineOption = None,
+    precision: PrecisionOption = None,
+) -> None:
+    """Serve as replicas on a Ray cluster, until stopped by a signal; more is set by LAPS_RAY_<NAME>."""
+    try:
+        from laps_server.scale.serve import ray_serve as run_replicas  # noqa: PLC0415 - an extra, and seconds to load
+        from laps_server.scale.settings import RaySettings  # noqa: PLC0415
+        from laps_server.scale.settings import variable as ray_variable  # noqa: PLC0415
+    except ImportError as exc:
+        raise typer.BadParameter(f"Ray is not installed ({exc}); install laps-server[scale]") from exc
+    settings = _settings(
+        host=host,
+        port=port,
+        model_repository=model_repository,
+        device=device,
+        threads=threads,
+        engine=engine,
+        precision=precision,
+    )
+    ray_settings = _checked(RaySettings, ray_variable, address=address)
+    configure_logging(settings.log_level, settings.log_format)
+    try:
+        status = run_replicas(settings, ray_settings, detach=detach)
+    except KeyboardInterrupt:  # before it served
+        _errors.print("interrupted")
+        raise typer.Exit(EXIT_INTERRUPTED) from None
+    raise typer.Exit(status)
 
 
 @app.command()
@@ -212,9 +262,7 @@ def batch(
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Do those again whose rows are errors.")] = False,
     ray_address: Annotated[
         str | None,
-        typer.Option(
-            help="Of a Ray cluster, as auto or ray://host:10001; this machine if not given.", show_default=False
-        ),
+        typer.Option(help="Of a Ray cluster, as auto or 10.0.0.1:6379; this machine if not given.", show_default=False),
     ] = None,
     actors: Annotated[
         str, typer.Option(help="Least and most of them, as 2-16; one number is both. auto: 1 to what has room.")
@@ -232,6 +280,9 @@ def batch(
     triton_url: TritonUrlOption = None,
 ) -> None:
     """Classify many videos into a data set, on this machine or on a Ray cluster; what DEST holds is skipped."""
+    from laps_server.scale.settings import RaySettings  # noqa: PLC0415 - for the commands that need Ray
+    from laps_server.scale.settings import variable as ray_variable  # noqa: PLC0415
+
     settings = _settings(
         model_repository=model_repository,
         device=device,
@@ -240,6 +291,7 @@ def batch(
         precision=precision,
         triton_url=triton_url,
     )
+    ray_settings = _checked(RaySettings, ray_variable, address=ray_address)
     configure_logging("warning")
     request = cli_batch.BatchRequest(
         source=source,
@@ -250,7 +302,6 @@ def batch(
         seed=seed if shuffle else None,
         max_errors=max_errors,
         retry_failed=retry_failed,
-        ray_address=ray_address,
         actors=actors,
         cpus_per_actor=cpus_per_actor,
         gpus_per_actor=gpus_per_actor,
@@ -268,7 +319,7 @@ def batch(
         embedding=embedding,
     )
     try:
-        ended_well = cli_batch.run(request, settings, options)
+        ended_well = cli_batch.run(request, settings, ray_settings, options)
     except KeyboardInterrupt:
         _errors.print("interrupted; the same command goes on where it ended")
         raise typer.Exit(EXIT_INTERRUPTED) from None
@@ -345,11 +396,15 @@ def main() -> None:
 
 
 def _settings(**given: Any) -> Settings:
+    return _checked(Settings, variable, **given)
+
+
+def _checked(kind: type[S], variable_of: Callable[[str], str], **given: Any) -> S:
     try:
-        return Settings(**{name: value for name, value in given.items() if value is not None})
+        return kind(**{name: value for name, value in given.items() if value is not None})
     except ValidationError as exc:
         first = exc.errors(include_url=False)[0]
         name = ".".join(map(str, first["loc"]))
         if not name:  # about several settings, so there is no single value to show
             raise typer.BadParameter(first["msg"]) from exc
-        raise typer.BadParameter(f"{name} ({variable(name)}): {first['msg']}, not {first['input']!r}") from exc
+        raise typer.BadParameter(f"{name} ({variable_of(name)}): {first['msg']}, not {first['input']!r}") from exc
