@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from functools import partial
+from functools import partialmethod
 from pathlib import Path
 from typing import Any
 
@@ -143,8 +143,8 @@ def test_an_actor_that_is_killed_loses_no_row(
     on_ray: None, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, retried: bool
 ) -> None:
     if not retried:
-        without = partial(Dataset.map_batches, max_restarts=0, max_task_retries=0)
-        monkeypatch.setattr(Dataset, "map_batches", lambda *given, **named: without(*given, **named))
+        without = partialmethod(Dataset.map_batches, max_restarts=0, max_task_retries=0)
+        monkeypatch.setattr(Dataset, "map_batches", without)
     videos = many_videos(tmp_path, 24)
     files = RowFiles(str(tmp_path / "rows"))
     options = checked_options(settings, ClassifyOptions(frames=False))

@@ -15,7 +15,7 @@ from pyarrow import parquet
 
 from laps_server.errors import BadParameter, VideoCorrupt
 from laps_server.scale.batch_rows import SCHEMA, error_row, table_of
-from laps_server.scale.row_files import FORMATS, RowFiles, RowFormat
+from laps_server.scale.row_files import FORMATS, Done, RowFiles, RowFormat
 
 QUESTION = {"model": "colours", "version": 1, "labels": ["red", "blue"]}
 
@@ -45,7 +45,7 @@ def test_what_was_written_is_done_in_the_next_run(tmp_path: Path, scheme: str, r
     write(files, answered("c.mp4", segments=3))
     again = RowFiles(url, row_format).begin(QUESTION)
     done = again.settle()
-    assert (done.videos, done.failed) == ({"a.mp4", "b.mp4", "c.mp4"}, 1)
+    assert done == Done(frozenset({"a.mp4", "b.mp4", "c.mp4"}), failed=1)
     assert [row["error_hint"] for row in again.rows() if row["path"] == "b.mp4"] == ["send it again"]
     assert all(list(row) == SCHEMA.names for row in again.rows())
 

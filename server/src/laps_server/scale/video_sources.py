@@ -81,7 +81,8 @@ def _in_place(place: str) -> list[str]:
     """Files of a pattern, or in a folder of another place, or that one file."""
     files, root = fsspec.core.url_to_fs(place)
     if has_magic(root):
-        found = files.glob(root, detail=True)
+        matched = files.glob(root, detail=True)
+        found = {name: info for name, info in matched.items() if not name.rpartition("/")[2].startswith(".")}
     elif files.isfile(root):
         return [place]
     else:
