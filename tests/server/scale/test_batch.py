@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -34,8 +35,11 @@ from support.server_traces import children_of
 ROOT = Path(__file__).parents[3]
 CLIP = ROOT / "examples" / "pan-then-zoom.mp4"
 ONE = ActorPool(most=1)
-# Ray's own: what it starts keeps files open that nobody closes.
-pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
+# Ray's own: what it starts keeps files open that nobody closes, and it warns itself of its own settings.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning:ray"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +52,7 @@ def on_ray() -> Iterator[None]:
 def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The shipped model, alone."""
     folder = tmp_path_factory.mktemp("models")
-    (folder / "camera-motion").symlink_to(ROOT / "model_repository" / "camera-motion")
+    shutil.copytree(ROOT / "model_repository" / "camera-motion", folder / "camera-motion")
     return folder
 
 
