@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -193,7 +194,10 @@ def test_a_job_whose_process_was_killed_goes_on(repository: Path, tmp_path: Path
     untouched = [path for path, written in before.items() if path.stat().st_mtime_ns == written]
     if resumed:
         assert untouched == list(before)
-        assert f"{2 * len(before)} were there" in told
+        # Its actors may have finished a block more before they saw that it was gone.
+        there = re.search(r"(\d+) were there", told)
+        assert there is not None
+        assert 2 * len(before) <= int(there[1]) < 24
     else:
         assert untouched == []
 
