@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -50,6 +51,9 @@ def gateway_environment(replicas: int) -> dict[str, str]:
     """Settings of a small gateway beside those of this process."""
     return {
         **os.environ,
+        # Of a token in this user's home Ray would know otherwise, or write one.
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN": _TOKEN,
         "LAPS_RAY_OBJECT_STORE_MIB": "100",
         "LAPS_RAY_REPLICA_CPUS": "0.5",
         "LAPS_RAY_MIN_REPLICAS": str(replicas),
@@ -86,6 +90,7 @@ def replica_processes(server: ServerProcess) -> list[int]:
     return [child for child in children_of(server.process.pid) if _title(child).startswith("ray::ServeReplica")]
 
 
+_TOKEN = uuid.uuid4().hex
 _COMMAND = [sys.executable, "-m", "laps_server", "ray-serve"]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -20,10 +21,14 @@ MOST = 100_000
 
 
 @pytest.fixture
-async def client(tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
+def metrics() -> Metrics:
+    return Metrics()
+
+
+@pytest.fixture
+async def client(tmp_path: Path, metrics: Metrics) -> AsyncIterator[httpx.AsyncClient]:
     write_model(tmp_path / "models", "colours")
     settings = Settings(model_repository=(tmp_path / "models",), decode="thread", engine="ort", precision="float32")
-    metrics = Metrics()
     runtime = build_runtime(settings, observer=metrics)
     app = create_app(runtime, settings, metrics=metrics)
 
@@ -35,6 +40,24 @@ async def client(tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
     async with httpx.AsyncClient(transport=httpx.ASGITransport(proxied), base_url="http://proxy") as client:
         yield client
     await runtime.close()
+
+
+async def test_a_request_that_ray_gives_up_frees_its_place_and_counts_as_the_clients(
+    client: httpx.AsyncClient, metrics: Metrics
+) -> None:
+    async def never_ending() -> AsyncIterator[bytes]:
+        yield b"video"
+        await asyncio.Event().wait()
+
+    asked = asyncio.create_task(client.post("/classify", content=never_ending()))
+    while "laps_requests_in_flight 1.0" not in metrics.exposition().decode():
+        await asyncio.sleep(0.01)
+    asked.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asked
+    counted = metrics.exposition().decode()
+    assert "laps_requests_in_flight 0.0" in counted
+    assert 'code="client_closed",method="POST",route="/classify",status="499"} 1.0' in counted
 
 
 async def test_a_video_within_the_limit_is_answered(client: httpx.AsyncClient, tmp_path: Path) -> None:

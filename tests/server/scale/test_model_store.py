@@ -51,7 +51,12 @@ def test_it_is_fetched_once_and_again_when_it_changed(
     store: Any = fsspec.filesystem("memory")
     got: list[str] = []
     get_file = store.get_file
-    monkeypatch.setattr(store, "get_file", lambda name, *args: (got.append(name), get_file(name, *args)))
+
+    def counted(name: str, target: str) -> None:
+        got.append(name)
+        get_file(name, target)
+
+    monkeypatch.setattr(store, "get_file", counted)
     first = fetched_repository(bucket, tmp_path / "cache")
     number = len(got)
     assert number == sum(path.is_file() for path in first.rglob("*"))

@@ -94,7 +94,7 @@ def test_events_come_one_by_one(gateway: ServerProcess) -> None:
 
 
 def test_a_large_upload_is_refused_with_the_direct_way_and_goes_there(gateway: ServerProcess) -> None:
-    large = VIDEO.read_bytes() + bytes(MOST_BYTES)  # what follows the last box is not read
+    large = VIDEO.read_bytes() + bytes(2 * MOST_BYTES)  # what follows the last box is not read
     answer = httpx.post(f"{gateway.url}/classify", params=QUERY, content=large, timeout=60)
     assert answer.status_code == 413
     error = answer.json()["error"]
