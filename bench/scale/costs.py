@@ -34,7 +34,8 @@ _END_S = 60.0
 _IDLE_RAY = """
 import sys
 from laps_server.scale.ray_session import ray_session
-with ray_session():
+from laps_server.scale.settings import RaySettings
+with ray_session(RaySettings()):
     print("up", flush=True)
     sys.stdin.read()
 """

@@ -138,7 +138,7 @@ def ray_serve(
     host: Annotated[str | None, typer.Option(help="Address to listen on.", show_default=False)] = None,
     port: Annotated[int | None, typer.Option(help="Port of Ray's proxies.", show_default=False)] = None,
     model_repository: RepositoryOption = None,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda or tensorrt.", show_default=False)] = None,
+    device: DeviceOption = None,
     threads: ThreadsOption = None,
     engine: EngineOption = None,
     precision: PrecisionOption = None,
@@ -262,9 +262,7 @@ def batch(
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Do those again whose rows are errors.")] = False,
     ray_address: Annotated[
         str | None,
-        typer.Option(
-            help="Of a Ray cluster, as auto or ray://host:10001; this machine if not given.", show_default=False
-        ),
+        typer.Option(help="Of a Ray cluster, as auto or 10.0.0.1:6379; this machine if not given.", show_default=False),
     ] = None,
     actors: Annotated[
         str, typer.Option(help="Least and most of them, as 2-16; one number is both. auto: 1 to what has room.")
@@ -282,6 +280,9 @@ def batch(
     triton_url: TritonUrlOption = None,
 ) -> None:
     """Classify many videos into a data set, on this machine or on a Ray cluster; what DEST holds is skipped."""
+    from laps_server.scale.settings import RaySettings  # noqa: PLC0415 - for the commands that need Ray
+    from laps_server.scale.settings import variable as ray_variable  # noqa: PLC0415
+
     settings = _settings(
         model_repository=model_repository,
         device=device,
@@ -290,6 +291,7 @@ def batch(
         precision=precision,
         triton_url=triton_url,
     )
+    ray_settings = _checked(RaySettings, ray_variable, address=ray_address)
     configure_logging("warning")
     request = cli_batch.BatchRequest(
         source=source,
@@ -300,7 +302,6 @@ def batch(
         seed=seed if shuffle else None,
         max_errors=max_errors,
         retry_failed=retry_failed,
-        ray_address=ray_address,
         actors=actors,
         cpus_per_actor=cpus_per_actor,
         gpus_per_actor=gpus_per_actor,
@@ -318,7 +319,7 @@ def batch(
         embedding=embedding,
     )
     try:
-        ended_well = cli_batch.run(request, settings, options)
+        ended_well = cli_batch.run(request, settings, ray_settings, options)
     except KeyboardInterrupt:
         _errors.print("interrupted; the same command goes on where it ended")
         raise typer.Exit(EXIT_INTERRUPTED) from None

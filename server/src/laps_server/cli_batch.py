@@ -22,6 +22,7 @@ from laps_server.settings import Settings
 
 if TYPE_CHECKING:
     from laps_server.scale.batch import BatchProgress
+    from laps_server.scale.settings import RaySettings
 
 EXTRA_HINT = "pip install 'laps-server[scale]'"
 _SHOWN_FAILURES = 20
@@ -43,7 +44,6 @@ class BatchRequest:
     seed: int | None
     max_errors: int | None
     retry_failed: bool
-    ray_address: str | None
     actors: str
     cpus_per_actor: float
     gpus_per_actor: float
@@ -51,7 +51,7 @@ class BatchRequest:
     all_labels: bool
 
 
-def run(request: BatchRequest, settings: Settings, options: ClassifyOptions) -> bool:
+def run(request: BatchRequest, settings: Settings, ray_settings: RaySettings, options: ClassifyOptions) -> bool:
     """Classify and show how it goes; whether each video has an answer now.
 
     Raises:
@@ -59,7 +59,13 @@ def run(request: BatchRequest, settings: Settings, options: ClassifyOptions) -> 
         InternalError: Ray gave up.
     """
     try:
-        from laps_server.scale import batch, ray_session, row_files, video_sources  # noqa: PLC0415 - brought by an extra
+        from laps_server.scale import (  # noqa: PLC0415 - an extra, and seconds to load
+            batch,
+            classifier,
+            ray_session,
+            row_files,
+            video_sources,
+        )
     except ModuleNotFoundError as exc:
         raise BadParameter(f"batch needs {exc.name}, which is not installed", hint=EXTRA_HINT) from exc
     # What can be wrong is found before Ray starts.
@@ -67,10 +73,12 @@ def run(request: BatchRequest, settings: Settings, options: ClassifyOptions) -> 
     if request.row_format not in row_files.FORMATS:
         raise BadParameter(f"format {request.row_format!r} is not known", hint=" or ".join(row_files.FORMATS))
     files = row_files.RowFiles(request.destination, request.row_format)
-    asked = batch.checked_options(settings, options, all_labels=request.all_labels)
+    asked = batch.checked_options(
+        classifier.with_models(settings, ray_settings.model_url), options, all_labels=request.all_labels
+    )
     videos = ordered(video_sources.find_sources(request.source, column=request.column), request.seed)[: request.limit]
     report = BatchReport(Console(stderr=True, highlight=False), Console(highlight=False))
-    with ray_session.ray_session(request.ray_address):
+    with ray_session.ray_session(ray_settings):
         job = batch.classify_into(
             files,
             videos,

@@ -52,7 +52,9 @@ def test_a_repository_in_a_bucket_takes_the_place_of_the_folder(tmp_path: Path) 
         pytest.param({"internal_port": 8001}, {}, False, BadParameter, "cannot share a port", id="internal port"),
         pytest.param({"host": "0.0.0.0"}, {}, False, BadParameter, "nobody needs a key", id="everybody"),
         pytest.param({}, {}, True, BadParameter, "ends with the command", id="detached from nothing"),
-        pytest.param({"model_repository": ("/no/such/folder",)}, {}, False, NoModels, "/no/such/folder", id="no models"),
+        pytest.param(
+            {"model_repository": ("/no/such/folder",)}, {}, False, NoModels, "/no/such/folder", id="no models"
+        ),
     ],
 )
 def test_what_cannot_be_is_said_before_ray_is_started(

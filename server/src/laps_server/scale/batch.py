@@ -16,6 +16,7 @@ through the object store. A library: nothing is printed.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
@@ -46,13 +47,15 @@ class ActorPool:
     """Who classifies: so many actors, each with so much of its machine.
 
     ``most`` of None is as many as the cluster has room for. Ray Data starts a lost actor again, here or on another
-    machine, and gives it the blocks that were lost with it.
+    machine, and gives it the blocks that were lost with it. Each machine fetches models from ``model_url``, where there
+    is one, in place of the settings' folders.
     """
 
     least: int = 1
     most: int | None = None
     cpus: float = 1.0
     gpus: float = 0.0
+    model_url: str | None = None
 
     def strategy(self) -> ActorPoolStrategy:
         """As Ray Data has it."""
@@ -70,7 +73,12 @@ class ActorPool:
         own = {name: cores for name in ("threads", "decode_workers") if name not in settings.model_fields_set}
         queued_views = 2 * VIDEOS_IN_FLIGHT * MAX_VIEWS  # room for all in flight: none is refused
         return settings.model_copy(
-            update={**own, "max_queued_views": max(settings.max_queued_views, queued_views), "shadow": ()}
+            update={
+                **own,
+                "model_repository": tuple(folder.absolute() for folder in settings.model_repository),
+                "max_queued_views": max(settings.max_queued_views, queued_views),
+                "shadow": (),
+            }
         )
 
 
@@ -98,7 +106,7 @@ def classify_dataset(
     """
     actors = actors or ActorPool()
     asked = ClassifyOptions(frames=False) if options is None else options
-    return _mapped(videos, Classifier, (actors.settings(settings), asked, column), actors, batch_size)
+    return _mapped(videos, Classifier, (actors.settings(settings), actors.model_url, asked, column), actors, batch_size)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,7 +179,7 @@ def classify_into(
     progress = BatchProgress(total=len(videos), skipped=len(videos) - len(waiting))
     yield progress
     size = block_videos or max(1, min(MAX_BLOCK_VIDEOS, -(-len(waiting) // _BLOCKS)))
-    constructor = (actors.settings(settings), options, COLUMN, mine)
+    constructor = (actors.settings(settings), actors.model_url, options, COLUMN, mine)
     # A block that every actor that tried it died of is tried once more, each video by itself.
     for block_size in dict.fromkeys((size, 1)):
         told: set[str] = set()
@@ -213,6 +221,8 @@ def _in_blocks(videos: Sequence[str], size: int) -> Dataset:
     context = blocks.context
     context.enable_progress_bars = False
     context.print_on_execution_start = False
+    logging.getLogger("ray.data").setLevel(logging.WARNING)
+    logging.getLogger("ray.data._internal.progress").setLevel(logging.ERROR)  # that bars are off is no news
     context.max_consecutive_actor_init_deaths = _INIT_DEATHS
     context.execution_no_progress_timeout_s = -1  # a block of long videos takes as long as it takes
     return blocks

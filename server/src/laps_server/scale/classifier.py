@@ -19,6 +19,7 @@ from laps_server.observe import RequestClock
 from laps_server.offline import classify_opened
 from laps_server.runtime import Runtime, build_runtime
 from laps_server.scale.batch_rows import error_row, rows_of, table_of
+from laps_server.scale.model_store import fetched_repository
 from laps_server.scale.row_files import RowFiles
 from laps_server.scale.video_sources import open_video
 from laps_server.settings import Settings
@@ -34,18 +35,30 @@ _OUTCOMES = pa.schema(
 )
 
 
+def with_models(settings: Settings, model_url: str | None) -> Settings:
+    """The settings with the repository that is fetched from ``model_url``, once a machine.
+
+    Raises:
+        ModelError, BadParameter: it cannot be fetched.
+    """
+    if model_url is None:
+        return settings
+    return settings.model_copy(update={"model_repository": (fetched_repository(model_url, settings.cache_dir),)})
+
+
 class Classifier:
     """Batches of videos to their rows; as many batches at a time as ask.
 
     The pipeline has a thread of its own with an event loop, which never stops between batches.
     """
 
-    def __init__(self, settings: Settings, options: ClassifyOptions, column: str) -> None:
+    def __init__(self, settings: Settings, model_url: str | None, options: ClassifyOptions, column: str) -> None:
         """Build and start the pipeline.
 
         Raises:
-            ModelError: a model cannot be served here.
+            ModelError: a model cannot be served here, or not be fetched.
         """
+        settings = with_models(settings, model_url)
         configure_logging("error", settings.log_format)
         self._options = options
         self._column = column
@@ -92,8 +105,10 @@ class Classifier:
 class WritingClassifier(Classifier):
     """Rows go from where they are made into a file; what is returned tells of each video how it went."""
 
-    def __init__(self, settings: Settings, options: ClassifyOptions, column: str, files: RowFiles) -> None:
-        super().__init__(settings, options, column)
+    def __init__(
+        self, settings: Settings, model_url: str | None, options: ClassifyOptions, column: str, files: RowFiles
+    ) -> None:
+        super().__init__(settings, model_url, options, column)
         self._files = files
 
     def __call__(self, batch: pa.Table) -> pa.Table:

@@ -1,4 +1,4 @@
-"""Ray, for as long as a command needs it: a cluster that is there, or one in processes of this machine."""
+"""Ray, for as long as a batch job needs it: a cluster that is there, or one of this machine alone."""
 
 from __future__ import annotations
 
@@ -8,34 +8,40 @@ from contextlib import contextmanager
 
 import ray
 
-from laps_server.scale.settings import prepare_ray
+from laps_server.errors import BadParameter
+from laps_server.scale.settings import RaySettings, prepare_ray
 from laps_server.settings import available_cores
-
-OBJECT_STORE_BYTES = 128 * 2**20
-"""Of an embedded Ray: names of videos go in, and how it went comes out; no pixel does."""
 
 
 @contextmanager
-def ray_session(address: str | None = None) -> Iterator[None]:
-    """Connect to the cluster at ``address``, or start Ray here; what was started or connected to already stays.
+def ray_session(settings: RaySettings) -> Iterator[None]:
+    """Connect to a cluster, or start Ray here and end it; a connection that this process has already is left alone.
 
     Raises:
-        ConnectionError: nothing answers at that address.
+        BadParameter: the cluster cannot be reached.
     """
     if ray.is_initialized():
         yield
         return
     prepare_ray()
+    # Ray tells people how it is; what goes wrong in a job is told as an error of ours.
     logging.getLogger("ray").setLevel(logging.ERROR)
-    if address is None:
+    if settings.address is None:
         ray.init(
+            address="local",
             num_cpus=available_cores(),
-            object_store_memory=OBJECT_STORE_BYTES,
+            object_store_memory=settings.object_store_mib * 2**20,
             include_dashboard=False,
             logging_level=logging.ERROR,
         )
     else:
-        ray.init(address=address, logging_level=logging.ERROR)
+        try:
+            ray.init(address=settings.address, logging_level=logging.ERROR)
+        except (ConnectionError, RuntimeError, ValueError) as exc:
+            raise BadParameter(
+                f"no Ray cluster can be reached at {settings.address}: {exc}",
+                hint="start one with ray start --head, or leave --ray-address out",
+            ) from exc
     try:
         yield
     finally:

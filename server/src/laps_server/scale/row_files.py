@@ -30,7 +30,7 @@ import fsspec
 import pyarrow as pa
 from pyarrow import compute, parquet
 
-from laps_server.errors import BadParameter
+from laps_server.errors import BadParameter, LapsError
 from laps_server.scale.batch_rows import SCHEMA, SCHEMA_VERSION, table_of
 
 _LOG = logging.getLogger(__name__)
@@ -65,7 +65,13 @@ class RowFiles:
             BadParameter: the folder holds rows of another question, format or version of the columns.
         """
         wanted = {"schema_version": SCHEMA_VERSION, "format": self.format, "question": question}
-        found = self._marker()
+        try:
+            self._fs.makedirs(self._root, exist_ok=True)
+            found = self._marker()
+        except LapsError:
+            raise
+        except Exception as exc:  # each kind of place has errors of its own
+            raise BadParameter(f"{self.url} cannot be a folder of rows: {exc}") from exc
         if found is None and self._names():
             raise BadParameter(f"{self.url} holds files of rows, and not what they are", hint="take another folder")
         if found is not None:
@@ -76,7 +82,6 @@ class RowFiles:
                     hint=f"take another folder; this one would be {json.dumps(wanted, sort_keys=True)}",
                 )
         files = RowFiles(self.url, self.format, run=secrets.token_hex(8))
-        self._fs.makedirs(self._root, exist_ok=True)
         files._put(_MARKER, json.dumps({**wanted, "run": files.run}, indent=2).encode() + b"\n")
         return files
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable
 from errno import EDQUOT, ENOSPC
 from pathlib import Path, PurePosixPath
 
@@ -18,7 +17,7 @@ import pyarrow as pa
 from fsspec.core import has_magic
 from pyarrow import csv, parquet
 
-from laps_server.errors import BadParameter, StorageFull
+from laps_server.errors import BadParameter, LapsError, StorageFull
 from laps_server.offline import VIDEO_SUFFIXES, find_videos
 
 _LIST_SUFFIXES = (".csv", ".parquet")
@@ -39,12 +38,14 @@ def find_sources(source: str, *, column: str = "path") -> list[str]:
     place = _without_file_scheme(source)
     try:
         if place.lower().endswith(_LIST_SUFFIXES):
-            found: Iterable[str] = _in_list(place, column)
+            found = _in_list(place, column)
         elif not _is_url(place) and (os.path.lexists(place) or not has_magic(place)):
-            found = (str(Path(path).absolute()) for path in find_videos([Path(place)]))
+            found = [str(path.absolute()) for path in find_videos([Path(place)])]
         else:
             found = _in_place(place)
-    except (OSError, ImportError, pa.ArrowInvalid) as exc:
+    except LapsError:
+        raise
+    except Exception as exc:  # each kind of place has errors of its own
         raise BadParameter(f"{source} cannot be read: {exc}") from exc
     videos = list(dict.fromkeys(found))
     if not videos:
@@ -76,11 +77,12 @@ def open_video(path: str, folder: Path | None = None) -> int:
         return os.dup(copy.fileno())
 
 
-def _in_place(place: str) -> Iterable[str]:
+def _in_place(place: str) -> list[str]:
     """Files of a pattern, or in a folder of another place, or that one file."""
     files, root = fsspec.core.url_to_fs(place)
     if has_magic(root):
-        found = files.glob(root, detail=True)
+        matched = files.glob(root, detail=True)
+        found = {name: info for name, info in matched.items() if not name.rpartition("/")[2].startswith(".")}
     elif files.isfile(root):
         return [place]
     else:
@@ -95,7 +97,7 @@ def _is_video(name: str, root: str) -> bool:
     return below.suffix.lower() in VIDEO_SUFFIXES and not any(part.startswith(".") for part in below.parts)
 
 
-def _in_list(place: str, column: str) -> Iterable[str]:
+def _in_list(place: str, column: str) -> list[str]:
     with fsspec.open(place, "rb") as file:
         if place.lower().endswith(".csv"):
             as_text = csv.ConvertOptions(column_types={column: pa.string()}, strings_can_be_null=True)
@@ -109,7 +111,7 @@ def _in_list(place: str, column: str) -> Iterable[str]:
     if not pa.types.is_string(kind := table.schema.field(column).type) and not pa.types.is_large_string(kind):
         raise BadParameter(f"column {column!r} of {place} holds no texts but {kind}")
     beside = place.rpartition("/")[0] if _is_url(place) else str(Path(place).absolute().parent)
-    return (_beside(name, beside) for name in table[column].to_pylist() if name)
+    return [_beside(name, beside) for name in table[column].to_pylist() if name]
 
 
 def _beside(name: str, folder: str) -> str:
