@@ -95,12 +95,14 @@ def _costs(arguments: argparse.Namespace) -> tuple[bool, Any]:
 def _traffic(_: argparse.Namespace) -> tuple[bool, Any]:
     with tempfile.TemporaryDirectory() as name:
         found = traffic.measured(short_clip(), Path(name))
-    print("\n| bytes a clip | network | of it client and proxy | object stores | destination | at rest, bytes/s |")
-    print("| --- | --- | --- | --- | --- | --- |")
+    print(
+        "\n| bytes a clip | network | of it client and proxy | object stores | destination | at rest, bytes/s | driver ms a block |"
+    )
+    print("| --- | --- | --- | --- | --- | --- | --- |")
     for one in found:
         print(
             f"| {one.road} | {one.network:.0f} | {one.client:.0f} | {one.store:.0f} | {one.destination:.0f} | "
-            f"{one.idle_per_s:.0f} |"
+            f"{one.idle_per_s:.0f} | {1000 * one.driver_s:.1f} |"
         )
     return True, [asdict(one) for one in found]
 

@@ -25,7 +25,7 @@ from laps_server.scale.row_files import RowFiles
 
 IDLE_S = 20.0
 REQUESTS = 100
-VIDEOS, FIRST, LAST = 640, 128, 512
+VIDEOS, BLOCK, FIRST, LAST = 640, 16, 128, 512
 _TIMEOUT_S = 60.0
 
 
@@ -34,6 +34,7 @@ class Traffic:
     """Of one clip: bytes over the network as the kernel counts them, headers too, and into object stores.
 
     ``client`` is what of it goes between client and proxy: video and answer. ``destination`` is what is written.
+    ``driver_s`` are processor seconds of the one process that hands out blocks, of each block.
     """
 
     road: str
@@ -42,6 +43,7 @@ class Traffic:
     idle_per_s: float
     client: float = 0.0
     destination: float = 0.0
+    driver_s: float = 0.0
 
 
 def measured(video: Path, folder: Path) -> list[Traffic]:
@@ -75,19 +77,32 @@ def _offline(cluster: Cluster, video: Path, folder: Path) -> Traffic:
     rows = folder / "rows"
     options = checked_options(settings(), ClassifyOptions(frames=False, views=ONE_CLIP))
     job = classify_into(
-        RowFiles(str(rows)), names, settings=settings(), options=options, actors=ActorPool(least=1, most=1)
+        RowFiles(str(rows)),
+        names,
+        settings=settings(),
+        options=options,
+        actors=ActorPool(least=1, most=1),
+        block_videos=BLOCK,
     )
-    count, first = _counter(cluster), 0
+    count, first, spent = _counter(cluster), 0, 0.0
     with closing(job):
         for progress in job:
             if not first and progress.done >= FIRST:
-                count, first = _counter(cluster), progress.done
+                count, first, spent = _counter(cluster), progress.done, time.process_time()
             if progress.done >= LAST:
+                spent = time.process_time() - spent
                 network, store, seconds = count()
                 break
     videos = progress.done - first
     written = sum(path.stat().st_size for path in rows.glob("part-*")) / progress.done
-    return Traffic("batch", (network - idle * seconds) / videos, store / videos, idle, destination=written)
+    return Traffic(
+        "batch",
+        (network - idle * seconds) / videos,
+        store / videos,
+        idle,
+        destination=written,
+        driver_s=spent / videos * BLOCK,
+    )
 
 
 def _counter(cluster: Cluster) -> Callable[[], tuple[int, int, float]]:
