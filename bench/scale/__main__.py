@@ -95,10 +95,8 @@ def _costs(arguments: argparse.Namespace) -> tuple[bool, Any]:
 def _traffic(_: argparse.Namespace) -> tuple[bool, Any]:
     with tempfile.TemporaryDirectory() as name:
         found = traffic.measured(short_clip(), Path(name))
-    print(
-        "\n| bytes a clip | network | of it client and proxy | object stores | destination | at rest, bytes/s | driver ms a block |"
-    )
-    print("| --- | --- | --- | --- | --- | --- | --- |")
+    columns = ("network", "of it client and proxy", "object stores", "destination", "at rest, bytes/s")
+    print(f"\n| bytes a clip | {' | '.join(columns)} | driver ms a block |\n|{' --- |' * (len(columns) + 2)}")
     for one in found:
         print(
             f"| {one.road} | {one.network:.0f} | {one.client:.0f} | {one.store:.0f} | {one.destination:.0f} | "
