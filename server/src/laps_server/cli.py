@@ -1,4 +1,4 @@
-"""``laps-server serve | ray-serve | classify | batch | models | tune | views | keys``: parse, build settings, run.
+"""``laps-server serve | ray-serve | batch | classify | models | tune | views | keys``: parse, build settings, run.
 
 Standard output carries results alone; progress, logs and errors go to standard error. Exit status: 0 success,
 1 the server or a file failed, 2 the command or the repository is wrong, 130 interrupted.
