@@ -24,7 +24,7 @@ from bench.scale import costs, machinery, traffic
 from bench.scale.clusters import simulated_cluster
 from bench.scale.rates import MAX_SHORTFALL
 from bench.scale.videos import short_clip
-from bench.subjects import clip, make_models
+from bench.subjects import MEMORY_SUBJECT, clip, make_models
 
 NODES = 4
 WORKERS = 8
@@ -72,7 +72,7 @@ def _rates(arguments: argparse.Namespace) -> tuple[bool, Any]:
 
 
 def _costs(arguments: argparse.Namespace) -> tuple[bool, Any]:
-    make_models()
+    make_models([MEMORY_SUBJECT])
     video, rounds = clip(), arguments.rounds
     pairs = []
     if arguments.road != "offline":
