@@ -61,6 +61,8 @@ class Prometheus:
     def is_up(self) -> bool:
         """Whether it answers and has scraped."""
         try:
+            if self._http.get("/-/ready").status_code != httpx.codes.OK:  # it answers before it is
+                return False
             return any(sample["value"][1] == "1" for sample in self.query("up"))
         except httpx.TransportError:
             return False

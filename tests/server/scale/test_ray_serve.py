@@ -18,7 +18,7 @@ import pytest
 from laps_client import LapsClient, RetryPolicy
 from support.live_servers import ServerProcess
 from support.otlp_receiver import OtlpReceiver, otlp_receiver
-from support.prometheus import program
+from support.prometheus import discovering_prometheus
 from support.ray_gateways import deploy_again, replica_addresses, replica_processes, running_gateway
 
 ROOT = Path(__file__).parents[3]
@@ -129,9 +129,6 @@ def test_each_request_is_in_the_metrics_of_one_replica(gateway: ServerProcess) -
 
 
 def test_prometheus_finds_every_replica_once(gateway: ServerProcess, tmp_path: Path) -> None:
-    from support.prometheus import discovering_prometheus
-
-    program("prometheus")
     addresses = replica_addresses(gateway, REPLICAS)
     with discovering_prometheus(f"{gateway.url}/replicas", tmp_path) as prometheus:
         wait_until(lambda: len(prometheus.query('laps_ready{job="laps"} == 1')) == REPLICAS)
@@ -169,6 +166,7 @@ def test_a_killed_replica_loses_no_request_of_a_client_that_tries_again(gateway:
     replica_addresses(gateway, REPLICAS)
 
 
+@pytest.mark.long
 def test_an_update_fails_no_request_though_no_client_tries_again(gateway: ServerProcess) -> None:
     cluster = gateway.wait_for(re.compile(r"Ray cluster at (\S+)"))[1]
     before = set(replica_processes(gateway))
