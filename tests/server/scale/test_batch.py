@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -34,8 +36,11 @@ from support.server_traces import children_of
 ROOT = Path(__file__).parents[3]
 CLIP = ROOT / "examples" / "pan-then-zoom.mp4"
 ONE = ActorPool(most=1)
-# Ray's own: what it starts keeps files open that nobody closes.
-pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
+# Ray's own: what it starts keeps files open that nobody closes, and it warns itself of its own settings.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning:ray"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +53,7 @@ def on_ray() -> Iterator[None]:
 def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The shipped model, alone."""
     folder = tmp_path_factory.mktemp("models")
-    (folder / "camera-motion").symlink_to(ROOT / "model_repository" / "camera-motion")
+    shutil.copytree(ROOT / "model_repository" / "camera-motion", folder / "camera-motion")
     return folder
 
 
@@ -189,7 +194,10 @@ def test_a_job_whose_process_was_killed_goes_on(repository: Path, tmp_path: Path
     untouched = [path for path, written in before.items() if path.stat().st_mtime_ns == written]
     if resumed:
         assert untouched == list(before)
-        assert f"{2 * len(before)} were there" in told
+        # Its actors may have finished a block more before they saw that it was gone.
+        there = re.search(r"(\d+) were there", told)
+        assert there is not None
+        assert 2 * len(before) <= int(there[1]) < 24
     else:
         assert untouched == []
 

@@ -182,6 +182,8 @@ def classify_into(
     constructor = (actors.settings(settings), actors.model_url, options, COLUMN, mine)
     # A block that every actor that tried it died of is tried once more, each video by itself.
     for block_size in dict.fromkeys((size, 1)):
+        if not waiting:
+            return
         told: set[str] = set()
         for rows in _outcomes(_mapped(_in_blocks(waiting, block_size), WritingClassifier, constructor, actors, None)):
             told.update(row["path"] for row in rows)
@@ -191,8 +193,6 @@ def classify_into(
                 return
             yield progress
         waiting = [video for video in waiting if video not in told]
-        if not waiting:
-            return
 
 
 def _mapped(
