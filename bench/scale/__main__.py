@@ -94,7 +94,7 @@ def _costs(arguments: argparse.Namespace) -> tuple[bool, Any]:
 
 def _traffic(_: argparse.Namespace) -> tuple[bool, Any]:
     with tempfile.TemporaryDirectory() as name:
-        found = traffic.measured(short_clip(), Path(name))
+        found = traffic.measured(short_clip(), clip(), Path(name))
     columns = ("network", "of it client and proxy", "object stores", "destination", "at rest, bytes/s")
     print(f"\n| bytes a clip | {' | '.join(columns)} | driver ms a block |\n|{' --- |' * (len(columns) + 2)}")
     for one in found:
