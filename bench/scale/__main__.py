@@ -2,6 +2,7 @@
 
 python -m bench.scale rates                                              1 and 8 on simulated machines, which sleep
 python -m bench.scale costs                                              processor seconds a clip, with Ray and without
+python -m bench.scale resume                                             what a job spends on what is done already
 unshare --net sh -c 'ip link set lo up; python -m bench.scale traffic'   bytes a clip
 
 Each prints Markdown and writes JSON. docs/scale.md tells of a run.
@@ -20,11 +21,11 @@ from typing import Any
 
 from bench.machine import describe
 from bench.report import RESULTS
-from bench.scale import costs, machinery, traffic
+from bench.scale import costs, machinery, resume, traffic
 from bench.scale.clusters import simulated_cluster
 from bench.scale.rates import MAX_SHORTFALL
 from bench.scale.videos import short_clip
-from bench.subjects import clip, make_models
+from bench.subjects import MEMORY_SUBJECT, clip, make_models
 
 NODES = 4
 WORKERS = 8
@@ -35,7 +36,7 @@ _SPARE_CPUS = 1
 def main() -> int:
     """Measure, print, write; 1 where a figure is short."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("rates", "costs", "traffic"))
+    parser.add_argument("what", choices=("rates", "costs", "resume", "traffic"))
     parser.add_argument("--rounds", type=int, default=ROUNDS, help="of costs")
     parser.add_argument("--workers", type=int, default=WORKERS, help="of rates, beside one")
     parser.add_argument("--road", choices=("online", "offline"), help="of rates and costs, this alone")
@@ -45,6 +46,7 @@ def main() -> int:
     measure: dict[str, Callable[[argparse.Namespace], tuple[bool, Any]]] = {
         "rates": _rates,
         "costs": _costs,
+        "resume": _resume,
         "traffic": _traffic,
     }
     reached, found = measure[arguments.what](arguments)
@@ -72,7 +74,7 @@ def _rates(arguments: argparse.Namespace) -> tuple[bool, Any]:
 
 
 def _costs(arguments: argparse.Namespace) -> tuple[bool, Any]:
-    make_models()
+    make_models([MEMORY_SUBJECT])
     video, rounds = clip(), arguments.rounds
     pairs = []
     if arguments.road != "offline":
@@ -92,9 +94,16 @@ def _costs(arguments: argparse.Namespace) -> tuple[bool, Any]:
     return all(pair.reached for pair in pairs), [asdict(pair) | {"more": pair.more} for pair in pairs]
 
 
+def _resume(_: argparse.Namespace) -> tuple[bool, Any]:
+    with tempfile.TemporaryDirectory() as name:
+        found = resume.measured(Path(name))
+    print(f"\n{1000 * found.file_s:.1f} ms of a processor a file, {found.video_bytes:.0f} bytes a video")
+    return True, asdict(found)
+
+
 def _traffic(_: argparse.Namespace) -> tuple[bool, Any]:
     with tempfile.TemporaryDirectory() as name:
-        found = traffic.measured(short_clip(), Path(name))
+        found = traffic.measured(short_clip(), clip(), Path(name))
     columns = ("network", "of it client and proxy", "object stores", "destination", "at rest, bytes/s")
     print(f"\n| bytes a clip | {' | '.join(columns)} | driver ms a block |\n|{' --- |' * (len(columns) + 2)}")
     for one in found:

@@ -46,24 +46,25 @@ class Traffic:
     driver_s: float = 0.0
 
 
-def measured(video: Path, folder: Path) -> list[Traffic]:
-    """Both roads, on one head and one machine."""
+def measured(video: Path, long_video: Path, folder: Path) -> list[Traffic]:
+    """Both roads, on one head and one machine; online also a longer video, which Ray may hand on in another way."""
     with simulated_cluster(1, 1) as cluster:
-        return [_online(cluster, video.read_bytes()), _offline(cluster, video, folder)]
+        with httpx.Client(base_url=deploy(1), timeout=_TIMEOUT_S) as client:
+            found = [_online(cluster, client, path.read_bytes()) for path in (video, long_video)]
+        ray_serve.shutdown()  # type: ignore[no-untyped-call]
+        return [*found, _offline(cluster, video, folder)]
 
 
-def _online(cluster: Cluster, video: bytes) -> Traffic:
+def _online(cluster: Cluster, client: httpx.Client, video: bytes) -> Traffic:
     """The proxy is on the head, the replica on the machine: an upload goes over the network twice."""
-    with httpx.Client(base_url=deploy(1), timeout=_TIMEOUT_S) as client:
-        answer = ask(client, video)
-        idle = _idle_per_s()
-        count = _counter(cluster)
-        for _ in range(REQUESTS):
-            ask(client, video)
-        network, store, seconds = count()
-    ray_serve.shutdown()  # type: ignore[no-untyped-call]
+    answer = ask(client, video)
+    idle = _idle_per_s()
+    count = _counter(cluster)
+    for _ in range(REQUESTS):
+        ask(client, video)
+    network, store, seconds = count()
     return Traffic(
-        "ray-serve",
+        f"ray-serve, {len(video)} bytes",
         (network - idle * seconds) / REQUESTS,
         store / REQUESTS,
         idle,

@@ -32,6 +32,8 @@ pytestmark = [
     pytest.mark.long,
     # Ray's own: what it starts keeps files open that nobody closes.
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    # Likewise: what Ray Data sets of itself.
+    pytest.mark.filterwarnings("ignore:.*deprecated:DeprecationWarning"),
 ]
 
 
