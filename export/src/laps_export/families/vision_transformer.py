@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from laps_export.families.token_layers import Mlp, SelfAttention
+from laps_export.families.whole_numbers import WholeNumbers
 
 MLP_RATIO = 4
 EPS = 1e-6
@@ -21,7 +22,7 @@ EPS = 1e-6
 
 
 @dataclass(frozen=True, kw_only=True)
-class VisionTransformerSize:
+class VisionTransformerSize(WholeNumbers):
     """The numbers of a vision transformer; the defaults are those of ViT-B/16.
 
     Attributes:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, fields
-from typing import TYPE_CHECKING, Any, TypeVar
+from dataclasses import asdict, dataclass, fields
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from laps_export.errors import ConfigError
 from laps_export.families.family import ModelConfig
@@ -17,6 +17,24 @@ MAX_RESOLUTION = 4096
 """What the server accepts; tests/contract/test_manifest.py compares."""
 
 Config = TypeVar("Config", bound="DataclassInstance")
+
+
+@dataclass(frozen=True, kw_only=True)
+class WholeNumbers:
+    """What every such configuration has: a form in which manifests and weight files carry it."""
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON-able twin; `from_json` reads it back."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Self:
+        """Read what `to_json` wrote.
+
+        Raises:
+            ConfigError: a field is missing, unknown or of the wrong kind.
+        """
+        return read_whole_numbers(cls, data)
 
 
 def read_whole_numbers(kind: type[Config], data: Mapping[str, Any]) -> Config:

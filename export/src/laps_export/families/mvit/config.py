@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from laps_export.errors import ConfigError
-from laps_export.families.whole_numbers import check_clips, check_positive, read_whole_numbers
+from laps_export.families.whole_numbers import WholeNumbers, check_clips, check_positive
 
 PATCH_STRIDE = (2, 4, 4)
 """Frames, rows and columns of pixels from one token to the next."""
@@ -19,7 +18,7 @@ _FIRST_KEY_STRIDE = 8
 
 
 @dataclass(frozen=True, kw_only=True)
-class MvitConfig:
+class MvitConfig(WholeNumbers):
     """All that is needed to build a model.
 
     Attributes:
@@ -90,16 +89,3 @@ class MvitConfig:
     def key_stride(self, block: int) -> int:
         """Step along height and width of the pools of a block's keys and values."""
         return _FIRST_KEY_STRIDE // self.heads(block)
-
-    def to_json(self) -> dict[str, Any]:
-        """A JSON-able twin; `from_json` reads it back."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, data: dict[str, Any]) -> MvitConfig:
-        """Read what `to_json` wrote.
-
-        Raises:
-            ConfigError: a field is missing, unknown or of the wrong kind.
-        """
-        return read_whole_numbers(cls, data)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from laps_export.errors import ConfigError
-from laps_export.families.whole_numbers import check_clips, check_positive, read_whole_numbers
+from laps_export.families.whole_numbers import WholeNumbers, check_clips, check_positive
 
 FRAMES_A_STEP = 4
 """Frames of the fast pathway to one of the slow."""
@@ -22,7 +21,7 @@ _NON_LOCAL_EVERY = 7
 
 
 @dataclass(frozen=True, kw_only=True)
-class SlowFastConfig:
+class SlowFastConfig(WholeNumbers):
     """All that is needed to build a model.
 
     Attributes:
@@ -93,16 +92,3 @@ class SlowFastConfig:
     def is_followed_by_non_local(self, *, stage: int, block: int) -> bool:
         """Whether a block of the slow pathway is."""
         return self.non_local and stage == 2 and block % _NON_LOCAL_EVERY == _NON_LOCAL_EVERY - 1
-
-    def to_json(self) -> dict[str, Any]:
-        """A JSON-able twin; `from_json` reads it back."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, data: dict[str, Any]) -> SlowFastConfig:
-        """Read what `to_json` wrote.
-
-        Raises:
-            ConfigError: a field is missing, unknown or of the wrong kind.
-        """
-        return read_whole_numbers(cls, data)

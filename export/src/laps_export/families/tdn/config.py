@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from laps_export.errors import ConfigError
-from laps_export.families.whole_numbers import check_clips, check_positive, read_whole_numbers
+from laps_export.families.whole_numbers import WholeNumbers, check_clips, check_positive
 
 SEGMENT_FRAMES = 5
 """Consecutive frames of a segment; the third is its picture."""
@@ -26,7 +25,7 @@ _EQUAL_SHARES = 8
 
 
 @dataclass(frozen=True, kw_only=True)
-class TdnConfig:
+class TdnConfig(WholeNumbers):
     """All that is needed to build a model.
 
     Attributes:
@@ -76,16 +75,3 @@ class TdnConfig:
     def side(self, stage: int) -> int:
         """Rows, and columns, of the features behind a stage, 0 to 3."""
         return self.resolution // (4 << stage)
-
-    def to_json(self) -> dict[str, Any]:
-        """A JSON-able twin; `from_json` reads it back."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, data: dict[str, Any]) -> TdnConfig:
-        """Read what `to_json` wrote.
-
-        Raises:
-            ConfigError: a field is missing, unknown or of the wrong kind.
-        """
-        return read_whole_numbers(cls, data)

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from laps_export.errors import ConfigError
-from laps_export.families.whole_numbers import check_clips, check_positive, read_whole_numbers
+from laps_export.families.whole_numbers import WholeNumbers, check_clips, check_positive
 
 PATCH = 16
 """Side of a patch in pixels."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class TimesformerConfig:
+class TimesformerConfig(WholeNumbers):
     """All that is needed to build a model.
 
     Attributes:
@@ -51,16 +50,3 @@ class TimesformerConfig:
     def places(self) -> int:
         """N, patches of a frame."""
         return (self.resolution // PATCH) ** 2
-
-    def to_json(self) -> dict[str, Any]:
-        """A JSON-able twin; `from_json` reads it back."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, data: dict[str, Any]) -> TimesformerConfig:
-        """Read what `to_json` wrote.
-
-        Raises:
-            ConfigError: a field is missing, unknown or of the wrong kind.
-        """
-        return read_whole_numbers(cls, data)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from laps_export.errors import ConfigError
-from laps_export.families.whole_numbers import check_clips, check_positive, read_whole_numbers
+from laps_export.families.whole_numbers import WholeNumbers, check_clips, check_positive
 
 PATCH = (2, 4, 4)
 """Frames, height and width of what becomes one token."""
@@ -19,7 +18,7 @@ Size = tuple[int, int, int]
 
 
 @dataclass(frozen=True, kw_only=True)
-class VideoSwinConfig:
+class VideoSwinConfig(WholeNumbers):
     """All that is needed to build a model.
 
     Attributes:
@@ -62,19 +61,6 @@ class VideoSwinConfig:
         """Tokens of a stage."""
         side = self.resolution // PATCH[1] // 2**stage
         return self.steps, side, side
-
-    def to_json(self) -> dict[str, Any]:
-        """A JSON-able twin; `from_json` reads it back."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, data: dict[str, Any]) -> VideoSwinConfig:
-        """Read what `to_json` wrote.
-
-        Raises:
-            ConfigError: a field is missing, unknown or of the wrong kind.
-        """
-        return read_whole_numbers(cls, data)
 
     def _check_tiling(self) -> None:
         """The authors pad where windows do not tile the tokens; none of their models needs it."""

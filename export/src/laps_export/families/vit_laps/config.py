@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from laps_export.errors import ConfigError
 from laps_export.families.channel_shift import SHIFT_FOLDS
 from laps_export.families.leap_pairing import leap_pairs
 from laps_export.families.vision_transformer import VisionTransformerSize
-from laps_export.families.whole_numbers import check_clips, check_positive, read_whole_numbers
+from laps_export.families.whole_numbers import check_clips, check_positive
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,16 +41,3 @@ class VitLapsConfig(VisionTransformerSize):
             raise ConfigError(f"resolution {self.resolution} holds no patch", code="invalid_resolution")
         for level in self.levels:
             leap_pairs(self.frames, level)
-
-    def to_json(self) -> dict[str, Any]:
-        """A JSON-able twin; `from_json` reads it back."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, data: dict[str, Any]) -> VitLapsConfig:
-        """Read what `to_json` wrote.
-
-        Raises:
-            ConfigError: a field is missing, unknown or of the wrong kind.
-        """
-        return read_whole_numbers(cls, data)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from laps_export.errors import ConfigError
 from laps_export.families.vision_transformer import VisionTransformerSize
-from laps_export.families.whole_numbers import check_clips, check_positive, read_whole_numbers
+from laps_export.families.whole_numbers import check_clips, check_positive
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,16 +48,3 @@ class VtnConfig(VisionTransformerSize):
     def frame_places(self) -> int:
         """Position embeddings that frames have."""
         return self.places - 2
-
-    def to_json(self) -> dict[str, Any]:
-        """A JSON-able twin; `from_json` reads it back."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, data: dict[str, Any]) -> VtnConfig:
-        """Read what `to_json` wrote.
-
-        Raises:
-            ConfigError: a field is missing, unknown or of the wrong kind.
-        """
-        return read_whole_numbers(cls, data)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from laps_export.errors import ConfigError
-from laps_export.families.whole_numbers import check_clips, check_positive, read_whole_numbers
+from laps_export.families.whole_numbers import WholeNumbers, check_clips, check_positive
 
 _SHRINKING = 32
 """Pixels along height, and along width, to one place of the last stage."""
@@ -16,7 +15,7 @@ _STAGES = 4
 
 
 @dataclass(frozen=True, kw_only=True)
-class X3DConfig:
+class X3DConfig(WholeNumbers):
     """All that is needed to build a model; the tuples have a number for each stage.
 
     Attributes:
@@ -65,16 +64,3 @@ class X3DConfig:
     def window(self) -> int:
         """Places along height, and along width, that the head looks at."""
         return math.ceil(self.trained_at / _SHRINKING)
-
-    def to_json(self) -> dict[str, Any]:
-        """A JSON-able twin; `from_json` reads it back."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, data: dict[str, Any]) -> X3DConfig:
-        """Read what `to_json` wrote.
-
-        Raises:
-            ConfigError: a field is missing, unknown or of the wrong kind.
-        """
-        return read_whole_numbers(cls, data)
