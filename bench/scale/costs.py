@@ -27,8 +27,8 @@ from bench.subjects import CAMERA_MOTION, MEMORY_SUBJECT
 MAX_MORE = 0.05
 LOAD = Load(32, at_once=4)
 IDLE_S = 10.0
-VIDEOS, PER_FILE = 160, 8
-FIRST, LAST = 32, 128  # of the videos: between them it is counted
+VIDEOS, PER_FILE = 640, 64
+FIRST, LAST = 128, 512  # of the videos: between them it is counted
 _POLL_S = 0.02
 _END_S = 60.0
 _IDLE_RAY = """

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import signal
 import socket
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,11 @@ import ray
 from ray import serve
 from ray.exceptions import RayError
 from ray.serve.config import AutoscalingConfig, HTTPOptions, ProxyLocation
+from ray.serve.schema import LoggingConfig
 
 from laps_server.errors import BadParameter, InternalError
 from laps_server.models.repository import find_versions
+from laps_server.scale.haproxy import haproxy_environment
 from laps_server.scale.replica import Replica
 from laps_server.scale.replica_directory import NAMESPACE, forget_directory
 from laps_server.scale.settings import RaySettings, prepare_ray, replica_environment
@@ -34,6 +37,8 @@ _HEALTH_PERIOD_S = 5.0
 _HEALTH_TIMEOUT_S = 30.0
 _DRAIN_TICK_S = 0.5
 _SPARE_S = 10.0
+# Of each request there is a line of ours already.
+_RAYS_LOG = LoggingConfig(log_level="WARNING", enable_access_log=False)
 
 
 def build(settings: Settings, ray_settings: RaySettings) -> serve.Application:
@@ -64,6 +69,7 @@ def build(settings: Settings, ray_settings: RaySettings) -> serve.Application:
         health_check_period_s=_HEALTH_PERIOD_S,
         health_check_timeout_s=_HEALTH_TIMEOUT_S,
         graceful_shutdown_wait_loop_s=_DRAIN_TICK_S,
+        logging_config=_RAYS_LOG,
         # Requests by the proxy may take all of the drain, and those on the own port are waited for after them.
         graceful_shutdown_timeout_s=2 * settings.drain_timeout_s + settings.drain_notice_s + _SPARE_S,
         ray_actor_options={
@@ -98,19 +104,29 @@ def ray_serve(settings: Settings, ray_settings: RaySettings, *, detach: bool = F
     if own and ray_settings.model_url is None:
         find_versions(*settings.model_repository, versions=settings.versions)
     port = _free_port(settings.host, settings.port) if own else settings.port
-    _connect(ray_settings)
+    with haproxy_environment() if own else nullcontext():
+        _connect(ray_settings)
+        return _deployed(application, settings.host, port, detach=detach)
+
+
+def _deployed(application: serve.Application, host: str, port: int, *, detach: bool) -> int:
     # Ray has its own handler, which ends the process at once. A second signal does not wait either.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
+    logging.getLogger("ray.serve").setLevel(logging.WARNING)
     _LOG.info("Ray cluster at %s", ray.get_runtime_context().gcs_address)
     try:
-        serve.start(proxy_location=ProxyLocation.EveryNode, http_options=HTTPOptions(host=settings.host, port=port))
+        serve.start(
+            proxy_location=ProxyLocation.EveryNode,
+            http_options=HTTPOptions(host=host, port=port),
+            logging_config=_RAYS_LOG,
+        )
         try:
             serve.run(application, name=APP_NAME, route_prefix="/")
         except (RuntimeError, RayError) as exc:
             _LOG.critical("replicas cannot be started: %s", exc)
             return EXIT_MODEL_FAILED
-        _LOG.info("listening on http://%s:%d", f"[{settings.host}]" if ":" in settings.host else settings.host, port)
+        _LOG.info("listening on http://%s:%d", f"[{host}]" if ":" in host else host, port)
         if not detach:
             _wait_for_signal()
             _LOG.info("draining")
