@@ -28,7 +28,7 @@ OURS = "ray.io/v1"  # kinds that no schema is carried of
 SETTINGS = {variable(name) for name in Settings.model_fields} | {
     ray_variable(name) for name in RaySettings.model_fields
 }
-OTHERS = {"RAY_USAGE_STATS_ENABLED"}
+OTHERS = {"RAY_USAGE_STATS_ENABLED", "RAY_SERVE_ENABLE_HA_PROXY"}
 PATHS = {"/readyz", "/livez", "/metrics", "/-/healthz"}  # the last is that of Ray's proxies
 
 
