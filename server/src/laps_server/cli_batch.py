@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import random
 import re
-import sys
 from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from laps_server.classify_options import ClassifyOptions
+from laps_server.cli_streams import without_noise
 from laps_server.errors import BadParameter
 from laps_server.observe import now
 from laps_server.settings import Settings
@@ -63,7 +63,6 @@ def run(request: BatchRequest, settings: Settings, ray_settings: RaySettings, op
         from laps_server.scale import (  # noqa: PLC0415 - an extra, and seconds to load
             batch,
             classifier,
-            ray_messages,
             ray_session,
             row_files,
             video_sources,
@@ -79,9 +78,8 @@ def run(request: BatchRequest, settings: Settings, ray_settings: RaySettings, op
         classifier.with_models(settings, ray_settings.model_url), options, all_labels=request.all_labels
     )
     videos = ordered(video_sources.find_sources(request.source, column=request.column), request.seed)[: request.limit]
-    results = Console(file=sys.stdout, highlight=False)
-    with ray_messages.without_noise() as errors, ray_session.ray_session(ray_settings):
-        report = BatchReport(Console(file=errors, highlight=False), results)
+    with without_noise() as (errors, results), ray_session.ray_session(ray_settings):
+        report = BatchReport(Console(file=errors, highlight=False), Console(file=results, highlight=False))
         job = batch.classify_into(
             files,
             videos,

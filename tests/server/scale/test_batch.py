@@ -19,6 +19,7 @@ import pyarrow as pa
 import pytest
 import ray
 from pyarrow import parquet
+from ray._common.usage import usage_lib
 from ray.data import Dataset
 
 from laps_server.classify_options import ClassifyOptions
@@ -47,8 +48,11 @@ pytestmark = [
 @pytest.fixture(scope="module")
 def on_ray() -> Iterator[None]:
     os.environ.pop("RAY_USAGE_STATS_ENABLED", None)  # it is set where Ray is started
-    with ray_session(RaySettings(object_store_mib=100)):
-        yield
+    with pytest.MonkeyPatch.context() as patched:
+        # A released Ray that a program starts reports nothing anyway, others do.
+        patched.setattr(usage_lib, "set_usage_stats_enabled_via_env_var", lambda _: None)
+        with ray_session(RaySettings(object_store_mib=100)):
+            yield
 
 
 @pytest.fixture(scope="module")
