@@ -30,8 +30,7 @@ _PATIENCE_S = 5.0
 
 @contextmanager
 def without_noise() -> Iterator[tuple[TextIO, TextIO]]:
-    """Keep standard output for results, and that one line out of standard error; yields the real two, errors
-    first.
+    """Keep standard output for results, and that one line out of standard error; yields real errors, real results.
 
     Ray prints what goes wrong with its processes: of that a first line goes to standard error. What its native code
     writes goes there through another process, which cannot be stopped by what this one holds, and has all when this one
