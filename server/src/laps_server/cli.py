@@ -22,7 +22,7 @@ from laps_server.classify_options import ClassifyOptions
 from laps_server.cli_output import Output, print_models, print_results, print_tuning, save_views
 from laps_server.engines.choices import Precision
 from laps_server.engines.registry import ENGINES
-from laps_server.errors import LapsError
+from laps_server.errors import InternalError, LapsError
 from laps_server.logs import configure_logging
 from laps_server.segment_length import SegmentLength
 from laps_server.serve import serve as run_server
@@ -31,6 +31,7 @@ from laps_server.view_grid import ViewGrid
 
 S = TypeVar("S", bound=BaseSettings)
 
+EXIT_FAILED = 1
 EXIT_WRONG_USE = 2
 EXIT_INTERRUPTED = 130  # 128 and the signal's number, as shells have it
 
@@ -392,7 +393,7 @@ def main() -> None:
         _errors.print(exc.message, markup=False, soft_wrap=True)
         if exc.hint:
             _errors.print(exc.hint, markup=False, style="dim", soft_wrap=True)
-        sys.exit(EXIT_WRONG_USE)
+        sys.exit(EXIT_FAILED if isinstance(exc, InternalError) else EXIT_WRONG_USE)
 
 
 def _settings(**given: Any) -> Settings:

@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from laps_server.classify_options import ClassifyOptions
+from laps_server.cli_output import results_alone
 from laps_server.errors import BadParameter
 from laps_server.observe import now
 from laps_server.settings import Settings
@@ -62,6 +63,7 @@ def run(request: BatchRequest, settings: Settings, ray_settings: RaySettings, op
         from laps_server.scale import (  # noqa: PLC0415 - an extra, and seconds to load
             batch,
             classifier,
+            ray_messages,
             ray_session,
             row_files,
             video_sources,
@@ -77,21 +79,27 @@ def run(request: BatchRequest, settings: Settings, ray_settings: RaySettings, op
         classifier.with_models(settings, ray_settings.model_url), options, all_labels=request.all_labels
     )
     videos = ordered(video_sources.find_sources(request.source, column=request.column), request.seed)[: request.limit]
-    report = BatchReport(Console(stderr=True, highlight=False), Console(highlight=False))
-    with ray_session.ray_session(ray_settings):
+    with results_alone(ray_messages.FirstLines) as results, ray_session.ray_session(ray_settings):
+        report = BatchReport(Console(stderr=True, highlight=False), Console(file=results, highlight=False))
         job = batch.classify_into(
             files,
             videos,
             settings=settings,
             options=asked,
-            actors=batch.ActorPool(least=least, most=most, cpus=request.cpus_per_actor, gpus=request.gpus_per_actor),
+            actors=batch.ActorPool(
+                least=least,
+                most=most,
+                cpus=request.cpus_per_actor,
+                gpus=request.gpus_per_actor,
+                model_url=ray_settings.model_url,
+            ),
             block_videos=request.videos_per_file,
             retry_failed=request.retry_failed,
             max_errors=request.max_errors,
         )
         with closing(job):
             last = report.follow(job)
-    report.summary(request.destination)
+        report.summary(request.destination)
     return last is not None and last.failed == last.left == 0
 
 
@@ -152,6 +160,7 @@ class BatchReport:
             TextColumn("{task.fields[state]}"),
             console=self._errors,
             transient=True,
+            redirect_stdout=False,  # it is redirected already
             disable=not self._errors.is_terminal,
         ) as bar:
             task = bar.add_task("", total=None, state="starting")

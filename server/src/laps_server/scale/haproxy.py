@@ -8,12 +8,13 @@ to start and how, in every process, so this is for a Ray of this machine; whoeve
 
 from __future__ import annotations
 
-import os
 import socket
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from importlib.util import find_spec
+
+from laps_server.scale.settings import set_unless_given
 
 _CHOICE = "RAY_SERVE_ENABLE_HA_PROXY"
 # Of HAProxy itself, and of what stands in for it while no replica is ready. Ray has fixed numbers for them, which two
@@ -39,8 +40,7 @@ def haproxy_environment() -> Iterator[None]:
         yield
         return
     with tempfile.TemporaryDirectory(prefix="laps-", dir=_SHORT) as folder:  # of this user alone: an admin socket
-        for name, value in _variables(folder).items():
-            os.environ.setdefault(name, value)
+        set_unless_given(_variables(folder))
         yield
 
 

@@ -22,9 +22,10 @@ from ray.serve.schema import LoggingConfig
 from laps_server.errors import BadParameter, InternalError
 from laps_server.models.repository import find_versions
 from laps_server.scale.haproxy import haproxy_environment
+from laps_server.scale.ray_session import connect, start
 from laps_server.scale.replica import Replica
 from laps_server.scale.replica_directory import NAMESPACE, forget_directory
-from laps_server.scale.settings import RaySettings, prepare_ray, replica_environment
+from laps_server.scale.settings import RaySettings, replica_environment
 from laps_server.serve import EXIT_MODEL_FAILED, keys_of
 from laps_server.settings import Settings
 
@@ -105,7 +106,10 @@ def ray_serve(settings: Settings, ray_settings: RaySettings, *, detach: bool = F
         find_versions(*settings.model_repository, versions=settings.versions)
     port = _free_port(settings.host, settings.port) if own else settings.port
     with haproxy_environment() if own else nullcontext():
-        _connect(ray_settings)
+        if own:
+            start(ray_settings, namespace=NAMESPACE)
+        else:
+            connect(str(ray_settings.address), namespace=NAMESPACE)
         return _deployed(application, settings.host, port, detach=detach)
 
 
@@ -135,25 +139,6 @@ def _deployed(application: serve.Application, host: str, port: int, *, detach: b
             _take_down()
         ray.shutdown()
     return 0
-
-
-def _connect(ray_settings: RaySettings) -> None:
-    prepare_ray()
-    if ray_settings.address is None:
-        ray.init(
-            address="local",
-            namespace=NAMESPACE,
-            include_dashboard=False,
-            object_store_memory=ray_settings.object_store_mib * 2**20,
-        )
-        return
-    try:
-        ray.init(address=ray_settings.address, namespace=NAMESPACE)
-    except (ConnectionError, RuntimeError, ValueError) as exc:
-        raise BadParameter(
-            f"no Ray cluster can be reached at {ray_settings.address}: {exc}",
-            hint="start one with ray start --head, or leave --address out",
-        ) from exc
 
 
 def _take_down() -> None:

@@ -14,6 +14,11 @@ from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 _PREFIX = "LAPS_RAY_"
+_UNLESS_GIVEN = {
+    "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "60",
+    "RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "0.5",
+    "RAY_task_events_report_interval_ms": "0",
+}
 
 
 def variable(name: str) -> str:
@@ -24,11 +29,18 @@ def variable(name: str) -> str:
 def prepare_ray() -> None:
     """Of a Ray that this process starts, what Ray reads from the environment alone.
 
-    It reports its use to nobody. And a busy machine gets the time to start a proxy: Ray would kill one that takes
-    longer than three times five seconds, and begin again.
+    It reports its use to nobody. A busy machine gets the time to start a proxy: Ray would kill one that takes longer
+    than three times five seconds, and begin again. And Ray itself rests more: its controller looks twice a second, not
+    ten times, and nothing is kept of each task for a dashboard that is not there.
     """
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    os.environ.setdefault("RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S", "60")
+    set_unless_given(_UNLESS_GIVEN)
+
+
+def set_unless_given(variables: Mapping[str, str]) -> None:
+    """Of what Ray reads from the environment alone, where this process and those that it starts have it from nobody."""
+    for name, value in variables.items():
+        os.environ.setdefault(name, value)
 
 
 def replica_environment() -> Mapping[str, str]:
