@@ -9,11 +9,13 @@ import pyarrow as pa
 import pytest
 
 from laps_server.classify_options import ClassifyOptions
+from laps_server.scale.batch import ActorPool
 from laps_server.scale.batch_rows import SCHEMA
-from laps_server.scale.classifier import MAX_ATTEMPTS, Classifier, WritingClassifier
+from laps_server.scale.classifier import MAX_ATTEMPTS, Classifier, WritingClassifier, videos_in_flight
 from laps_server.scale.row_files import RowFiles
 from laps_server.segment_length import SegmentLength
 from laps_server.settings import Settings
+from laps_server.view_grid import MAX_VIEWS
 from support.model_repositories import write_model
 from support.plain_videos import BLUE, GREEN, RED, write_colour_video
 
@@ -38,6 +40,15 @@ def videos(tmp_path: Path) -> list[str]:
 
 def named(videos: list[str]) -> pa.Table:
     return pa.table({"path": videos})
+
+
+@pytest.mark.parametrize("cores", [1, 2, 15])
+def test_every_decoder_of_an_actor_has_a_video_and_one_waits_for_the_engine(cores: int) -> None:
+    settings = ActorPool(cpus=cores).settings(Settings(model_repository="models"))
+    assert settings.decode_workers == cores
+    in_flight = videos_in_flight(settings)
+    assert in_flight >= max(4, 2 * cores)
+    assert settings.max_queued_views >= in_flight * MAX_VIEWS  # none is refused
 
 
 def test_each_video_is_a_row_whatever_it_is(settings: Settings, videos: list[str]) -> None:

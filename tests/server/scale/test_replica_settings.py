@@ -27,6 +27,13 @@ def test_threads_and_decoders_follow_the_cores_of_a_replica() -> None:
     assert (small.threads, small.decode_workers) == (1, 1)
 
 
+def test_all_cores_beside_a_gpu_decode() -> None:
+    settings = replica_settings({}, RaySettings(replica_cpus=8, replica_gpus=1))
+    assert (settings.threads, settings.decode_workers) == (8, 8)
+    given = replica_settings({"decode_workers": 3}, RaySettings(replica_cpus=8, replica_gpus=1))
+    assert given.decode_workers == 3
+
+
 def test_what_was_given_wins_over_this_machine_and_this_machine_over_what_follows(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

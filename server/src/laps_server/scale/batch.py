@@ -28,7 +28,7 @@ from ray.exceptions import RayError
 from laps_server.classify_options import ClassifyOptions
 from laps_server.errors import InternalError
 from laps_server.runtime import build_runtime
-from laps_server.scale.classifier import VIDEOS_IN_FLIGHT, Classifier, WritingClassifier
+from laps_server.scale.classifier import Classifier, WritingClassifier, videos_in_flight
 from laps_server.scale.ray_messages import reason_of, shorten_data_logs
 from laps_server.scale.row_files import RowFiles
 from laps_server.settings import Settings
@@ -71,10 +71,10 @@ class ActorPool:
         """Of one actor: as many threads and decoders as it has cores, where the operator names no others."""
         cores = max(1, int(self.cpus))
         own = {name: cores for name in ("threads", "decode_workers") if name not in settings.model_fields_set}
-        queued_views = 2 * VIDEOS_IN_FLIGHT * MAX_VIEWS  # room for all in flight: none is refused
+        settings = settings.model_copy(update=own)
+        queued_views = 2 * videos_in_flight(settings) * MAX_VIEWS  # room for all in flight: none is refused
         return settings.model_copy(
             update={
-                **own,
                 "model_repository": tuple(folder.absolute() for folder in settings.model_repository),
                 "max_queued_views": max(settings.max_queued_views, queued_views),
                 "shadow": (),

@@ -24,8 +24,8 @@ from laps_server.scale.row_files import RowFiles
 from laps_server.scale.video_sources import open_video
 from laps_server.settings import Settings
 
-VIDEOS_IN_FLIGHT = 4
-"""Of one actor: the decoder has the next one, and views of several share batches."""
+_LEAST_IN_FLIGHT = 4  # the decoder has the next one, and views of several share batches
+_IN_FLIGHT_A_DECODER = 2  # one is decoded, and one waits for the engine: so that many decoders keep one GPU busy
 
 MAX_ATTEMPTS = 4
 """At a block, in one run: machines go away, and a video may take down each process that meets it."""
@@ -33,6 +33,11 @@ MAX_ATTEMPTS = 4
 _OUTCOMES = pa.schema(
     [("path", pa.string()), ("rows", pa.int64()), ("error_code", pa.string()), ("error_message", pa.string())]
 )
+
+
+def videos_in_flight(settings: Settings) -> int:
+    """Of one actor, at most; as many as its decoders ask for, where it has several."""
+    return max(_LEAST_IN_FLIGHT, _IN_FLIGHT_A_DECODER * settings.decode_workers)
 
 
 def with_models(settings: Settings, model_url: str | None) -> Settings:
@@ -63,7 +68,7 @@ class Classifier:
         self._options = options
         self._column = column
         self._copies: Path | None = settings.upload_dir
-        self._in_flight = asyncio.Semaphore(VIDEOS_IN_FLIGHT)
+        self._in_flight = asyncio.Semaphore(videos_in_flight(settings))
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="pipeline", daemon=True)
         self._thread.start()

@@ -128,7 +128,9 @@ def replica_settings(given: Mapping[str, Any], ray_settings: RaySettings) -> Set
         LapsError: its model repository cannot be fetched.
     """
     cores = max(1, int(ray_settings.replica_cpus))
-    of_cores: dict[str, Any] = {"threads": cores, "decode_workers": min(2, cores)}
+    # Beside a GPU, decoding is what the cores are for.
+    decoders = cores if ray_settings.replica_gpus else min(2, cores)
+    of_cores: dict[str, Any] = {"threads": cores, "decode_workers": decoders}
     set_here = Settings(**given).model_fields_set  # given, or in this machine's environment
     settings = Settings(**{name: value for name, value in of_cores.items() if name not in set_here}, **given)
     if ray_settings.model_url is None:
