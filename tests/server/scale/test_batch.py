@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from functools import partialmethod
+from functools import partial, partialmethod
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +51,7 @@ def on_ray() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patched:
         # A released Ray that a program starts reports nothing anyway, others do.
         patched.setattr(usage_lib, "set_usage_stats_enabled_via_env_var", lambda _: None)
+        patched.setattr(ray, "init", partial(ray.init, num_gpus=1))  # which Ray does not look at
         with ray_session(RaySettings(object_store_mib=100)):
             yield
 
@@ -130,6 +131,15 @@ def test_a_folder_becomes_rows_that_equal_what_the_server_answers(
 
 def test_ray_reports_its_use_to_nobody(on_ray: None) -> None:
     assert usage_reports(os.getpid()) == {"0"}
+
+
+def test_actors_may_have_a_part_of_a_gpu_each(on_ray: None, settings: Settings, tmp_path: Path) -> None:
+    """Ray Data refuses some ways of asking for one."""
+    files = RowFiles(str(tmp_path / "rows"))
+    two = ActorPool(least=2, most=2, cpus=0.5, gpus=0.5)
+    last = run(files, many_videos(tmp_path, 5), settings, actors=two, block_videos=2)[-1]
+    assert (last.done, last.failed) == (5, 0)
+    assert sorted(file.num_rows for file in map(parquet.read_metadata, (tmp_path / "rows").glob("part-*"))) == [1, 2, 2]
 
 
 def test_too_many_errors_stop_a_job(on_ray: None, settings: Settings, tmp_path: Path) -> None:

@@ -89,7 +89,7 @@ def classify_dataset(
     options: ClassifyOptions | None = None,
     column: str = COLUMN,
     actors: ActorPool | None = None,
-    batch_size: int | None = _BATCH_VIDEOS,
+    batch_size: int = _BATCH_VIDEOS,
 ) -> Dataset:
     """The rows of videos that a column of a data set names, in the columns of docs/batch.md.
 
@@ -102,7 +102,7 @@ def classify_dataset(
         options: what is asked of each video; the defaults of ``laps-server batch`` if not given.
         column: that names the videos.
         actors: who classifies.
-        batch_size: videos of one call; None for a whole block.
+        batch_size: videos of one call.
     """
     actors = actors or ActorPool()
     asked = ClassifyOptions(frames=False) if options is None else options
@@ -185,7 +185,9 @@ def classify_into(
         if not waiting:
             return
         told: set[str] = set()
-        for rows in _outcomes(_mapped(_in_blocks(waiting, block_size), WritingClassifier, constructor, actors, None)):
+        blocks = _in_blocks(waiting, block_size)
+        # A batch is a block; its size is named, since Ray Data runs nothing on a GPU without one.
+        for rows in _outcomes(_mapped(blocks, WritingClassifier, constructor, actors, block_size)):
             told.update(row["path"] for row in rows)
             progress = _after(progress, rows)
             if max_errors is not None and progress.failed > max_errors:
@@ -200,7 +202,7 @@ def _mapped(
     classifier: type[Classifier],
     constructor: tuple[Any, ...],
     actors: ActorPool,
-    batch_size: int | None,
+    batch_size: int,
 ) -> Dataset:
     return videos.map_batches(
         classifier,
