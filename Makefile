@@ -100,7 +100,7 @@ zoo: $(DEV)/.installed  ## Every other system of the poster at full size, export
 test-swap: $(DEV)/.installed  ## A version of a model swapped every two seconds under load, for a minute, with figures
 	$(DEV)/bin/pytest tests/server/test_repository_watch.py --run-long -k every_two_seconds
 
-test-scale: $(DEV)/.installed  ## Replicas and batches on Ray: lost, updated and measured (minutes)
+test-scale: $(DEV)/.installed  ## Replicas and batches on Ray: lost, updated, resumed (minutes)
 	$(DEV)/bin/pytest tests/server/scale --run-long
 
 test-docker: $(DEV)/.installed  ## Build both images, bring the compose file up, use it, take it down (needs Docker)
