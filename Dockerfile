@@ -24,8 +24,10 @@ RUN python -m venv --without-pip /opt/laps
 # Dependencies first: a change of the sources leaves their layer alone.
 COPY VERSION constraints.txt ./
 COPY server/pyproject.toml server/README.md server/
+# With scale among them, an image for Ray.
+ARG EXTRAS=triton,otel
 RUN mkdir -p server/src/laps_server && touch server/src/laps_server/__init__.py \
- && pip --python /opt/laps/bin/python install './server[triton,otel]'
+ && pip --python /opt/laps/bin/python install "./server[$EXTRAS]"
 # A trained Kinetics-400 network, with --build-arg KINETICS=0 left out. What makes it stays behind in this stage. Where the
 # package cannot be had, one line says so.
 ARG KINETICS=1

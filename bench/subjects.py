@@ -11,6 +11,7 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -55,9 +56,9 @@ SUBJECTS = (Subject(LAPS, 1.5, 2), Subject(I3D, 2.0, 4), Subject(CAMERA_MOTION, 
 MEMORY_SUBJECT = SUBJECTS[-1]
 
 
-def make_models() -> None:
-    """Make the three models, where they are not there yet."""
-    for subject in SUBJECTS:
+def make_models(subjects: Iterable[Subject] = SUBJECTS) -> None:
+    """Make these models, where they are not there yet."""
+    for subject in subjects:
         made, own = ROOT / "model_repository" / subject.name, subject.repository / subject.name
         if own.exists():
             continue

@@ -16,6 +16,8 @@ from laps_server.api.app import create_app
 from laps_server.api.errors import RETRY_AFTER_S, STATUS
 from laps_server.api.malformed import HEAD_TIMEOUT_S
 from laps_server.runtime import Runtime
+from laps_server.scale import settings as ray_settings
+from laps_server.scale.settings import RaySettings
 from laps_server.served_models import ServedModels
 from laps_server.settings import RENAMED, Settings, variable
 from laps_server.video.decode_pool import DecodePool
@@ -50,6 +52,18 @@ def settings_page() -> str:
         if isinstance(default, tuple):
             default = " ".join(map(str, default))
         lines.append(f"| `{variable(name)}` | {'' if default is None else default} | {field.description} |")
+    lines += [
+        "",
+        "## On Ray",
+        "",
+        "Read beside those above by `laps-server ray-serve`, and by whatever else runs on Ray ([scale.md](scale.md)).",
+        "",
+        "| variable | default | meaning |",
+        "| --- | --- | --- |",
+    ]
+    for name, field in RaySettings.model_fields.items():
+        default = "" if field.default is None else field.default
+        lines.append(f"| `{ray_settings.variable(name)}` | {default} | {field.description} |")
     lines += [
         "",
         "## Old names",

@@ -70,7 +70,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         return
     for item in items:
         if item.get_closest_marker("long"):
-            item.add_marker(pytest.mark.skip(reason="long: make test-goldens, make zoo or make test-swap"))
+            item.add_marker(pytest.mark.skip(reason="long: make test-goldens, zoo, test-swap or test-scale"))
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -76,6 +76,7 @@ BREAKS: dict[str, Step] = {
     "dropped within the upload": dropping_after(500),
     "answer cut short": cutting_short(b'{"request_id": "half"}' * 100),
     "502 of a proxy": answering(502, b"<html>Bad Gateway</html>", {"Content-Type": "text/html"}),
+    "500 of a proxy that lost its server": answering(500, b"Internal Server Error", {"Content-Type": "text/plain"}),
     "503": failing(503, "overloaded"),
 }
 

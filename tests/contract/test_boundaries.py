@@ -78,9 +78,9 @@ def test_the_server_and_the_client_never_import_torch() -> None:
         ("opentelemetry", {"tracing.py"}),
         ("fastapi", None),
         ("starlette", None),
-        ("uvicorn", {"serve.py", "api/early_refusal.py", "api/unread_body.py"}),
+        ("uvicorn", {"serve.py", "scale/own_port.py", "api/early_refusal.py", "api/unread_body.py"}),
         ("typer", {"cli.py", "cli_keys.py"}),
-        ("rich", {"cli.py", "cli_keys.py", "cli_output.py"}),
+        ("rich", {"cli.py", "cli_batch.py", "cli_keys.py", "cli_output.py"}),
     ],
 )
 def test_each_foreign_library_stays_in_its_place(package: str, allowed: set[str] | None) -> None:
@@ -89,6 +89,16 @@ def test_each_foreign_library_stays_in_its_place(package: str, allowed: set[str]
         assert all(name.startswith("api/") for name in found)
     else:
         assert found == allowed
+
+
+@pytest.mark.parametrize("package", ["ray", "pyarrow", "fsspec"])
+def test_what_goes_past_one_machine_stays_in_scale(package: str) -> None:
+    assert all(name.startswith("scale/") for name in importers(SOURCES["laps_server"], package))
+
+
+def test_scale_is_for_its_commands_alone() -> None:
+    found = importers(SOURCES["laps_server"], "laps_server.scale")
+    assert {name for name in found if not name.startswith("scale/")} == {"cli.py", "cli_batch.py"}
 
 
 @pytest.mark.parametrize("adapter", sorted(ADAPTERS))
@@ -147,6 +157,8 @@ def test_the_command_alone_prints() -> None:
         ("laps_server.shared_memory", {"laps_server.engines"} | ENGINE_PACKAGES),
         ("laps_server.offline", {"laps_server.api", "fastapi", "starlette", "rich", "typer"} | ENGINE_PACKAGES),
         ("laps_server.settings", ENGINE_PACKAGES),
+        ("laps_server.cli", {"ray", "pyarrow", "fsspec", "laps_server.scale"}),
+        ("laps_server.scale.settings", {"ray", "pyarrow", "fsspec"}),
         ("laps_server.engines.registry", ENGINE_PACKAGES),
         ("laps_server.serve", {"opentelemetry.sdk", "requests"}),
         ("laps_server.runtime", {"torch", "fastapi", "starlette", "uvicorn"} | ENGINE_PACKAGES),
@@ -196,7 +208,7 @@ def test_nothing_below_the_job_asks_whether_segments_were_wanted() -> None:
         and isinstance(node.value, ast.Name | ast.Attribute)
         and (node.value.id if isinstance(node.value, ast.Name) else node.value.attr) in {"options", "_options", "query"}
     }
-    assert readers == {"job.py", "api/responses.py", "api/routes.py"}
+    assert readers == {"job.py", "api/responses.py", "api/routes.py", "scale/batch.py"}
 
 
 def test_stages_are_timed_in_one_place() -> None:

@@ -34,7 +34,7 @@ class ServerProcess:
     url: str = ""
 
     @classmethod
-    def attached(cls, process: subprocess.Popen[str]) -> ServerProcess:
+    def attached(cls, process: subprocess.Popen[str], timeout_s: float = _START_TIMEOUT_S) -> ServerProcess:
         """Follow the log of a process whose standard error is a pipe, until it says where it listens."""
         server = cls(process)
 
@@ -44,7 +44,7 @@ class ServerProcess:
                 server.log.extend(iter(process.stderr.readline, ""))
 
         threading.Thread(target=collect, daemon=True).start()
-        server.url = server.wait_for(_LISTENING)[1]
+        server.url = server.wait_for(_LISTENING, timeout_s)[1]
         return server
 
     def wait_for(self, pattern: re.Pattern[str], timeout_s: float = _START_TIMEOUT_S) -> re.Match[str]:

@@ -61,6 +61,8 @@ class Prometheus:
     def is_up(self) -> bool:
         """Whether it answers and has scraped."""
         try:
+            if self._http.get("/-/ready").status_code != httpx.codes.OK:  # it answers before it is
+                return False
             return any(sample["value"][1] == "1" for sample in self.query("up"))
         except httpx.TransportError:
             return False
@@ -69,11 +71,25 @@ class Prometheus:
 @contextmanager
 def running_prometheus(target: str, folder: Path) -> Iterator[Prometheus]:
     """Scrape ``target`` once a second, by the project's own configuration, while the context lasts."""
+    with _scraping({"static_configs": [{"targets": [target]}]}, folder) as prometheus:
+        yield prometheus
+
+
+@contextmanager
+def discovering_prometheus(url: str, folder: Path) -> Iterator[Prometheus]:
+    """The same, of the targets that ``url`` lists."""
+    with _scraping({"http_sd_configs": [{"url": url, "refresh_interval": "1s"}]}, folder) as prometheus:
+        yield prometheus
+
+
+@contextmanager
+def _scraping(targets: Mapping[str, Any], folder: Path) -> Iterator[Prometheus]:
     config = yaml.safe_load((OBSERVE / "prometheus.yml").read_text())
     config["global"] = {"scrape_interval": "1s", "evaluation_interval": "1s"}
     config["rule_files"] = [str(OBSERVE / name) for name in config["rule_files"]]
     (job,) = config["scrape_configs"]
-    job["static_configs"] = [{"targets": [target]}]
+    del job["static_configs"]
+    job.update(targets)
     (folder / "prometheus.yml").write_text(yaml.safe_dump(config))
     with socket.create_server(("127.0.0.1", 0)) as free:
         address = f"127.0.0.1:{free.getsockname()[1]}"

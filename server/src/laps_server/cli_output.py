@@ -8,9 +8,11 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
+from io import TextIOBase
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TextIO
 
 from rich.console import Console
 from rich.markup import escape
@@ -30,6 +32,14 @@ from laps_server.video.limits import MediaLimits
 Output = Literal["table", "json", "jsonl"]
 
 _PIPE_WIDTH = 240
+
+
+@contextmanager
+def results_alone(others: Callable[[TextIO], TextIOBase]) -> Iterator[TextIO]:
+    """Keep standard output for results, and yield it: others print through what ``others`` makes of standard error."""
+    results = sys.stdout
+    with redirect_stdout(others(sys.stderr)):
+        yield results
 
 
 async def print_results(

@@ -8,9 +8,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from laps_server.classify_options import ClassifyOptions
@@ -122,20 +123,33 @@ async def classify_many(
 
 async def _classify_one(runtime: Runtime, path: Path, options: ClassifyOptions) -> FileResult:
     clock = RequestClock(str(path))
-    answer: Classification | None = None
-    error: LapsError | None = None
+    found = await classify_opened(runtime, partial(os.open, path, os.O_RDONLY | os.O_CLOEXEC), options, clock)
+    answer, error = (None, found) if isinstance(found, LapsError) else (found, None)
+    return FileResult(path=path, answer=answer, error=error, seconds=clock.elapsed_s)
+
+
+async def classify_opened(
+    runtime: Runtime, open_video: Callable[[], int], options: ClassifyOptions, clock: RequestClock
+) -> Classification | LapsError:
+    """One video's answer or its error; nothing else is raised.
+
+    Args:
+        runtime: what classifies it.
+        open_video: gives a descriptor of it, which is closed here; runs in a thread.
+        options: what is asked for.
+        clock: of this video; its id is the video's name in the log.
+    """
     try:
-        descriptor = await asyncio.to_thread(os.open, path, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = await asyncio.to_thread(open_video)
         try:
             with runtime.job(options, clock) as job:
-                answer = await job.classify(descriptor)
+                return await job.classify(descriptor)
         finally:
             os.close(descriptor)
     except LapsError as exc:
-        error = exc
+        return exc
     except OSError as exc:
-        error = BadParameter(f"cannot be read: {exc.strerror}")
+        return BadParameter(f"cannot be read: {exc.strerror or exc}")
     except Exception as exc:  # one file's defect must not end the others
-        _LOG.error("%s failed", path, exc_info=exc)
-        error = InternalError("the server failed on this file")
-    return FileResult(path=path, answer=answer, error=error, seconds=clock.elapsed_s)
+        _LOG.error("%s failed", clock.request_id, exc_info=exc)
+        return InternalError("the server failed on this file")

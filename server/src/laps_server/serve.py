@@ -12,9 +12,10 @@ import logging
 import signal
 import socket
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 import uvicorn
 
@@ -33,7 +34,7 @@ if TYPE_CHECKING:  # it is an extra
 _LOG = logging.getLogger(__name__)
 EXIT_MODEL_FAILED = 1
 _ECHO_S = 0.5  # make, shells and supervisors signal a whole group, so one stop can arrive twice
-_BACKLOG = 2048
+BACKLOG = 2048
 _CLOSE_TIMEOUT_S = 2  # for connections that are still open when the drain is over
 
 
@@ -82,9 +83,9 @@ def serve(settings: Settings) -> int:
         ModelError, ModelNotFound: the repository is wrong.
         BadParameter: the address cannot be listened on, or anybody could use it; raised before a model is loaded.
     """
-    keys = _keys(settings)
+    keys = keys_of(settings)
     metrics = Metrics()
-    traces = _traces(settings)
+    traces = traces_of(settings)
     runtime = build_runtime(settings, observer=metrics)
     listening = [_listen(settings.host, settings.port)]
     if settings.internal_port is not None:
@@ -95,16 +96,7 @@ def serve(settings: Settings) -> int:
         host, port = sock.getsockname()[:2]
         _LOG.info("listening on http://%s:%d", f"[{host}]" if ":" in host else host, port)
     app = create_app(runtime, settings, keys=keys, metrics=metrics, traces=traces)
-    config = uvicorn.Config(
-        app,
-        http=FrontProtocol,
-        backlog=_BACKLOG,
-        log_config=None,  # the command line has set logging up
-        access_log=False,  # RequestMiddleware logs with the request id
-        server_header=False,
-        ws="none",  # who asks for a WebSocket gets HTTP's answer, whatever is installed beside
-        timeout_graceful_shutdown=_CLOSE_TIMEOUT_S,
-    )
+    config = http_config(app)
     server = DrainingServer(config, runtime=runtime, admission=app.state.admission, settings=settings)
     with ExitStack() as stack:
         if traces is not None:
@@ -113,7 +105,22 @@ def serve(settings: Settings) -> int:
     return server.exit_code
 
 
-def _keys(settings: Settings) -> KeyFile | None:
+def http_config(app: Callable[..., Any], *, lifespan: Literal["auto", "off"] = "auto") -> uvicorn.Config:
+    """How the app is served over HTTP, on this server's port and on that of a replica."""
+    return uvicorn.Config(
+        app,
+        http=FrontProtocol,
+        lifespan=lifespan,
+        backlog=BACKLOG,
+        log_config=None,  # the command line has set logging up
+        access_log=False,  # RequestMiddleware logs with the request id
+        server_header=False,
+        ws="none",  # who asks for a WebSocket gets HTTP's answer, whatever is installed beside
+        timeout_graceful_shutdown=_CLOSE_TIMEOUT_S,
+    )
+
+
+def keys_of(settings: Settings) -> KeyFile | None:
     """Who may use the server.
 
     Raises:
@@ -136,7 +143,7 @@ def _keys(settings: Settings) -> KeyFile | None:
     return None
 
 
-def _traces(settings: Settings) -> Traces | None:
+def traces_of(settings: Settings) -> Traces | None:
     """Where spans go, if anywhere.
 
     Raises:
@@ -165,7 +172,7 @@ def _listen(host: str, port: int) -> socket.socket:
     """Take the port before anything slow is done."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host, port), family=family, backlog=_BACKLOG)
+        return socket.create_server((host, port), family=family, backlog=BACKLOG)
     except OSError as exc:
         raise BadParameter(
             f"cannot listen on {host}:{port}: {exc.strerror}",

@@ -87,6 +87,22 @@ async def test_rows_are_those_of_the_engine_on_the_cpu(files: ModelFiles) -> Non
         await plain.close()
 
 
+async def test_a_session_sees_batches_of_one_size_alone(files: ModelFiles, monkeypatch: pytest.MonkeyPatch) -> None:
+    """CUDA looks for algorithms anew where the size is another than the last one."""
+    run = ort.InferenceSession.run_with_iobinding
+    seen: dict[int, set[tuple[int, ...]]] = {}
+
+    def watched(session: ort.InferenceSession, binding: ort.IOBinding) -> None:
+        run(session, binding)
+        seen.setdefault(id(session), set()).add(tuple(binding.get_outputs()[0].shape()))
+
+    monkeypatch.setattr(ort.InferenceSession, "run_with_iobinding", watched)
+    async with started(files) as engine:
+        for views in (4, 1, 3, 2, 4, 1):
+            assert len((await engine.infer(some_clips(views))).logits) == views
+    assert sorted([shape[0] for shape in shapes] for shapes in seen.values()) == [[size] for size in SIZES]
+
+
 async def test_two_batches_in_flight_have_buffers_of_their_own(
     files: ModelFiles, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -29,7 +29,7 @@ from laps_client._event_reader import ErrorEventReceived, EventReader
 from laps_client._httpx_errors import HTTPX_ERRORS, translated, translation_of
 from laps_client._options import Query
 from laps_client._responses import OK, ReadResponse, error_of, error_of_event
-from laps_client._retry_policy import RETRY_STATUSES, RetryPolicy
+from laps_client._retry_policy import RetryPolicy, may_pass
 from laps_client._timeouts import Deadline, ShrinkingTimeouts, TimeIsUp, Timeouts
 from laps_client._upload import Upload
 from laps_client.errors import BadAnswer, DeadlineExceeded, LapsError
@@ -174,7 +174,7 @@ class Attempts(Generic[T]):
 
     def _after_server_error(self, error: LapsError) -> float:
         too_late = error.code == "deadline_exceeded" and self._request.sends_deadline
-        return self._wait_or_raise(error, retry=error.status in RETRY_STATUSES and not too_late)
+        return self._wait_or_raise(error, retry=may_pass(error.status, error.code) and not too_late)
 
     def _wait_or_raise(self, error: LapsError, *, retry: bool, cause: Exception | None = None) -> float:
         wait_s = self._retries.wait_s(self._number, error.retry_after_s) if retry else None

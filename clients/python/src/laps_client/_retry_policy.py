@@ -13,6 +13,7 @@ from laps_client._timeouts import check_seconds
 
 RETRY_STATUSES = frozenset({408, 429, 502, 503, 504})
 
+_LOST_BEHIND_A_PROXY = "http_500"
 _SECONDS = re.compile(r"[0-9]+(\.[0-9]+)?")
 _MOST_DOUBLINGS = 30
 
@@ -52,6 +53,15 @@ class RetryPolicy:
             return None
         ceiling = min(self.max_backoff_s, self.backoff_s * 2 ** min(attempt - 1, _MOST_DOUBLINGS))
         return (retry_after_s or 0.0) + random.uniform(0, ceiling)
+
+
+def may_pass(status: int | None, code: str) -> bool:
+    """Whether the same request may succeed later.
+
+    A 500 of the server's own is a defect, which comes again. One without its error is of a proxy whose server was lost
+    while it answered: so says Ray's.
+    """
+    return status in RETRY_STATUSES or code == _LOST_BEHIND_A_PROXY
 
 
 def retry_after_s(headers: Mapping[str, str], now: datetime) -> float | None:

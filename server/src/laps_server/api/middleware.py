@@ -5,6 +5,7 @@ Pure ASGI, so that bodies stream through untouched.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ from laps_server.api.admission import CLASSIFY_PATH, is_classify
 from laps_server.api.errors import STATUS, internal_error
 from laps_server.api.request_report import RequestReport
 from laps_server.api.security_headers import SECURITY_HEADERS
-from laps_server.errors import InternalError
+from laps_server.errors import ClientClosed, InternalError
 from laps_server.metrics import OK
 from laps_server.observe import now
 from laps_server.request_id import HEADER, choose_request_id, request_notes, set_request_id
@@ -60,6 +61,9 @@ class RequestMiddleware:
 
         try:
             await self._app(scope, receive, send_with_id)
+        except asyncio.CancelledError:  # what runs the app gives the request up: so does Ray's when a client has left
+            request_notes().code = ClientClosed.code
+            raise
         except Exception:
             _LOG.exception("unhandled error")
             request_notes().code = InternalError.code

@@ -37,7 +37,7 @@ from laps_server.observe import now
 FIELD = "file"
 
 _FLUSH_BYTES = 1 << 20  # one write to disk for so many bytes
-_MULTIPART_OVERHEAD_BYTES = 1 << 16  # boundaries and part headers around a file of the largest size
+MULTIPART_OVERHEAD_BYTES = 1 << 16  # boundaries and part headers around a file of the largest size
 _MAX_HEADERS = 16
 _MAX_HEADER_BYTES = 8192
 _MIB = 1 << 20
@@ -270,14 +270,14 @@ async def _body(request: Request, limits: UploadLimits) -> AsyncIterator[bytes]:
                 f"{total} bytes arrived in {age_s:.0f} s, fewer than {limits.min_bytes_per_s} a second",
                 hint="send the request again over a faster connection",
             )
-        if total > limits.max_bytes + _MULTIPART_OVERHEAD_BYTES:
+        if total > limits.max_bytes + MULTIPART_OVERHEAD_BYTES:
             raise _too_large(limits)
         yield chunk
 
 
 def _check_declared_size(request: Request, limits: UploadLimits) -> None:
     declared = request.headers.get("content-length", "")
-    if declared.isdecimal() and int(declared) > limits.max_bytes + _MULTIPART_OVERHEAD_BYTES:
+    if declared.isdecimal() and int(declared) > limits.max_bytes + MULTIPART_OVERHEAD_BYTES:
         raise _too_large(limits)
 
 

@@ -3,6 +3,10 @@
 Two batches are in flight: while the GPU computes one, the clips of the other are copied into page-locked memory and
 from there to the device. Each has buffers of its own, bound once, so that nothing is allocated for a batch.
 
+With CUDA each batch size has a session of its own: a convolution looks for its fastest algorithm whenever the shape of
+its input is another than before. On an H100 that takes 0.5 to 1.2 s a model, at every change between two sizes, and a
+request of five views is a batch of four and one of one (docs/performance.md). A batch of another size is filled up.
+
 On device ``cpu`` all of it is the same but the provider and the page lock: so tests run it, since no GPU is theirs.
 """
 
@@ -13,7 +17,7 @@ import ctypes
 import logging
 import mmap
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from math import prod
 from pathlib import Path
@@ -42,7 +46,7 @@ _STRONGLY_TYPED = 11
 
 
 class OrtGpuEngine:
-    """One session of one graph; see :class:`laps_server.engines.base.Engine` for the contract."""
+    """Sessions of one graph; see :class:`laps_server.engines.base.Engine` for the contract."""
 
     def __init__(
         self, files: ModelFiles, *, device: Device, precision: Precision, threads: int, cache_dir: Path | None
@@ -60,7 +64,6 @@ class OrtGpuEngine:
         self._graph = files.graph_of(precision)
         self._device = device
         self._cache_dir = cache_dir
-        self._session: ort.InferenceSession | None = None
         self._executor: ThreadPoolExecutor | None = None
         self._buffers: list[_Buffers] = []
         self._free: SimpleQueue[_Buffers] = SimpleQueue()
@@ -95,7 +98,7 @@ class OrtGpuEngine:
             ModelCorrupt: the graph cannot be loaded or is not what the manifest says.
         """
         self._executor = ThreadPoolExecutor(IN_FLIGHT, thread_name_prefix="infer-gpu")
-        await asyncio.get_running_loop().run_in_executor(self._executor, self._load, max(batch_sizes, default=1))
+        await asyncio.get_running_loop().run_in_executor(self._executor, self._load, batch_sizes or (1,))
         for size in batch_sizes:
             clips = np.zeros((size, *self._info.clip_shape), np.uint8)
             for _ in range(IN_FLIGHT):  # one after the other: buffers come back to the end of the queue
@@ -115,10 +118,9 @@ class OrtGpuEngine:
         while self._buffers:
             self._buffers.pop().close()
         self._free = SimpleQueue()
-        self._session = None
 
-    def _load(self, largest: int) -> None:
-        manifest = self._files.manifest
+    def _load(self, batch_sizes: Sequence[int]) -> None:
+        manifest, largest = self._files.manifest, max(batch_sizes)
         providers = providers_of(
             self._device,
             manifest,
@@ -126,17 +128,23 @@ class OrtGpuEngine:
             largest=largest,
             cache=self._cache(largest) if self._device == "tensorrt" else None,
         )
-        session = load_session(
-            self._files, self._graph, device=self._device, providers=providers, threads=self._info.threads
-        )
+
+        def session() -> ort.InferenceSession:
+            return load_session(
+                self._files, self._graph, device=self._device, providers=providers, threads=self._info.threads
+            )
+
+        if self._device == "tensorrt":  # compiled for all sizes at once
+            sessions = dict.fromkeys(batch_sizes, session())
+        else:
+            sessions = {size: session() for size in batch_sizes}
         if self._device == "tensorrt" and wants_lowering(manifest, self._info.precision):
             check_tensorrt(_mapped_library("libnvinfer.so"))
         runtime = _cuda_runtime() if _MEMORY[self._device] == "cuda" else None
         for _ in range(IN_FLIGHT):
-            buffers = _Buffers(session, manifest, largest=largest, memory=_MEMORY[self._device], runtime=runtime)
+            buffers = _Buffers(sessions, manifest, memory=_MEMORY[self._device], runtime=runtime)
             self._buffers.append(buffers)
             self._free.put(buffers)
-        self._session = session
 
     def _cache(self, largest: int) -> Path | None:
         """A folder for this graph and profile alone: the provider knows what it compiled by the names of nodes."""
@@ -264,18 +272,18 @@ class _HostArray:
 
 
 class _Buffers:
-    """Memory for one batch in flight, of any size up to the largest: here, and on the device for each size."""
+    """Memory for one batch in flight, of any size up to the largest: here, and on the device for each session."""
 
     def __init__(
         self,
-        session: ort.InferenceSession,
+        sessions: Mapping[int, ort.InferenceSession],
         manifest: Manifest,
         *,
-        largest: int,
         memory: str,
         runtime: _CudaRuntime | None,
     ) -> None:
-        self._session = session
+        largest = max(sessions)
+        self._sessions = sessions
         self._input = manifest.clip.name
         self._memory = memory
         self._clips = _HostArray((largest, *manifest.clip_shape), np.uint8, runtime)
@@ -286,27 +294,28 @@ class _Buffers:
 
     def run(self, clips: UInt8Array) -> InferResult:
         """``[B, T, H, W, 3]`` -> logits and embedding, in memory that is the caller's."""
-        size = len(clips)
+        views = len(clips)
+        size = min((size for size in self._sessions if size >= views), default=0)
+        if not size:
+            raise InternalError(f"a batch of {views} views, where {max(self._sessions)} are the most")
         on_device, binding = self._bound.get(size) or self._bind(size)
-        here = self._clips.array[:size]
-        np.copyto(here, clips)
-        on_device.update_inplace(here)
+        np.copyto(self._clips.array[:views], clips)  # what lies behind is of an earlier batch, and not looked at
+        on_device.update_inplace(self._clips.array[:size])
         binding.synchronize_inputs()
-        self._session.run_with_iobinding(binding)
+        self._sessions[size].run_with_iobinding(binding)
         binding.synchronize_outputs()
-        return InferResult(*(output.array[:size].copy() for output in self._outputs.values()))
+        return InferResult(*(output.array[:views].copy() for output in self._outputs.values()))
 
     def close(self) -> None:
         self._bound.clear()
+        self._sessions = {}
         for array in (self._clips, *self._outputs.values()):
             array.close()
 
     def _bind(self, size: int) -> tuple[ort.OrtValue, ort.IOBinding]:
-        if size > len(self._clips.array):
-            raise InternalError(f"a batch of {size} views, where {len(self._clips.array)} are the most")
         shape = (size, *self._clips.array.shape[1:])
         on_device = ort.OrtValue.ortvalue_from_shape_and_type(shape, np.uint8, self._memory)
-        binding = self._session.io_binding()
+        binding = self._sessions[size].io_binding()
         binding.bind_ortvalue_input(self._input, on_device)
         for name, output in self._outputs.items():
             rows = output.array[:size]
