@@ -5,8 +5,8 @@
     client ── Ray's proxy ── ProxiedApp ─┐
     client ── a replica's own port ──────┴─ the app
 
-- The proxy, and Ray's part of the replica, keep an upload in memory however slowly it is read. So uploads are bounded
-  more tightly here, and the refusal says where larger ones go.
+- Ray's part of the replica, and its proxy in Python, keep an upload in memory however slowly it is read. So uploads are
+  bounded more tightly here, and the refusal says where larger ones go.
 - It picks one replica of many. What is about one replica, as its metrics, would be about any one: that is refused here.
 - It reads on what a client sends after its answer, and adds the request's id: neither has to be done twice.
 """
@@ -96,7 +96,7 @@ class ProxiedApp:
                 too_large = True
                 raise TooLarge(
                     f"the upload is larger than {self._max_upload_bytes} bytes ({self._max_upload_bytes / _MIB:.0f} "
-                    "MiB), which Ray's proxy would keep in memory",
+                    "MiB), which Ray would keep in memory",
                     hint=f"send it to a replica's own port, of those that {REPLICAS_PATH} lists, or make it smaller",
                 )
             return message

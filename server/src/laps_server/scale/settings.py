@@ -89,7 +89,7 @@ class RaySettings(BaseSettings):
     max_upload_bytes: int = Field(
         64 * 2**20,
         ge=1,
-        description="Largest upload through Ray's proxy, in bytes, since the proxy keeps uploads in memory. Larger "
+        description="Largest upload through Ray's proxy, in bytes, since Ray keeps uploads in memory. Larger "
         "ones, up to `LAPS_MAX_UPLOAD_BYTES`, go to a replica's own port.",
     )
 
