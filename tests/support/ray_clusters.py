@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import ray
 from ray._private.node import Node
@@ -13,7 +12,7 @@ from ray.cluster_utils import Cluster
 
 from laps_server.scale.replica_directory import NAMESPACE
 from laps_server.scale.settings import prepare_ray
-from support.server_traces import children_of
+from support.server_traces import children_of, title_of
 
 STORE_BYTES = 100 * 2**20
 
@@ -49,11 +48,4 @@ def lose(cluster: Cluster, node: Node) -> None:
 
 def _runs(node: Node, title: str) -> bool:
     (raylet,) = node.all_processes["raylet"]
-    return any(_title(process).startswith(title) for process in children_of(raylet.process.pid))
-
-
-def _title(process: int) -> str:
-    try:
-        return Path(f"/proc/{process}/cmdline").read_bytes().decode(errors="replace")
-    except OSError:
-        return ""
+    return any(title_of(process).startswith(title) for process in children_of(raylet.process.pid))

@@ -16,7 +16,7 @@ from pathlib import Path
 import httpx
 
 from support.live_servers import ServerProcess
-from support.server_traces import children_of
+from support.server_traces import children_of, title_of
 
 _START_TIMEOUT_S = 400  # Ray starts six processes, which load all of it
 _STOP_TIMEOUT_S = 180
@@ -133,7 +133,7 @@ def addresses_at(url: str, number: int, **headers: str) -> list[str]:
 
 def replica_processes(server: ServerProcess) -> list[int]:
     """Processes of replicas, below the Ray that the command started."""
-    return [child for child in children_of(server.process.pid) if _title(child).startswith("ray::ServeReplica")]
+    return [child for child in children_of(server.process.pid) if title_of(child).startswith("ray::ServeReplica")]
 
 
 def free_port() -> int:
@@ -145,7 +145,9 @@ def free_port() -> int:
 
 def usage_reports(process: int) -> set[str | None]:
     """What Ray's daemons below a process were told about reports of its use to its makers."""
-    daemons = [child for child in children_of(process) if "/gcs_server" in _title(child) or "/raylet/" in _title(child)]
+    daemons = [
+        child for child in children_of(process) if "/gcs_server" in title_of(child) or "/raylet/" in title_of(child)
+    ]
     assert len(daemons) >= 2
     return {_variable(daemon, "RAY_USAGE_STATS_ENABLED") for daemon in daemons}
 
@@ -157,9 +159,3 @@ _COMMAND = [sys.executable, "-m", "laps_server", "ray-serve"]
 def _variable(process: int, name: str) -> str | None:
     entries = Path(f"/proc/{process}/environ").read_bytes().decode().split("\0")
     return dict(entry.partition("=")[::2] for entry in entries).get(name)
-
-
-def _title(process: int) -> str:
-    with suppress(OSError):
-        return Path(f"/proc/{process}/cmdline").read_bytes().decode(errors="replace")
-    return ""

@@ -56,6 +56,13 @@ def wait_until_at_rest(server: ServerProcess, uploads: Path, rest: ServerTraces)
         time.sleep(0.02)
 
 
+def title_of(process: int) -> str:
+    """How a process calls itself, its arguments too; nothing of one that has ended."""
+    with suppress(OSError):
+        return Path(f"/proc/{process}/cmdline").read_bytes().decode(errors="replace")
+    return ""
+
+
 def children_of(process: int) -> list[int]:
     """Processes that it started, and those that they started."""
     found = []

@@ -33,7 +33,7 @@ from laps_server.settings import Settings
 from support.live_servers import running_server
 from support.plain_videos import BLUE, GREEN, RED, write_colour_video
 from support.ray_gateways import usage_reports
-from support.server_traces import children_of
+from support.server_traces import children_of, title_of
 
 ROOT = Path(__file__).parents[3]
 CLIP = ROOT / "examples" / "pan-then-zoom.mp4"
@@ -198,9 +198,7 @@ def test_a_job_whose_process_was_killed_goes_on(repository: Path, tmp_path: Path
     rows = tmp_path / "rows"
     command = ["batch", str(tmp_path / "clips"), str(rows), "--model-repository", str(repository), "--actors", "1"]
     with command_of(*command, "--videos-per-file", "2") as first:
-        until = time.monotonic() + 300
-        while len(list(rows.glob("part-*.parquet"))) < 3 and first.poll() is None and time.monotonic() < until:
-            time.sleep(0.05)
+        wait_for_three_files(rows, first)
         assert first.poll() is None, "killed before it was done"
         first.kill()
         first.wait()
@@ -228,9 +226,7 @@ def test_an_interrupted_job_goes_on(repository: Path, tmp_path: Path) -> None:
     rows = tmp_path / "rows"
     command = ["batch", str(tmp_path / "clips"), str(rows), "--model-repository", str(repository), "--actors", "1"]
     with command_of(*command, "--videos-per-file", "2") as first:
-        until = time.monotonic() + 300
-        while len(list(rows.glob("part-*.parquet"))) < 3 and first.poll() is None and time.monotonic() < until:
-            time.sleep(0.05)
+        wait_for_three_files(rows, first)
         first.send_signal(signal.SIGINT)
         _, errors = first.communicate(timeout=120)
     assert first.returncode == 130, errors
@@ -328,8 +324,15 @@ def many_videos(tmp_path: Path, number: int) -> list[str]:
     return sorted(str(path) for path in clips.iterdir())
 
 
+def wait_for_three_files(rows: Path, job: subprocess.Popen[str]) -> None:
+    """Or for the job's end, which is then too early."""
+    until = time.monotonic() + 300
+    while len(list(rows.glob("part-*.parquet"))) < 3 and job.poll() is None and time.monotonic() < until:
+        time.sleep(0.05)
+
+
 def actor_processes(process: int) -> list[int]:
-    return [child for child in children_of(process) if b"ray::MapWorker" in Path(f"/proc/{child}/cmdline").read_bytes()]
+    return [child for child in children_of(process) if "ray::MapWorker" in title_of(child)]
 
 
 NOTHING_DONE = (

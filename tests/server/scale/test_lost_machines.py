@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
-import subprocess
-import sys
 import threading
 import time
 from collections import Counter
@@ -23,6 +20,7 @@ from laps_server.scale.batch import ActorPool, checked_options, classify_into
 from laps_server.scale.row_files import RowFiles
 from laps_server.settings import Settings
 from support.ray_clusters import lose, machine_of, simulated_cluster
+from support.ray_gateways import deploy, free_port
 
 ROOT = Path(__file__).parents[3]
 VIDEO = ROOT / "examples" / "pan-then-zoom.mp4"
@@ -43,21 +41,11 @@ def cluster() -> Iterator[Cluster]:
         yield cluster
 
 
-def deploy(cluster: Cluster) -> str:
+def served(cluster: Cluster) -> str:
     """Two replicas on three machines; their address, which the proxies of all machines share here."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    where = ["--address", cluster.address, "--detach", "--port", str(port), "--model-repository", str(REPOSITORY)]
+    port = free_port()
     two = {"LAPS_RAY_MIN_REPLICAS": "2", "LAPS_RAY_MAX_REPLICAS": "2", "LAPS_THREADS": "1"}
-    done = subprocess.run(
-        [sys.executable, "-m", "laps_server", "ray-serve", *where],
-        env={**os.environ, **two},
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_S,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    deploy(cluster.address, port, REPOSITORY, env={**os.environ, **two})
     return f"http://127.0.0.1:{port}"
 
 
@@ -75,7 +63,7 @@ def wait_for_replicas(url: str, number: int) -> None:
 
 
 def test_no_request_of_a_client_that_tries_again(cluster: Cluster) -> None:
-    url = deploy(cluster)
+    url = served(cluster)
     wait_for_replicas(url, 2)
     gone = threading.Event()
 

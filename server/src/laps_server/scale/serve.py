@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import signal
 import socket
-from contextlib import nullcontext
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -105,11 +105,12 @@ def ray_serve(settings: Settings, ray_settings: RaySettings, *, detach: bool = F
     if own and ray_settings.model_url is None:
         find_versions(*settings.model_repository, versions=settings.versions)
     port = _free_port(settings.host, settings.port) if own else settings.port
-    with haproxy_environment() if own else nullcontext():
-        if own:
+    with ExitStack() as stack:
+        if ray_settings.address is None:
+            stack.enter_context(haproxy_environment())
             start(ray_settings, namespace=NAMESPACE)
         else:
-            connect(str(ray_settings.address), namespace=NAMESPACE)
+            connect(ray_settings.address, namespace=NAMESPACE)
         return _deployed(application, settings.host, port, detach=detach)
 
 
